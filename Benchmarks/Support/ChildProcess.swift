@@ -1,0 +1,126 @@
+import Glibc
+import SluiceShared
+
+/// A process that this one started, and no other: the only kind it ever signals.
+public final class ChildProcess {
+  public enum Ending: Equatable, Sendable, CustomStringConvertible {
+    case exited(Int32)
+    case killed(signal: Int32)
+
+    public var description: String {
+      switch self {
+      case .exited(let code): "ended with status \(code)"
+      case .killed(let signal): "ended by signal \(signal)"
+      }
+    }
+  }
+
+  public let name: String
+  public let pid: Int32
+  private var ending: Ending?
+
+  /// Starts `executable`, its standard output and error in files of these paths
+  /// (`posix_spawn`). A crash of it ends at once, without a trace.
+  public init(
+    _ name: String, _ executable: String, _ arguments: [String], output: String, log: String
+  ) throws(RunError) {
+    self.name = name
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    let flags = O_WRONLY | O_CREAT | O_APPEND
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, flags, 0o644)
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log, flags, 0o644)
+    var started: pid_t = 0
+    let status = Self.withPointers([executable] + arguments) { arguments in
+      Self.withPointers(Self.environment) { environment in
+        posix_spawn(&started, executable, &actions, nil, arguments, environment)
+      }
+    }
+    guard status == 0 else {
+      throw RunError("\(executable) cannot be started: \(String(cString: strerror(status)))")
+    }
+    pid = started
+  }
+
+  deinit {
+    guard ending == nil else { return }
+    kill(pid, SIGKILL)
+    waitpid(pid, nil, 0)
+  }
+
+  public var isRunning: Bool { poll() == nil }
+
+  public func signal(_ number: Int32) {
+    guard poll() == nil else { return }
+    kill(pid, number)
+  }
+
+  /// Waits until the process has ended; nil when it has not after `limit`.
+  public func wait(atMost limit: Duration) -> Ending? {
+    let clock = SystemClock()
+    let deadline = clock.elapsed() + limit
+    while true {
+      if let ending = poll() { return ending }
+      guard clock.elapsed() < deadline else { return nil }
+      clock.sleep(.milliseconds(2))
+    }
+  }
+
+  /// SIGTERM, and a failure unless the process then ends with status 0.
+  public func stop(atMost limit: Duration = .seconds(10)) throws(RunError) {
+    signal(SIGTERM)
+    try expectSuccess(atMost: limit)
+  }
+
+  public func expectSuccess(atMost limit: Duration) throws(RunError) {
+    guard let ending = wait(atMost: limit) else {
+      throw RunError("\(name) did not end within \(limit)")
+    }
+    guard ending == .exited(0) else { throw RunError("\(name) \(ending)") }
+  }
+
+  private func poll() -> Ending? {
+    if let ending { return ending }
+    var status: Int32 = 0
+    guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
+    let signal = status & 0x7F
+    ending = signal == 0 ? .exited(status >> 8 & 0xFF) : .killed(signal: signal)
+    return ending
+  }
+
+  /// This process's own, as it was started.
+  private static var environment: [String] {
+    let bytes = (try? readAll("/proc/self/environ")) ?? []
+    return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+      .filter { !$0.hasPrefix("SWIFT_BACKTRACE=") } + ["SWIFT_BACKTRACE=enable=no"]
+  }
+
+  private static func withPointers<R>(
+    _ texts: [String], _ body: ([UnsafeMutablePointer<CChar>?]) -> R
+  ) -> R {
+    let pointers = texts.map { strdup($0) }
+    defer { for pointer in pointers { free(pointer) } }
+    return body(pointers + [nil])
+  }
+}
+
+/// A request to end that a loop asks for: SIGTERM, blocked and looked for, so that nothing is cut
+/// off in the middle.
+public struct TerminationRequest: Sendable {
+  /// To be made before any thread is.
+  public init() {
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGTERM)
+    pthread_sigmask(SIG_BLOCK, &signals, nil)
+  }
+
+  /// True from the signal's arrival on (`sigpending`).
+  public var isPending: Bool {
+    var signals = sigset_t()
+    sigpending(&signals)
+    return sigismember(&signals, SIGTERM) == 1
+  }
+}
+

@@ -1,0 +1,70 @@
+# Sluice: `make` lists the targets. A Swift 6.3 toolchain must be there; Debian packages that are
+# missing are installed by the first target that builds.
+
+SWIFT ?= swift
+RELEASE := -c release --static-swift-stdlib
+PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
+SOURCES := Package.swift Sources Tests Benchmarks
+
+.PHONY: help run test bench build lint format clean deps
+
+help:
+	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
+	@echo 'make test    all tests'
+	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
+	@echo 'make build   the command, for release: .build/release/sluice'
+	@echo 'make lint    the format, checked; make format sets it right'
+	@echo 'make clean   removes what was built'
+
+run: deps
+	$(SWIFT) build $(RELEASE) --product sluice
+	$(SWIFT) build $(RELEASE) --product sluice-demo
+	.build/release/sluice-demo $(ARGS)
+
+test: deps
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --parallel $(ARGS)
+
+bench: deps
+	$(SWIFT) build $(RELEASE) --product sluice-bench
+	.build/release/sluice-bench $(ARGS)
+
+build: deps
+	$(SWIFT) build $(RELEASE) --product sluice
+
+lint: deps
+	$(SWIFT) format lint --strict --parallel --recursive $(SOURCES)
+
+format: deps
+	$(SWIFT) format --in-place --parallel --recursive $(SOURCES)
+
+clean:
+	rm -rf .build
+
+# Installs what is missing, and nothing when all is there.
+deps:
+	@command -v $(SWIFT) >/dev/null || { \
+	  echo 'There is no `$(SWIFT)` in PATH: install a Swift 6.3 toolchain (https://www.swift.org/install/linux)'; \
+	  echo 'and put its usr/bin into PATH, or say where it is: make SWIFT=/path/to/usr/bin/swift'; \
+	  exit 1; } >&2
+	@missing=; \
+	for package in $(PACKAGES); do \
+	  case $$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null) in \
+	    installed) ;; \
+	    *) missing="$$missing $$package" ;; \
+	  esac; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	as_root=; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "This is no Debian: install what it calls$$missing here, then: make PACKAGES= …" >&2; exit 1; \
+	fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+	  as_root=sudo; \
+	  command -v sudo >/dev/null || { \
+	    echo "As root: apt-get install$$missing" >&2; exit 1; }; \
+	fi; \
+	echo "Installing$$missing"; \
+	$$as_root apt-get update -qq && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $$missing

@@ -1,0 +1,78 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+/// A module of the library: target `Sluice<folder>` at `Sources/<folder>`.
+func module(_ folder: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(
+    name: "Sluice\(folder)", dependencies: dependencies, path: "Sources/\(folder)",
+    swiftSettings: settings)
+}
+
+func tests(_ folder: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "Sluice\(folder)Tests", dependencies: dependencies, path: "Tests/\(folder)Tests",
+    resources: folder == "Journal" ? [.copy("Golden")] : [], swiftSettings: settings)
+}
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let arguments: Target.Dependency = .product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+  name: "Sluice",
+  products: [
+    .library(
+      name: "Sluice",
+      targets: ["SluiceShared", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease"]),
+    .executable(name: "sluice", targets: ["sluice"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CJansson", providers: [.apt(["libjansson-dev"])]),
+    .target(name: "CSystem"),
+    module("Shared", ["CSystem", "CJansson"]),
+    module("Journal", ["SluiceShared", "CZstd"]),
+    module("SQLite", ["SluiceShared", "CSQLite"]),
+    module("Lease", ["SluiceShared", "SluiceJournal"]),
+    module("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "CSQLite"]),
+    module("Writer", ["SluiceShared", "SluiceJournal"]),
+    module(
+      "Applier",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceLease", "CSQLite",
+        logging, crypto,
+      ]),
+    .executableTarget(
+      name: "sluice",
+      dependencies: [
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
+        "SluiceApplier", "SluiceLease", arguments, logging,
+      ],
+      swiftSettings: settings),
+    .target(
+      name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
+      swiftSettings: settings),
+    tests("Journal", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
+    tests(
+      "Applier",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease",
+        logging,
+      ]),
+  ]
+)

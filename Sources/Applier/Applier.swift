@@ -1,0 +1,114 @@
+internal import Logging
+internal import SluiceJournal
+public import SluiceLease
+internal import SluiceReader
+public import SluiceShared
+
+/// The process that executes batches: stands by, is elected, leads, and stands by again.
+///
+/// Synchronous and without threads of its own; `run` returns when it is told to stop. Several
+/// appliers of one store are safe at any time; several stores in one process, each on its thread.
+public final class Applier {
+  private let store: PageStore
+  private let options: ApplierOptions
+  private let lease: any Lease
+  private let environment: Environment
+  private let log: Log
+
+  /// Opens the store at `path`. Throws `.noSuchStore`, `.damaged`, `.unsupported`, or `.invalid`
+  /// where the store's lease is of a kind that this version does not have.
+  public init(
+    path: String, options: ApplierOptions, lease: (any Lease)? = nil,
+    environment: Environment = .posix()
+  ) throws(StoreError) {
+    store = try PageStore(path: path, environment: environment)
+    self.options = options
+    self.environment = environment
+    log = Log(layout: store.layout, store: store.description.id, environment: environment)
+    if let lease {
+      self.lease = lease
+    } else {
+      guard store.description.lease == .file else {
+        throw StoreError(
+          .invalid, "this store's lease is \(store.description.lease), which needs a newer Sluice",
+          path: store.layout.description)
+      }
+      self.lease = FileLease(duration: options.leaseTime, environment: environment)
+    }
+  }
+
+  /// Stands by and leads until `shouldStop` says so; then releases. Throws when this process cannot
+  /// go on (a full or failing device, damage, a wrong clock): nothing durable is lost, and another
+  /// applier, or this one started anew, goes on.
+  public func run(shouldStop: () -> Bool) throws(StoreError) {
+    while !shouldStop() {
+      guard let leader = try standBy(shouldStop) else { return }
+      switch try leader.run(shouldStop: shouldStop) {
+      case .stopped:
+        options.logger.info("released")
+        return
+      case .deposed(let error):
+        options.logger.warning(
+          "no longer leading", metadata: ["reason": "\(error?.description ?? "")"])
+      }
+    }
+  }
+
+  /// Watches the holder until this process may lead and wins; nil when told to stop.
+  private func standBy(_ shouldStop: () -> Bool) throws(StoreError) -> Leader? {
+    options.logger.info("standing by", metadata: ["store": "\(store.layout.root)"])
+    var jitter = environment.random() % 50
+    while !shouldStop() {
+      let seen = try observe()
+      if try lease.mayClaim(seen) {
+        // Warm before the claim, so that the time without an applier is short.
+        _ = try store.snapshot(.latest)
+        if let leader = try claim(seen) { return leader }
+        // Somebody else was faster; losers do not come back all at once.
+        jitter = environment.random() % 100
+      }
+      let pause = options.standbyPoll + .milliseconds(Int64(jitter))
+      jitter = 0
+      environment.clock.sleep(pause)
+    }
+    return nil
+  }
+
+  private func observe() throws(StoreError) -> LeaseObservation {
+    guard let number = try log.listed().first, let segment = try log.open(number) else {
+      throw StoreError(
+        .damaged, "the log has no segment; restore the store from a backup", path: store.layout.log)
+    }
+    let control = try segment.control()
+    return LeaseObservation(
+      segment: number, counter: control.beacon?.counter ?? 0,
+      isReleased: control.beacon?.state == .released)
+  }
+
+  private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
+    let started = environment.clock.elapsed()
+    var claim = LogClaim(
+      layout: store.layout, store: store.description.id, environment: environment,
+      holder: options.holder, engine: Engine.current)
+    claim.segmentBytes = options.segmentBytes
+    claim.clockTolerance = options.clockTolerance
+    let clock = environment.clock
+    guard
+      let won = try claim.claim(
+        successorOf: seen.segment,
+        firstBeacon: { holder, inherited in
+          holder.beacon(
+            .active, Leader.firstStatus(after: inherited), time_ms: clock.wallTime_ms())
+        })
+    else { return nil }
+    try lease.claimed(at: started)
+    options.logger.info(
+      "leading",
+      metadata: [
+        "segment": "\(won.holder.header.number)", "term": "\(won.holder.header.term)",
+        "txid": "\(won.holder.extent.txid)",
+      ])
+    return try Leader(
+      won, store: store, options: options, lease: lease, environment: environment)
+  }
+}

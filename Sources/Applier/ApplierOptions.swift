@@ -1,0 +1,42 @@
+public import Logging
+internal import SluiceShared
+
+/// How an applier works. The defaults suit a network file system with some ten writers.
+public struct ApplierOptions: Sendable {
+  /// Who it is, for people: host and process.
+  public var holder: String
+  /// How long a holder may be silent before a standby takes over.
+  public var leaseTime: Duration = .seconds(10)
+  /// How often an idle holder makes a beat.
+  public var beat: Duration = .seconds(1)
+  /// How often a standby looks at the beacon.
+  public var standbyPoll: Duration = .milliseconds(200)
+  /// The longest pause between two looks into the journal.
+  public var slowestPoll: Duration = .milliseconds(50)
+  /// A journal segment silent for this long is retired.
+  public var retireAfter: Duration = .seconds(60)
+  /// Apply what there is, release, and return.
+  public var drains = false
+  /// A checkpoint is made when the log since the last is over this, and over half the database.
+  public var checkpointBytes: Int64 = 64 << 20
+  /// … or over this many log segments …
+  public var checkpointSegments: UInt64 = 64
+  /// … or, with something new, when the last is older than this.
+  public var checkpointAge: Duration?
+  /// Steps of SQLite's virtual machine that one batch may take.
+  public var stepsPerBatch = Limits.stepsPerBatch
+  /// Bytes of journal and temporary files that one group may use on the local disk.
+  public var scratchBytes = Limits.scratchBytes
+  /// Bytes of SQLite's page cache.
+  public var cacheBytes = Limits.cacheBytes
+  /// Bytes of a log segment.
+  public var segmentBytes = Limits.logSegmentBytes
+  /// The most by which this clock and the file server's may differ; nil: not compared.
+  public var clockTolerance: Duration? = .seconds(60)
+  public var logger: Logger
+
+  public init(holder: String, logger: Logger = Logger(label: "applier")) {
+    self.holder = holder
+    self.logger = logger
+  }
+}

@@ -1,0 +1,132 @@
+public import SluiceJournal
+public import SluiceReader
+public import SluiceShared
+
+/// A complete, plain SQLite file as of a published batch, for any SQLite tool and for readers to
+/// begin from.
+public struct Checkpoint: Sendable {
+  public let layout: StoreLayout
+  public let store: StoreID
+  public let environment: Environment
+
+  public init(layout: StoreLayout, store: StoreID, environment: Environment) {
+    self.layout = layout
+    self.store = store
+    self.environment = environment
+  }
+
+  /// Writes the checkpoint of `snapshot`, which must be published, and points `current.sqlite` to it.
+  ///
+  /// The file gets its name only when it is durable, was read back, and has the commit's checksum.
+  /// Where a checkpoint of that batch exists already, nothing is written. May run beside everything
+  /// else, in any process with the right to write; the one that links first wins.
+  public func make(of snapshot: Snapshot) throws(StoreError) {
+    let fileSystem = environment.fileSystem
+    let name = StoreLayout.checkpointName(snapshot.txid)
+    let path = "\(layout.checkpoints)/\(name)"
+    if try !fileSystem.list(layout.checkpoints).contains(name) {
+      let suffix = "\(hexadecimal(environment.random(), width: 16)).tmp"
+      let pages = "\(path).\(suffix)"
+      let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
+      defer {
+        try? fileSystem.unlink(pages)
+        try? fileSystem.unlink("\(sidecar).\(suffix)")
+      }
+      let checksums = try write(snapshot, to: pages)
+      let file = try fileSystem.create("\(sidecar).\(suffix)", mode: 0o444)
+      try CheckpointSidecar.write(
+        CheckpointSidecar.Header(
+          store: store, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
+          pageCount: snapshot.pageCount, checksum: snapshot.checksum,
+          rejected: snapshot.rejected),
+        checksums: checksums, to: file)
+      try file.sync()
+      // The sidecar first: a database without one is no checkpoint yet.
+      try linked("\(sidecar).\(suffix)", to: sidecar)
+      try fileSystem.syncDirectory(layout.checkpoints)
+      try linked(pages, to: path)
+      try fileSystem.syncDirectory(layout.checkpoints)
+    }
+    try pointCurrent(to: snapshot.txid)
+  }
+
+  private func linked(_ temporary: String, to path: String) throws(StoreError) {
+    do throws(StoreError) { try environment.fileSystem.link(temporary, to: path) } catch {
+      // Somebody made the same checkpoint meanwhile; it says the same.
+      if !error.isExistingFile { throw error }
+    }
+  }
+
+  private static let pieceBytes = 4 << 20
+
+  /// Writes all pages and reads them back; returns their checksums.
+  private func write(_ snapshot: Snapshot, to path: String) throws(StoreError) -> [UInt32] {
+    let file = try environment.fileSystem.create(path, mode: 0o444)
+    let perPiece = Checkpoint.pieceBytes / snapshot.pageSize
+    var checksums: [UInt32] = []
+    checksums.reserveCapacity(Int(snapshot.pageCount))
+    var page: UInt32 = 1
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: Checkpoint.pieceBytes, alignment: Block.size)
+    defer { buffer.deallocate() }
+    while page <= snapshot.pageCount {
+      let count = min(perPiece, Int(snapshot.pageCount - page) + 1)
+      for i in 0..<count {
+        let bytes = UnsafeMutableRawBufferPointer(
+          rebasing: buffer[i * snapshot.pageSize..<(i + 1) * snapshot.pageSize])
+        try snapshot.read(page: page + UInt32(i), into: bytes)
+        checksums.append(crc32c(UnsafeRawBufferPointer(bytes)))
+      }
+      try file.write(
+        UnsafeRawBufferPointer(rebasing: buffer[0..<count * snapshot.pageSize]),
+        at: Int64(page - 1) * Int64(snapshot.pageSize))
+      page += UInt32(count)
+    }
+    try file.sync()
+    try verify(snapshot, path, buffer)
+    return checksums
+  }
+
+  /// Reads the file back, past the caches where there are any between here and the server.
+  private func verify(_ snapshot: Snapshot, _ path: String, _ buffer: UnsafeMutableRawBufferPointer)
+    throws(StoreError)
+  {
+    let file = try environment.fileSystem.open(path, .shared)
+    let lockByte = DatabaseChecksum.lockBytePage(pageSize: snapshot.pageSize)
+    var checksum = DatabaseChecksum()
+    var page: UInt32 = 1
+    while page <= snapshot.pageCount {
+      let count = try file.read(
+        into: buffer, at: Int64(page - 1) * Int64(snapshot.pageSize))
+      guard count >= snapshot.pageSize else { break }
+      for start in stride(from: 0, to: count / snapshot.pageSize * snapshot.pageSize, by: snapshot.pageSize) {
+        let bytes = UnsafeRawBufferPointer(rebasing: buffer[start..<start + snapshot.pageSize])
+        if page != lockByte { checksum.toggle(page: page, crc: crc32c(bytes)) }
+        page += 1
+      }
+    }
+    guard checksum == snapshot.checksum, page == snapshot.pageCount + 1 else {
+      throw StoreError(
+        .damaged,
+        "a checkpoint's checksum is \(checksum), the log says \(snapshot.checksum) for batch \(snapshot.txid); it was not kept, run `sluice verify`",
+        path: path)
+    }
+  }
+
+  /// Points `current.sqlite` to a checkpoint, unless it points to a newer one.
+  public func pointCurrent(to txid: TxID) throws(StoreError) {
+    let target = "checkpoints/\(StoreLayout.checkpointName(txid))"
+    let present = try? environment.fileSystem.readSymbolicLink(layout.current)
+    // Names are padded, so their order is the checkpoints'.
+    if let present, present >= target { return }
+    try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)
+    try environment.fileSystem.syncDirectory(layout.root)
+  }
+
+  /// The newest checkpoint that has both its files.
+  public func newest() throws(StoreError) -> TxID? {
+    let names = Set(try environment.fileSystem.list(layout.checkpoints))
+    return names.compactMap(StoreLayout.checkpointTxID)
+      .filter { names.contains(StoreLayout.sidecarName($0)) }.max()
+  }
+}

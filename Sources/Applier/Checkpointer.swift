@@ -1,0 +1,102 @@
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceShared
+internal import Synchronization
+
+/// Decides when a checkpoint is due and makes it beside the applier's work.
+final class Checkpointer {
+  let checkpoint: Checkpoint
+  private let options: ApplierOptions
+  private let environment: Environment
+  private var work: (any StartedWork)?
+  private let result = Box()
+  private(set) var newest = TxID.zero
+  private var target = TxID.zero
+  private var lastMade: Duration
+  private var notBefore: Duration = .zero
+  /// Log bytes in finished segments since the newest checkpoint, and in the current one.
+  private var finishedBytes: Int64 = 0
+  private var currentBytes: Int64 = 0
+  private var bytesAtCheckpoint: Int64 = 0
+  private var segmentAtCheckpoint: UInt64 = 0
+  private var segment: UInt64 = 0
+  private var atStart: (bytes: Int64, segment: UInt64) = (0, 0)
+
+  private final class Box: Sendable {
+    let error = Mutex<StoreError?>(nil)
+  }
+
+  init(_ checkpoint: Checkpoint, _ options: ApplierOptions, _ environment: Environment) {
+    self.checkpoint = checkpoint
+    self.options = options
+    self.environment = environment
+    lastMade = environment.clock.elapsed()
+  }
+
+  /// A term begins with the checkpoint `newest`; a late applier may have set `current.sqlite` back.
+  func begin(newest: TxID, logBytes: Int64, segment: UInt64) {
+    self.newest = newest
+    finishedBytes = logBytes
+    self.segment = segment
+    segmentAtCheckpoint = segment
+    try? checkpoint.pointCurrent(to: newest)
+  }
+
+  func noteLog(bytes: Int64, segment: UInt64) {
+    currentBytes = bytes
+    self.segment = segment
+  }
+
+  func rotated() {
+    finishedBytes += currentBytes
+    currentBytes = 0
+  }
+
+  private var logBytes: Int64 { finishedBytes + currentBytes - bytesAtCheckpoint }
+
+  func isDue(_ snapshot: Snapshot, published: TxID) -> Bool {
+    guard work == nil, snapshot.txid > newest, snapshot.txid <= published else { return false }
+    let now = environment.clock.elapsed()
+    guard now >= notBefore else { return false }
+    if logBytes > max(options.checkpointBytes, snapshot.byteCount / 2) { return true }
+    if segment >= segmentAtCheckpoint + options.checkpointSegments { return true }
+    return options.checkpointAge.map { now - lastMade >= $0 } ?? false
+  }
+
+  func start(_ snapshot: Snapshot) {
+    target = snapshot.txid
+    atStart = (finishedBytes + currentBytes, segment)
+    let checkpoint = checkpoint
+    let result = result
+    work = environment.executor.start {
+      do throws(StoreError) { try checkpoint.make(of: snapshot) } catch {
+        result.error.withLock { $0 = error }
+      }
+    }
+  }
+
+  /// Takes the result of a checkpoint that is done; returns why it failed, if it did.
+  func finished() -> StoreError? {
+    guard let work, work.isDone else { return nil }
+    self.work = nil
+    let error = result.error.withLock { error in
+      defer { error = nil }
+      return error
+    }
+    let now = environment.clock.elapsed()
+    guard error == nil else {
+      // The log holds everything; try again later.
+      notBefore = now + .seconds(60)
+      return error
+    }
+    newest = target
+    (bytesAtCheckpoint, segmentAtCheckpoint) = atStart
+    lastMade = now
+    return nil
+  }
+
+  func wait() {
+    work?.wait()
+    _ = finished()
+  }
+}

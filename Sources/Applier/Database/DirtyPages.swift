@@ -1,0 +1,97 @@
+internal import SluiceShared
+
+/// The pages that a transaction wrote: in memory up to a bound, then in a scratch file, so that
+/// memory stays bounded whatever the SQL.
+final class DirtyPages {
+  private enum Place {
+    case memory(UnsafeMutableRawPointer)
+    case scratch(Int64)
+  }
+
+  let pageSize: Int
+  private let fileSystem: any FileSystem
+  private var places: [UInt32: Place] = [:]
+  private var free: [UnsafeMutableRawPointer] = []
+  private var inMemory = 0
+  private var scratch: (any File)?
+  private var scratchEnd: Int64 = 0
+  private(set) var highest: UInt32 = 0
+
+  init(pageSize: Int, fileSystem: any FileSystem) {
+    self.pageSize = pageSize
+    self.fileSystem = fileSystem
+  }
+
+  deinit {
+    removeAll()
+    for buffer in free { buffer.deallocate() }
+  }
+
+  var isEmpty: Bool { places.isEmpty }
+  var count: Int { places.count }
+  /// Ascending.
+  var numbers: [UInt32] { places.keys.sorted() }
+
+  func write(_ page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(StoreError) {
+    highest = max(highest, page)
+    guard let base = bytes.baseAddress else { return }
+    switch places[page] {
+    case .memory(let buffer): buffer.copyMemory(from: base, byteCount: pageSize)
+    case .scratch(let offset): try scratch?.write(bytes, at: offset)
+    case nil:
+      if (inMemory + 1) * pageSize <= Limits.dirtyBytes {
+        let buffer =
+          free.popLast() ?? .allocate(byteCount: pageSize, alignment: 64)
+        buffer.copyMemory(from: base, byteCount: pageSize)
+        places[page] = .memory(buffer)
+        inMemory += 1
+      } else {
+        try spill(page, bytes)
+      }
+    }
+  }
+
+  private func spill(_ page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(StoreError) {
+    guard Int64(places.count + 1) * Int64(pageSize) <= Limits.commitBytes else {
+      throw StoreError(
+        .limit, "a commit changes at most \(Limits.commitBytes) bytes of pages; split the batch")
+    }
+    let file: any File
+    if let scratch { file = scratch } else { file = try fileSystem.scratchFile() }
+    scratch = file
+    try file.write(bytes, at: scratchEnd)
+    places[page] = .scratch(scratchEnd)
+    scratchEnd += Int64(pageSize)
+  }
+
+  /// Fills `buffer` with a page; false where it was not written.
+  func read(_ page: UInt32, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> Bool {
+    switch places[page] {
+    case .memory(let bytes):
+      buffer.copyMemory(from: UnsafeRawBufferPointer(start: bytes, count: pageSize))
+    case .scratch(let offset): _ = try scratch?.read(into: buffer, at: offset)
+    case nil: return false
+    }
+    return true
+  }
+
+  func copy(of page: UInt32) throws(StoreError) -> [UInt8]? {
+    switch places[page] {
+    case .memory(let bytes): Array(UnsafeRawBufferPointer(start: bytes, count: pageSize))
+    case .scratch(let offset): try scratch?.read(pageSize, at: offset)
+    case nil: nil
+    }
+  }
+
+  func removeAll() {
+    for case .memory(let buffer) in places.values { free.append(buffer) }
+    while free.count * pageSize > Limits.dirtyBytes / 4, let buffer = free.popLast() {
+      buffer.deallocate()
+    }
+    places.removeAll(keepingCapacity: true)
+    inMemory = 0
+    highest = 0
+    scratch = nil
+    scratchEnd = 0
+  }
+}

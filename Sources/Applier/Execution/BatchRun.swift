@@ -1,0 +1,419 @@
+internal import CSQLite
+internal import Crypto
+internal import SluiceJournal
+internal import SluiceShared
+internal import SluiceSQLite
+
+/// How the execution of one batch within its group's transaction ended.
+enum BatchEnd {
+  /// The batch has its outcome; the transaction goes on.
+  case outcome(Outcome)
+  /// The batch took the whole transaction with it and is to be rejected with this: the group is
+  /// executed again without it.
+  case lostTransaction(Outcome.Rejection)
+  /// It has to be alone in a commit (ANALYZE, foreign keys checked at the end); nothing was done.
+  case needsOwnCommit
+  /// A shared resource ran out; condemned only if it was alone.
+  case exhausted(Outcome.Rejection)
+}
+
+/// Executes batches inside savepoints of the applier's transaction.
+///
+/// What a batch must not do is refused when its statements are prepared (`Permissions`); what it may
+/// do and others could feel is undone after it: the rest of its transaction, deferred foreign keys,
+/// `last_insert_rowid()`, the counters.
+final class BatchRun {
+  private let connection: Connection
+  private let permissions: Permissions
+  private let determinism: Determinism
+  private let budget: ScratchFile.Budget
+  private let environment: Environment
+  private var statements = StatementCache(capacity: 512)
+  private let savepoint: Statement
+  private let release: Statement
+  private let rollbackTo: Statement
+  private let deferOff: Statement
+  /// Steps of the virtual machine that the running batch has left.
+  private var stepsLeft: Int64 = 0
+  private var ranOutOfSteps = false
+  var stepsPerBatch = Int64(Limits.stepsPerBatch)
+  /// Called every so many steps, so that a long statement's progress renews the lease.
+  var onProgress: () -> Void = {}
+
+  private static let stepsPerCall: Int32 = 20_000
+
+  init(
+    _ connection: Connection, _ permissions: Permissions, _ determinism: Determinism,
+    _ budget: ScratchFile.Budget, _ environment: Environment
+  ) throws(SQLiteError) {
+    self.connection = connection
+    self.permissions = permissions
+    self.determinism = determinism
+    self.budget = budget
+    self.environment = environment
+    savepoint = try connection.prepare("SAVEPOINT batch", persistent: true)
+    release = try connection.prepare("RELEASE batch", persistent: true)
+    rollbackTo = try connection.prepare("ROLLBACK TO batch", persistent: true)
+    deferOff = try connection.prepare("PRAGMA defer_foreign_keys = OFF", persistent: true)
+    connection.setProgressHandler(every: BatchRun.stepsPerCall) { [unowned self] in
+      onProgress()
+      stepsLeft -= Int64(BatchRun.stepsPerCall)
+      if stepsLeft < 0, permissions.mode == .batch { ranOutOfSteps = true }
+      return ranOutOfSteps
+    }
+  }
+
+  private var hasAnalyzed = false
+
+  /// Whether a batch ran ANALYZE since this was asked last.
+  func takeAnalyzed() -> Bool {
+    defer { hasAnalyzed = false }
+    return hasAnalyzed
+  }
+
+  /// What a batch is executed as.
+  struct Context {
+    var txid: TxID
+    var entropy: Identifier128
+    /// It is the only batch of its commit.
+    var isAlone: Bool
+  }
+
+  /// Why a batch ended early; `execute` turns it into a `BatchEnd`.
+  private enum Stop: Error {
+    case rejected(Outcome.Rejection)
+    case needsOwnCommit
+    case sqlite(SQLiteError)
+    /// The applier's own statement failed, or its memory is damaged.
+    case fatal(StoreError)
+  }
+
+  /// Executes a decoded batch. Throws where the applier itself cannot go on.
+  func execute(_ batch: EncodedBatch, _ context: Context) throws(StoreError) -> BatchEnd {
+    if batch.checksForeignKeysAtEnd, !context.isAlone { return .needsOwnCommit }
+    determinism.begin(context.txid, entropy: context.entropy, connection)
+    stepsLeft = stepsPerBatch
+    ranOutOfSteps = false
+    budget.wasExhausted = false
+    try own(savepoint)
+    defer { permissions.mode = .applier }
+    do throws(Stop) {
+      let before = connection.totalChanges
+      for (i, check) in batch.guards.enumerated() { try run(guard: check, i + 1, context) }
+      var rows: [[SQLValue]] = []
+      var resultBytes = 0
+      var changedSchema = false
+      for (i, statement) in batch.statements.enumerated() {
+        try run(
+          statement, i + 1, context, wantsRows: batch.wantsResults, &rows, &resultBytes,
+          &changedSchema)
+      }
+      permissions.mode = .applier
+      try checkEnd(batch, changedSchema)
+      let applied = Outcome.Applied(
+        changes: connection.totalChanges - before, lastRowID: connection.lastInsertRowID,
+        rows: batch.wantsResults ? rows : nil)
+      try ownInBatch(release)
+      return .outcome(.applied(applied))
+    } catch {
+      permissions.mode = .applier
+      return try end(after: error)
+    }
+  }
+
+  // MARK: statements
+
+  private func run(guard check: EncodedBatch.Statement, _ number: Int, _ context: Context)
+    throws(Stop)
+  {
+    let name = "guard \(number)"
+    guard let statement = try prepared(check, name, context) else {
+      throw .rejected(failed(name, "is empty"))
+    }
+    guard statement.statement.isReadOnly else {
+      throw .rejected(
+        Outcome.Rejection(code: Outcome.Rejection.Code.denied, message: "\(name) is no query"))
+    }
+    var values = check.values
+    try bind(&values, check, statement.statement, name)
+    defer { statement.statement.reset() }
+    guard try step(statement.statement, name) else { throw .rejected(failed(name, "returned no row")) }
+    guard statement.statement.columnCount == 1 else {
+      throw .rejected(failed(name, "returned \(statement.statement.columnCount) columns"))
+    }
+    let isTrue =
+      switch statement.statement.columnValue(0) {
+      case .null: false
+      case .integer(let number): number != 0
+      case .real(let number): number != 0
+      case .text, .blob: statement.statement.columnReal(0) != 0
+      }
+    guard isTrue else { throw .rejected(failed(name, "is not true")) }
+    if try step(statement.statement, name) {
+      throw .rejected(failed(name, "returned more than one row"))
+    }
+  }
+
+  private func failed(_ name: String, _ how: String) -> Outcome.Rejection {
+    Outcome.Rejection(
+      code: Outcome.Rejection.Code.guardFailed,
+      message: "\(name) \(how); a guard must return exactly one true value")
+  }
+
+  private func run(
+    _ encoded: EncodedBatch.Statement, _ number: Int, _ context: Context, wantsRows: Bool,
+    _ rows: inout [[SQLValue]], _ resultBytes: inout Int, _ changedSchema: inout Bool
+  ) throws(Stop) {
+    let name = "statement \(number)"
+    guard let prepared = try prepared(encoded, name, context) else { return }
+    changedSchema = changedSchema || prepared.changesSchema
+    hasAnalyzed = hasAnalyzed || prepared.analyzes
+    let statement = prepared.statement
+    var values = encoded.values
+    for _ in 0..<encoded.rows {
+      try bind(&values, encoded, statement, name)
+      defer { statement.reset() }
+      while try step(statement, name) {
+        guard wantsRows else { continue }
+        let row = statement.row
+        resultBytes += row.reduce(8) { $0 + 9 + $1.byteCount }
+        guard resultBytes <= Limits.resultBytes else {
+          throw .rejected(
+            Outcome.Rejection(
+              code: Outcome.Rejection.Code.resultLimit,
+              message:
+                "\(name): the rows of one batch have at most \(Limits.resultBytes) bytes; read them with a query instead"
+            ))
+        }
+        rows.append(row)
+      }
+      determinism.hasExecuted = true
+      // OR ROLLBACK, RAISE(ROLLBACK), a full disk and an interrupt end the whole transaction.
+      if environment.makes(.autocommit), connection.isAutocommit {
+        throw .sqlite(
+          SQLiteError(code: SQLITE_ABORT, message: "\(name) ended the transaction"))
+      }
+    }
+  }
+
+  private func prepared(_ encoded: EncodedBatch.Statement, _ name: String, _ context: Context)
+    throws(Stop) -> StatementCache.Entry?
+  {
+    let entry: StatementCache.Entry
+    if let cached = statements[encoded.sql] {
+      entry = cached
+    } else {
+      permissions.mode = .batch
+      permissions.beginStatement()
+      defer { permissions.endStatement() }
+      do throws(SQLiteError) {
+        guard let (statement, length) = try connection.prepare(encoded.sql, persistent: true) else {
+          return nil
+        }
+        let rest = UnsafeRawBufferPointer(rebasing: encoded.sql[length...])
+        if try connection.prepare(rest) != nil {
+          throw SQLiteError(
+            code: SQLITE_ERROR, message: "more than one statement in a text; pass each by itself")
+        }
+        entry = StatementCache.Entry(
+          statement: statement, analyzes: permissions.sawAnalyze,
+          changesSchema: permissions.sawSchemaChange)
+      } catch {
+        throw .rejected(rejection(error, name))
+      }
+      statements.insert(entry, for: encoded.sql)
+    }
+    if entry.analyzes, !context.isAlone { throw .needsOwnCommit }
+    guard entry.statement.parameterCount == encoded.columns else {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.wrongParameters,
+          message:
+            "\(name) has \(entry.statement.parameterCount) parameters, \(encoded.columns) values were given"
+        ))
+    }
+    return entry
+  }
+
+  private func bind(
+    _ values: inout ByteReader, _ encoded: EncodedBatch.Statement, _ statement: Statement,
+    _ name: String
+  ) throws(Stop) {
+    do {
+      for column in 0..<Int32(encoded.columns) {
+        // The frame's buffer outlives the statement's run: nothing is copied.
+        switch try values.encodedValue() {
+        case .null: try statement.bindNull(at: column + 1)
+        case .integer(let number): try statement.bind(integer: number, at: column + 1)
+        case .real(let number): try statement.bind(real: number, at: column + 1)
+        case .text(let bytes): try statement.bind(text: bytes, at: column + 1, lifetime: .borrowed)
+        case .blob(let bytes): try statement.bind(blob: bytes, at: column + 1, lifetime: .borrowed)
+        }
+      }
+    } catch let error as SQLiteError {
+      throw .rejected(rejection(error, name))
+    } catch {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.malformed, message: "\(name): its values are damaged: \(error)"
+        ))
+    }
+  }
+
+  private func step(_ statement: Statement, _ name: String) throws(Stop) -> Bool {
+    permissions.mode = .batch
+    do throws(SQLiteError) { return try statement.step() } catch {
+      var named = error
+      named.message = "\(name): \(error.message)"
+      throw .sqlite(named)
+    }
+  }
+
+  // MARK: the end
+
+  /// What must hold before the savepoint is released.
+  private func checkEnd(_ batch: EncodedBatch, _ changedSchema: Bool) throws(Stop) {
+    if changedSchema { try checkSchema() }
+    if batch.checksForeignKeysAtEnd {
+      let violations = try ownQuery("PRAGMA foreign_key_check")
+      if let first = violations.first {
+        throw .rejected(
+          Outcome.Rejection(
+            code: Outcome.Rejection.Code.foreignKey,
+            message:
+              "\(violations.count) rows violate foreign keys at the batch's end, the first in table \(first.first?.display ?? "?")"
+          ))
+      }
+    } else if connection.deferredForeignKeyViolations {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.foreignKey,
+          message: "a deferred foreign key is violated at the batch's end"))
+    }
+    // Only after the check: turning it off makes SQLite forget violations.
+    try ownInBatch(deferOff)
+  }
+
+  /// DDL must not touch what is Sluice's, also where the authorizer does not see the name.
+  private func checkSchema() throws(Stop) {
+    let names = try ownQuery(
+      "SELECT count(*) FROM main.sqlite_schema WHERE type IN ('table','view') AND name LIKE '\\_sluice\\_%' ESCAPE '\\'"
+    )
+    guard names.first?.first == .integer(4) else {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.denied,
+          message: "names that begin with \(Bookkeeping.prefix) are reserved"))
+    }
+    let keys = try ownQuery(
+      "SELECT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS f WHERE t.type = 'table' AND f.\"table\" LIKE '\\_sluice\\_%' ESCAPE '\\'"
+    )
+    guard keys.isEmpty else {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.denied,
+          message: "a foreign key to a table of Sluice's own is not allowed"))
+    }
+  }
+
+  private func end(after stop: Stop) throws(StoreError) -> BatchEnd {
+    statements.dropRunning()
+    switch stop {
+    case .fatal(let error): throw error
+    case .needsOwnCommit:
+      try undo()
+      return .needsOwnCommit
+    case .rejected(let rejection):
+      try undo()
+      return .outcome(.rejected(rejection))
+    case .sqlite(let error):
+      if let failure = budget.deviceError { throw failure }
+      let rejection = rejection(error, nil)
+      let exhausted =
+        error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted
+      if error.primary == SQLITE_IOERR || error.primary == SQLITE_CORRUPT {
+        // Damage in the database itself, or a device: never a batch's fault.
+        throw StoreError(
+          error.primary == SQLITE_CORRUPT ? .damaged : .io,
+          "executing a batch failed on the database: \(error.message)")
+      }
+      if exhausted {
+        let resources = Outcome.Rejection(
+          code: Outcome.Rejection.Code.resources,
+          message: "\(error.message); it needs more scratch space or memory than a commit may have")
+        if environment.makes(.autocommit), connection.isAutocommit { return .exhausted(resources) }
+        try undo()
+        return .exhausted(resources)
+      }
+      if environment.makes(.autocommit), connection.isAutocommit { return .lostTransaction(rejection) }
+      try undo()
+      return .outcome(.rejected(rejection))
+    }
+  }
+
+  private func undo() throws(StoreError) {
+    ranOutOfSteps = false
+    stepsLeft = .max / 2
+    try own(rollbackTo)
+    try own(release)
+    try own(deferOff)
+  }
+
+  private func rejection(_ error: SQLiteError, _ name: String?) -> Outcome.Rejection {
+    if ranOutOfSteps {
+      return Outcome.Rejection(
+        code: Outcome.Rejection.Code.stepLimit,
+        message: "\(error.message): a batch takes at most \(stepsPerBatch) steps; split it")
+    }
+    let prefix = name.map { "\($0): " } ?? ""
+    if error.primary == SQLITE_AUTH, let denial = permissions.denial {
+      return Outcome.Rejection(
+        code: Outcome.Rejection.Code.denied, message: prefix + denial)
+    }
+    let message = String(
+      decoding: (prefix + error.message).utf8.prefix(Limits.messageBytes), as: UTF8.self)
+    return Outcome.Rejection(code: error.name, message: message)
+  }
+
+  // MARK: the applier's own statements
+
+  private func own(_ statement: Statement) throws(StoreError) {
+    permissions.mode = .applier
+    do throws(SQLiteError) { try statement.run() } catch {
+      throw StoreError(.io, "the applier's own statement \(statement.sql) failed: \(error)")
+    }
+  }
+
+  private func ownInBatch(_ statement: Statement) throws(Stop) {
+    do throws(StoreError) { try own(statement) } catch { throw .fatal(error) }
+  }
+
+  private func ownQuery(_ sql: String) throws(Stop) -> [[SQLValue]] {
+    permissions.mode = .applier
+    do throws(SQLiteError) { return try connection.query(sql) } catch { throw .sqlite(error) }
+  }
+
+  /// SHA-256 of a batch's bytes: what tells a repeated key from a reused one.
+  static func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+}
+
+extension SQLValue {
+  var byteCount: Int {
+    switch self {
+    case .null: 0
+    case .integer, .real: 8
+    case .text(let text): text.utf8.count
+    case .blob(let bytes): bytes.count
+    }
+  }
+
+  var display: String {
+    switch self {
+    case .null: "NULL"
+    case .integer(let number): "\(number)"
+    case .real(let number): "\(number)"
+    case .text(let text): text
+    case .blob(let bytes): "\(bytes.count) bytes"
+    }
+  }
+}

@@ -1,0 +1,58 @@
+internal import CSystem
+internal import SluiceShared
+internal import SluiceSQLite
+
+/// What a batch can see beside the database, and that is the same whenever it is executed again:
+/// its random numbers, and counters that begin at 0.
+final class Determinism {
+  private var state: UInt64 = 0
+  private var totalChangesBefore: Int64 = 0
+  /// `changes()` speaks of the batch's own statements only.
+  var hasExecuted = false
+
+  /// Overrides SQLite's functions on a connection.
+  func install(on connection: Connection) throws(SQLiteError) {
+    // Localtime in SQL is UTC everywhere.
+    csystem_use_utc()
+    unowned let connection = connection
+    try connection.createFunction("random", argumentCount: 0) { [self] context in
+      context.setResult(integer: Int64(bitPattern: next()))
+    }
+    try connection.createFunction("randomblob", argumentCount: 1) { [self] context in
+      let wanted = max(1, context.integer(0))
+      guard wanted <= Int64(Limits.batchBytes) else {
+        context.fail("randomblob makes at most \(Limits.batchBytes) bytes")
+        return
+      }
+      var writer = ByteWriter(reserving: Int(wanted) + 8)
+      while writer.count < Int(wanted) { writer.append(next()) }
+      writer.bytes.withUnsafeBytes {
+        context.setResult(blob: UnsafeRawBufferPointer(rebasing: $0[0..<Int(wanted)]))
+      }
+    }
+    try connection.createFunction("changes", argumentCount: 0) { [self] context in
+      context.setResult(integer: hasExecuted ? connection.changes : 0)
+    }
+    try connection.createFunction("total_changes", argumentCount: 0) { [self] context in
+      context.setResult(integer: connection.totalChanges - totalChangesBefore)
+    }
+  }
+
+  /// Begins the batch `txid` of a commit with `entropy`.
+  func begin(_ txid: TxID, entropy: Identifier128, _ connection: Connection) {
+    state = entropy.high ^ (entropy.low &* 0x9E37_79B9_7F4A_7C15) ^ txid.rawValue
+    _ = next()
+    totalChangesBefore = connection.totalChanges
+    hasExecuted = false
+    connection.lastInsertRowID = 0
+  }
+
+  /// splitmix64: small, and the same everywhere.
+  private func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

@@ -1,0 +1,489 @@
+internal import CSQLite
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceSQLite
+internal import SluiceShared
+
+/// One connection of the applier to the database, from a snapshot on, with everything it remembers.
+/// After any failure it is thrown away and another one made from what the log says.
+final class Session {
+  private let database: DatabaseFile
+  private let fileSystem: ApplierFileSystem
+  private let registration: VFSRegistration
+  private let connection: Connection
+  private let permissions = Permissions()
+  private let determinism = Determinism()
+  private let tables: BookkeepingTables
+  private let run: BatchRun
+  private let encoder: PageEncoder
+  private let environment: Environment
+  private let foreignKeys: Bool
+  private var foreignKeysAreOn: Bool
+  private let compressor = Compressor()
+  private(set) var rejected: UInt64
+  private(set) var extent: LogExtent
+  /// The statistics that plans come from changed: the connection is to be opened anew, so that a
+  /// running applier plans as a restarted one would.
+  private(set) var mustReopen = false
+  private let begin: Statement
+  private let commitStatement: Statement
+
+  var snapshot: Snapshot { database.snapshot }
+  var onProgress: () -> Void {
+    get { run.onProgress }
+    set { run.onProgress = newValue }
+  }
+
+  init(
+    _ snapshot: Snapshot, foreignKeys: Bool, options: ApplierOptions, environment: Environment
+  ) throws(StoreError) {
+    self.environment = environment
+    self.foreignKeys = foreignKeys
+    foreignKeysAreOn = foreignKeys
+    database = DatabaseFile(snapshot, fileSystem: environment.fileSystem)
+    fileSystem = ApplierFileSystem(
+      database, fileSystem: environment.fileSystem, scratchBytes: options.scratchBytes)
+    encoder = PageEncoder(environment)
+    let name = "sluice-applier-" + hexadecimal(environment.random(), width: 16)
+    registration = VFSRegistration(name: name, fileSystem)
+    do throws(SQLiteError) {
+      connection = try Connection(
+        path: ApplierFileSystem.databaseName, flags: [.readWrite, .noMutex], vfs: name)
+      try Session.configure(
+        connection, foreignKeys: foreignKeys, cacheBytes: options.cacheBytes, environment)
+      try determinism.install(on: connection)
+      tables = try BookkeepingTables(connection)
+      begin = try connection.prepare("BEGIN IMMEDIATE", persistent: true)
+      commitStatement = try connection.prepare("COMMIT", persistent: true)
+      let state = try tables.state()
+      rejected = state.rejected
+      extent = state.extent
+      unowned let permissions = permissions
+      connection.setAuthorizer { request in permissions.decide(request) }
+      run = try BatchRun(connection, permissions, determinism, fileSystem.budget, environment)
+      run.stepsPerBatch = Int64(options.stepsPerBatch)
+    } catch {
+      if let failure = database.failure { throw failure }
+      throw StoreError(
+        .damaged,
+        "the database as of batch \(snapshot.txid) cannot be opened: \(error); restore it from a checkpoint"
+      )
+    }
+    guard extent.txid == snapshot.txid else {
+      throw StoreError(
+        .damaged,
+        "the log ends at batch \(snapshot.txid), the database says \(extent.txid); restore the store from a backup"
+      )
+    }
+  }
+
+  private static func configure(
+    _ connection: Connection, foreignKeys: Bool, cacheBytes: Int, _ environment: Environment
+  ) throws(SQLiteError) {
+    try connection.setConfig(SQLITE_DBCONFIG_DEFENSIVE, true)
+    try connection.setConfig(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, false)
+    try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+    try connection.setConfig(SQLITE_DBCONFIG_ENABLE_QPSG, true)
+    connection.limit(SQLITE_LIMIT_ATTACHED, 0)
+    connection.limit(SQLITE_LIMIT_SQL_LENGTH, Int32(Limits.statementTextBytes))
+    // NORMAL: under EXCLUSIVE the change counter would rise only once.
+    let locking = environment.makes(.changeCounter) ? "NORMAL" : "EXCLUSIVE"
+    try connection.execute(
+      """
+      PRAGMA locking_mode = \(locking);
+      PRAGMA journal_mode = TRUNCATE;
+      PRAGMA synchronous = FULL;
+      PRAGMA temp_store = FILE;
+      PRAGMA secure_delete = OFF;
+      PRAGMA cache_size = -\(cacheBytes >> 10);
+      PRAGMA foreign_keys = \(foreignKeys ? "ON" : "OFF");
+      """)
+  }
+
+  /// What became of a part of the waiting batches.
+  struct Done {
+    /// So many of the group's batches are in the history now, repeats of earlier ones included.
+    var count: Int
+    /// New batches among them, which have TxIDs.
+    var committed: UInt32
+    /// The next batch is to be executed alone.
+    var nextIsAlone = false
+  }
+
+  struct Request {
+    var batches: ArraySlice<PendingBatch>
+    /// The first is to be alone in its commit.
+    var isAlone = false
+    var time_ms: Int64
+    /// The first batch is not executed but rejected with this (poisonous).
+    var verdict: Outcome.Rejection?
+    var attempts: UInt32 = 0
+    /// Whether batches of this writer that precede its next may be missing (quarantine).
+    var mayLackBatches: (WriterID) -> Bool = { _ in false }
+    /// Which silent writers still have files in the journal; nil: nobody is forgotten now.
+    var hasSegments: ((WriterID) -> Bool)?
+  }
+
+  /// Executes the batches in order as one commit, as many of them as can be in one, and hands the
+  /// commit to `write`, which returns the pages' places once it is confirmed.
+  ///
+  /// A batch that takes the transaction with it (OR ROLLBACK and its like) is an offender: the
+  /// batches before it are executed again, it is recorded as rejected, and that is the commit. So
+  /// each batch is executed at most twice, however many offenders a group has, and each offender
+  /// costs one commit more.
+  func commit(
+    _ request: Request,
+    write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
+  ) throws(StoreError) -> Done {
+    var batches = request.batches
+    var offender = request.verdict
+    var isAlone = request.isAlone
+    if isAlone { batches = batches.prefix(1) }
+    while true {
+      var group = Group(
+        first: extent.txid.next, time_ms: request.time_ms,
+        entropy: Identifier128(high: environment.random(), low: environment.random()))
+      switch try execute(batches, &group, isAlone: isAlone, offender: offender, request) {
+      case .complete(let count):
+        return Done(count: count, committed: try finish(group, count, request, write))
+      case .completeBefore(let count):
+        if group.outcomes.isEmpty {
+          try rollback()
+          // Only repeats before it, or nothing: it comes first in its own commit.
+          return Done(count: count, committed: 0, nextIsAlone: true)
+        }
+        return Done(
+          count: count, committed: try finish(group, count, request, write), nextIsAlone: true)
+      case .lost(let index, let rejection):
+        try rollback()
+        batches = batches[batches.startIndex...batches.startIndex + index]
+        offender = rejection
+      case .lostResources(let index):
+        try rollback()
+        guard index > 0 else {
+          isAlone = true
+          batches = batches.prefix(1)
+          continue
+        }
+        batches = batches[batches.startIndex..<batches.startIndex + index]
+        offender = nil
+      }
+    }
+  }
+
+  // MARK: executing
+
+  private struct Group {
+    let first: TxID
+    let time_ms: Int64
+    let entropy: Identifier128
+    var outcomes: [BatchOutcome] = []
+    var bytes = ByteWriter()
+    var consumed: [JournalSegmentID: Int64] = [:]
+    var rejected: UInt64 = 0
+    var nextTxID: TxID { first.advanced(by: UInt64(outcomes.count)) }
+  }
+
+  private enum GroupEnd {
+    /// So many batches are done and the transaction is ready to commit.
+    case complete(Int)
+    /// The same, and the batch after them wants a commit of its own.
+    case completeBefore(Int)
+    /// The batch at the index took the transaction with it.
+    case lost(Int, Outcome.Rejection)
+    /// The same, for want of a shared resource: it is to be tried alone before it is condemned.
+    case lostResources(Int)
+  }
+
+  /// The transaction is committed at the latest after this long, so that nobody waits for a large
+  /// group.
+  private static let longestGroup: Duration = .milliseconds(250)
+
+  /// `offender` is what the last of `batches` is rejected with, unexecuted.
+  private func execute(
+    _ batches: ArraySlice<PendingBatch>, _ group: inout Group, isAlone: Bool,
+    offender: Outcome.Rejection?, _ request: Request
+  ) throws(StoreError) -> GroupEnd {
+    fileSystem.now_ms = group.time_ms
+    let started = environment.clock.elapsed()
+    try own { () throws(SQLiteError) -> Void in
+      try setForeignKeys(isAlone ? wantsForeignKeys(batches.first) : foreignKeys)
+      try begin.run()
+    }
+    for (index, batch) in batches.enumerated() {
+      let isOffender = offender != nil && index == batches.count - 1
+      if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil {
+        return .complete(index)
+      }
+      let standing = try own { () throws(SQLiteError) -> Standing in
+        try self.standing(of: batch, request)
+      }
+      var end: BatchEnd
+      switch standing {
+      case .repeated:
+        note(batch, in: &group)
+        continue
+      case .refused(let rejection): end = .outcome(.rejected(rejection))
+      case .next:
+        if isOffender, let offender {
+          end = .outcome(.rejected(offender))
+        } else {
+          end = try execute(batch, in: group, isAlone: isAlone)
+        }
+      }
+      switch end {
+      case .outcome(let outcome):
+        try record(
+          outcome, of: batch, &group, refused: standing.isRefused,
+          withoutContent: isOffender && request.verdict != nil, request)
+      case .lostTransaction(let rejection): return .lost(index, rejection)
+      case .needsOwnCommit: return .completeBefore(index)
+      case .exhausted(let rejection):
+        if isAlone {
+          if connection.isAutocommit { return .lost(index, rejection) }
+          try record(
+            .rejected(rejection), of: batch, &group, refused: false, withoutContent: false, request)
+        } else {
+          if connection.isAutocommit { return .lostResources(index) }
+          return .completeBefore(index)
+        }
+      }
+    }
+    return .complete(batches.count)
+  }
+
+  /// False for a batch that wants its foreign keys checked at its end only.
+  private func wantsForeignKeys(_ batch: PendingBatch?) -> Bool {
+    guard foreignKeys, let batch else { return foreignKeys }
+    return batch.frame.withBatch(batch.index) { bytes in
+      guard case .success(let bytes) = bytes else { return true }
+      return !((try? EncodedBatch(bytes))?.checksForeignKeysAtEnd ?? false)
+    }
+  }
+
+  /// The pragma does nothing inside a transaction, so it comes before BEGIN.
+  private func setForeignKeys(_ on: Bool) throws(SQLiteError) {
+    guard on != foreignKeysAreOn else { return }
+    try connection.execute("PRAGMA foreign_keys = \(on ? "ON" : "OFF")")
+    foreignKeysAreOn = on
+  }
+
+  private func execute(_ batch: PendingBatch, in group: Group, isAlone: Bool) throws(StoreError)
+    -> BatchEnd
+  {
+    let context = BatchRun.Context(txid: group.nextTxID, entropy: group.entropy, isAlone: isAlone)
+    let result = batch.frame.withBatch(batch.index) { bytes -> Result<BatchEnd, StoreError> in
+      do throws(DecodingError) {
+        let bytes = try bytes.get()
+        let decoded = try EncodedBatch(bytes)
+        do throws(StoreError) {
+          if let known = try earlier(decoded, bytes, group.time_ms) { return .success(known) }
+          return .success(try run.execute(decoded, context))
+        } catch {
+          return .failure(error)
+        }
+      } catch {
+        return .success(
+          .outcome(
+            .rejected(
+              Outcome.Rejection(
+                code: Outcome.Rejection.Code.malformed,
+                message: "the batch cannot be decoded: \(error)"))))
+      }
+    }
+    return try result.get()
+  }
+
+  /// What a batch's key already stands for.
+  private func earlier(
+    _ batch: EncodedBatch, _ bytes: UnsafeRawBufferPointer, _ now_ms: Int64
+  ) throws(StoreError) -> BatchEnd? {
+    guard let key = batch.key else { return nil }
+    guard let record = try own({ () throws(SQLiteError) in try tables.key(key, now_ms: now_ms) })
+    else { return nil }
+    guard record.hash == BatchRun.hash(bytes) else {
+      return .outcome(
+        .rejected(
+          Outcome.Rejection(
+            code: Outcome.Rejection.Code.keyReused,
+            message:
+              "key \(key) was used for another batch (\(record.txid)) in the last 24 hours; use a new key"
+          )))
+    }
+    return .outcome(.duplicate(of: record.txid, original: record.outcome))
+  }
+
+  private enum Standing {
+    case next
+    /// It has its outcome already; this is a resend.
+    case repeated
+    case refused(Outcome.Rejection)
+
+    var isRefused: Bool { if case .refused = self { true } else { false } }
+  }
+
+  /// A batch's place in its writer's order.
+  private func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing {
+    let known = try tables.writer(batch.id.writer)
+    if let known {
+      if batch.id.sequence <= known.sequence, environment.makes(.deduplicate) { return .repeated }
+      if known.isExpired {
+        return .refused(Session.expired("its writer was refused before; use a new writer"))
+      }
+      if batch.id.sequence > known.sequence.next, !request.mayLackBatches(batch.id.writer) {
+        return .refused(
+          Session.expired(
+            "batches \(known.sequence.next) to \(batch.id.sequence.rawValue - 1) of its writer are missing"
+          ))
+      }
+      return .next
+    }
+    if let watermark = tables.watermark, batch.id.writer <= watermark {
+      return .refused(
+        Session.expired("its writer was forgotten, and whether it was executed is unknown"))
+    }
+    if batch.id.sequence.rawValue != 1, !request.mayLackBatches(batch.id.writer) {
+      return .refused(Session.expired("its writer is unknown, and its earlier batches are missing"))
+    }
+    return .next
+  }
+
+  private static func expired(_ why: String) -> Outcome.Rejection {
+    Outcome.Rejection(code: Outcome.Rejection.Code.expiredWriter, message: "not executed: \(why)")
+  }
+
+  private func record(
+    _ outcome: Outcome, of batch: PendingBatch, _ group: inout Group, refused: Bool,
+    withoutContent: Bool, _ request: Request
+  ) throws(StoreError) {
+    let txid = group.nextTxID
+    let key = try keep(outcome, of: batch, txid, &group, withoutContent: withoutContent)
+    if case .rejected(let rejection) = outcome {
+      group.rejected += 1
+      try own { () throws(SQLiteError) in
+        try tables.record(
+          rejected: batch.id, key: key, txid: txid, time_ms: group.time_ms, rejection)
+      }
+    }
+    tables.setWriter(
+      batch.id.writer, WriterState(sequence: batch.id.sequence, isExpired: refused))
+    group.outcomes.append(
+      BatchOutcome(
+        batch: batch.id, key: key, attempts: group.outcomes.isEmpty ? request.attempts : 0,
+        outcome: outcome))
+    note(batch, in: &group)
+  }
+
+  /// Puts a batch's bytes into the commit and records its key; returns the key.
+  private func keep(
+    _ outcome: Outcome, of batch: PendingBatch, _ txid: TxID, _ group: inout Group,
+    withoutContent: Bool
+  ) throws(StoreError) -> String? {
+    guard !withoutContent else {
+      group.bytes.append(UInt32(0))
+      return nil
+    }
+    let time_ms = group.time_ms
+    let kept = batch.frame.withBatch(batch.index) {
+      bytes -> Result<(key: String?, bytes: [UInt8]), StoreError> in
+      guard case .success(let bytes) = bytes else { return .success((nil, [])) }
+      guard let key = (try? EncodedBatch(bytes))?.key else { return .success((nil, Array(bytes))) }
+      do throws(StoreError) {
+        if outcome.recordsKey {
+          try own { () throws(SQLiteError) in
+            try tables.record(
+              key: key, hash: BatchRun.hash(bytes), txid: txid, time_ms: time_ms, outcome: outcome)
+          }
+        }
+        return .success((key, Array(bytes)))
+      } catch {
+        return .failure(error)
+      }
+    }
+    let (key, bytes) = try kept.get()
+    group.bytes.append(UInt32(bytes.count))
+    group.bytes.append(raw: bytes)
+    return key
+  }
+
+  private func note(_ batch: PendingBatch, in group: inout Group) {
+    guard batch.isLastOfFrame else { return }
+    group.consumed[batch.frame.segment.id] = batch.frame.frame.end
+  }
+
+  // MARK: committing
+
+  private func finish(
+    _ group: Group, _ count: Int, _ request: Request,
+    _ write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
+  ) throws(StoreError) -> UInt32 {
+    guard !group.outcomes.isEmpty else {
+      try rollback()
+      return 0
+    }
+    let after = LogExtent(
+      txid: TxID(group.nextTxID.rawValue - 1), commits: extent.commits + 1, time_ms: group.time_ms)
+    let rejectedAfter = rejected + group.rejected
+    let pruned = try own { () throws(SQLiteError) in
+      try tables.finish(after, rejected: rejectedAfter)
+      var pruned: [WriterID] = []
+      if let hasSegments = request.hasSegments {
+        pruned = try tables.writersToPrune(now_ms: group.time_ms).filter { !hasSegments($0) }
+        try tables.prune(pruned)
+      }
+      return pruned
+    }
+    let encoder = encoder
+    let compressor = compressor
+    try database.committing({ (snapshot, dirty) throws(StoreError) in
+      let encoded = try encoder.encode(dirty, over: snapshot)
+      let meta = CommitMeta(
+        commit: after.commits, time_ms: after.time_ms, entropy: group.entropy,
+        pageSize: UInt32(snapshot.pageSize), pageCount: encoded.pageCount,
+        checksum: encoded.checksum, rejected: rejectedAfter)
+      var content = CommitContent(
+        first: group.first, count: UInt32(group.outcomes.count), meta: meta,
+        entries: encoded.entries, outcomes: group.outcomes,
+        consumed: group.consumed.sorted { $0.key < $1.key }.map {
+          ConsumedThrough(segment: $0.key, offset: $0.value)
+        },
+        pages: encoded.bytes,
+        batches: SectionContent(.batches, group.bytes.bytes, compressor: compressor))
+      content.pruned = pruned
+      let (pages, segment) = try write(content)
+      return snapshot.adding(entries: pages, in: segment, meta: meta, extent: after)
+    }, { () throws(SQLiteError) in try commitStatement.run() })
+    tables.committed()
+    extent = after
+    rejected = rejectedAfter
+    mustReopen = mustReopen || run.takeAnalyzed()
+    return UInt32(group.outcomes.count)
+  }
+
+  private func rollback() throws(StoreError) {
+    if !connection.isAutocommit {
+      try own { () throws(SQLiteError) in try connection.execute("ROLLBACK") }
+    }
+    database.discard()
+    tables.rolledBack()
+    if let failure = database.failure { throw failure }
+  }
+
+  private func own<R>(_ body: () throws(SQLiteError) -> R) throws(StoreError) -> R {
+    do throws(SQLiteError) { return try body() } catch {
+      if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
+      throw StoreError(.io, "the applier's own statement failed: \(error)")
+    }
+  }
+}
+
+extension Outcome {
+  /// A first use: a repeat is known by it.
+  var recordsKey: Bool {
+    switch self {
+    case .applied: true
+    case .rejected(let rejection): rejection.code != Rejection.Code.keyReused
+    case .duplicate: false
+    }
+  }
+}

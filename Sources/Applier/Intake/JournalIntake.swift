@@ -1,0 +1,308 @@
+internal import Logging
+internal import SluiceJournal
+internal import SluiceShared
+
+/// Everything that waits in `journal/`: lists it, reads what is new, in each writer's order, and
+/// lets segments go when all they hold is published.
+///
+/// A writer's segments are read one after the other; the next only when nothing acknowledged in the
+/// one before can be missing. That is so when it ended (end flag), or when the sequence number that
+/// its successor's header begins with has been reached: the writer states there what it was
+/// acknowledged.
+final class JournalIntake {
+  private let layout: StoreLayout
+  private let store: StoreID
+  private let environment: Environment
+  private let name: String
+  private let log: Logger
+
+  /// A segment silent for this long is closed and retired.
+  var silence: Duration = .seconds(60)
+  /// A quiet segment is read at least this often.
+  static let slowestPoll: Duration = .seconds(1)
+
+  private var writers: [WriterID: WriterQueue] = [:]
+  private var known: Set<JournalSegmentID> = []
+  private var refused: Set<String> = []
+  private(set) var quarantined: UInt32 = 0
+  /// Nothing new can come from these; to be removed once all they hold is published.
+  private var finished: [JournalSegmentReader] = []
+  /// Batches read and not yet taken.
+  private(set) var waiting: [PendingBatch] = []
+  private var taken = 0
+  private(set) var waitingBytes = 0
+
+  private struct WriterQueue {
+    /// By number; the first is the one being read.
+    var segments: [JournalSegmentReader] = []
+    /// The highest sequence number read.
+    var lastRead = SequenceNumber(0)
+    var owner: UInt32
+    /// The last predecessor that went to quarantine: its batches may be missing.
+    var lostSegment = false
+  }
+
+  init(
+    layout: StoreLayout, store: StoreID, environment: Environment, name: String, log: Logger
+  ) {
+    self.layout = layout
+    self.store = store
+    self.environment = environment
+    self.name = name
+    self.log = log
+  }
+
+  var writerCount: Int { writers.count }
+  var waitingCount: Int { waiting.count - taken }
+  var isIdle: Bool { waitingCount == 0 }
+
+  /// Whether a writer has a file here.
+  func hasSegments(_ writer: WriterID) -> Bool { writers[writer] != nil }
+
+  /// Whether the batches that a writer's next ones follow may be in quarantine.
+  func mayLackBatches(_ writer: WriterID) -> Bool { writers[writer]?.lostSegment ?? false }
+
+  // MARK: reading
+
+  /// One listing, and one read of each segment that is due. Returns whether anything was found.
+  func poll(atMost bytes: Int64) throws(StoreError) -> Bool {
+    let now = environment.clock.elapsed()
+    try list(now)
+    var found = false
+    var due: [WriterID] = []
+    for (writer, queue) in writers {
+      if let segment = queue.segments.first, segment.nextPoll <= now { due.append(writer) }
+    }
+    due.sort()
+    // Many reads in flight where each is a round trip.
+    if due.count > 1 {
+      found = try pollMany(due, bytes, now)
+    } else {
+      for writer in due where try pollOne(writer, bytes, now) { found = true }
+    }
+    return found
+  }
+
+  private func pollMany(_ due: [WriterID], _ bytes: Int64, _ now: Duration) throws(StoreError)
+    -> Bool
+  {
+    var found = false
+    for writer in due where try pollOne(writer, bytes, now) { found = true }
+    return found
+  }
+
+  private func pollOne(_ writer: WriterID, _ bytes: Int64, _ now: Duration) throws(StoreError)
+    -> Bool
+  {
+    var found = false
+    while var queue = writers[writer], let segment = queue.segments.first {
+      let frames: [JournalSegmentReader.Frame]
+      do throws(StoreError) {
+        frames = try segment.poll(store: store, atMost: bytes, now: now)
+      } catch {
+        try refuse(segment, writer, error)
+        continue
+      }
+      for frame in frames {
+        if frame.last > queue.lastRead { queue.lastRead = frame.last }
+        let pending = PendingFrame(segment, frame)
+        for index in 0..<Int(frame.count) {
+          let id = BatchID(writer: writer, sequence: frame.first.advanced(by: UInt64(index)))
+          waiting.append(PendingBatch(id: id, frame: pending, index: index))
+        }
+        segment.waitingBatches += Int(frame.count)
+        waitingBytes += Int(frame.rawBytes)
+        found = true
+      }
+      let quiet = now - segment.lastNews
+      segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 16)
+      writers[writer] = queue
+      guard try isDone(segment, queue, now) else { break }
+      retire(writer)
+    }
+    return found
+  }
+
+  /// Whether nothing acknowledged can still come from a writer's first segment.
+  private func isDone(_ segment: JournalSegmentReader, _ queue: WriterQueue, _ now: Duration)
+    throws(StoreError) -> Bool
+  {
+    if segment.isEnded { return true }
+    let quiet = now - segment.lastNews
+    for later in queue.segments.dropFirst() {
+      if later.header == nil { _ = try? later.peekHeader(store) }
+      guard let next = later.header else { continue }
+      if queue.lastRead.next >= next.firstSequence { return true }
+      // Acknowledged, says the successor, and not to be read: wait a little, then look closely.
+      guard quiet >= .seconds(2) else { return false }
+      return try closeAndRead(segment, queue, acknowledgedUpTo: next.firstSequence)
+    }
+    guard quiet >= silence else { return false }
+    return try closeAndRead(segment, queue, acknowledgedUpTo: nil)
+  }
+
+  /// Retires a segment that is not ended: the mark first, *then* the frames again, because what the
+  /// writer acknowledged was durable before it read the mark empty. What is still not whole goes to
+  /// quarantine.
+  private func closeAndRead(
+    _ segment: JournalSegmentReader, _ queue: WriterQueue, acknowledgedUpTo next: SequenceNumber?
+  ) throws(StoreError) -> Bool {
+    if !segment.isMarked {
+      try segment.close(by: name, environment: environment)
+      segment.nextPoll = .zero
+      if environment.makes(.rereadAfterMark) {
+        return false  // and the next poll reads again
+      }
+      return true
+    }
+    if try segment.hasRemains() {
+      try quarantine(segment)
+      writers[segment.id.writer]?.lostSegment = true
+    }
+    return true
+  }
+
+  private func retire(_ writer: WriterID) {
+    guard let segment = writers[writer]?.segments.removeFirst() else { return }
+    finished.append(segment)
+    if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
+  }
+
+  // MARK: the listing
+
+  private func list(_ now: Duration) throws(StoreError) {
+    let names = try environment.fileSystem.list(layout.journal)
+    for name in names where !refused.contains(name) {
+      guard let id = StoreLayout.journalSegment(name), !known.contains(id) else { continue }
+      do throws(StoreError) {
+        let segment = try JournalSegmentReader(
+          id, path: "\(layout.journal)/\(name)", environment: environment)
+        known.insert(id)
+        add(segment)
+      } catch {
+        if error.isNoSuchFile { continue }
+        refused.insert(name)
+        log.error("journal file ignored", metadata: ["error": "\(error)"])
+      }
+    }
+  }
+
+  private func add(_ segment: JournalSegmentReader) {
+    let writer = segment.id.writer
+    var queue = writers[writer] ?? WriterQueue(owner: segment.owner)
+    guard queue.owner == segment.owner else {
+      log.error(
+        "journal file ignored: it belongs to user \(segment.owner), its writer to \(queue.owner)",
+        metadata: ["file": "\(segment.path)"])
+      refused.insert(StoreLayout.journalName(segment.id))
+      return
+    }
+    let place = queue.segments.firstIndex { $0.id > segment.id } ?? queue.segments.count
+    queue.segments.insert(segment, at: place)
+    writers[writer] = queue
+  }
+
+  private func refuse(_ segment: JournalSegmentReader, _ writer: WriterID, _ error: StoreError)
+    throws(StoreError)
+  {
+    guard !error.isStaleHandle, !error.isNoSuchFile else {
+      // Removed by another applier, which means: published.
+      writers[writer]?.segments.removeFirst()
+      if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
+      return
+    }
+    guard error.code == .foreign || error.code == .unsupported else { throw error }
+    log.error("journal file ignored", metadata: ["error": "\(error)"])
+    refused.insert(StoreLayout.journalName(segment.id))
+    writers[writer]?.segments.removeFirst()
+    if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
+  }
+
+  // MARK: taking
+
+  /// The next batches, at most `count` of them and `bytes`, without taking them.
+  func next(_ count: Int, bytes: Int) -> ArraySlice<PendingBatch> {
+    var end = taken
+    var total = 0
+    while end < waiting.count, end - taken < count {
+      let size = waiting[end].bytes
+      guard total == 0 || total + size <= bytes else { break }
+      total += size
+      end += 1
+    }
+    return waiting[taken..<end]
+  }
+
+  /// Takes the next `count` batches out; they are in the commit that ends with `txid`, or in
+  /// earlier ones.
+  func take(_ count: Int, in txid: TxID) {
+    for batch in waiting[taken..<taken + count] {
+      let segment = batch.frame.segment
+      segment.waitingBatches -= 1
+      segment.lastTxID = txid
+      if batch.isLastOfFrame { waitingBytes -= Int(batch.frame.frame.rawBytes) }
+    }
+    taken += count
+    if taken == waiting.count {
+      waiting.removeAll(keepingCapacity: true)
+      taken = 0
+    } else if taken > 4096 {
+      waiting.removeFirst(taken)
+      taken = 0
+    }
+  }
+
+  /// How long the oldest batch has waited since it was read.
+  var age_ms: UInt64 {
+    guard !isIdle else { return 0 }
+    let oldest = waiting[taken].frame.segment.lastNews
+    return UInt64(max(0, (environment.clock.elapsed() - oldest).wholeMilliseconds))
+  }
+
+  // MARK: removing
+
+  /// Removes the finished segments whose content is all in commits up to `txid`, which is published.
+  func remove(published txid: TxID) throws(StoreError) {
+    guard !finished.isEmpty else { return }
+    var kept: [JournalSegmentReader] = []
+    for segment in finished {
+      let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
+      guard isPublished || !environment.makes(.removeOnlyPublished) else {
+        kept.append(segment)
+        continue
+      }
+      do throws(StoreError) { try environment.fileSystem.unlink(segment.path) } catch {
+        // ENOENT: removed already, or the reply to a first try was lost.
+        if !error.isNoSuchFile { throw error }
+      }
+      known.remove(segment.id)
+    }
+    finished = kept
+  }
+
+  // MARK: quarantine
+
+  /// Moves a segment with remains aside, by link and unlink, for people to look at.
+  private func quarantine(_ segment: JournalSegmentReader) throws(StoreError) {
+    let target = "\(layout.quarantine)/\(StoreLayout.journalName(segment.id))"
+    do throws(StoreError) { try environment.fileSystem.link(segment.path, to: target) } catch {
+      if !error.isExistingFile { throw error }
+    }
+    try environment.fileSystem.syncDirectory(layout.quarantine)
+    quarantined += 1
+    log.error(
+      "journal segment put into quarantine: a torn or damaged write lies behind its last whole frame",
+      metadata: [
+        "file": "\(target)", "offset": "\(segment.offset)",
+        "lastSequence": "\(writers[segment.id.writer]?.lastRead.description ?? "0")",
+      ])
+  }
+
+  /// Counts what lies in quarantine, at the beginning of a term.
+  func countQuarantine() throws(StoreError) {
+    quarantined = UInt32(
+      try environment.fileSystem.list(layout.quarantine).filter {
+        StoreLayout.journalSegment($0) != nil
+      }.count)
+  }
+}

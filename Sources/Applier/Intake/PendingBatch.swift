@@ -1,0 +1,43 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+/// A frame that was read and not yet executed.
+final class PendingFrame {
+  let segment: JournalSegmentReader
+  let frame: JournalSegmentReader.Frame
+  /// Opened when its first batch is, never before: decoding may be what ends the process.
+  private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
+
+  init(_ segment: JournalSegmentReader, _ frame: JournalSegmentReader.Frame) {
+    self.segment = segment
+    self.frame = frame
+  }
+
+  /// The bytes of the batch at `index`.
+  func withBatch<R>(
+    _ index: Int, _ body: (Result<UnsafeRawBufferPointer, DecodingError>) -> R
+  ) -> R {
+    if opened == nil {
+      do throws(DecodingError) { opened = .success(try frame.batches()) } catch {
+        opened = .failure(error)
+      }
+    }
+    switch opened {
+    case .success(let (bytes, ranges)):
+      return bytes.withUnsafeBytes { body(.success(UnsafeRawBufferPointer(rebasing: $0[ranges[index]]))) }
+    case .failure(let error): return body(.failure(error))
+    case nil: return body(.failure(DecodingError("not opened")))
+    }
+  }
+}
+
+/// One batch on its way into the history.
+struct PendingBatch {
+  let id: BatchID
+  let frame: PendingFrame
+  let index: Int
+
+  var isLastOfFrame: Bool { index == Int(frame.frame.count) - 1 }
+  /// About how many bytes it takes.
+  var bytes: Int { Int(frame.frame.rawBytes) / max(1, Int(frame.frame.count)) }
+}

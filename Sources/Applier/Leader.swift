@@ -1,0 +1,352 @@
+internal import Logging
+internal import SluiceJournal
+internal import SluiceLease
+internal import SluiceReader
+internal import SluiceShared
+
+/// One applier's time in office: reads the journal, executes, commits, publishes, until it is told
+/// to stop, closed by a claimant, or late with its lease.
+final class Leader {
+  enum End {
+    /// As asked; the store is released.
+    case stopped
+    /// Another applier took over, or the lease ran out.
+    case deposed(StoreError?)
+  }
+
+  private let store: PageStore
+  private let options: ApplierOptions
+  private let environment: Environment
+  private let lease: any Lease
+  private let logger: Logger
+  private let intake: JournalIntake
+  private let checkpointer: Checkpointer
+  private var holder: LogHolder
+  private var segment: LogSegment
+  private var session: Session
+  private let publisher: Publisher
+  private var status: ApplierStatus
+  /// This clock at the beginning of the term, from which the term's time advances by boot time.
+  private let wallAtStart_ms: Int64
+  private let bootAtStart: Duration
+  /// After a term that ended without release: so many batches are executed one a commit.
+  private var carefulLeft: Int
+  private var nextIsAlone = false
+  private var lastWork: Duration
+  private var lastPrune: Duration = .zero
+  private var rate = RateMeter()
+
+  init(
+    _ won: LogClaim.Won, store: PageStore, options: ApplierOptions, lease: any Lease,
+    environment: Environment
+  ) throws(StoreError) {
+    self.store = store
+    self.options = options
+    self.environment = environment
+    self.lease = lease
+    logger = options.logger
+    holder = won.holder
+    status = Leader.firstStatus(after: won.inherited)
+    carefulLeft = Leader.carefulBatches(after: won.inherited)
+    segment = try LogSegment(
+      path: won.holder.file.path, store: store.description.id, environment: environment)
+    wallAtStart_ms = max(environment.clock.wallTime_ms(), won.holder.extent.time_ms)
+    bootAtStart = environment.clock.elapsed()
+    lastWork = bootAtStart
+    intake = JournalIntake(
+      layout: store.layout, store: store.description.id, environment: environment,
+      name: options.holder, log: logger)
+    intake.silence = options.retireAfter
+    publisher = Publisher(environment)
+    checkpointer = Checkpointer(
+      Checkpoint(layout: store.layout, store: store.description.id, environment: environment),
+      options, environment)
+    session = try Session(
+      try store.snapshot(.latest), foreignKeys: store.description.foreignKeys, options: options,
+      environment: environment)
+    status.rejected = session.rejected
+    publisher.published(holder.extent.txid, bound: status.groupBound)
+  }
+
+  // MARK: what a term begins with
+
+  private static let smallestGroup: UInt32 = 64
+
+  /// What the first beacon of a term says, given the last one of the term before.
+  static func firstStatus(after inherited: Beacon?) -> ApplierStatus {
+    var status = inherited?.status ?? ApplierStatus()
+    if let inherited, inherited.state != .released {
+      status.uncleanTerms += 1
+    } else {
+      status.uncleanTerms = 0
+    }
+    for i in status.attempts.indices { status.attempts[i].isExecuting = false }
+    status.groupBound = smallestGroup
+    return status
+  }
+
+  /// The batches that the last term may have been executing when it ended. More after several such
+  /// terms in a row, since others may have come before the one at fault.
+  static func carefulBatches(after inherited: Beacon?) -> Int {
+    guard let inherited, inherited.state != .released else { return 0 }
+    let terms = min(inherited.status.uncleanTerms + 1, 16)
+    return Int(max(1, inherited.status.groupBound)) * Int(terms)
+  }
+
+  // MARK: the loop
+
+  func run(shouldStop: () -> Bool) throws(StoreError) -> End {
+    session.onProgress = { [unowned self] in beatDuringExecution() }
+    try intake.countQuarantine()
+    checkpointer.begin(
+      newest: try checkpointer.checkpoint.newest() ?? .zero, logBytes: 0, segment: holder.header.number)
+    do throws(StoreError) {
+      while true {
+        if shouldStop() { return try release() }
+        let found = try intake.poll(atMost: Int64(Limits.batchBytesPerCommit))
+        if !intake.isIdle {
+          try work()
+        } else {
+          if found { continue }
+          if options.drains, try isDrained() { return try release() }
+          try rest()
+        }
+      }
+    } catch {
+      publisher.abandon()
+      if error.code == .notLeading { return .deposed(error) }
+      throw error
+    }
+  }
+
+  private func isDrained() throws(StoreError) -> Bool {
+    try publisher.wait()
+    try removePublished()
+    return true
+  }
+
+  /// Executes and publishes one group.
+  private func work() throws(StoreError) {
+    if carefulLeft > 0 {
+      try workCarefully()
+    } else {
+      let request = Session.Request(
+        batches: intake.next(
+          Int(publisher.groupBound), bytes: Limits.batchBytesPerCommit),
+        isAlone: nextIsAlone, time_ms: commitTime_ms(),
+        mayLackBatches: { [intake] in intake.mayLackBatches($0) }, hasSegments: pruning())
+      let done = try commit(request)
+      status.groupBound = UInt32(
+        min(Limits.batchesPerCommit, max(Int(Leader.smallestGroup), done.count * 2)))
+      try publishBeside()
+    }
+    lastWork = environment.clock.elapsed()
+    try removePublished()
+    try keepHouse()
+  }
+
+  /// One batch a commit, its name durable before it is decoded, so that a batch that ends the
+  /// process is known by its third time.
+  private func workCarefully() throws(StoreError) {
+    let batches = intake.next(1, bytes: .max)
+    guard let batch = batches.first else { return }
+    let place = status.attempts.firstIndex { $0.batch == batch.id }
+    let before = place.map { status.attempts[$0].count } ?? 0
+    var request = Session.Request(
+      batches: batches, isAlone: true, time_ms: commitTime_ms(),
+      mayLackBatches: { [intake] in intake.mayLackBatches($0) })
+    request.attempts = before
+    if before >= Leader.mostAttempts {
+      request.verdict = Outcome.Rejection(
+        code: Outcome.Rejection.Code.poisonous,
+        message:
+          "the applier ended \(before) times while it executed this batch; look at the applier's log for why"
+      )
+      logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch.id)"])
+    } else {
+      if let place { status.attempts.remove(at: place) }
+      status.attempts.append(Attempt(batch: batch.id, count: before + 1, isExecuting: true))
+      try publishNow(.active)
+    }
+    _ = try commit(request)
+    status.attempts.removeAll { $0.batch == batch.id }
+    carefulLeft -= 1
+    if carefulLeft == 0 { status.uncleanTerms = 0 }
+    try publishNow(.active)
+  }
+
+  private static let mostAttempts: UInt32 = 3
+
+  private func commit(_ request: Session.Request) throws(StoreError) -> Session.Done {
+    if session.mustReopen {
+      session = try Session(
+        session.snapshot, foreignKeys: store.description.foreignKeys, options: options,
+        environment: environment)
+      session.onProgress = { [unowned self] in beatDuringExecution() }
+    }
+    let done = try session.commit(request) { [self] (content) throws(StoreError) in
+      if !environment.makes(.checkBeforePublishing) { try publishNow(.active) }
+      return (try holder.commit(content), segment)
+    }
+    intake.take(done.count, in: session.extent.txid)
+    nextIsAlone = done.nextIsAlone
+    status.rejected = session.rejected
+    rate.add(Int(done.committed), at: environment.clock.elapsed())
+    return done
+  }
+
+  private func pruning() -> ((WriterID) -> Bool)? {
+    let now = environment.clock.elapsed()
+    guard now - lastPrune > .seconds(600) else { return nil }
+    lastPrune = now
+    return { [intake] in intake.hasSegments($0) }
+  }
+
+  /// 'now' for the next commit: the term's beginning by this clock, advanced by boot time, and never
+  /// before the last commit.
+  private func commitTime_ms() -> Int64 {
+    let elapsed = environment.clock.elapsed() - bootAtStart
+    return max(session.extent.time_ms, wallAtStart_ms + elapsed.wholeMilliseconds)
+  }
+
+  // MARK: publishing
+
+  private func beacon(_ state: Beacon.State) -> Beacon {
+    status.checkpoint = checkpointer.newest
+    status.backlogBatches = UInt64(intake.waitingCount)
+    status.backlogBytes = UInt64(max(0, intake.waitingBytes))
+    status.oldest_ms = intake.age_ms
+    status.batchesPerSecond = rate.perSecond(at: environment.clock.elapsed())
+    status.quarantined = intake.quarantined
+    status.writers = UInt32(intake.writerCount)
+    return holder.beacon(state, status, time_ms: environment.clock.wallTime_ms())
+  }
+
+  /// Publishes what is confirmed while the next group is prepared; one beacon is in flight at most.
+  private func publishBeside() throws(StoreError) {
+    try publisher.wait()
+    try renewed()
+    publisher.start(beacon(.active), holder)
+  }
+
+  private func publishNow(_ state: Beacon.State) throws(StoreError) {
+    try publisher.wait()
+    publisher.start(beacon(state), holder)
+    try publisher.wait()
+    try renewed()
+  }
+
+  private func renewed() throws(StoreError) {
+    guard let started = publisher.takeFinishedStart() else { return }
+    if try !lease.renew(beatStarted: started) {
+      throw StoreError(
+        .notLeading, "the lease ran out before it was renewed; this applier stands back")
+    }
+  }
+
+  /// A long statement's progress keeps the lease.
+  private func beatDuringExecution() {
+    guard environment.clock.elapsed() - publisher.lastStart >= options.beat else { return }
+    do throws(StoreError) { try publishNow(.active) } catch {
+      logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func removePublished() throws(StoreError) {
+    try intake.remove(published: publisher.publishedTxID)
+  }
+
+  // MARK: idle
+
+  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
+  private func rest() throws(StoreError) {
+    let now = environment.clock.elapsed()
+    if now - publisher.lastStart >= options.beat {
+      try publishNow(.active)
+      try holder.checkOpen()
+    } else if publisher.isDone {
+      try publisher.wait()
+    }
+    try removePublished()
+    try keepHouse()
+    let pause = (now - lastWork) / 64
+    environment.clock.sleep(min(options.slowestPoll, max(.microseconds(50), pause)))
+  }
+
+  private func keepHouse() throws(StoreError) {
+    checkpointer.noteLog(bytes: holder.usedBytes, segment: holder.header.number)
+    if let error = checkpointer.finished() {
+      logger.error("checkpoint failed", metadata: ["error": "\(error)"])
+    }
+    if checkpointer.isDue(session.snapshot, published: publisher.publishedTxID) {
+      checkpointer.start(session.snapshot)
+    }
+    if holder.room < options.segmentBytes / 8 { try rotate() }
+  }
+
+  /// Goes on in a new segment: a claim on one's own, every step of it.
+  private func rotate() throws(StoreError) {
+    try publisher.wait()
+    try holder.finish()
+    try publishNow(.active)
+    let status = status
+    let clock = environment.clock
+    var claim = LogClaim(
+      layout: store.layout, store: store.description.id, environment: environment,
+      holder: options.holder, engine: Engine.current)
+    claim.segmentBytes = options.segmentBytes
+    claim.clockTolerance = nil
+    guard
+      let won = try claim.claim(
+        successorOf: holder.header.number, rotating: true,
+        firstBeacon: { holder, _ in
+          holder.beacon(.active, status, time_ms: clock.wallTime_ms())
+        })
+    else {
+      throw StoreError(.notLeading, "another applier took the next log segment; this one stops")
+    }
+    holder = won.holder
+    segment = try LogSegment(
+      path: won.holder.file.path, store: store.description.id, environment: environment)
+    checkpointer.rotated()
+    logger.debug("log segment begun", metadata: ["segment": "\(holder.header.number)"])
+  }
+
+  // MARK: the end
+
+  /// Finishes in order: everything confirmed is published, and nobody has to wait for a lease.
+  private func release() throws(StoreError) -> End {
+    checkpointer.wait()
+    try publisher.wait()
+    try removePublished()
+    try holder.finish()
+    try publishNow(.released)
+    try lease.release()
+    return .stopped
+  }
+}
+
+/// Batches a second, over the last whole second.
+struct RateMeter {
+  private var second: Int64 = 0
+  private var current = 0
+  private var last = 0
+
+  mutating func add(_ count: Int, at now: Duration) {
+    turn(to: now)
+    current += count
+  }
+
+  mutating func perSecond(at now: Duration) -> UInt64 {
+    turn(to: now)
+    return UInt64(last)
+  }
+
+  private mutating func turn(to now: Duration) {
+    let seconds = now.components.seconds
+    guard seconds != second else { return }
+    last = seconds == second + 1 ? current : 0
+    current = 0
+    second = seconds
+  }
+}

@@ -1,0 +1,73 @@
+internal import SluiceJournal
+internal import SluiceShared
+internal import Synchronization
+
+/// Writes beacons beside the applier's work, one in flight at most, and knows what is published.
+///
+/// What is confirmed becomes true for others, this process's own writers and readers included, only
+/// when its beacon is written.
+final class Publisher {
+  private let environment: Environment
+  private var inFlight: (work: any StartedWork, beacon: Beacon, started: Duration)?
+  private let result = Box()
+  private var finishedStart: Duration?
+  /// When the last beacon was begun (boot time).
+  private(set) var lastStart: Duration
+  private(set) var publishedTxID = TxID.zero
+  /// The bound of the next group as the last published beacon states it.
+  private(set) var groupBound: UInt32 = 1
+
+  private final class Box: Sendable {
+    let error = Mutex<StoreError?>(nil)
+  }
+
+  init(_ environment: Environment) {
+    self.environment = environment
+    lastStart = environment.clock.elapsed()
+  }
+
+  /// What the term's first beacon, written with the claim, said.
+  func published(_ txid: TxID, bound: UInt32) {
+    publishedTxID = txid
+    groupBound = bound
+  }
+
+  func start(_ beacon: Beacon, _ holder: LogHolder) {
+    precondition(inFlight == nil, "one beacon in flight at most")
+    let started = environment.clock.elapsed()
+    lastStart = started
+    let result = result
+    let work = environment.executor.start {
+      do throws(StoreError) { try holder.publish(beacon) } catch {
+        result.error.withLock { $0 = error }
+      }
+    }
+    inFlight = (work, beacon, started)
+    if !environment.makes(.publishBeforeAcknowledging) { publishedTxID = beacon.extent.txid }
+  }
+
+  var isDone: Bool { inFlight?.work.isDone ?? false }
+
+  /// Waits for the beacon in flight; throws what its writing threw.
+  func wait() throws(StoreError) {
+    guard let flight = inFlight else { return }
+    flight.work.wait()
+    inFlight = nil
+    if let error = result.error.withLock({ $0 }) { throw error }
+    publishedTxID = flight.beacon.extent.txid
+    groupBound = flight.beacon.status.groupBound
+    finishedStart = flight.started
+  }
+
+  /// When the last finished beacon was begun; once.
+  func takeFinishedStart() -> Duration? {
+    defer { finishedStart = nil }
+    return finishedStart
+  }
+
+  /// The term is over: waits for what is in flight, whatever becomes of it.
+  func abandon() {
+    inFlight?.work.wait()
+    inFlight = nil
+  }
+}

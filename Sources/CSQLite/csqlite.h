@@ -1,0 +1,12 @@
+// SQLite's C API, and what its macros and variadic functions hide from Swift.
+#pragma once
+#include <sqlite3.h>
+
+static inline sqlite3_destructor_type csqlite_static(void) { return SQLITE_STATIC; }
+static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TRANSIENT; }
+static inline int csqlite_config_flag(sqlite3 *db, int option, int on) {
+  return sqlite3_db_config(db, option, on, (int *)0);
+}
+static inline int csqlite_global_log(void (*log)(void *, int, const char *), void *context) {
+  return sqlite3_config(SQLITE_CONFIG_LOG, log, context);
+}

@@ -1,0 +1,142 @@
+#define _GNU_SOURCE
+#include "csystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+int csystem_open(const char *path, int flags, unsigned mode, int direct, int foreign) {
+  flags |= O_CLOEXEC;
+  if (direct) flags |= O_DIRECT;
+  if (foreign) flags |= O_NOFOLLOW | O_NONBLOCK;
+  for (;;) {
+    int fd = open(path, flags, mode);
+    if (fd >= 0) return fd;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+int csystem_open_scratch(const char *directory) {
+  int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0) return fd;
+  char path[4096];
+  int n = snprintf(path, sizeof path, "%s/sluice-scratch-XXXXXX", directory);
+  if (n < 0 || (size_t)n >= sizeof path) return -ENAMETOOLONG;
+  fd = mkostemp(path, O_CLOEXEC);
+  if (fd < 0) return -errno;
+  unlink(path);
+  return fd;
+}
+
+static void fill(const struct stat *s, struct csystem_status *out) {
+  out->size = s->st_size;
+  out->modified_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000;
+  out->inode = s->st_ino;
+  out->uid = s->st_uid;
+  out->links = (uint32_t)s->st_nlink;
+  out->mode = s->st_mode & 07777;
+  out->regular = S_ISREG(s->st_mode);
+  out->directory = S_ISDIR(s->st_mode);
+  out->symlink = S_ISLNK(s->st_mode);
+}
+
+int csystem_fstat(int descriptor, struct csystem_status *status) {
+  struct stat s;
+  if (fstat(descriptor, &s) != 0) return -errno;
+  fill(&s, status);
+  return 0;
+}
+
+int csystem_lstat(const char *path, struct csystem_status *status) {
+  struct stat s;
+  if (lstat(path, &s) != 0) return -errno;
+  fill(&s, status);
+  return 0;
+}
+
+int csystem_is_network(const char *path) {
+  struct statfs s;
+  if (statfs(path, &s) != 0) return -errno;
+  return s.f_type == 0x6969; // NFS_SUPER_MAGIC
+}
+
+uint64_t csystem_boottime_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+void csystem_use_utc(void) {
+  setenv("TZ", "UTC", 1);
+  tzset();
+}
+
+// --- CRC-32C -------------------------------------------------------------------------------
+
+static uint32_t table[8][256];
+
+static void make_table(void) __attribute__((constructor));
+static void make_table(void) {
+  for (uint32_t i = 0; i < 256; i++) {
+    uint32_t c = i;
+    for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
+    table[0][i] = c;
+  }
+  for (int t = 1; t < 8; t++)
+    for (uint32_t i = 0; i < 256; i++)
+      table[t][i] = (table[t - 1][i] >> 8) ^ table[0][table[t - 1][i] & 0xff];
+}
+
+static uint32_t portable(uint32_t crc, const uint8_t *p, size_t n) {
+  while (n--) crc = (crc >> 8) ^ table[0][(crc ^ *p++) & 0xff];
+  return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) static uint32_t hardware(uint32_t crc, const uint8_t *p, size_t n) {
+  uint64_t c = crc;
+  while (n >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    c = __builtin_ia32_crc32di(c, word);
+    p += 8, n -= 8;
+  }
+  while (n--) c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
+  return (uint32_t)c;
+}
+static int has_hardware(void) { return __builtin_cpu_supports("sse4.2"); }
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#ifndef HWCAP_CRC32
+#define HWCAP_CRC32 (1 << 7)
+#endif
+__attribute__((target("arch=armv8-a+crc"))) static uint32_t hardware(uint32_t crc, const uint8_t *p,
+                                                                      size_t n) {
+  while (n >= 8) {
+    uint64_t word;
+    memcpy(&word, p, 8);
+    crc = __builtin_arm_crc32cd(crc, word);
+    p += 8, n -= 8;
+  }
+  while (n--) crc = __builtin_arm_crc32cb(crc, *p++);
+  return crc;
+}
+static int has_hardware(void) { return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0; }
+#else
+#define hardware portable
+static int has_hardware(void) { return 0; }
+#endif
+
+uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t length) {
+  static int use = -1;
+  if (use < 0) use = has_hardware();
+  crc = ~crc;
+  crc = use ? hardware(crc, bytes, length) : portable(crc, bytes, length);
+  return ~crc;
+}

@@ -1,0 +1,34 @@
+// What Glibc's Swift overlay does not import: O_DIRECT, statx, statfs, and CRC-32C in hardware.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// open(2) with O_CLOEXEC and the flags that Swift cannot name. `direct` adds O_DIRECT,
+/// `foreign` adds O_NOFOLLOW | O_NONBLOCK (somebody else's file). Returns the descriptor or -errno.
+int csystem_open(const char *path, int flags, unsigned mode, int direct, int foreign);
+
+/// open(2) of an unlinked temporary file in `directory` (O_TMPFILE, or mkstemp + unlink).
+int csystem_open_scratch(const char *directory);
+
+struct csystem_status {
+  int64_t size, modified_ms;
+  uint64_t inode;
+  uint32_t uid, links, mode;
+  int regular, directory, symlink;
+};
+/// fstat / lstat; 0 or -errno.
+int csystem_fstat(int descriptor, struct csystem_status *status);
+int csystem_lstat(const char *path, struct csystem_status *status);
+
+/// 1 where the path lies on NFS (statfs), 0 where not, -errno.
+int csystem_is_network(const char *path);
+
+/// Continues the CRC-32C (Castagnoli) `crc` over `length` bytes. Start with 0.
+uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t length);
+
+/// Nanoseconds since boot, time asleep included (CLOCK_BOOTTIME).
+uint64_t csystem_boottime_ns(void);
+
+/// Sets TZ to UTC for this process, so that 'localtime' in SQL means the same everywhere.
+void csystem_use_utc(void);

@@ -1,0 +1,42 @@
+public import SluiceShared
+
+/// Statements that one worker wants done atomically: all of them, in order, or none.
+public struct Batch: Hashable, Sendable {
+  /// One SQL text and the rows of parameters it is run with, once a row. `[[]]` runs it once without
+  /// parameters; `[]` does not run it.
+  public struct Statement: Hashable, Sendable {
+    public var sql: String
+    public var rows: [[SQLValue]]
+
+    public init(_ sql: String, rows: [[SQLValue]]) {
+      self.sql = sql
+      self.rows = rows
+    }
+
+    public init(_ sql: String, _ parameters: [SQLValue] = []) {
+      self.init(sql, rows: [parameters])
+    }
+  }
+
+  /// Applies once within the key horizon (24 hours), however often it is submitted. 1 to 512 bytes.
+  public var key: String?
+  /// Queries that must each return exactly one true value, else the batch is rejected.
+  public var guards: [Statement]
+  public var statements: [Statement]
+  /// Whether the outcome holds the rows that the statements return (up to 1 MiB).
+  public var wantsResults: Bool
+  /// Executes with foreign keys off, in a commit of its own, and checks them all at its end: for
+  /// the dumps that `sqlite3 .dump` writes.
+  public var checksForeignKeysAtEnd: Bool
+
+  public init(
+    _ statements: [Statement], key: String? = nil, guards: [Statement] = [],
+    wantsResults: Bool = false, checksForeignKeysAtEnd: Bool = false
+  ) {
+    self.statements = statements
+    self.key = key
+    self.guards = guards
+    self.wantsResults = wantsResults
+    self.checksForeignKeysAtEnd = checksForeignKeysAtEnd
+  }
+}

@@ -1,0 +1,291 @@
+public import SluiceShared
+
+// A batch is a list of fields: varint (number << 1 | mandatory), varint length, content. Fields come
+// in any order, except that texts precede what uses them. A reader skips an unknown field that is
+// not mandatory and rejects the batch for one that is.
+//
+//   1 key           UTF-8                                    mandatory
+//   2 flags         varint: 1 results wanted, 2 foreign keys checked at the end    mandatory
+//   3 text          UTF-8, SQL; numbered from 0 as they come  mandatory
+//   4 statement     varint text, varint columns, varint rows, then rows × columns values   mandatory
+//   5 guard         as a statement, with one row              mandatory
+//
+// A value: u8 type (0 null, 1 integer, 2 real, 3 text, 4 blob), then nothing, a zigzag varint, eight
+// bytes of IEEE 754 little-endian, or a varint length and the bytes.
+
+enum BatchField {
+  static let key: UInt64 = 1 << 1 | 1
+  static let flags: UInt64 = 2 << 1 | 1
+  static let text: UInt64 = 3 << 1 | 1
+  static let statement: UInt64 = 4 << 1 | 1
+  static let `guard`: UInt64 = 5 << 1 | 1
+}
+
+extension Batch {
+  /// The batch's bytes. Throws `.limit` or `.invalid` naming the statement at fault.
+  public func encoded() throws(StoreError) -> [UInt8] {
+    var writer = ByteWriter(reserving: 256)
+    if let key {
+      guard !key.isEmpty, key.utf8.count <= Limits.keyBytes else {
+        throw StoreError(
+          .limit, "a key has 1 to \(Limits.keyBytes) bytes, this one \(key.utf8.count)")
+      }
+      writer.append(varint: BatchField.key)
+      writer.append(counted: key)
+    }
+    let flags: UInt64 = (wantsResults ? 1 : 0) | (checksForeignKeysAtEnd ? 2 : 0)
+    if flags != 0 {
+      writer.append(varint: BatchField.flags)
+      writer.append(counted: [UInt8(flags)])
+    }
+    guard guards.count <= Limits.guardsPerBatch else {
+      throw StoreError(.limit, "a batch has at most \(Limits.guardsPerBatch) guards")
+    }
+    var texts: [String: Int] = [:]
+    var executions = 0
+    for (i, check) in guards.enumerated() {
+      guard check.rows.count == 1 else {
+        throw StoreError(.invalid, "guard \(i + 1) must have exactly one row of parameters")
+      }
+      try check.encode(BatchField.guard, "guard \(i + 1)", &texts, &writer)
+    }
+    for (i, statement) in statements.enumerated() {
+      executions += statement.rows.count
+      guard executions <= Limits.statementsPerBatch else {
+        throw StoreError(
+          .limit,
+          "a batch executes at most \(Limits.statementsPerBatch) statements (each row of parameters counts); split it"
+        )
+      }
+      try statement.encode(BatchField.statement, "statement \(i + 1)", &texts, &writer)
+    }
+    guard writer.count <= Limits.batchBytes else {
+      throw StoreError(
+        .limit, "a batch has at most \(Limits.batchBytes) bytes, this one \(writer.count); split it")
+    }
+    return writer.bytes
+  }
+}
+
+extension Batch.Statement {
+  fileprivate func encode(
+    _ field: UInt64, _ name: String, _ texts: inout [String: Int], _ writer: inout ByteWriter
+  ) throws(StoreError) {
+    let text: Int
+    if let known = texts[sql] {
+      text = known
+    } else {
+      guard sql.utf8.count <= Limits.statementTextBytes else {
+        throw StoreError(
+          .limit,
+          "\(name): an SQL text has at most \(Limits.statementTextBytes) bytes; pass large values as parameters"
+        )
+      }
+      text = texts.count
+      texts[sql] = text
+      writer.append(varint: BatchField.text)
+      writer.append(counted: sql)
+    }
+    let columns = rows.first?.count ?? 0
+    guard columns <= Limits.parametersPerStatement else {
+      throw StoreError(
+        .limit, "\(name): at most \(Limits.parametersPerStatement) parameters a statement")
+    }
+    var content = ByteWriter(reserving: 16 + rows.count * columns * 8)
+    content.append(varint: UInt64(text))
+    content.append(varint: UInt64(columns))
+    content.append(varint: UInt64(rows.count))
+    for (i, row) in rows.enumerated() {
+      guard row.count == columns else {
+        throw StoreError(
+          .invalid,
+          "\(name): row \(i + 1) has \(row.count) parameters, row 1 has \(columns)")
+      }
+      for value in row { content.append(value) }
+    }
+    writer.append(varint: field)
+    writer.append(counted: content.bytes)
+  }
+}
+
+extension ByteWriter {
+  public mutating func append(_ value: SQLValue) {
+    switch value {
+    case .null: append(UInt8(0))
+    case .integer(let number):
+      append(UInt8(1))
+      append(zigzag: number)
+    case .real(let number):
+      append(UInt8(2))
+      append(number.bitPattern)
+    case .text(let text):
+      append(UInt8(3))
+      append(counted: text)
+    case .blob(let bytes):
+      append(UInt8(4))
+      append(counted: bytes)
+    }
+  }
+}
+
+/// A value that still lies in the buffer it was decoded from.
+public enum EncodedValue {
+  case null
+  case integer(Int64)
+  case real(Double)
+  /// UTF-8 that was not checked: SQLite takes it as it is.
+  case text(UnsafeRawBufferPointer)
+  case blob(UnsafeRawBufferPointer)
+}
+
+extension ByteReader {
+  @inlinable
+  public mutating func encodedValue() throws(DecodingError) -> EncodedValue {
+    switch try integer(UInt8.self) {
+    case 0: return .null
+    case 1: return .integer(try zigzag())
+    case 2: return .real(Double(bitPattern: try integer(UInt64.self)))
+    case 3: return .text(try counted())
+    case 4: return .blob(try counted())
+    case let type: throw DecodingError("\(type) is no type of value")
+    }
+  }
+
+  public mutating func value() throws(DecodingError) -> SQLValue {
+    switch try encodedValue() {
+    case .null: .null
+    case .integer(let number): .integer(number)
+    case .real(let number): .real(number)
+    case .text(let bytes): .text(String(decoding: bytes, as: UTF8.self))
+    case .blob(let bytes): .blob(Array(bytes))
+    }
+  }
+}
+
+/// A batch as it lies in a buffer: nothing copied, valid as long as the buffer.
+public struct EncodedBatch {
+  public struct Statement {
+    /// UTF-8; equal texts of one batch have equal `text`.
+    public let sql: UnsafeRawBufferPointer
+    public let columns: Int
+    public let rows: Int
+    /// `rows` × `columns` values.
+    public let values: ByteReader
+  }
+
+  public private(set) var key: String?
+  public private(set) var wantsResults = false
+  public private(set) var checksForeignKeysAtEnd = false
+  public private(set) var guards: [Statement] = []
+  public private(set) var statements: [Statement] = []
+
+  public init(_ bytes: UnsafeRawBufferPointer) throws(DecodingError) {
+    var reader = ByteReader(bytes)
+    var texts: [UnsafeRawBufferPointer] = []
+    var executions = 0
+    while !reader.isAtEnd {
+      let tag = try reader.varint()
+      var content = ByteReader(try reader.counted())
+      switch tag {
+      case BatchField.key:
+        guard let text = String(validating: content.bytes, as: UTF8.self), !text.isEmpty,
+          text.utf8.count <= Limits.keyBytes
+        else { throw DecodingError("the key is not 1 to \(Limits.keyBytes) bytes of UTF-8") }
+        key = text
+      case BatchField.flags:
+        let flags = try content.varint()
+        guard flags <= 3 else { throw DecodingError("unknown flags \(flags)") }
+        wantsResults = flags & 1 != 0
+        checksForeignKeysAtEnd = flags & 2 != 0
+      case BatchField.text:
+        guard content.bytes.count <= Limits.statementTextBytes else {
+          throw DecodingError("an SQL text is over \(Limits.statementTextBytes) bytes")
+        }
+        texts.append(content.bytes)
+      case BatchField.statement, BatchField.guard:
+        let text = try content.varint()
+        guard text < UInt64(texts.count) else { throw DecodingError("no SQL text \(text)") }
+        let columns = try content.varint()
+        let rows = try content.varint()
+        guard columns <= UInt64(Limits.parametersPerStatement),
+          rows <= UInt64(Limits.statementsPerBatch),
+          columns * rows <= UInt64(content.remaining)
+        else { throw DecodingError("\(rows) rows of \(columns) values do not fit") }
+        let values = ByteReader(try content.take(content.remaining))
+        let statement = Statement(
+          sql: texts[Int(text)], columns: Int(columns), rows: Int(rows), values: values)
+        if tag == BatchField.guard {
+          guard guards.count < Limits.guardsPerBatch, rows == 1 else {
+            throw DecodingError("too many guards, or a guard without its row")
+          }
+          guards.append(statement)
+        } else {
+          executions += Int(rows)
+          guard executions <= Limits.statementsPerBatch else {
+            throw DecodingError("over \(Limits.statementsPerBatch) statements")
+          }
+          statements.append(statement)
+        }
+      default:
+        guard tag & 1 == 0 else {
+          throw DecodingError(
+            "it needs feature \(tag >> 1), which this version of Sluice does not know; upgrade the applier"
+          )
+        }
+      }
+    }
+  }
+}
+
+extension Batch {
+  /// The batch in `bytes`, copied out.
+  public init(decoding bytes: UnsafeRawBufferPointer) throws(DecodingError) {
+    let encoded = try EncodedBatch(bytes)
+    var statements: [Statement] = []
+    for statement in encoded.statements { statements.append(try Statement(statement)) }
+    var guards: [Statement] = []
+    for check in encoded.guards { guards.append(try Statement(check)) }
+    self.init(
+      statements, key: encoded.key, guards: guards, wantsResults: encoded.wantsResults,
+      checksForeignKeysAtEnd: encoded.checksForeignKeysAtEnd)
+  }
+}
+
+extension Batch.Statement {
+  init(_ encoded: EncodedBatch.Statement) throws(DecodingError) {
+    var values = encoded.values
+    var rows: [[SQLValue]] = []
+    for _ in 0..<encoded.rows {
+      var row: [SQLValue] = []
+      for _ in 0..<encoded.columns { row.append(try values.value()) }
+      rows.append(row)
+    }
+    self.init(String(decoding: encoded.sql, as: UTF8.self), rows: rows)
+  }
+}
+
+/// The content of a journal frame's and a commit frame's batches section: u32 length and bytes of
+/// each batch, one after the other.
+public struct BatchList {
+  /// The byte range of each batch in `bytes`; throws where they do not fill it exactly.
+  public static func ranges(_ bytes: [UInt8], count: Int) throws(DecodingError) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    var failure: DecodingError?
+    bytes.withUnsafeBytes { raw in
+      var reader = ByteReader(raw)
+      do throws(DecodingError) {
+        for _ in 0..<count {
+          let length = Int(try reader.integer(UInt32.self))
+          let start = reader.position
+          _ = try reader.take(length)
+          ranges.append(start..<start + length)
+        }
+        if !reader.isAtEnd { throw DecodingError("\(reader.remaining) bytes behind the last batch") }
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return ranges
+  }
+}

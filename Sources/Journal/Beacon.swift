@@ -1,0 +1,244 @@
+public import SluiceShared
+
+// Blocks 2 and 3 of a log segment, used in turn, each sealed with a CRC-32C that begins with the
+// segment's nonce:
+//
+//   0  8  "SLBEACON"
+//   8  8  counter, from 1; the slot is counter mod 2
+//  16  1  state: 1 active, 2 released
+//  17  7  zero
+//  24  8  published: last TxID
+//  32  8  published: number of commits since the store was made
+//  40  8  published: offset behind the last frame
+//  48  8  published: offset of the last frame
+//  56  4  published: checksum of the last frame
+//  60  4  zero
+//  64  8  offset of the segment's start frame
+//  72  8  time of the last commit, Unix milliseconds
+//  80  8  time of this beacon, Unix milliseconds
+//  88  8  newest checkpoint's TxID
+//  96  8  backlog: batches
+// 104  8  backlog: bytes
+// 112  8  backlog: age of the oldest batch, milliseconds
+// 120  8  batches applied in the last second
+// 128  8  batches rejected since the store was made
+// 136  4  most batches in the next group
+// 140  4  segments in quarantine
+// 144  4  writers with live segments
+// 148  4  terms in a row that ended without release
+// 152  1  attempts that follow: 16 writer, 8 sequence number, 4 attempts, 1 executing now
+
+/// Where a published history ends, as the holder's beacon states it.
+public struct LogPosition: Hashable, Sendable {
+  public var segment: UInt64
+  public var nonce: UInt64
+  /// Behind the last frame.
+  public var end: Int64
+  /// Where the last frame begins, so that a merged index is found at once.
+  public var lastFrame: Int64
+  /// The last frame's checksum, through which the chain runs.
+  public var checksum: UInt32
+  /// Where the segment's start frame is.
+  public var startFrame: Int64
+
+  public init(
+    segment: UInt64, nonce: UInt64, end: Int64, lastFrame: Int64, checksum: UInt32,
+    startFrame: Int64
+  ) {
+    self.segment = segment
+    self.nonce = nonce
+    self.end = end
+    self.lastFrame = lastFrame
+    self.checksum = checksum
+    self.startFrame = startFrame
+  }
+
+  func encode(to writer: inout ByteWriter) {
+    writer.append(segment)
+    writer.append(nonce)
+    writer.append(end)
+    writer.append(lastFrame)
+    writer.append(checksum)
+    writer.append(startFrame)
+  }
+
+  init(from reader: inout ByteReader) throws(DecodingError) {
+    self.init(
+      segment: try reader.integer(), nonce: try reader.integer(), end: try reader.integer(),
+      lastFrame: try reader.integer(), checksum: try reader.integer(),
+      startFrame: try reader.integer())
+  }
+}
+
+/// How far a history goes: its last batch, its commits, the time of the last one.
+public struct LogExtent: Hashable, Sendable {
+  public var txid: TxID
+  public var commits: UInt64
+  public var time_ms: Int64
+
+  public init(txid: TxID, commits: UInt64, time_ms: Int64) {
+    self.txid = txid
+    self.commits = commits
+    self.time_ms = time_ms
+  }
+
+  public static let empty = LogExtent(txid: .zero, commits: 0, time_ms: 0)
+}
+
+/// A batch that was being executed when a term ended, and how often.
+public struct Attempt: Hashable, Sendable {
+  public var batch: BatchID
+  public var count: UInt32
+  public var isExecuting: Bool
+
+  public init(batch: BatchID, count: UInt32, isExecuting: Bool) {
+    self.batch = batch
+    self.count = count
+    self.isExecuting = isExecuting
+  }
+}
+
+/// What the holder of a log segment publishes; everybody else believes nothing but this.
+public struct Beacon: Hashable, Sendable {
+  public enum State: UInt8, Sendable {
+    case active = 1
+    case released = 2
+  }
+
+  public var counter: UInt64 = 0
+  public var state: State
+  public var position: LogPosition
+  public var extent: LogExtent
+  public var time_ms: Int64
+  public var status = ApplierStatus()
+
+  public init(state: State, position: LogPosition, extent: LogExtent, time_ms: Int64) {
+    self.state = state
+    self.position = position
+    self.extent = extent
+    self.time_ms = time_ms
+  }
+
+  static let magic: UInt64 = 0x4E4F_4341_4542_4C53  // "SLBEACON"
+  static let mostAttempts = 64
+
+  var slot: Int64 { counter % 2 == 0 ? Block.beacons.0 : Block.beacons.1 }
+
+  func encoded() -> [UInt8] {
+    var writer = ByteWriter(reserving: Block.size)
+    writer.append(Self.magic)
+    writer.append(counter)
+    writer.append(state.rawValue)
+    writer.append(raw: [0, 0, 0, 0, 0, 0, 0])
+    writer.append(extent.txid.rawValue)
+    writer.append(extent.commits)
+    writer.append(position.end)
+    writer.append(position.lastFrame)
+    writer.append(position.checksum)
+    writer.append(UInt32(0))
+    writer.append(position.startFrame)
+    writer.append(extent.time_ms)
+    writer.append(time_ms)
+    status.encode(to: &writer)
+    return SealedBlock.seal(writer, seed: position.nonce)
+  }
+
+  /// The beacon in one slot of the segment `number` with `nonce`; nil where it is not whole.
+  static func decode(_ block: UnsafeRawBufferPointer, segment number: UInt64, nonce: UInt64)
+    -> Beacon?
+  {
+    guard let content = SealedBlock.open(block, seed: nonce) else { return nil }
+    var reader = ByteReader(content)
+    do throws(DecodingError) {
+      guard try reader.integer(UInt64.self) == magic else { return nil }
+      let counter = try reader.integer(UInt64.self)
+      guard let state = State(rawValue: try reader.integer()) else { return nil }
+      _ = try reader.take(7)
+      let txid = TxID(try reader.integer())
+      let commits = try reader.integer(UInt64.self)
+      let end = try reader.integer(Int64.self)
+      let lastFrame = try reader.integer(Int64.self)
+      let checksum = try reader.integer(UInt32.self)
+      _ = try reader.take(4)
+      let startFrame = try reader.integer(Int64.self)
+      let commitTime = try reader.integer(Int64.self)
+      let time = try reader.integer(Int64.self)
+      guard Block.firstLogFrame <= startFrame, startFrame <= lastFrame, lastFrame < end else {
+        return nil
+      }
+      var beacon = Beacon(
+        state: state,
+        position: LogPosition(
+          segment: number, nonce: nonce, end: end, lastFrame: lastFrame, checksum: checksum,
+          startFrame: startFrame),
+        extent: LogExtent(txid: txid, commits: commits, time_ms: commitTime), time_ms: time)
+      beacon.counter = counter
+      beacon.status = try ApplierStatus(from: &reader)
+      return beacon
+    } catch {
+      return nil
+    }
+  }
+}
+
+/// What an applier tells of itself in each beacon: for `status`, for other appliers, for nobody's
+/// safety.
+public struct ApplierStatus: Hashable, Sendable {
+  public var checkpoint = TxID.zero
+  public var backlogBatches: UInt64 = 0
+  public var backlogBytes: UInt64 = 0
+  public var oldest_ms: UInt64 = 0
+  public var batchesPerSecond: UInt64 = 0
+  public var rejected: UInt64 = 0
+  /// The next group holds at most this many batches: what a successor must be careful with.
+  public var groupBound: UInt32 = 1
+  public var quarantined: UInt32 = 0
+  public var writers: UInt32 = 0
+  public var uncleanTerms: UInt32 = 0
+  public var attempts: [Attempt] = []
+
+  public init() {}
+
+  func encode(to writer: inout ByteWriter) {
+    writer.append(checkpoint.rawValue)
+    writer.append(backlogBatches)
+    writer.append(backlogBytes)
+    writer.append(oldest_ms)
+    writer.append(batchesPerSecond)
+    writer.append(rejected)
+    writer.append(groupBound)
+    writer.append(quarantined)
+    writer.append(writers)
+    writer.append(uncleanTerms)
+    let kept = attempts.suffix(Beacon.mostAttempts)
+    writer.append(UInt8(kept.count))
+    for attempt in kept {
+      writer.append(attempt.batch.writer)
+      writer.append(attempt.batch.sequence.rawValue)
+      writer.append(attempt.count)
+      writer.append(UInt8(attempt.isExecuting ? 1 : 0))
+    }
+  }
+
+  init(from reader: inout ByteReader) throws(DecodingError) {
+    checkpoint = TxID(try reader.integer())
+    backlogBatches = try reader.integer()
+    backlogBytes = try reader.integer()
+    oldest_ms = try reader.integer()
+    batchesPerSecond = try reader.integer()
+    rejected = try reader.integer()
+    groupBound = try reader.integer()
+    quarantined = try reader.integer()
+    writers = try reader.integer()
+    uncleanTerms = try reader.integer()
+    for _ in 0..<(try reader.integer(UInt8.self)) {
+      let writer = try reader.identifier()
+      let sequence = SequenceNumber(try reader.integer())
+      let count: UInt32 = try reader.integer()
+      let executing = try reader.integer(UInt8.self) != 0
+      attempts.append(
+        Attempt(
+          batch: BatchID(writer: writer, sequence: sequence), count: count, isExecuting: executing))
+    }
+  }
+}

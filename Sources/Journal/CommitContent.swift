@@ -1,0 +1,129 @@
+public import SluiceShared
+
+/// What goes into a commit frame.
+public struct CommitContent: Sendable {
+  public var first: TxID
+  public var count: UInt32
+  public var meta: CommitMeta
+  /// Ascending by page, offsets counted from the first stored page.
+  public var entries: [PageEntry]
+  public var outcomes: [BatchOutcome]
+  public var consumed: [ConsumedThrough]
+  /// The stored pages, in the order of `entries`.
+  public var pages: PageBytes
+  public var batches: SectionContent
+  /// Writers forgotten in this commit, for a replay to forget too.
+  public var pruned: [WriterID] = []
+
+  /// Stored pages: in memory, or in a scratch file where a transaction is large.
+  public enum PageBytes: Sendable {
+    case memory([UInt8])
+    case scratch(any File, bytes: Int64)
+
+    public var count: Int64 {
+      switch self {
+      case .memory(let bytes): Int64(bytes.count)
+      case .scratch(_, let bytes): bytes
+      }
+    }
+  }
+
+  public init(
+    first: TxID, count: UInt32, meta: CommitMeta, entries: [PageEntry], outcomes: [BatchOutcome],
+    consumed: [ConsumedThrough], pages: PageBytes, batches: SectionContent
+  ) {
+    self.first = first
+    self.count = count
+    self.meta = meta
+    self.entries = entries
+    self.outcomes = outcomes
+    self.consumed = consumed
+    self.pages = pages
+    self.batches = batches
+  }
+
+  /// At least as many bytes as the frame takes.
+  var mostBytes: Int64 {
+    var outcomeBytes: Int64 = 0
+    for outcome in outcomes {
+      outcomeBytes += 64 + Int64(outcome.key?.utf8.count ?? 0)
+      if case .applied(let applied) = outcome.outcome, applied.rows == nil { continue }
+      outcomeBytes += Int64(outcome.outcome.encoded.count)
+    }
+    return Block.roundUp(
+      4096 + Int64(entries.count * PageEntry.bytes) + outcomeBytes + Int64(consumed.count * 40) + Int64(pruned.count * 16)
+        + pages.count + Int64(batches.stored.count)) + Int64(Block.size)
+  }
+
+  /// Writes the frame, in one piece where its pages are in memory, and does not sync.
+  func write(to file: any File, at place: FramePlace) throws(StoreError) -> FrameHeader {
+    var head = [
+      SectionContent(.meta, raw: meta.encoded()),
+      SectionContent(.index, raw: PageEntry.encode(entries)),
+      SectionContent(.outcomes, raw: BatchOutcome.encode(outcomes)),
+      SectionContent(.consumed, raw: ConsumedThrough.encode(consumed)),
+    ]
+    if !pruned.isEmpty {
+      var writer = ByteWriter(reserving: pruned.count * 16)
+      for id in pruned { writer.append(id) }
+      head.append(SectionContent(.pruned, raw: writer.bytes))
+    }
+    switch pages {
+    case .memory(let bytes):
+      let frame = EncodedFrame(
+        kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
+        first: first.rawValue, count: count,
+        sections: head + [SectionContent(.pages, raw: bytes), batches])
+      try file.write(frame.bytes, at: place.offset)
+      return frame.header
+    case .scratch(let scratch, let count):
+      return try stream(head, from: scratch, count, to: file, at: place)
+    }
+  }
+
+  /// A frame too large for one buffer: the pages first, piece by piece, the header last. Until that
+  /// is there the frame is not whole, and the one sync comes after both.
+  private func stream(
+    _ head: [SectionContent], from scratch: any File, _ pageBytes: Int64, to file: any File,
+    at place: FramePlace
+  ) throws(StoreError) -> FrameHeader {
+    var sections: [FrameSection] = []
+    let headerBytes = Int64(FrameHeader.fixedBytes + 24 * (head.count + 2) + 4)
+    var position = headerBytes
+    for section in head {
+      sections.append(section.header(at: position))
+      position += Int64(section.stored.count)
+    }
+    let pagesOffset = position
+    var crc: UInt32 = 0
+    var done: Int64 = 0
+    while done < pageBytes {
+      let piece = try scratch.read(Int(min(pageBytes - done, 1 << 20)), at: done)
+      guard !piece.isEmpty else {
+        throw StoreError(.io, "a scratch file is shorter than what was written", path: scratch.path)
+      }
+      crc = crc32c(piece, continuing: crc)
+      try file.write(piece, at: place.offset + pagesOffset + done)
+      done += Int64(piece.count)
+    }
+    sections.append(
+      FrameSection(
+        id: SectionID.pages.rawValue, codec: .raw, crc: crc, storedBytes: pageBytes,
+        rawBytes: pageBytes, offset: pagesOffset))
+    position += pageBytes
+    try file.write(batches.stored, at: place.offset + position)
+    sections.append(batches.header(at: position))
+    position += Int64(batches.stored.count)
+    let (bytes, checksum) = FrameHeader.encode(
+      kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
+      first: first.rawValue, count: count, sections: sections)
+    var start = ByteWriter(reserving: Int(pagesOffset))
+    start.append(raw: bytes)
+    for section in head { start.append(raw: section.stored) }
+    try file.write(start.bytes, at: place.offset)
+    return FrameHeader(
+      kind: .commit, endsSegment: false, headerBytes: Int(headerBytes), length: position,
+      offset: place.offset, first: first.rawValue, count: count, previous: place.previous,
+      sections: sections, checksum: checksum)
+  }
+}

@@ -1,0 +1,66 @@
+internal import CZstd
+internal import SluiceShared
+
+/// How the bytes of a section or a page are stored.
+public enum Codec: UInt8, Sendable {
+  case raw = 0
+  case zstd = 1
+}
+
+/// A zstd compression context, kept because making one costs more than compressing a page.
+public final class Compressor {
+  private let context: OpaquePointer
+  private var scratch: [UInt8] = []
+
+  public init() {
+    guard let context = ZSTD_createCCtx() else { preconditionFailure("zstd: out of memory") }
+    self.context = context
+  }
+
+  deinit { ZSTD_freeCCtx(context) }
+
+  /// Appends the compressed form of `bytes`; false, and nothing appended, where that is not shorter.
+  public func append(
+    _ bytes: UnsafeRawBufferPointer, level: Int32, to output: inout [UInt8]
+  ) -> Bool {
+    let bound = ZSTD_compressBound(bytes.count)
+    if scratch.count < bound { scratch = [UInt8](repeating: 0, count: bound) }
+    let count = scratch.withUnsafeMutableBytes {
+      ZSTD_compressCCtx(context, $0.baseAddress, $0.count, bytes.baseAddress, bytes.count, level)
+    }
+    guard ZSTD_isError(count) == 0, count < bytes.count else { return false }
+    output.append(contentsOf: scratch[0..<count])
+    return true
+  }
+}
+
+/// A zstd decompression context.
+public final class Decompressor {
+  private let context: OpaquePointer
+
+  public init() {
+    guard let context = ZSTD_createDCtx() else { preconditionFailure("zstd: out of memory") }
+    self.context = context
+  }
+
+  deinit { ZSTD_freeDCtx(context) }
+
+  /// Fills `output` exactly; false where the input is damaged or its size is another one.
+  public func decompress(
+    _ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+  ) -> Bool {
+    let count = ZSTD_decompressDCtx(
+      context, output.baseAddress, output.count, bytes.baseAddress, bytes.count)
+    return ZSTD_isError(count) == 0 && count == output.count
+  }
+
+  /// The content of `bytes`, which must be exactly `count` bytes long.
+  public func decompress(_ bytes: UnsafeRawBufferPointer, count: Int) -> [UInt8]? {
+    var whole = false
+    let output = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      whole = decompress(bytes, into: UnsafeMutableRawBufferPointer(buffer))
+      filled = whole ? count : 0
+    }
+    return whole ? output : nil
+  }
+}

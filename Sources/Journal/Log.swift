@@ -1,0 +1,190 @@
+public import SluiceShared
+
+/// The log as everybody but its holder sees it, and the one place that says what is believed:
+/// beacons only.
+///
+/// The newest known segment's blocks 0–3 are one read. Its mark empty: its beacon is the present.
+/// Its mark set, or no beacon yet: somebody went on elsewhere, so `log/` is listed and the newest
+/// segment with a beacon is the present. A claimant links its segment before it marks an earlier
+/// one, so a listing that shows none later than a closed segment is stale, and is made again.
+///
+/// Why that is linearizable: a holder publishes only after it read its own mark empty, so when a
+/// beacon of a later segment exists, the marks of all earlier ones were durable before it, and a
+/// reader that still finds the mark empty began before that beacon was published.
+///
+/// Not safe to use from two threads at once; its owner has a lock.
+public final class Log {
+  public let layout: StoreLayout
+  public let store: StoreID
+  public let environment: Environment
+  private var newest: LogSegment?
+  private var opened: [UInt64: LogSegment] = [:]
+
+  /// The published present.
+  public struct Present: Sendable {
+    public var segment: LogSegment
+    public var beacon: Beacon
+    /// The segment was closed; a successor has not published yet.
+    public var isClosed: Bool
+    public var extent: LogExtent { beacon.extent }
+  }
+
+  public init(layout: StoreLayout, store: StoreID, environment: Environment) {
+    self.layout = layout
+    self.store = store
+    self.environment = environment
+  }
+
+  /// What is published now: at least everything that anybody saw published before this was called.
+  public func present() throws(StoreError) -> Present {
+    if let newest {
+      let control = try newest.control()
+      let open = !control.isClosed || !environment.makes(.lookBehindMark)
+      if open, let beacon = control.beacon {
+        return Present(segment: newest, beacon: beacon, isClosed: false)
+      }
+    }
+    return try search()
+  }
+
+  private static let patience = 200
+
+  private func search() throws(StoreError) -> Present {
+    var unreadable: StoreError?
+    for attempt in 0..<Log.patience {
+      if attempt > 0 { environment.clock.sleep(.milliseconds(min(attempt, 25))) }
+      let numbers = try listed()
+      unreadable = nil
+      for number in numbers {
+        guard let segment = try open(number) else {
+          break
+        }
+        let control = try segment.control()
+        guard let beacon = control.beacon else {
+          if control.hasUnreadableSlot { unreadable = damagedBeacon(segment) }
+          continue
+        }
+        // A closed segment always has a later one: this listing does not show it yet.
+        if control.isClosed, number == numbers.first, environment.makes(.lookBehindMark) {
+          break
+        }
+        newest = segment
+        opened = opened.filter { $0.key + 64 > number }
+        return Present(segment: segment, beacon: beacon, isClosed: control.isClosed)
+      }
+      if numbers.isEmpty {
+        throw StoreError(
+          .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
+      }
+    }
+    throw unreadable
+      ?? StoreError(
+        .damaged,
+        "no segment of the log has a beacon, and that stays so; `sluice init` may have been cut off: if the store was never used, remove it and make it again",
+        path: layout.log)
+  }
+
+  private func damagedBeacon(_ segment: LogSegment) -> StoreError {
+    StoreError(
+      .damaged, "the beacon of a log segment cannot be read; start an applier, which covers it",
+      path: segment.file.path, offset: Block.beacons.0)
+  }
+
+  /// The numbers of the log's segments, newest first, from a directory opened anew.
+  public func listed() throws(StoreError) -> [UInt64] {
+    try environment.fileSystem.list(layout.log).compactMap(StoreLayout.logNumber).sorted(by: >)
+  }
+
+  /// The segment of a number that a listing of `log/` showed; nil where it is gone (list again).
+  public func open(_ number: UInt64) throws(StoreError) -> LogSegment? {
+    try open(number, in: layout.log)
+  }
+
+  /// The segment of a number, wherever retention has it; nil where it is gone. Found by listing: a
+  /// name that is probed and missing stays missing on NFS for a minute.
+  private func find(_ number: UInt64) throws(StoreError) -> LogSegment? {
+    if let segment = opened[number] { return segment }
+    let name = StoreLayout.logName(number)
+    for directory in [layout.log, layout.oldLog] {
+      let isListed = try environment.fileSystem.list(directory).contains(name)
+      guard isListed || !environment.makes(.listNames) else { continue }
+      if let segment = try open(number, in: directory) { return segment }
+    }
+    return nil
+  }
+
+  private func open(_ number: UInt64, in directory: String) throws(StoreError) -> LogSegment? {
+    if let segment = opened[number] { return segment }
+    do throws(StoreError) {
+      let segment = try LogSegment(
+        path: "\(directory)/\(StoreLayout.logName(number))", store: store,
+        environment: environment)
+      opened[number] = segment
+      return segment
+    } catch {
+      guard error.isNoSuchFile else { throw error }
+      return nil
+    }
+  }
+}
+
+extension Log {
+  /// A part of the history that lies in one segment.
+  public struct Span: Sendable {
+    public var segment: LogSegment
+    public var end: Int64
+    public var lastFrame: Int64
+    /// The history up to this segment's beginning: what its carried commits begin behind.
+    public var inherited: LogExtent
+    public var start: StartRecord
+  }
+
+  /// The history up to `present`, oldest first, walked from the newest segment downwards until one
+  /// begins at or before `txid`. Throws `.snapshotExpired` where a segment is gone.
+  public func history(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
+    var spans: [Span] = []
+    var segment = present.segment
+    var position = present.beacon.position
+    while true {
+      let start = try startRecord(of: segment, at: position.startFrame)
+      spans.append(
+        Span(
+          segment: segment, end: position.end, lastFrame: position.lastFrame,
+          inherited: start.inherited, start: start))
+      guard start.inherited.txid > txid, let parent = start.parent else { break }
+      guard let next = try find(parent.segment) else {
+        throw StoreError(
+          .snapshotExpired,
+          "the log segment that holds the commits after \(txid) was removed by retention; open the database anew",
+          path: "\(layout.log)/\(StoreLayout.logName(parent.segment))")
+      }
+      guard next.header.nonce == parent.nonce else {
+        throw StoreError(
+          .damaged, "a log segment is not the one that its successor names; restore it from a backup",
+          path: next.file.path)
+      }
+      segment = next
+      position = parent
+    }
+    return spans.reversed()
+  }
+
+  public func startRecord(of segment: LogSegment, at offset: Int64) throws(StoreError)
+    -> StartRecord
+  {
+    var scanner = segment.scanner()
+    scanner.readAhead = Block.size
+    for _ in 0..<2 {
+      if let header = try scanner.header(at: offset), header.kind == .start,
+        let bytes = try scanner.section(.start, of: header, limit: 1 << 20),
+        let record = try? StartRecord(decoding: bytes)
+      {
+        return record
+      }
+      scanner.invalidate()
+    }
+    throw StoreError(
+      .damaged, "the start frame of a log segment is damaged; restore the file from a backup",
+      path: segment.file.path, offset: offset)
+  }
+}

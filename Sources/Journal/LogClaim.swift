@@ -1,0 +1,300 @@
+public import SluiceShared
+
+/// The claimant's half of the log's handshake: takes over, or goes on in a new segment.
+///
+/// 1. The new segment is made complete as a temporary file and given its number by link(2), which
+///    has exactly one winner; a lost reply is told by the nonce.
+/// 2. `log/` is listed again: with a later segment there, or none before, this claim is abandoned.
+/// 3. Every earlier segment, downwards, is marked closed, until one that has a start frame: the
+///    parent. Only after its mark is durable is a segment read.
+/// 4. What the parent holds behind its newest published position is carried over: the same commits
+///    with the same TxIDs. Then comes the start frame, which names that published position.
+/// 5. The claimant's own mark is read; empty, it publishes its beacon, and holds.
+///
+/// Carried commits may be ones that the old holder never confirmed; that is allowed, for nobody was
+/// told anything of them, and their batches are in the journal or were. What the old holder did
+/// confirm was durable before it read its mark empty, so before the mark was written, so before the
+/// parent was read here: it is carried, or it lies before the published position.
+public struct LogClaim {
+  public var layout: StoreLayout
+  public var store: StoreID
+  public var environment: Environment
+  /// Who claims, for people.
+  public var holder: String
+  public var engine: StartRecord.Engine
+  public var segmentBytes = Limits.logSegmentBytes
+  /// The most by which this clock and the file server's may differ; nil: not compared.
+  public var clockTolerance: Duration? = .seconds(60)
+
+  public init(
+    layout: StoreLayout, store: StoreID, environment: Environment, holder: String,
+    engine: StartRecord.Engine
+  ) {
+    self.layout = layout
+    self.store = store
+    self.environment = environment
+    self.holder = holder
+    self.engine = engine
+  }
+
+  public struct Won {
+    public var holder: LogHolder
+    /// The last beacon of the history that was taken over; nil in a new store.
+    public var inherited: Beacon?
+  }
+
+  /// Claims the successor of segment `observed`. nil: somebody else was faster. The caller publishes
+  /// the first beacon through `firstBeacon`, which gets the inherited one.
+  public func claim(
+    successorOf observed: UInt64, rotating: Bool = false,
+    firstBeacon: (LogHolder, Beacon?) -> Beacon
+  ) throws(StoreError) -> Won? {
+    let log = Log(layout: layout, store: store, environment: environment)
+    guard try log.listed().first ?? 0 == observed else { return nil }
+    let number = observed + 1
+    let term = rotating ? 0 : 1
+    let parentTerm = try log.open(observed)?.header.term ?? 0
+    let header = LogSegmentHeader(
+      store: store, number: number, nonce: environment.random(),
+      term: parentTerm + UInt64(term), created_ms: environment.clock.wallTime_ms(), holder: holder)
+    guard let file = try link(header) else { return nil }
+
+    let numbers = try log.listed()
+    guard numbers.first == number, observed == 0 || numbers.count > 1 else { return nil }
+    let parent = try closeDownwards(numbers.dropFirst(), log)
+    if observed > 0, parent == nil {
+      throw StoreError(
+        .damaged, "no segment of the log has a start frame; restore the store from a backup",
+        path: layout.log)
+    }
+    let won = try take(over: parent, header, file)
+    if environment.makes(.markAfterStart), try Mark.isClosed(file) { return nil }
+    try won.publish(firstBeacon(won, parent?.beacon))
+    return Won(holder: won, inherited: parent?.beacon)
+  }
+
+  // MARK: 1 – the number
+
+  private func link(_ header: LogSegmentHeader) throws(StoreError) -> (any File)? {
+    let fileSystem = environment.fileSystem
+    let name = StoreLayout.logName(header.number)
+    let path = "\(layout.log)/\(name)"
+    let temporary = "\(path).\(hexadecimal(header.nonce, width: 16)).tmp"
+    let file = try fileSystem.create(temporary, mode: 0o644)
+    defer { try? fileSystem.unlink(temporary) }
+    try file.resize(to: segmentBytes)
+    try file.write(header.encoded(), at: Block.header)
+    try file.sync()
+    try compareClocks(file)
+    do throws(StoreError) {
+      try fileSystem.link(temporary, to: path)
+    } catch {
+      // EEXIST may be the answer to a retried request whose first try succeeded.
+      guard error.isExistingFile else { throw error }
+      guard let taken = try? LogSegment(path: path, store: store, environment: environment),
+        taken.header.nonce == header.nonce
+      else { return nil }
+    }
+    try fileSystem.syncDirectory(layout.log)
+    return try fileSystem.open(path, .write)
+  }
+
+  private func compareClocks(_ file: any File) throws(StoreError) {
+    guard let clockTolerance else { return }
+    let server = try file.status().modified_ms
+    let here = environment.clock.wallTime_ms()
+    guard abs(server - here) > clockTolerance.wholeMilliseconds else { return }
+    throw StoreError(
+      .wrongClock,
+      "this host's clock says \(timestamp(here)), the file server's \(timestamp(server)); set the clock, then start the applier again"
+    )
+  }
+
+  // MARK: 3 – the parent
+
+  struct Parent {
+    var segment: LogSegment
+    var startOffset: Int64
+    var start: StartRecord
+    /// The segment's own beacon; nil where its holder never published.
+    var beacon: Beacon?
+    /// The whole frames, in order.
+    var frames: [FrameHeader]
+
+    /// The newest published position in the parent's history, and how far that goes.
+    var published: (position: LogPosition, extent: LogExtent)? {
+      if let beacon { return (beacon.position, beacon.extent) }
+      return start.parent.map { ($0, start.inherited) }
+    }
+  }
+
+  /// Marks the segments `numbers`, newest first, until one that has a start frame.
+  private func closeDownwards(_ numbers: some Collection<UInt64>, _ log: Log) throws(StoreError)
+    -> Parent?
+  {
+    var mayMark = true
+    for number in numbers {
+      let path = "\(layout.log)/\(StoreLayout.logName(number))"
+      var early: Parent?
+      if !environment.makes(.markBeforeReading), let segment = try log.open(number) {
+        early = try read(segment)
+      }
+      if mayMark {
+        let file: any File
+        do throws(StoreError) {
+          file = try environment.fileSystem.open(path, .write)
+        } catch {
+          guard error.isNoSuchFile else { throw error }
+          continue
+        }
+        try Mark.write(to: file, by: holder, time_ms: environment.clock.wallTime_ms())
+        mayMark = environment.makes(.markDownToStart)
+      }
+      guard let segment = try log.open(number) else { continue }
+      if early == nil { early = try read(segment) }
+      if let parent = early {
+        if parent.beacon == nil, !environment.makes(.parentByStart) { continue }
+        return parent
+      }
+    }
+    return nil
+  }
+
+  /// Reads all of a closed segment; nil where it has no start frame.
+  private func read(_ segment: LogSegment) throws(StoreError) -> Parent? {
+    let beacon = try segment.control().beacon
+    var scanner = segment.scanner()
+    scanner.readAhead = 1 << 20
+    var frames: [FrameHeader] = []
+    var start: (Int64, StartRecord)?
+    var offset = Block.firstLogFrame
+    var checksum = segment.headerChecksum
+    while let header = try scanner.header(at: offset), header.previous == checksum,
+      try scanner.isWhole(header)
+    {
+      if header.kind == .start, start == nil,
+        let bytes = try scanner.section(.start, of: header, limit: 1 << 20),
+        let record = try? StartRecord(decoding: bytes)
+      {
+        start = (header.offset, record)
+      }
+      frames.append(header)
+      offset = header.end
+      checksum = header.checksum
+    }
+    if let beacon, offset < beacon.position.end {
+      throw StoreError(
+        .damaged,
+        "the log is damaged before its published end (batch \(beacon.extent.txid)); restore this file from a backup, or restore the database up to the damage",
+        path: segment.file.path, offset: offset)
+    }
+    guard let start else { return nil }
+    return Parent(
+      segment: segment, startOffset: start.0, start: start.1, beacon: beacon, frames: frames)
+  }
+
+  // MARK: 4 – carrying over
+
+  private func take(over parent: Parent?, _ header: LogSegmentHeader, _ file: any File)
+    throws(StoreError) -> LogHolder
+  {
+    let block = header.encoded()
+    var place = FramePlace(
+      offset: Block.firstLogFrame, nonce: header.nonce, previous: crc32c(block))
+    var extent = parent?.published?.extent ?? parent?.start.inherited ?? .empty
+    let inherited = extent
+    var merged: [UInt32: PageEntry] = [:]
+    var size = segmentBytes
+
+    if let parent {
+      let carried = parent.frames.filter {
+        $0.kind == .commit && $0.first > inherited.txid.rawValue
+      }
+      let needed = carried.reduce(place.offset) { $0 + Block.roundUp($1.length) }
+      if needed + (1 << 20) > size {
+        size = needed + (1 << 20)
+        try file.resize(to: size)
+      }
+      var scanner = parent.segment.scanner()
+      for frame in carried {
+        let copy = try carry(frame, &scanner, to: file, at: place)
+        place.offset = copy.header.end
+        place.previous = copy.header.checksum
+        extent = copy.extent
+        for entry in copy.pages { merged[entry.page] = entry }
+      }
+    }
+
+    let record = StartRecord(
+      parent: parent?.published?.position, inherited: inherited, carried: extent, engine: engine)
+    let start = EncodedFrame(
+      kind: .start, offset: place.offset, nonce: place.nonce, previous: place.previous,
+      first: extent.txid.rawValue, count: 0,
+      sections: [SectionContent(.start, raw: record.encoded())])
+    try file.write(start.bytes, at: place.offset)
+    try file.sync()
+    return LogHolder(
+      header: header, file: file, size: size,
+      confirmed: LogPosition(
+        segment: header.number, nonce: header.nonce, end: start.header.end,
+        lastFrame: start.header.offset, checksum: start.header.checksum,
+        startFrame: start.header.offset),
+      extent: extent, merged: merged, layout: layout, environment: environment)
+  }
+
+  /// Writes a commit again: the same sections, chained into this segment.
+  private func carry(
+    _ frame: FrameHeader, _ scanner: inout FrameScanner, to file: any File, at place: FramePlace
+  ) throws(StoreError) -> (header: FrameHeader, extent: LogExtent, pages: [PageEntry]) {
+    let (bytes, checksum) = FrameHeader.encode(
+      kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
+      first: frame.first, count: frame.count, sections: frame.sections)
+    var copy = frame
+    copy.offset = place.offset
+    copy.previous = place.previous
+    copy.checksum = checksum
+    copy.headerBytes = bytes.count
+    var done = Int64(bytes.count)
+    while done < frame.length {
+      let piece = try scanner.file.read(
+        Int(min(frame.length - done, 1 << 20)), at: frame.offset + done)
+      guard !piece.isEmpty else { break }
+      try file.write(piece, at: place.offset + done)
+      done += Int64(piece.count)
+    }
+    try file.write(bytes, at: place.offset)
+    guard let metaBytes = try scanner.section(.meta, of: frame, limit: 1 << 20),
+      let meta = try? CommitMeta(decoding: metaBytes),
+      let index = try scanner.section(.index, of: frame, limit: Limits.commitBytes),
+      let pagesOffset = copy.section(.pages)?.offset,
+      let pages = try? PageEntry.decode(index, base: place.offset + pagesOffset)
+    else {
+      throw StoreError(
+        .damaged, "a commit to be carried over changed while it was read; start the applier again",
+        path: scanner.file.path, offset: frame.offset)
+    }
+    let extent = LogExtent(
+      txid: TxID(frame.first + UInt64(frame.count) - 1), commits: meta.commit,
+      time_ms: meta.time_ms)
+    return (copy, extent, pages)
+  }
+}
+
+/// Unix milliseconds as `2026-11-22T10:00:00.123Z`.
+public func timestamp(_ time_ms: Int64) -> String {
+  let days = (time_ms >= 0 ? time_ms : time_ms - 86_399_999) / 86_400_000
+  let rest = time_ms - days * 86_400_000
+  // Howard Hinnant's civil_from_days.
+  let z = days + 719_468
+  let era = (z >= 0 ? z : z - 146_096) / 146_097
+  let doe = z - era * 146_097
+  let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365
+  let doy = doe - (365 * yoe + yoe / 4 - yoe / 100)
+  let mp = (5 * doy + 2) / 153
+  let month = mp < 10 ? mp + 3 : mp - 9
+  let year = yoe + era * 400 + (month <= 2 ? 1 : 0)
+  let date = "\(padded(year, width: 4))-\(padded(month, width: 2))-\(padded(doy - (153 * mp + 2) / 5 + 1, width: 2))"
+  let time =
+    "\(padded(rest / 3_600_000, width: 2)):\(padded(rest / 60_000 % 60, width: 2)):\(padded(rest / 1000 % 60, width: 2)).\(padded(rest % 1000, width: 3))"
+  return "\(date)T\(time)Z"
+}

@@ -1,0 +1,80 @@
+public import SluiceShared
+
+/// Follows the published history commit by commit from where it began, across segments.
+///
+/// Commits are known by their TxIDs: one that was carried over into a later segment, or published
+/// late in an earlier one, is passed over when it was seen before, since it says the same.
+public struct LogFollower {
+  public private(set) var extent: LogExtent
+  private var segment: LogSegment?
+  private var offset: Int64 = 0
+  private var checksum: UInt32 = 0
+
+  /// Begins behind `extent`, wherever that is.
+  public init(after extent: LogExtent) { self.extent = extent }
+
+  /// Begins at the present, as it was just read.
+  public init(at present: Log.Present) {
+    extent = present.extent
+    segment = present.segment
+    offset = present.beacon.position.end
+    checksum = present.beacon.position.checksum
+  }
+
+  /// Calls `body` with each commit published since, in order, and the cursor to read more of it.
+  public mutating func advance(
+    _ log: Log, to present: Log.Present,
+    _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    if let segment, segment === present.segment || segment.header == present.segment.header {
+      try walk(
+        LogCursor(
+          present.segment, from: offset, checksum: checksum, to: present.beacon.position.end,
+          environment: log.environment), body)
+      return
+    }
+    guard present.extent.txid >= extent.txid else { return }
+    for span in try log.history(after: extent.txid, upTo: present) {
+      let cursor: LogCursor
+      if let segment, segment.header == span.segment.header {
+        // Seen further than its successor names: a late publication, carried over there.
+        guard offset < span.end else { continue }
+        cursor = LogCursor(
+          span.segment, from: offset, checksum: checksum, to: span.end,
+          environment: log.environment)
+      } else {
+        cursor = LogCursor(span.segment, to: span.end, environment: log.environment)
+      }
+      try walk(cursor, body)
+    }
+  }
+
+  private mutating func walk(
+    _ start: LogCursor, _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    var cursor = start
+    while let header = try cursor.next() {
+      if header.kind == .commit {
+        let commit = try cursor.commit(header)
+        if commit.last > extent.txid {
+          guard commit.first == extent.txid.next else {
+            throw StoreError(
+              .damaged,
+              "the log goes from batch \(extent.txid) to \(commit.first); a segment is missing or not this store's",
+              path: cursor.segment.file.path, offset: header.offset)
+          }
+          try body(commit, &cursor)
+          extent = commit.extent
+        }
+      }
+      segment = cursor.segment
+      offset = cursor.offset
+      checksum = cursor.checksum
+    }
+    if segment == nil || segment !== cursor.segment {
+      segment = cursor.segment
+      offset = cursor.offset
+      checksum = cursor.checksum
+    }
+  }
+}

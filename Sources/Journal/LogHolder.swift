@@ -1,0 +1,192 @@
+public import SluiceShared
+
+/// The holder's half of the log's handshake, on the one segment that it holds.
+///
+/// For each commit: write the frame, read the mark, and only if that is still empty publish it in a
+/// beacon. A claimant does the reverse (writes the mark, then reads the frames), so at least one of
+/// the two sees the other: what was confirmed here is in the claimant's history, and what the
+/// claimant did not see is never confirmed.
+///
+/// Owned by one thread; `publish` may run beside the making of the next frame, not beside another
+/// `publish`.
+public final class LogHolder: @unchecked Sendable {
+  // Sendable: `commit`, `finish` and the properties belong to the applier's thread; `publish` only
+  // touches `counter`, which nothing else does, and the file.
+  public let header: LogSegmentHeader
+  public let file: any File
+  let environment: Environment
+  let layout: StoreLayout
+
+  /// Confirmed: frames up to here are in the history for ever. `published <= confirmed`.
+  public private(set) var confirmed: LogPosition
+  public private(set) var extent: LogExtent
+  private var size: Int64
+  private var counter: UInt64 = 0
+  /// After a failed write nothing is written here again: it may still land.
+  private var failed = false
+  /// The merged index of this segment's commits: the newest place of each page.
+  private var merged: [UInt32: PageEntry] = [:]
+  /// Of this segment's commits the last one's description, and the fewest pages that the database
+  /// had after any; nil where commits were carried over, whose sizes are not known here.
+  private var summary: (last: CommitMeta, fewestPages: UInt32)?
+  private let carriedCommits: Bool
+
+  init(
+    header: LogSegmentHeader, file: any File, size: Int64, confirmed: LogPosition,
+    extent: LogExtent, merged: [UInt32: PageEntry], layout: StoreLayout, environment: Environment
+  ) {
+    self.header = header
+    self.file = file
+    self.size = size
+    self.confirmed = confirmed
+    self.extent = extent
+    self.merged = merged
+    carriedCommits = !merged.isEmpty
+    self.layout = layout
+    self.environment = environment
+  }
+
+  /// Bytes left for frames.
+  public var room: Int64 { size - confirmed.end }
+  public var usedBytes: Int64 { confirmed.end }
+
+  /// Writes a commit frame and confirms it: one write, one read. Throws `.notLeading` when a
+  /// claimant closed the segment: then the commit is not in this holder's history, though it may be
+  /// in the claimant's. Returns the pages' places in the segment.
+  public func commit(_ content: CommitContent) throws(StoreError) -> [PageEntry] {
+    try checkUsable()
+    let place = FramePlace(
+      offset: confirmed.end, nonce: header.nonce, previous: confirmed.checksum)
+    let frameHeader = try writing { () throws(StoreError) in
+      let length = content.mostBytes
+      if place.offset + length > size {
+        size = Block.roundUp(place.offset + length)
+        try file.resize(to: size)
+      }
+      let header = try content.write(to: file, at: place)
+      try file.sync()
+      return header
+    }
+    if environment.makes(.markAfterFrame) { try checkOpen() }
+    let pages = frameHeader.section(.pages).map { frameHeader.offset + $0.offset } ?? 0
+    let placed = content.entries.map { entry in
+      PageEntry(
+        page: entry.page, storedBytes: entry.storedBytes, crc: entry.crc,
+        offset: pages + entry.offset)
+    }
+    for entry in placed { merged[entry.page] = entry }
+    note(content.meta)
+    accept(frameHeader)
+    extent = LogExtent(
+      txid: TxID(frameHeader.first + UInt64(frameHeader.count) - 1), commits: content.meta.commit,
+      time_ms: content.meta.time_ms)
+    return placed
+  }
+
+  /// Pages that a commit dropped are not in the merged index, also if the database grew again.
+  private func note(_ meta: CommitMeta) {
+    if let size = summary?.last.pageCount, meta.pageCount < size {
+      merged = merged.filter { $0.key <= meta.pageCount }
+    }
+    guard !carriedCommits else { return }
+    summary = (meta, min(meta.pageCount, summary?.fewestPages ?? .max))
+  }
+
+  /// Ends the segment in order: its merged page index, so that a reader that begins later needs no
+  /// other frame of it. To be published before the next segment is claimed.
+  ///
+  /// With the index goes the last commit's `meta`, followed by the fewest pages (u32) that the
+  /// database had after any commit here: what older segments say of pages beyond it is void. A
+  /// segment with carried commits has no `meta` here, and is read commit by commit.
+  public func finish() throws(StoreError) {
+    try checkUsable()
+    let entries = merged.values.sorted { $0.page < $1.page }
+    var sections = [SectionContent(.index, raw: PageEntry.encode(entries))]
+    if let summary {
+      var meta = ByteWriter()
+      meta.append(raw: summary.last.encoded())
+      meta.append(summary.fewestPages)
+      sections.append(SectionContent(.meta, raw: meta.bytes))
+    }
+    let frame = EncodedFrame(
+      kind: .index, endsSegment: true, offset: confirmed.end, nonce: header.nonce,
+      previous: confirmed.checksum, first: extent.txid.rawValue, count: 0,
+      sections: sections)
+    try writing { () throws(StoreError) in
+      if confirmed.end + Int64(frame.bytes.count) > size {
+        size = confirmed.end + Int64(frame.bytes.count)
+        try file.resize(to: size)
+      }
+      try file.write(frame.bytes, at: frame.header.offset)
+      try file.sync()
+    }
+    if environment.makes(.markAfterFrame) { try checkOpen() }
+    accept(frame.header)
+  }
+
+  /// A beacon of what is confirmed now, to be written with `publish`.
+  public func beacon(_ state: Beacon.State, _ status: ApplierStatus, time_ms: Int64) -> Beacon {
+    var beacon = Beacon(state: state, position: confirmed, extent: extent, time_ms: time_ms)
+    beacon.status = status
+    return beacon
+  }
+
+  /// Writes a beacon into the slot whose turn it is; both slots on release.
+  public func publish(_ beacon: Beacon) throws(StoreError) {
+    for _ in 0..<(beacon.state == .released ? 2 : 1) {
+      counter += 1
+      var beacon = beacon
+      beacon.counter = counter
+      do throws(StoreError) {
+        try file.write(beacon.encoded(), at: beacon.slot)
+        try file.sync()
+      } catch {
+        failed = true
+        throw error
+      }
+    }
+  }
+
+  /// Reads the mark: throws `.notLeading` where somebody closed the segment.
+  public func checkOpen() throws(StoreError) {
+    if try Mark.isClosed(file) {
+      failed = true
+      throw StoreError(
+        .notLeading, "another applier took over; this one stops writing", path: file.path)
+    }
+  }
+
+  private func checkUsable() throws(StoreError) {
+    guard !failed || !environment.makes(.newSegmentAfterError) else {
+      throw StoreError(
+        .notLeading, "a write to this log segment failed before; it is not written again",
+        path: file.path)
+    }
+  }
+
+  private func writing<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
+    do throws(StoreError) { return try body() } catch {
+      failed = true
+      throw error
+    }
+  }
+
+  private func accept(_ frame: FrameHeader) {
+    confirmed.end = frame.end
+    confirmed.lastFrame = frame.offset
+    confirmed.checksum = frame.checksum
+  }
+}
+
+/// Where a frame goes and what it is chained to.
+public struct FramePlace: Sendable {
+  public var offset: Int64
+  public var nonce: UInt64
+  public var previous: UInt32
+
+  public init(offset: Int64, nonce: UInt64, previous: UInt32) {
+    self.offset = offset
+    self.nonce = nonce
+    self.previous = previous
+  }
+}

@@ -1,0 +1,176 @@
+public import SluiceShared
+
+/// One segment of the log, open for reading what its holder writes.
+///
+/// Frames before a published position must be whole: one that is not is read again past every cache
+/// and is then damage. What lies behind is nobody's business but a claimant's.
+public final class LogSegment: @unchecked Sendable {
+  // Sendable: everything is set in `init`; `File` may be read from any thread.
+  public let header: LogSegmentHeader
+  /// The header block's checksum: the `previous` of the first frame.
+  public let headerChecksum: UInt32
+  public let file: any File
+
+  public var number: UInt64 { header.number }
+
+  /// Opens `path`; throws `.io` with ENOENT where the name is gone (list again).
+  public init(
+    path: String, store: StoreID, environment: Environment
+  ) throws(StoreError) {
+    let access: FileAccess = environment.makes(.sharedDescriptor) ? .shared : .fixed
+    file = try environment.fileSystem.open(path, access)
+    let block = try file.read(Block.size, at: Block.header)
+    var result: Result<(header: LogSegmentHeader, checksum: UInt32), StoreError> = .failure(
+      StoreError(.damaged, "empty"))
+    block.withUnsafeBytes { raw in
+      do throws(StoreError) {
+        result = .success(try LogSegmentHeader.decode(raw, path: path, store: store))
+      } catch {
+        result = .failure(error)
+      }
+    }
+    (header, headerChecksum) = try result.get()
+  }
+
+  /// What blocks 0–3 say, in one read.
+  public struct Control: Sendable {
+    /// Somebody closed the segment, or it is gone for good.
+    public var isClosed: Bool
+    /// The newer of the two slots' beacons.
+    public var beacon: Beacon?
+    /// A slot holds something that is no whole beacon.
+    public var hasUnreadableSlot: Bool
+  }
+
+  public func control() throws(StoreError) -> Control {
+    let bytes: [UInt8]
+    do throws(StoreError) { bytes = try file.read(4 * Block.size, at: 0) } catch {
+      guard error.isStaleHandle else { throw error }
+      return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false)
+    }
+    guard bytes.count == 4 * Block.size else {
+      return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false)
+    }
+    return bytes.withUnsafeBytes { raw in
+      func block(_ offset: Int64) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + Block.size])
+      }
+      var newest: Beacon?
+      var unreadable = false
+      for slot in [block(Block.beacons.0), block(Block.beacons.1)] {
+        if let beacon = Beacon.decode(slot, segment: number, nonce: header.nonce) {
+          if beacon.counter > newest?.counter ?? 0 { newest = beacon }
+        } else if !SealedBlock.isZero(slot) {
+          unreadable = true
+        }
+      }
+      return Control(
+        isClosed: Mark.isClosed(block(Block.mark)), beacon: newest, hasUnreadableSlot: unreadable)
+    }
+  }
+
+  public func scanner() -> FrameScanner { FrameScanner(file, nonce: header.nonce) }
+}
+
+/// A commit as its frame describes it, with what the caller asked for.
+public struct Commit: Sendable {
+  public var header: FrameHeader
+  public var meta: CommitMeta
+
+  public var first: TxID { TxID(header.first) }
+  public var last: TxID { TxID(header.first + UInt64(header.count) - 1) }
+  public var extent: LogExtent {
+    LogExtent(txid: last, commits: meta.commit, time_ms: meta.time_ms)
+  }
+}
+
+/// Walks the published frames of one segment in order, checking the chain.
+public struct LogCursor {
+  public let segment: LogSegment
+  public private(set) var offset: Int64
+  public private(set) var checksum: UInt32
+  private let end: Int64
+  private var scanner: FrameScanner
+  private let environment: Environment
+
+  /// From `offset` (whose preceding frame has `checksum`) to `end`, which is published.
+  public init(
+    _ segment: LogSegment, from offset: Int64, checksum: UInt32, to end: Int64,
+    environment: Environment
+  ) {
+    self.segment = segment
+    self.offset = offset
+    self.checksum = checksum
+    self.end = end
+    self.environment = environment
+    scanner = segment.scanner()
+    scanner.readAhead = Int(max(Int64(Block.size), min(end - offset, 256 << 10)))
+  }
+
+  /// From the segment's first frame.
+  public init(_ segment: LogSegment, to end: Int64, environment: Environment) {
+    self.init(
+      segment, from: Block.firstLogFrame, checksum: segment.headerChecksum, to: end,
+      environment: environment)
+  }
+
+  /// The next frame's header; nil at the end.
+  public mutating func next() throws(StoreError) -> FrameHeader? {
+    guard offset < end else { return nil }
+    var header = try scanner.header(at: offset)
+    if header == nil || header?.previous != checksum {
+      scanner.invalidate()
+      header = try scanner.header(at: offset)
+    }
+    guard let header, header.previous == checksum, header.end <= end else {
+      guard environment.makes(.damageIsNoEnd) else { return nil }
+      throw damage(at: offset, "a frame of the published log is damaged")
+    }
+    offset = header.end
+    checksum = header.checksum
+    return header
+  }
+
+  /// A section of the frame just read; it must be there and whole.
+  public mutating func section(_ id: SectionID, of header: FrameHeader) throws(StoreError)
+    -> [UInt8]
+  {
+    if let bytes = try scanner.section(id, of: header, limit: Limits.commitBytes) { return bytes }
+    scanner.invalidate()
+    if let bytes = try scanner.section(id, of: header, limit: Limits.commitBytes) { return bytes }
+    throw damage(at: header.offset, "section \(id) of a published commit is damaged")
+  }
+
+  /// The frame's meta section as a commit.
+  public mutating func commit(_ header: FrameHeader) throws(StoreError) -> Commit {
+    let bytes = try section(.meta, of: header)
+    do throws(DecodingError) {
+      return Commit(header: header, meta: try CommitMeta(decoding: bytes))
+    } catch {
+      throw damage(at: header.offset, "a commit's description is damaged: \(error)")
+    }
+  }
+
+  /// The changed pages of a commit or of a merged index, with offsets in the segment.
+  public mutating func pages(of header: FrameHeader) throws(StoreError) -> [PageEntry] {
+    let bytes = try section(.index, of: header)
+    let base = header.section(.pages).map { header.offset + $0.offset } ?? 0
+    do throws(DecodingError) { return try PageEntry.decode(bytes, base: base) } catch {
+      throw damage(at: header.offset, "a page index is damaged: \(error)")
+    }
+  }
+
+  public mutating func outcomes(of header: FrameHeader) throws(StoreError) -> [BatchOutcome] {
+    let bytes = try section(.outcomes, of: header)
+    do throws(DecodingError) { return try BatchOutcome.decode(bytes, count: header.count) } catch {
+      throw damage(at: header.offset, "the outcomes of a commit are damaged: \(error)")
+    }
+  }
+
+  private func damage(at offset: Int64, _ what: String) -> StoreError {
+    StoreError(
+      .damaged,
+      "\(what); everything before it stays readable: make a checkpoint elsewhere or restore the file from a backup",
+      path: segment.file.path, offset: offset)
+  }
+}

@@ -1,0 +1,80 @@
+public import SluiceShared
+
+// Block 1 of a log segment, sealed with CRC-32C:
+//
+//   0  8  "SLUICLOG"
+//   8  2  format version
+//  10  6  zero
+//  16 16  store id
+//  32  8  segment number, from 1
+//  40  8  nonce, seeds the checksums of frames and beacons
+//  48  8  term: one applier's time in office; a rotation keeps it
+//  56  8  when it was made, Unix milliseconds
+//  64  …  holder, counted UTF-8
+
+public struct LogSegmentHeader: Hashable, Sendable {
+  public var store: StoreID
+  public var number: UInt64
+  public var nonce: UInt64
+  public var term: UInt64
+  public var created_ms: Int64
+  /// Who made it, for people; at most 255 bytes.
+  public var holder: String
+
+  public init(
+    store: StoreID, number: UInt64, nonce: UInt64, term: UInt64, created_ms: Int64, holder: String
+  ) {
+    self.store = store
+    self.number = number
+    self.nonce = nonce
+    self.term = term
+    self.created_ms = created_ms
+    self.holder = holder
+  }
+
+  static let magic: UInt64 = 0x474F_4C43_4955_4C53  // "SLUICLOG"
+
+  public func encoded() -> [UInt8] {
+    var writer = ByteWriter(reserving: Block.size)
+    writer.append(Self.magic)
+    writer.append(formatVersion)
+    writer.append(raw: [0, 0, 0, 0, 0, 0])
+    writer.append(store)
+    writer.append(number)
+    writer.append(nonce)
+    writer.append(term)
+    writer.append(created_ms)
+    writer.append(counted: String(decoding: holder.utf8.prefix(255), as: UTF8.self))
+    return SealedBlock.seal(writer, seed: 0)
+  }
+
+  /// The header and its checksum, which the first frame's `previous` names. Throws `.damaged`,
+  /// `.unsupported` or, for another store's, `.foreign`.
+  static func decode(_ block: UnsafeRawBufferPointer, path: String, store: StoreID)
+    throws(StoreError) -> (header: LogSegmentHeader, checksum: UInt32)
+  {
+    do throws(DecodingError) {
+      guard let content = SealedBlock.open(block, seed: 0) else {
+        throw DecodingError("its checksum does not match")
+      }
+      var reader = ByteReader(content)
+      guard try reader.integer(UInt64.self) == magic else {
+        throw DecodingError("it is no log segment's")
+      }
+      let version = try reader.integer(UInt16.self)
+      _ = try reader.take(6)
+      let header = LogSegmentHeader(
+        store: try reader.identifier(), number: try reader.integer(), nonce: try reader.integer(),
+        term: try reader.integer(), created_ms: try reader.integer(), holder: try reader.text())
+      guard version == formatVersion else { throw DecodingError("version \(version)") }
+      guard header.store == store else {
+        throw DecodingError("it belongs to store \(header.store), not \(store)")
+      }
+      return (header, crc32c(block))
+    } catch {
+      throw StoreError(
+        .damaged, "the header of a log segment cannot be read: \(error)", path: path,
+        offset: Block.header)
+    }
+  }
+}

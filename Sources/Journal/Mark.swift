@@ -1,0 +1,41 @@
+public import SluiceShared
+
+/// The block in which somebody else closes a segment.
+///
+/// Any byte that is not zero closes it, so a mark torn in any way still does. So do ESTALE and a
+/// short read: the file is gone for its owner, which must go on in a new one.
+public enum Mark {
+  /// Closes the segment in `file`, durably, naming who did it and when for whoever looks.
+  public static func write(to file: any File, by name: String, time_ms: Int64) throws(StoreError) {
+    var block = ByteWriter(reserving: Block.size)
+    block.append(raw: Array("SLUICE CLOSED\n".utf8))
+    block.append(time_ms)
+    block.append(counted: String(name.prefix(200)))
+    try file.write(SealedBlock.seal(block, seed: 0), at: Block.mark)
+    try file.sync()
+  }
+
+  /// Reads the mark past every cache: true when the segment is closed.
+  public static func isClosed(_ file: any File) throws(StoreError) -> Bool {
+    do throws(StoreError) {
+      let block = try file.read(Block.size, at: Block.mark)
+      return block.withUnsafeBytes { block in isClosed(block) }
+    } catch {
+      guard error.isStaleHandle else { throw error }
+      return true
+    }
+  }
+
+  static func isClosed(_ block: UnsafeRawBufferPointer) -> Bool {
+    block.count < Block.size || !SealedBlock.isZero(block)
+  }
+}
+
+extension StoreError {
+  /// ESTALE: the file was removed by another NFS client.
+  public var isStaleHandle: Bool { errno == 116 }
+  /// ENOENT.
+  public var isNoSuchFile: Bool { errno == 2 }
+  /// EEXIST.
+  public var isExistingFile: Bool { errno == 17 }
+}

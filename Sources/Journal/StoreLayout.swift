@@ -1,0 +1,68 @@
+public import SluiceShared
+
+/// The names in a store's directory. Numbers are padded with zeros; a name that does not match
+/// exactly is nobody's business and is ignored.
+public struct StoreLayout: Sendable {
+  public let root: String
+
+  public init(_ root: String) {
+    var root = root
+    while root.count > 1, root.hasSuffix("/") { root.removeLast() }
+    self.root = root
+  }
+
+  public var description: String { "\(root)/store.json" }
+  public var journal: String { "\(root)/journal" }
+  public var quarantine: String { "\(root)/journal/quarantine" }
+  public var log: String { "\(root)/log" }
+  public var oldLog: String { "\(root)/log/old" }
+  public var checkpoints: String { "\(root)/checkpoints" }
+  public var current: String { "\(root)/current.sqlite" }
+
+  public static func logName(_ number: UInt64) -> String { padded(number, width: 12) + ".log" }
+  public static func logNumber(_ name: String) -> UInt64? {
+    number(name, suffix: ".log", digits: 12)
+  }
+
+  public static func checkpointName(_ txid: TxID) -> String {
+    padded(txid.rawValue, width: 16) + ".sqlite"
+  }
+  public static func checkpointTxID(_ name: String) -> TxID? {
+    number(name, suffix: ".sqlite", digits: 16).map { TxID($0) }
+  }
+  public static func sidecarName(_ txid: TxID) -> String {
+    padded(txid.rawValue, width: 16) + ".pages"
+  }
+
+  public static func journalName(_ segment: JournalSegmentID) -> String {
+    "\(segment.writer).\(padded(segment.number, width: 8)).seg"
+  }
+  public static func journalSegment(_ name: String) -> JournalSegmentID? {
+    guard name.utf8.count == 36 + 1 + 8 + 4, let writer = WriterID(name.prefix(36)),
+      let number = number(String(name.dropFirst(37)), suffix: ".seg", digits: 8), number > 0
+    else { return nil }
+    let id = JournalSegmentID(writer: writer, number: number)
+    return journalName(id) == name ? id : nil
+  }
+
+  private static func number(_ name: String, suffix: String, digits: Int) -> UInt64? {
+    guard name.hasSuffix(suffix), name.utf8.count == digits + suffix.utf8.count else { return nil }
+    let text = name.dropLast(suffix.count)
+    guard text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }) else { return nil }
+    return UInt64(text)
+  }
+}
+
+/// The n-th segment of one writer's journal, from 1.
+public struct JournalSegmentID: Hashable, Comparable, Sendable, CustomStringConvertible {
+  public let writer: WriterID
+  public let number: UInt64
+
+  public init(writer: WriterID, number: UInt64) {
+    self.writer = writer
+    self.number = number
+  }
+
+  public static func < (a: Self, b: Self) -> Bool { (a.writer, a.number) < (b.writer, b.number) }
+  public var description: String { "\(writer).\(number)" }
+}

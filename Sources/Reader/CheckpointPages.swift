@@ -1,0 +1,80 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+/// A checkpoint: what a page holds that the log behind it does not change.
+final class CheckpointPages: Sendable {
+  let header: CheckpointSidecar.Header
+  /// The CRC-32C of a page of zeros, which is what a page has that nobody wrote.
+  let emptyPageCRC: UInt32
+  let files: StoreFiles
+  private let sidecar: CheckpointSidecar
+  private let file: any File
+  private let name: String
+
+  var txid: TxID { header.extent.txid }
+
+  /// Opens the checkpoint as of `txid`; throws with ENOENT where it was removed (list again).
+  init(_ txid: TxID, _ files: StoreFiles) throws(StoreError) {
+    let directory = files.layout.checkpoints
+    let fileSystem = files.environment.fileSystem
+    let sidecar = try CheckpointSidecar(
+      path: "\(directory)/\(StoreLayout.sidecarName(txid))", store: files.store,
+      fileSystem: fileSystem)
+    guard sidecar.header.extent.txid == txid else {
+      throw StoreError(
+        .damaged,
+        "a checkpoint's page checksums are those of batch \(sidecar.header.extent.txid); remove this checkpoint if there is another",
+        path: sidecar.path, offset: 32)
+    }
+    name = StoreLayout.checkpointName(txid)
+    file = try fileSystem.open("\(directory)/\(name)", .fixed)
+    header = sidecar.header
+    emptyPageCRC = crc32c([UInt8](repeating: 0, count: Int(header.pageSize)))
+    self.sidecar = sidecar
+    self.files = files
+  }
+
+  /// Fills `page`. Throws `.damaged` with file and offset, or `.snapshotExpired`.
+  func read(_ number: UInt32, into page: UnsafeMutableRawBufferPointer) throws(StoreError) {
+    let place = StoredPage(
+      offset: Int64(number - 1) * Int64(page.count), stored: page.count,
+      crc: files.checksPages ? try crc(ofPage: number) : 0)
+    if (try? place.read(from: file, into: page, checked: files.checksPages)) == true { return }
+    let fresh = try files.reopen(name, in: [files.layout.checkpoints])
+    do throws(StoreError) {
+      if try place.read(from: fresh, into: page, checked: files.checksPages) { return }
+    } catch {
+      guard error.isStaleHandle else { throw error }
+      throw files.expired(fresh.path)
+    }
+    throw StoreError(
+      .damaged,
+      "page \(number) of a checkpoint is damaged; remove this checkpoint and its page checksums if there is another, or restore the file from a backup",
+      path: fresh.path, offset: place.offset)
+  }
+
+  func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
+    do throws(StoreError) { return try sidecar.crc(ofPage: page) } catch {
+      guard error.isStaleHandle || error.isNoSuchFile else { throw error }
+      throw files.expired(sidecar.path)
+    }
+  }
+}
+
+extension CheckpointPages {
+  /// The newest checkpoint that can be read and is not newer than `txid`.
+  static func newest(upTo txid: TxID, _ files: StoreFiles) throws(StoreError) -> CheckpointPages {
+    var failure: StoreError?
+    let names = try files.environment.fileSystem.list(files.layout.checkpoints)
+    for candidate in names.compactMap(StoreLayout.checkpointTxID).sorted(by: >)
+    where candidate <= txid {
+      do throws(StoreError) { return try CheckpointPages(candidate, files) } catch {
+        failure = failure ?? error
+      }
+    }
+    throw failure
+      ?? StoreError(
+        .damaged, "the store has no checkpoint; restore it from a backup",
+        path: files.layout.checkpoints)
+  }
+}

@@ -1,0 +1,182 @@
+public import SluiceJournal
+public import SluiceShared
+internal import Synchronization
+
+/// A store open for reading: hands out snapshots, each as fresh as it is asked for.
+///
+/// At most one caller reads the file server at a time. A caller that comes while one does may not
+/// take its answer, which may have been read before this caller began; but all that come meanwhile
+/// share the next answer, which is asked for after each of them began (promise 4).
+public final class PageStore: Sendable {
+  public let layout: StoreLayout
+  public let description: StoreDescription
+
+  private struct State {
+    var snapshot: Snapshot
+    /// Boot time at which the refresh began that `snapshot` came from.
+    var began_ns: UInt64
+    /// Refreshes begun and, of those, the last that succeeded. `succeeded <= begun`.
+    var begun: UInt64 = 1
+    var succeeded: UInt64 = 1
+    var isRefreshing = false
+    /// One of the callers that wait for a TxID asks again and again, for all of them.
+    var isPolling = false
+  }
+
+  private let environment: Environment
+  private let files: StoreFiles
+  private let refresher: Refresher
+  private let state: Monitor<State>
+  /// Callers that began to wait for a TxID, so that whoever polls for them notices a new one.
+  private let arrivals = Atomic<UInt64>(0)
+
+  /// Opens the store at `path`. Throws `.noSuchStore`, `.foreign`, `.unsupported`, or `.damaged`.
+  public init(path: String, environment: Environment) throws(StoreError) {
+    let layout = StoreLayout(path)
+    self.layout = layout
+    self.environment = environment
+    description = try StoreDescription.read(layout, environment.fileSystem)
+    files = StoreFiles(layout: layout, store: description.id, environment: environment)
+    let began = environment.clock.bootTime_ns()
+    let refresher = try Refresher(files)
+    self.refresher = refresher
+    state = Monitor(State(snapshot: refresher.snapshot, began_ns: began))
+  }
+
+  /// A snapshot as fresh as asked for. Throws `.timeout` where what was waited for did not come,
+  /// `.damaged` and `.io`.
+  public func snapshot(_ freshness: Freshness = .latest) throws(StoreError) -> Snapshot {
+    // A snapshot whose files are gone is no answer, however fresh it is.
+    if files.expired.load(ordering: .relaxed) { _ = try refreshed() }
+    switch freshness {
+    case .latest: return try refreshed()
+    case .atLeast(let txid, let timeout):
+      let known = current
+      return known.txid >= txid ? known : try awaited(txid, timeout)
+    case .maxStaleness(let limit):
+      let now = environment.clock.bootTime_ns()
+      let (known, began) = state.withLock { ($0.snapshot, $0.began_ns) }
+      let isFresh = Duration.nanoseconds(Int64(now - min(began, now))) <= limit
+      return isFresh ? known : try refreshed()
+    }
+  }
+
+  /// The last snapshot that was handed out, however old; no I/O.
+  public var current: Snapshot { state.withLock { $0.snapshot } }
+
+  // MARK: Latest
+
+  private enum Turn {
+    case done(Snapshot)
+    case refresh
+  }
+
+  private func refreshed() throws(StoreError) -> Snapshot {
+    // The first refresh that begins after this call.
+    var wanted: UInt64 = 0
+    let turn = state.wait { state -> Turn? in
+      if wanted == 0 { wanted = state.begun + 1 }
+      if state.succeeded >= wanted { return .done(state.snapshot) }
+      guard !state.isRefreshing else { return nil }
+      state.isRefreshing = true
+      state.begun += 1
+      return .refresh
+    }
+    switch turn {
+    case .done(let snapshot): return snapshot
+    case .refresh: return try refresh()
+    }
+  }
+
+  /// The caller has set `isRefreshing`.
+  private func refresh() throws(StoreError) -> Snapshot {
+    let began = environment.clock.bootTime_ns()
+    do throws(StoreError) {
+      let snapshot = try refresher.refresh()
+      state.withLock { state in
+        state.snapshot = snapshot
+        state.began_ns = began
+        state.succeeded = state.begun
+        state.isRefreshing = false
+      }
+      state.wakeAll()
+      return snapshot
+    } catch {
+      // Those that wait try themselves: the failure may be over.
+      state.withLock { $0.isRefreshing = false }
+      state.wakeAll()
+      throw error
+    }
+  }
+
+  // MARK: At least
+
+  private static let shortestPause = Duration.microseconds(200)
+  private static let longestPause = Duration.milliseconds(50)
+  /// A long pause is slept in slices, so that a new arrival shortens it.
+  private static let slice = Duration.milliseconds(5)
+
+  private func awaited(_ txid: TxID, _ timeout: Duration) throws(StoreError) -> Snapshot {
+    arrivals.wrappingAdd(1, ordering: .relaxed)
+    let deadline = environment.clock.elapsed() + timeout
+    let left = max(.zero, timeout)
+    let turn = state.wait(atMost: left) { state -> Turn? in
+      if state.snapshot.txid >= txid { return .done(state.snapshot) }
+      guard !state.isPolling else { return nil }
+      state.isPolling = true
+      return .refresh
+    }
+    switch turn {
+    case .done(let snapshot): return snapshot
+    case .refresh: return try poll(txid, until: deadline, timeout)
+    case nil: throw late(txid, timeout)
+    }
+  }
+
+  /// The caller has set `isPolling`.
+  private func poll(_ txid: TxID, until deadline: Duration, _ timeout: Duration)
+    throws(StoreError) -> Snapshot
+  {
+    defer {
+      state.withLock { $0.isPolling = false }
+      state.wakeAll()
+    }
+    var pause = Self.shortestPause
+    var seen = current.txid
+    while true {
+      let snapshot = try refreshed()
+      if snapshot.txid >= txid { return snapshot }
+      let left = deadline - environment.clock.elapsed()
+      guard left > .zero else { throw late(txid, timeout) }
+      // News, or somebody new who waits, may mean that more comes soon.
+      if snapshot.txid > seen { pause = Self.shortestPause }
+      seen = snapshot.txid
+      if rest(min(jittered(pause), left)) { pause = Self.shortestPause }
+      pause = min(pause * 3 / 2, Self.longestPause)
+    }
+  }
+
+  /// Sleeps; true, and earlier, when somebody new waits.
+  private func rest(_ pause: Duration) -> Bool {
+    let before = arrivals.load(ordering: .relaxed)
+    var left = pause
+    while left > .zero {
+      environment.clock.sleep(min(left, Self.slice))
+      left -= Self.slice
+      if arrivals.load(ordering: .relaxed) != before { return true }
+    }
+    return false
+  }
+
+  /// Between half and one and a half of `pause`: a thousand processes must not ask in step.
+  private func jittered(_ pause: Duration) -> Duration {
+    pause / 2 + pause * Int(environment.random() % 1024) / 1024
+  }
+
+  private func late(_ txid: TxID, _ timeout: Duration) -> StoreError {
+    StoreError(
+      .timeout,
+      "batch \(txid) was not applied within \(timeout); the store is at batch \(current.txid): see `sluice status` for its applier",
+      path: layout.root)
+  }
+}

@@ -1,0 +1,92 @@
+internal import CSQLite
+internal import SluiceJournal
+internal import SluiceSQLite
+internal import SluiceShared
+
+/// One of a `Database`'s connections, with the statements that it ran lately.
+final class ReadConnection: @unchecked Sendable {
+  // Sendable: whoever takes it out of the pool is its only user until it goes back.
+  private let connection: Connection
+  private let file: SnapshotFile
+  private let begin: Statement
+  private let commit: Statement
+  private var statements: [String: Statement] = [:]
+  private static let mostStatements = 64
+
+  init(_ store: PageStore, _ number: UInt64) throws {
+    let path = escaped(store.layout.root)
+    let uri =
+      "file:\(path.hasPrefix("/") ? "//" : "")\(path)?vfs=\(ReadVFS.name)&\(PageStore.numberParameter)=\(number)"
+    connection = try Connection(path: uri, flags: [.readOnly, .uri, .noMutex, .privateCache])
+    file = try Self.file(of: connection)
+    begin = try connection.prepare("BEGIN", persistent: true)
+    commit = try connection.prepare("COMMIT", persistent: true)
+  }
+
+  private static func file(of connection: Connection) throws(SQLiteError) -> SnapshotFile {
+    var pointer: UnsafeMutableRawPointer?
+    try connection.check(
+      sqlite3_file_control(connection.handle, "main", SnapshotFile.identify, &pointer))
+    guard let pointer else {
+      throw SQLiteError(code: SQLITE_INTERNAL, message: "the VFS does not answer")
+    }
+    return Unmanaged<SnapshotFile>.fromOpaque(pointer).takeUnretainedValue()
+  }
+
+  /// Begins a read transaction on `snapshot`.
+  func begin(_ snapshot: Snapshot) throws -> ReadTransaction {
+    file.assigned = snapshot
+    try begin.run()
+    return ReadTransaction(self, snapshot)
+  }
+
+  /// Ends the transaction; false where this connection cannot be used again.
+  func end(_ transaction: ReadTransaction) -> Bool {
+    transaction.end()
+    defer { file.assigned = nil }
+    // False where the body ended the transaction itself.
+    guard !connection.isAutocommit else { return true }
+    return (try? commit.run()) != nil
+  }
+
+  func withStatement<R>(
+    _ sql: String, _ parameters: [SQLValue], _ body: (Statement) throws -> R
+  ) throws -> R {
+    do {
+      let statement = try statements.removeValue(forKey: sql) ?? connection.prepare(sql)
+      defer {
+        statement.reset()
+        statement.clearBindings()
+        if statements.count >= Self.mostStatements { statements = [:] }
+        statements[sql] = statement
+      }
+      guard statement.parameterCount == parameters.count else {
+        throw StoreError(
+          .invalid,
+          "the statement has \(statement.parameterCount) parameters, \(parameters.count) are given")
+      }
+      try statement.bind(parameters)
+      return try body(statement)
+    } catch let error as SQLiteError {
+      // SQLite tells a code; the file knows what happened.
+      switch error.primary {
+      case SQLITE_IOERR, SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_CORRUPT:
+        throw file.takeLastError() ?? error
+      default: throw error
+      }
+    }
+  }
+}
+
+/// The path with what means something in a URI escaped.
+private func escaped(_ path: String) -> String {
+  var text = ""
+  for byte in path.utf8 {
+    switch byte {
+    case UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "%"), 0..<0x20, 0x7F...:
+      text += "%" + hexadecimal(byte, width: 2)
+    default: text.unicodeScalars.append(Unicode.Scalar(byte))
+    }
+  }
+  return text
+}

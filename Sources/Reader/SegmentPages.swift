@@ -1,0 +1,54 @@
+internal import SluiceJournal
+internal import SluiceShared
+internal import Synchronization
+
+/// The pages in one segment of the log.
+///
+/// While the segment is the newest, it is read past the caches. Later nobody adds to it any more, and
+/// on NFS a descriptor opened then may use the page cache. Where that is wrong all the same, the
+/// page's checksum says so, and the page is read again past the caches.
+final class SegmentPages: Sendable {
+  let segment: LogSegment
+  private let files: StoreFiles
+  /// For reading when the segment is no longer the newest.
+  private let settled = Mutex<(any File)?>(nil)
+
+  init(_ segment: LogSegment, _ files: StoreFiles) {
+    self.segment = segment
+    self.files = files
+  }
+
+  /// Fills `page`. Throws `.damaged` with file and offset, or `.snapshotExpired`.
+  func read(
+    _ entry: PageIndex.Entry, isNewest: Bool, into page: UnsafeMutableRawBufferPointer
+  ) throws(StoreError) {
+    let place = StoredPage(offset: entry.offset, stored: Int(entry.stored), crc: entry.crc)
+    let file = isNewest ? segment.file : settledFile()
+    if (try? place.read(from: file, into: page, checked: files.checksPages)) == true { return }
+    let fresh = try files.reopen(
+      StoreLayout.logName(segment.number), in: [files.layout.log, files.layout.oldLog])
+    do throws(StoreError) {
+      if try place.read(from: fresh, into: page, checked: files.checksPages) { return }
+    } catch {
+      guard error.isStaleHandle else { throw error }
+      throw files.expired(fresh.path)
+    }
+    throw StoreError(
+      .damaged,
+      "page \(entry.page) in the log is damaged; restore this file from a backup, or the database from before it",
+      path: fresh.path, offset: entry.offset)
+  }
+
+  private func settledFile() -> any File {
+    settled.withLock { settled in
+      if let settled { return settled }
+      var file = segment.file
+      let fileSystem = files.environment.fileSystem
+      if (try? fileSystem.isNetwork(file.path)) == true {
+        file = (try? fileSystem.open(file.path, .fixed)) ?? file
+      }
+      settled = file
+      return file
+    }
+  }
+}

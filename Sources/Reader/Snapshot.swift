@@ -1,0 +1,149 @@
+public import SluiceJournal
+public import SluiceShared
+internal import Synchronization
+
+/// The database as of a TxID. Immutable, and readable from any thread.
+///
+/// It holds the files that it needs open, so that their removal on this host does not hurt it; on
+/// another host that ends it with `.snapshotExpired`.
+public final class Snapshot: Sendable {
+  /// The last batch and commit in it.
+  public let extent: LogExtent
+  public let pageSize: Int
+  public let pageCount: UInt32
+  public let checksum: DatabaseChecksum
+  /// Batches rejected since the store was made.
+  public let rejected: UInt64
+
+  let index: PageIndex
+  let checkpoint: CheckpointPages
+  private let lockBytePage: UInt32
+  /// Page 1, kept from its first reading on: each read transaction begins by looking at it.
+  private let first = Mutex<[UInt8]?>(nil)
+
+  public var txid: TxID { extent.txid }
+  /// The checkpoint that it is based on.
+  public var checkpointTxID: TxID { checkpoint.txid }
+  /// The database's size in bytes.
+  public var byteCount: Int64 { Int64(pageCount) * Int64(pageSize) }
+
+  init(
+    _ checkpoint: CheckpointPages, _ index: PageIndex, extent: LogExtent, pageCount: UInt32,
+    checksum: DatabaseChecksum, rejected: UInt64
+  ) {
+    self.checkpoint = checkpoint
+    self.index = index
+    self.extent = extent
+    self.pageCount = pageCount
+    self.checksum = checksum
+    self.rejected = rejected
+    pageSize = Int(checkpoint.header.pageSize)
+    lockBytePage = DatabaseChecksum.lockBytePage(pageSize: pageSize)
+  }
+
+  /// Fills `buffer`, which is one page long, with page `page` (from 1). A page beyond the database's
+  /// end, and the one that holds SQLite's lock byte, is zeros.
+  ///
+  /// Throws `.damaged` naming file and offset where the bytes are not what was written, after a
+  /// second look past the caches, and `.snapshotExpired` where the file is gone.
+  public func read(page: UInt32, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) {
+    precondition(buffer.count == pageSize, "a snapshot is read by pages")
+    switch place(of: page) {
+    case .log(let entry):
+      let isNewest = Int(entry.slot) == index.segments.count - 1
+      try index.segments[Int(entry.slot)].read(entry, isNewest: isNewest, into: buffer)
+    case .checkpoint: try checkpoint.read(page, into: buffer)
+    case .nowhere: buffer.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+  }
+
+  /// The CRC-32C of the page's content; nothing is read of the page itself.
+  public func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
+    switch place(of: page) {
+    case .log(let entry): entry.crc
+    case .checkpoint: try checkpoint.crc(ofPage: page)
+    case .nowhere: checkpoint.emptyPageCRC
+    }
+  }
+
+  private func place(of page: UInt32) -> PageIndex.Place {
+    guard page >= 1, page <= pageCount, page != lockBytePage else { return .nowhere }
+    let place = index.place(of: page)
+    if case .checkpoint = place, page > checkpoint.header.pageCount { return .nowhere }
+    return place
+  }
+
+  /// Page 1; read once and then kept.
+  func firstPage() throws(StoreError) -> [UInt8] {
+    if let known = first.withLock({ $0 }) { return known }
+    var page = [UInt8](repeating: 0, count: pageSize)
+    let result = page.withUnsafeMutableBytes { buffer in
+      Result { () throws(StoreError) in try read(page: 1, into: buffer) }
+    }
+    try result.get()
+    first.withLock { $0 = page }
+    return page
+  }
+}
+
+extension Snapshot {
+  /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in
+  /// `segment`. Does no I/O.
+  public func adding(
+    entries: [PageEntry], in segment: LogSegment, meta: CommitMeta, extent: LogExtent
+  ) -> Snapshot {
+    var next = SnapshotDraft(self)
+    next.add(entries, in: segment, meta, extent)
+    return next.snapshot()
+  }
+}
+
+/// A snapshot in the making.
+struct SnapshotDraft {
+  let checkpoint: CheckpointPages
+  private var index: PageIndex
+  private(set) var extent: LogExtent
+  private var pageCount: UInt32
+  private var checksum: DatabaseChecksum
+  private var rejected: UInt64
+
+  init(_ snapshot: Snapshot) {
+    checkpoint = snapshot.checkpoint
+    index = snapshot.index
+    extent = snapshot.extent
+    pageCount = snapshot.pageCount
+    checksum = snapshot.checksum
+    rejected = snapshot.rejected
+  }
+
+  /// The checkpoint itself.
+  init(_ checkpoint: CheckpointPages) {
+    self.checkpoint = checkpoint
+    index = PageIndex()
+    extent = checkpoint.header.extent
+    pageCount = checkpoint.header.pageCount
+    checksum = checkpoint.header.checksum
+    rejected = checkpoint.header.rejected
+  }
+
+  /// One commit, or several by their merged index: then `fewestPages` is the smallest size that the
+  /// database had after any of them.
+  mutating func add(
+    _ entries: [PageEntry], in segment: LogSegment, _ meta: CommitMeta, _ extent: LogExtent,
+    fewestPages: UInt32 = .max
+  ) {
+    index.add(
+      entries, in: segment, pageCount: meta.pageCount, fewestPages: fewestPages,
+      files: checkpoint.files)
+    self.extent = extent
+    pageCount = meta.pageCount
+    checksum = meta.checksum
+    rejected = meta.rejected
+  }
+
+  func snapshot() -> Snapshot {
+    Snapshot(
+      checkpoint, index, extent: extent, pageCount: pageCount, checksum: checksum,
+      rejected: rejected)
+  }
+}

@@ -1,0 +1,42 @@
+internal import SluiceJournal
+internal import SluiceShared
+internal import Synchronization
+
+/// What all snapshots of one store share: where its files are and what was found out about them.
+final class StoreFiles: Sendable {
+  let layout: StoreLayout
+  let store: StoreID
+  let environment: Environment
+  /// A page's checksum is compared on each read.
+  let checksPages: Bool
+  /// Some snapshot met a file that retention removed: the next one must begin at a newer checkpoint.
+  let expired = Atomic<Bool>(false)
+
+  init(layout: StoreLayout, store: StoreID, environment: Environment) {
+    self.layout = layout
+    self.store = store
+    self.environment = environment
+    checksPages = environment.makes(.pageChecksum)
+  }
+
+  /// Opens the file `name`, past every cache, from the first of `directories` that lists it; throws
+  /// `.snapshotExpired` where none does. (A name is never probed: NFS remembers that it was missing.)
+  func reopen(_ name: String, in directories: [String]) throws(StoreError) -> any File {
+    do throws(StoreError) {
+      for directory in directories where try environment.fileSystem.list(directory).contains(name) {
+        return try environment.fileSystem.open("\(directory)/\(name)", .shared)
+      }
+    } catch {
+      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+    }
+    throw expired("\(directories[0])/\(name)")
+  }
+
+  /// The error for a file that is gone, which also makes the next snapshot begin anew.
+  func expired(_ path: String) -> StoreError {
+    expired.store(true, ordering: .relaxed)
+    return StoreError(
+      .snapshotExpired,
+      "this snapshot's files were removed by retention; begin a new read transaction", path: path)
+  }
+}

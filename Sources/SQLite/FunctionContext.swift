@@ -1,0 +1,69 @@
+internal import CSQLite
+public import SluiceShared
+
+/// One call of an SQL function: its arguments, and where the result goes. Valid only during the
+/// call; a function that sets no result returns NULL.
+public struct FunctionContext: ~Copyable {
+  let call: OpaquePointer
+  public let argumentCount: Int32
+  let arguments: UnsafeMutablePointer<OpaquePointer?>?
+
+  private func argument(_ index: Int32) -> OpaquePointer? {
+    precondition(0..<argumentCount ~= index, "the function was called with fewer arguments")
+    return arguments?[Int(index)]
+  }
+
+  /// The argument's value; text that is not UTF-8 is repaired with U+FFFD.
+  public func value(_ index: Int32) -> SQLValue {
+    let value = argument(index)
+    switch sqlite3_value_type(value) {
+    case SQLITE_INTEGER: return .integer(sqlite3_value_int64(value))
+    case SQLITE_FLOAT: return .real(sqlite3_value_double(value))
+    case SQLITE_TEXT:
+      let text = sqlite3_value_text(value)
+      return .text(String(decoding: bytes(text, sqlite3_value_bytes(value)), as: UTF8.self))
+    case SQLITE_BLOB:
+      let blob = sqlite3_value_blob(value)
+      return .blob([UInt8](bytes(blob, sqlite3_value_bytes(value))))
+    default: return .null
+    }
+  }
+
+  /// The argument as an integer, converted as SQLite's CAST does.
+  public func integer(_ index: Int32) -> Int64 { sqlite3_value_int64(argument(index)) }
+
+  public func isNull(_ index: Int32) -> Bool { sqlite3_value_type(argument(index)) == SQLITE_NULL }
+
+  public mutating func setResult(_ value: SQLValue) {
+    switch value {
+    case .null: sqlite3_result_null(call)
+    case .integer(let value): sqlite3_result_int64(call, value)
+    case .real(let value): sqlite3_result_double(call, value)
+    case .text(var text): text.withUTF8 { setResult(text: UnsafeRawBufferPointer($0)) }
+    case .blob(let blob): blob.withUnsafeBytes { setResult(blob: $0) }
+    }
+  }
+
+  public mutating func setResult(integer value: Int64) { sqlite3_result_int64(call, value) }
+
+  /// UTF-8, copied.
+  public mutating func setResult(text: UnsafeRawBufferPointer) {
+    let start = nonNull(text).assumingMemoryBound(to: CChar.self)
+    sqlite3_result_text64(
+      call, start, UInt64(text.count), csqlite_transient(), UInt8(SQLITE_UTF8))
+  }
+
+  /// Copied.
+  public mutating func setResult(blob: UnsafeRawBufferPointer) {
+    sqlite3_result_blob64(call, nonNull(blob), UInt64(blob.count), csqlite_transient())
+  }
+
+  /// Makes the statement fail with `SQLITE_ERROR` and this message.
+  public mutating func fail(_ message: String) {
+    var message = message
+    message.withUTF8 { text in
+      let start = nonNull(UnsafeRawBufferPointer(text)).assumingMemoryBound(to: CChar.self)
+      sqlite3_result_error(call, start, Int32(clamping: text.count))
+    }
+  }
+}

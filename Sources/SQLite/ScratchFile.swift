@@ -1,0 +1,113 @@
+internal import CSQLite
+public import SluiceShared
+
+/// A rollback journal or temporary file of SQLite: in memory while it is small, then an unlinked
+/// file on the local disk. It outlives nothing, so its sync does nothing.
+public final class ScratchFile: VirtualFile {
+  /// Bytes that a group of scratch files share; what would go over it fails with SQLITE_FULL.
+  public final class Budget {
+    public let limit: Int64
+    public fileprivate(set) var used: Int64 = 0
+    /// Whether a write failed because of the limit, and whether one failed because of the device.
+    public var wasExhausted = false
+    public var deviceError: StoreError?
+
+    public init(limit: Int64) { self.limit = limit }
+  }
+
+  private let fileSystem: any FileSystem
+  private let budget: Budget
+  private var memory: [UInt8] = []
+  private var file: (any File)?
+  private var length: Int64 = 0
+  private let memoryLimit: Int
+
+  public init(_ fileSystem: any FileSystem, _ budget: Budget, memoryLimit: Int = 256 << 10) {
+    self.fileSystem = fileSystem
+    self.budget = budget
+    self.memoryLimit = memoryLimit
+  }
+
+  deinit { budget.used -= length }
+
+  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)
+    throws(VFSFailure)
+  {
+    let count = Int(max(0, min(Int64(buffer.count), length - offset)))
+    let wanted = UnsafeMutableRawBufferPointer(rebasing: buffer[0..<count])
+    if count > 0 {
+      if let file {
+        do throws(StoreError) { _ = try file.read(into: wanted, at: offset) } catch {
+          throw .read
+        }
+      } else {
+        memory.withUnsafeBytes {
+          wanted.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: $0[Int(offset)..<Int(offset) + count]))
+        }
+      }
+    }
+    guard count == buffer.count else {
+      for i in count..<buffer.count { buffer[i] = 0 }
+      throw .shortRead
+    }
+  }
+
+  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure) {
+    let end = offset + Int64(bytes.count)
+    if end > length {
+      guard budget.used + end - length <= budget.limit else {
+        budget.wasExhausted = true
+        throw VFSFailure(SQLITE_FULL)
+      }
+    }
+    if file == nil, end > Int64(memoryLimit) { try moveToDisk() }
+    if let file {
+      do throws(StoreError) { try file.write(bytes, at: offset) } catch {
+        budget.deviceError = error
+        throw VFSFailure(SQLITE_FULL)
+      }
+    } else {
+      if end > Int64(memory.count) {
+        memory.append(contentsOf: repeatElement(0, count: Int(end) - memory.count))
+      }
+      memory.withUnsafeMutableBytes {
+        UnsafeMutableRawBufferPointer(rebasing: $0[Int(offset)..<Int(end)]).copyMemory(from: bytes)
+      }
+    }
+    if end > length {
+      budget.used += end - length
+      length = end
+    }
+  }
+
+  private func moveToDisk() throws(VFSFailure) {
+    do throws(StoreError) {
+      let file = try fileSystem.scratchFile()
+      try file.write(memory, at: 0)
+      self.file = file
+      memory = []
+    } catch {
+      budget.deviceError = error
+      throw VFSFailure(SQLITE_FULL)
+    }
+  }
+
+  public func truncate(to size: Int64) throws(VFSFailure) {
+    guard size < length else { return }
+    budget.used -= length - size
+    length = size
+    if let file {
+      do throws(StoreError) { try file.resize(to: size) } catch {
+        throw .truncate
+      }
+    } else if memory.count > Int(size) {
+      memory.removeLast(memory.count - Int(size))
+    }
+  }
+
+  public func size() throws(VFSFailure) -> Int64 { length }
+
+  /// Undo of what was written since does not matter: power loss ends the process that needs it.
+  public var characteristics: Int32 { SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_SAFE_APPEND }
+}

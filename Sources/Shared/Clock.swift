@@ -1,0 +1,48 @@
+internal import CSystem
+internal import Glibc
+
+/// The two times that Sluice reads, and how it waits. Safety rests on neither (promise 6).
+public protocol Clock: Sendable {
+  /// Unix time in milliseconds; may jump.
+  func wallTime_ms() -> Int64
+  /// Nanoseconds since boot, time asleep included; never goes back.
+  func bootTime_ns() -> UInt64
+  /// Waits without a condition; may return a little late, never early.
+  func sleep(_ duration: Duration)
+}
+
+/// CLOCK_REALTIME, CLOCK_BOOTTIME and nanosleep.
+public struct SystemClock: Clock {
+  public init() {}
+
+  public func wallTime_ms() -> Int64 {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+  }
+
+  public func bootTime_ns() -> UInt64 { csystem_boottime_ns() }
+
+  public func sleep(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    guard seconds >= 0, attoseconds >= 0 else { return }
+    var wanted = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
+    var left = timespec()
+    while nanosleep(&wanted, &left) != 0, errno == EINTR { wanted = left }
+  }
+}
+
+extension Clock {
+  /// Boot time as a `Duration`, for arithmetic.
+  public func elapsed() -> Duration { .nanoseconds(Int64(bootTime_ns())) }
+}
+
+extension Duration {
+  /// Whole milliseconds, rounded down.
+  public var wholeMilliseconds: Int64 {
+    components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+  }
+  public var inSeconds: Double {
+    Double(components.seconds) + Double(components.attoseconds) / 1e18
+  }
+}

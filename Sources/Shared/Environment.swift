@@ -1,0 +1,27 @@
+/// Everything a core gets from outside: what the simulator replaces.
+public struct Environment: Sendable {
+  public var fileSystem: any FileSystem
+  public var clock: any Clock
+  public var executor: any Executor
+  /// 64 random bits a call; for identifiers, nonces, entropy and jitter.
+  public var random: @Sendable () -> UInt64
+  /// For tests of a debug build: what to leave out, to see that it was needed.
+  public var omittedChecks: Set<SafetyCheck> = []
+
+  public init(
+    fileSystem: any FileSystem, clock: any Clock, executor: any Executor,
+    random: @escaping @Sendable () -> UInt64
+  ) {
+    self.fileSystem = fileSystem
+    self.clock = clock
+    self.executor = executor
+    self.random = random
+  }
+
+  /// The real thing: POSIX files, the system's clocks, a few threads.
+  public static func posix() -> Environment {
+    Environment(
+      fileSystem: PosixFileSystem(), clock: SystemClock(), executor: ThreadExecutor.shared,
+      random: { UInt64.random(in: .min ... .max) })
+  }
+}

@@ -1,0 +1,33 @@
+/// Where work runs that may go on beside the caller. The cores are synchronous and make no
+/// threads: they wait only through `FileSystem`, `Clock` and this.
+public protocol Executor: Sendable {
+  /// Starts `work` beside the caller. The result's `wait` returns when it is done.
+  func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork
+  /// Runs `body(0) … body(count - 1)`, many at once where the executor can; returns when all are
+  /// done.
+  func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void)
+}
+
+public protocol StartedWork: Sendable {
+  func wait()
+  var isDone: Bool { get }
+}
+
+/// Runs everything at once in the caller: for a simulator, for one core, and after `fork()`.
+public struct InlineExecutor: Executor {
+  struct Done: StartedWork {
+    func wait() {}
+    var isDone: Bool { true }
+  }
+
+  public init() {}
+
+  public func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
+    work()
+    return Done()
+  }
+
+  public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
+    for i in 0..<count { body(i) }
+  }
+}

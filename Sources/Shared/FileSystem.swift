@@ -1,0 +1,103 @@
+/// The file operations that Sluice is made of, and no others: what the simulator replaces.
+///
+/// Rules that every caller keeps (measured on NFSv4.1): names are found by listing a directory
+/// opened anew and never by probing; one file has one writing process; what others are writing is
+/// opened `.shared`; nothing is replaced by rename except `current.sqlite`.
+public protocol FileSystem: Sendable {
+  /// Opens an existing file. Throws `.io` with `errno` (ENOENT, ELOOP for a symbolic link, …).
+  func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File
+  /// Creates a file that must not exist (O_EXCL) and opens it for reading and writing.
+  func create(_ path: String, mode: UInt32) throws(StoreError) -> any File
+  /// The names in a directory, in no order, from a freshly opened directory.
+  func list(_ directory: String) throws(StoreError) -> [String]
+  /// link(2): gives the file a second name; exactly one of several callers wins (EEXIST).
+  func link(_ path: String, to newPath: String) throws(StoreError)
+  func unlink(_ path: String) throws(StoreError)
+  func makeDirectory(_ path: String, mode: UInt32) throws(StoreError)
+  func setPermissions(_ path: String, mode: UInt32) throws(StoreError)
+  /// fsync of a directory, so that the names in it are durable.
+  func syncDirectory(_ path: String) throws(StoreError)
+  /// lstat(2): the entry itself, a symbolic link not followed.
+  func status(_ path: String) throws(StoreError) -> FileStatus
+  /// Points the symbolic link at `path` to `target`, atomically (a new link renamed over it).
+  func replaceSymbolicLink(_ path: String, target: String) throws(StoreError)
+  func readSymbolicLink(_ path: String) throws(StoreError) -> String
+  /// True where the path lies on a network file system, and caches must be bypassed.
+  func isNetwork(_ path: String) throws(StoreError) -> Bool
+  /// An unlinked temporary file on the local disk.
+  func scratchFile() throws(StoreError) -> any File
+}
+
+/// How a file is used, which decides how it must be opened.
+public enum FileAccess: Sendable {
+  /// Read while another process may be writing: past every cache (O_DIRECT) on NFS, where a plain
+  /// descriptor is stale for up to 23 s. Never follows a link, never blocks.
+  case shared
+  /// Read, and never changing any more: through the page cache.
+  case fixed
+  /// Written by this process (its own file, or the mark of somebody else's) and read back.
+  case write
+}
+
+/// An open file; closed when the last reference goes.
+public protocol File: AnyObject, Sendable {
+  var path: String { get }
+  /// pread(2) until `buffer` is full or the file ends; returns the bytes read.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  /// pwrite(2) of all of `bytes`.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError)
+  /// fdatasync(2): what was written is durable when this returns.
+  func sync() throws(StoreError)
+  /// ftruncate(2) to `size` bytes, sparse where it grows.
+  func resize(to size: Int64) throws(StoreError)
+  func status() throws(StoreError) -> FileStatus
+}
+
+public struct FileStatus: Sendable {
+  public enum Kind: Sendable { case regular, directory, symbolicLink, other }
+  public var kind: Kind
+  public var size: Int64
+  /// Milliseconds since 1970, the file server's clock.
+  public var modified_ms: Int64
+  public var owner: UInt32
+  public var links: UInt32
+  public var permissions: UInt32
+  public var inode: UInt64
+
+  public init(
+    kind: Kind, size: Int64, modified_ms: Int64, owner: UInt32, links: UInt32,
+    permissions: UInt32, inode: UInt64
+  ) {
+    self.kind = kind
+    self.size = size
+    self.modified_ms = modified_ms
+    self.owner = owner
+    self.links = links
+    self.permissions = permissions
+    self.inode = inode
+  }
+}
+
+extension File {
+  /// Reads up to `count` bytes at `offset`; fewer only at the end of the file.
+  public func read(_ count: Int, at offset: Int64) throws(StoreError) -> [UInt8] {
+    var failure: StoreError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      do throws(StoreError) {
+        filled = try read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  public func write(_ bytes: [UInt8], at offset: Int64) throws(StoreError) {
+    var failure: StoreError?
+    bytes.withUnsafeBytes { raw in
+      do throws(StoreError) { try write(raw, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+}

@@ -1,0 +1,225 @@
+internal import CSystem
+internal import Glibc
+
+/// Files as the operating system has them: Linux, local or NFSv4.1.
+public struct PosixFileSystem: FileSystem {
+  private let scratchDirectory: String
+
+  /// `scratchDirectory` must be on a local disk; default `$TMPDIR`, else `/tmp`.
+  public init(scratchDirectory: String? = nil) {
+    self.scratchDirectory =
+      scratchDirectory ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  }
+
+  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    switch access {
+    case .fixed:
+      return PosixFile(try descriptor(path, O_RDONLY, foreign: false), path)
+    case .shared:
+      let direct = try isNetwork(path)
+      return PosixFile(try descriptor(path, O_RDONLY, direct: direct, foreign: true), path)
+    case .write:
+      return try writable(path, O_RDWR)
+    }
+  }
+
+  public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    let file = try writable(path, O_RDWR | O_CREAT | O_EXCL, mode: mode)
+    // The umask must not take the group's right to write marks.
+    guard fchmod(file.descriptor, mode) == 0 else { throw posixError("fchmod", path) }
+    return file
+  }
+
+  /// A file that this process writes. On NFS a second descriptor with O_DIRECT reads it, because a
+  /// file open for writing on this host is never revalidated here.
+  private func writable(_ path: String, _ flags: Int32, mode: UInt32 = 0) throws(StoreError)
+    -> PosixFile
+  {
+    let descriptor = try descriptor(path, flags, mode: mode, foreign: true)
+    let file = PosixFile(descriptor, path)
+    if try isNetwork(path) {
+      file.readDescriptor = try self.descriptor(path, O_RDONLY, direct: true, foreign: true)
+    }
+    return file
+  }
+
+  private func descriptor(
+    _ path: String, _ flags: Int32, mode: UInt32 = 0, direct: Bool = false, foreign: Bool
+  ) throws(StoreError) -> Int32 {
+    let result = csystem_open(path, flags, mode, direct ? 1 : 0, foreign ? 1 : 0)
+    guard result >= 0 else { throw posixError("open", path, -result) }
+    return result
+  }
+
+  public func list(_ directory: String) throws(StoreError) -> [String] {
+    guard let handle = opendir(directory) else { throw posixError("opendir", directory) }
+    defer { closedir(handle) }
+    var names: [String] = []
+    while true {
+      errno = 0
+      guard let entry = readdir(handle) else {
+        if errno != 0 { throw posixError("readdir", directory) }
+        return names
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+  }
+
+  public func link(_ path: String, to newPath: String) throws(StoreError) {
+    guard Glibc.link(path, newPath) == 0 else { throw posixError("link", newPath) }
+  }
+
+  public func unlink(_ path: String) throws(StoreError) {
+    guard Glibc.unlink(path) == 0 else { throw posixError("unlink", path) }
+  }
+
+  public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+    guard mkdir(path, mode_t(mode)) == 0, chmod(path, mode_t(mode)) == 0 else {
+      throw posixError("mkdir", path)
+    }
+  }
+
+  public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+    guard chmod(path, mode_t(mode)) == 0 else { throw posixError("chmod", path) }
+  }
+
+  public func syncDirectory(_ path: String) throws(StoreError) {
+    let descriptor = try descriptor(path, O_RDONLY | O_DIRECTORY, foreign: false)
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw posixError("fsync", path) }
+  }
+
+  public func status(_ path: String) throws(StoreError) -> FileStatus {
+    var status = csystem_status()
+    let result = csystem_lstat(path, &status)
+    guard result == 0 else { throw posixError("lstat", path, -result) }
+    return FileStatus(status)
+  }
+
+  public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+    let temporary = "\(path).\(hexadecimal(UInt64.random(in: .min ... .max), width: 16)).tmp"
+    guard symlink(target, temporary) == 0 else { throw posixError("symlink", temporary) }
+    guard rename(temporary, path) == 0 else {
+      let error = posixError("rename", path)
+      _ = Glibc.unlink(temporary)
+      throw error
+    }
+  }
+
+  public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+    var failure: StoreError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, filled in
+      let count = buffer.withMemoryRebound(to: CChar.self) { readlink(path, $0.baseAddress!, 4096) }
+      if count < 0 { failure = posixError("readlink", path) } else { filled = count }
+    }
+    if let failure { throw failure }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  public func isNetwork(_ path: String) throws(StoreError) -> Bool {
+    let result = csystem_is_network(path)
+    guard result >= 0 else { throw posixError("statfs", path, -result) }
+    return result == 1
+  }
+
+  public func scratchFile() throws(StoreError) -> any File {
+    let descriptor = csystem_open_scratch(scratchDirectory)
+    guard descriptor >= 0 else { throw posixError("open", scratchDirectory, -descriptor) }
+    return PosixFile(descriptor, "\(scratchDirectory)/(scratch)")
+  }
+}
+
+/// One open descriptor, or two where writing and reading need different ones.
+final class PosixFile: File, @unchecked Sendable {
+  // Sendable: both descriptors are set before the file is handed out, and pread and pwrite may be
+  // called from any thread.
+  let descriptor: Int32
+  fileprivate(set) var readDescriptor: Int32
+  let path: String
+
+  init(_ descriptor: Int32, _ path: String) {
+    self.descriptor = descriptor
+    readDescriptor = descriptor
+    self.path = path
+  }
+
+  deinit {
+    if readDescriptor != descriptor { close(readDescriptor) }
+    close(descriptor)
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+    var done = 0
+    while done < buffer.count {
+      let count = pread(
+        readDescriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done))
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        break
+      } else if errno != EINTR {
+        throw posixError("read", path, offset: offset)
+      }
+    }
+    return done
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
+    var done = 0
+    while done < bytes.count {
+      let count = pwrite(
+        descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done))
+      if count >= 0 {
+        done += count
+      } else if errno != EINTR {
+        throw posixError("write", path, offset: offset)
+      }
+    }
+  }
+
+  func sync() throws(StoreError) {
+    guard fdatasync(descriptor) == 0 else { throw posixError("fdatasync", path) }
+  }
+
+  func resize(to size: Int64) throws(StoreError) {
+    guard ftruncate(descriptor, off_t(size)) == 0 else { throw posixError("ftruncate", path) }
+  }
+
+  func status() throws(StoreError) -> FileStatus {
+    var status = csystem_status()
+    let result = csystem_fstat(descriptor, &status)
+    guard result == 0 else { throw posixError("fstat", path, -result) }
+    return FileStatus(status)
+  }
+}
+
+extension FileStatus {
+  init(_ status: csystem_status) {
+    self.init(
+      kind: status.regular != 0
+        ? .regular : status.directory != 0 ? .directory : status.symlink != 0 ? .symbolicLink : .other,
+      size: status.size, modified_ms: status.modified_ms, owner: status.uid, links: status.links,
+      permissions: status.mode, inode: status.inode)
+  }
+}
+
+private func posixError(
+  _ operation: String, _ path: String, _ code: Int32 = errno, offset: Int64? = nil
+) -> StoreError {
+  let advice =
+    switch code {
+    case ENOSPC, EDQUOT: "; free space on that file system, then try again"
+    case EACCES, EPERM: "; give this user the right to it"
+    case EROFS: "; mount it writable"
+    case EMFILE, ENFILE: "; raise the limit of open files"
+    case ELOOP: "; a symbolic link is not accepted here"
+    default: ""
+    }
+  return StoreError(
+    code == ENOENT ? .noSuchStore : .io,
+    "\(operation) failed: \(String(cString: strerror(code)))\(advice)", path: path, offset: offset,
+    errno: code)
+}

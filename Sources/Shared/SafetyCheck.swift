@@ -1,0 +1,61 @@
+/// The checks that the promises rest on. In a debug build a test can leave one out, to see that
+/// something breaks; in a release build all of them are always made.
+public enum SafetyCheck: String, CaseIterable, Sendable {
+  /// The holder reads its mark after each commit frame.
+  case markAfterFrame
+  /// The writer reads its segment's mark after each flush, before it acknowledges.
+  case markAfterFlush
+  /// The claimant reads its own mark after its start frame.
+  case markAfterStart
+  /// The claimant marks a segment before it reads what the segment holds.
+  case markBeforeReading
+  /// The claimant marks downwards until a segment with a start frame.
+  case markDownToStart
+  /// The parent is the nearest segment with a start frame (not with a beacon).
+  case parentByStart
+  /// The beacon is written only after the mark was read.
+  case checkBeforePublishing
+  /// Nothing is acknowledged before the beacon is written.
+  case publishBeforeAcknowledging
+  /// A segment's number is taken by link(2), which has one winner.
+  case claimByLink
+  /// A segment is not written again after a failed write.
+  case newSegmentAfterError
+  /// A reader that finds its segment closed looks for a later one.
+  case lookBehindMark
+  /// A journal segment is removed only when what it holds is published.
+  case removeOnlyPublished
+  /// The applier reads a journal segment again after marking it.
+  case rereadAfterMark
+  /// Names are found by listing, never by probing.
+  case listNames
+  /// What others write is opened past the caches.
+  case sharedDescriptor
+  /// A frame counts only when all of it is there.
+  case wholeFrame
+  /// Damage before a published position is not taken for the end.
+  case damageIsNoEnd
+  /// A page's checksum is compared on each read.
+  case pageChecksum
+  /// A batch that was executed is not executed again.
+  case deduplicate
+  /// After each statement the transaction must still be open.
+  case autocommit
+  /// The change counter rises with each commit.
+  case changeCounter
+  /// A renewal counts from before the request was sent.
+  case renewalFromRequest
+  /// A directory is fsync'd before a new file in it is relied on.
+  case syncDirectory
+}
+
+extension Environment {
+  /// Whether `check` is made; always true in a release build.
+  public func makes(_ check: SafetyCheck) -> Bool {
+    #if DEBUG
+      return !omittedChecks.contains(check)
+    #else
+      return true
+    #endif
+  }
+}

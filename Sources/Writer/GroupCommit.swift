@@ -1,0 +1,261 @@
+internal import Glibc
+internal import SluiceJournal
+internal import SluiceShared
+
+/// Lets concurrent submits share flushes: while one flush is on its way the next group collects, and
+/// goes out when that one is back. Nothing is delayed to make a group larger.
+///
+/// One at a time has the turn to flush (`isFlushing`). A submit on an idle writer takes it and flushes
+/// where it is: a change of threads costs half a flush on a local disk. Only a task whose flush may
+/// take long leaves it to a thread made for that, so as not to block the cooperative pool. At the end
+/// of a flush the turn goes to whoever waits first; for tasks that is the thread, which keeps it as
+/// long as there is more.
+final class GroupCommit: @unchecked Sendable {
+  // Sendable: `state` and `signal` have their locks; `journal` belongs to whoever has the turn.
+  private let state: Monitor<State>
+  private let signal = Monitor(Signal.none)
+  private let journal: JournalWriter
+  private let poller: OutcomePoller?
+  private let clock: any Clock
+
+  /// A flush that takes no longer blocks a task's thread no more than any file operation does.
+  private static let quickFlush_ns: UInt64 = 300_000
+
+  /// Encoded batches that go into one frame together, and who waits for that.
+  struct Submission: Sendable {
+    var batches: [[UInt8]]
+    var bytes: Int
+    /// One a batch; none where outcomes are not followed.
+    var tickets: [Ticket]
+    var endsSegment = false
+    var waker: Waker<Answer>
+  }
+
+  enum Answer: Sendable {
+    /// The name of the submission's first batch.
+    case done(Result<BatchID, StoreError>)
+    /// It is the waiting thread's turn to flush.
+    case lead
+  }
+
+  fileprivate struct State {
+    var queue: [Submission] = []
+    var isFlushing = false
+    /// The last flush was quick, so the next one is likely to be.
+    var isQuick = false
+    var isClosed = false
+    var closers: [Waker<Answer>] = []
+    var hasThread = false
+    let process: Int32
+  }
+
+  private enum Signal { case none, turn, stop }
+
+  fileprivate enum Turn {
+    case none, mine, flushThread
+    case thread(Mailbox<Answer>)
+  }
+
+  init(_ journal: JournalWriter, _ poller: OutcomePoller?, _ clock: any Clock) {
+    self.clock = clock
+    self.journal = journal
+    self.poller = poller
+    state = Monitor(State(process: getpid()))
+  }
+
+  /// Ends the flush thread, once it has nothing to do.
+  func stop() {
+    signal.withLock { if case .none = $0 { $0 = .stop } }
+    signal.wakeOne()
+  }
+
+  // MARK: Submitting
+
+  /// Answers through the submission's waker, which must be a task's.
+  func enqueue(_ submission: Submission) {
+    let (turn, isQuick) = enter(submission)
+    if isQuick, case .flushThread = turn {
+      _ = flushGroup(keepsTurn: false)
+    } else {
+      give(turn)
+    }
+  }
+
+  func submitBlocking(_ submission: (Waker<Answer>) -> Submission) -> Result<BatchID, StoreError> {
+    let mailbox = Mailbox<Answer>()
+    give(enter(submission(.thread(mailbox))).turn)
+    return receive(mailbox)
+  }
+
+  func close(_ waker: Waker<Answer>) {
+    let turn: Turn = state.withLock { state in
+      state.isClosed = true
+      state.closers.append(waker)
+      guard !state.isFlushing else { return .none }
+      state.isFlushing = true
+      return state.firstTurn
+    }
+    give(turn)
+  }
+
+  func closeBlocking() {
+    let mailbox = Mailbox<Answer>()
+    close(.thread(mailbox))
+    _ = receive(mailbox)
+  }
+
+  private func receive(_ mailbox: Mailbox<Answer>) -> Result<BatchID, StoreError> {
+    while true {
+      switch mailbox.take() {
+      case .done(let result): return result
+      case .lead: _ = flushGroup(keepsTurn: false)
+      }
+    }
+  }
+
+  private func enter(_ submission: Submission) -> (turn: Turn, isQuick: Bool) {
+    let entered: (Turn, Bool)? = state.withLock { state in
+      if state.process != getpid() {
+        // A forked child: those who had the turn or waited for it live on in the parent only.
+        state = State(isClosed: state.isClosed, process: getpid())
+      }
+      guard !state.isClosed else { return nil }
+      state.queue.append(submission)
+      guard !state.isFlushing else { return (.none, false) }
+      state.isFlushing = true
+      return (state.firstTurn, state.isQuick)
+    }
+    if let entered { return entered }
+    poller?.discharge(submission.tickets)
+    submission.waker.answer(
+      .done(.failure(StoreError(.notSubmitted, "the writer is closed; open another one"))))
+    return (.none, false)
+  }
+
+  // MARK: The turn
+
+  private func give(_ turn: Turn) {
+    switch turn {
+    case .none, .mine: break
+    case .thread(let mailbox): mailbox.put(.lead)
+    case .flushThread:
+      let needsThread = state.withLock { state in
+        defer { state.hasThread = true }
+        return !state.hasThread
+      }
+      signal.withLock { $0 = .turn }
+      if needsThread { startThread { self.serve() } } else { signal.wakeOne() }
+    }
+  }
+
+  private func serve() {
+    while true {
+      let stops = signal.wait { signal -> Bool? in
+        switch signal {
+        case .none: return nil
+        case .turn:
+          signal = .none
+          return false
+        case .stop: return true
+        }
+      }
+      if stops { return }
+      while flushGroup(keepsTurn: true) {}
+    }
+  }
+
+  /// Flushes one group; true where the caller keeps the turn and there is more to do.
+  private func flushGroup(keepsTurn: Bool) -> Bool {
+    let (group, closers) = state.withLock { $0.takeGroup() }
+    let begin = clock.bootTime_ns()
+    let result = group.isEmpty ? nil : write(group)
+    if !closers.isEmpty { journal.close() }
+    // The turn goes on before anybody is answered: the next flush need not wait for that.
+    let isQuick = clock.bootTime_ns() - begin <= Self.quickFlush_ns
+    let turn: Turn = state.withLock { state in
+      state.isQuick = isQuick
+      guard !state.queue.isEmpty || !state.closers.isEmpty else {
+        state.isFlushing = false
+        return .none
+      }
+      return keepsTurn ? .mine : state.firstTurn
+    }
+    give(turn)
+    if let result { answer(group, result) }
+    for closer in closers { closer.answer(.done(.failure(StoreError(.invalid, "closed")))) }
+    if case .mine = turn { return true }
+    return false
+  }
+
+  private func write(_ group: [Submission]) -> Result<BatchID, StoreError> {
+    poller?.keepUp()
+    if journal.isOld, let writer = journal.writer, poller?.isWaiting(for: writer) != true {
+      journal.renew()
+    }
+    let first = journal.nextBatch()
+    poller?.expect(first, group.flatMap(\.tickets))
+    do throws(StoreError) {
+      try journal.flush(
+        group.flatMap(\.batches), as: first, ends: group.last?.endsSegment ?? false)
+      return .success(first)
+    } catch {
+      if error.code == .outcomeUnknown {
+        poller?.doubt(from: first)
+      } else {
+        poller?.withdraw(from: first)
+      }
+      var error = error
+      error.batch = error.code == .outcomeUnknown ? first : nil
+      return .failure(error)
+    }
+  }
+
+  private func answer(_ group: [Submission], _ result: Result<BatchID, StoreError>) {
+    var passed: UInt64 = 0
+    for submission in group {
+      func named(_ first: BatchID) -> BatchID {
+        BatchID(writer: first.writer, sequence: first.sequence.advanced(by: passed))
+      }
+      switch result {
+      case .success(let first): submission.waker.answer(.done(.success(named(first))))
+      case .failure(var error):
+        error.batch = error.batch.map(named)
+        submission.waker.answer(.done(.failure(error)))
+      }
+      passed += UInt64(submission.batches.count)
+    }
+  }
+}
+
+extension GroupCommit.State {
+  /// Who gets the turn: the thread that waits first, or the flush thread for a task.
+  var firstTurn: GroupCommit.Turn {
+    if case .thread(let mailbox) = queue.first?.waker ?? closers.first { return .thread(mailbox) }
+    return .flushThread
+  }
+
+  /// What fits one frame, from the front; closers when nothing is before them.
+  mutating func takeGroup() -> ([GroupCommit.Submission], [Waker<GroupCommit.Answer>]) {
+    var bytes = 0
+    var batches = 0
+    var count = 0
+    for submission in queue {
+      bytes += submission.bytes
+      batches += submission.batches.count
+      guard count == 0 || (bytes <= Limits.journalFrameBytes && batches <= Limits.batchesPerFrame)
+      else { break }
+      count += 1
+      if submission.endsSegment { break }
+    }
+    var group: [GroupCommit.Submission] = []
+    if count == queue.count {
+      swap(&group, &queue)
+    } else {
+      group = Array(queue[0..<count])
+      queue.removeFirst(count)
+    }
+    var done: [Waker<GroupCommit.Answer>] = []
+    if queue.isEmpty { swap(&done, &closers) }
+    return (group, done)
+  }
+}

@@ -1,0 +1,324 @@
+internal import Glibc
+public import SluiceJournal
+public import SluiceShared
+
+/// The writer's half of the journal's handshake: one writer id's journal, flush by flush.
+///
+/// A flush writes one frame, syncs it, and then reads the mark of its segment. Empty: the batches are
+/// acknowledged. Set: an applier closed the segment; it may or may not have read this frame, so the
+/// same batches go under the same sequence numbers into a new segment, and it executes them once. The
+/// applier does the reverse (writes the mark, then reads the frames), so at least one of the two sees
+/// the other: what was acknowledged, the applier has read.
+///
+/// Synchronous, makes no thread, waits only through its `Environment`: for a simulator, and for a C
+/// ABI after `fork()`. Not safe to use from two threads at once.
+public final class JournalWriter {
+  public let layout: StoreLayout
+  public let store: StoreID
+  let environment: Environment
+  private let processID: () -> Int32
+  private let compressor = Compressor()
+
+  /// The present writer id and the process that made it; nil before the first batch.
+  private var identity: Identity?
+  /// The sequence number of the next new batch: behind the acknowledged and the doubtful ones.
+  private var next = SequenceNumber(1)
+  /// The segment being written; nil after one was closed, ended, or failed.
+  private var segment: OwnSegment?
+  /// The highest number in a name so far; never used twice, whatever became of the file.
+  private var lastNumber: UInt64 = 0
+  /// Where the acknowledged frames of this writer id end: what the next segment's header states.
+  private var acknowledged: JournalSegmentHeader.Predecessor?
+  private var segmentBytes = Limits.smallestJournalSegment
+  /// Batches whose write began and was never acknowledged. Their sequence numbers may be in the
+  /// journal, so they may carry no other content, and those after them may not come first: these
+  /// batches are written again, alone, before anything else. At most one group.
+  private var doubtful: Group?
+
+  public convenience init(layout: StoreLayout, store: StoreID, environment: Environment) {
+    self.init(layout: layout, store: store, environment: environment, processID: { getpid() })
+  }
+
+  /// `processID` tells a forked child from the process that made the writer id.
+  init(
+    layout: StoreLayout, store: StoreID, environment: Environment,
+    processID: @escaping () -> Int32
+  ) {
+    self.layout = layout
+    self.store = store
+    self.environment = environment
+    self.processID = processID
+  }
+
+  /// Tries of one flush: each but the first in a new segment.
+  static let mostTries = 6
+  /// Beyond it a resend is not made: its writer's row may have been pruned.
+  static let resendHorizon = Duration.seconds(24 * 3600)
+  /// Beyond it new batches get a new writer id.
+  static let oldAge = Duration.seconds(24 * 3600)
+
+  /// The name that the first batch of the next flush will have: to be known to whoever looks for its
+  /// outcome before it is written. Takes a new writer id in a forked child.
+  public func nextBatch() -> BatchID {
+    if let identity, identity.process == processID(), !isExpired(doubtful) {
+      return BatchID(writer: identity.writer, sequence: next)
+    }
+    let made = Moment(environment.clock)
+    let writer = WriterID(time_ms: made.wall_ms, random: environment.random)
+    begin(Identity(writer: writer, process: processID(), made: made))
+    return BatchID(writer: writer, sequence: next)
+  }
+
+  /// Makes the batches durable under the name `first` (of `nextBatch`) and those that follow it.
+  ///
+  /// `ends` says that the segment ends with them. Throws `.notSubmitted` where no write of them was
+  /// ever begun; `.outcomeUnknown` where one may have landed: they are then written again before the
+  /// next flush, under the same names.
+  public func flush(_ batches: [[UInt8]], as first: BatchID, ends: Bool = false)
+    throws(StoreError)
+  {
+    guard let identity, identity.process == processID(), first.writer == identity.writer,
+      first.sequence == next
+    else {
+      throw StoreError(.invalid, "a flush begins with the batch that nextBatch() names")
+    }
+    try resolveDoubtful()
+    var group = try Group(first: next, batches, compressor)
+    do throws(StoreError) {
+      try write(&group, ends: ends)
+    } catch {
+      guard group.mayHaveLanded else {
+        throw failure(.notSubmitted, "the batch is not in the journal", error, nil)
+      }
+      doubtful = group
+      next = group.end
+      throw failure(
+        .outcomeUnknown,
+        "the batch may or may not be in the journal; ask for its outcome, or submit it again if it has a key",
+        error, first)
+    }
+    next = group.end
+  }
+
+  /// As `flush(_:as:ends:)`, under the next name, which it returns.
+  @discardableResult
+  public func flush(_ batches: [[UInt8]], ends: Bool = false) throws(StoreError) -> BatchID {
+    let first = nextBatch()
+    try flush(batches, as: first, ends: ends)
+    return first
+  }
+
+  /// Ends the segment with an empty frame, so that the applier removes it without waiting for it to
+  /// fall silent. Nothing depends on it, so a failure is none: the applier will retire the segment.
+  public func close() {
+    guard let identity, identity.process == processID() else { return }
+    try? resolveDoubtful()
+    guard let segment else { return }
+    self.segment = nil
+    let frame = segment.frame(
+      first: next, count: 0, SectionContent(.batches, raw: []), ends: true)
+    try? segment.write(frame, environment)
+  }
+
+  /// Whether new batches should get a new writer id, since rows of long silent writers are pruned.
+  public var isOld: Bool {
+    guard let identity else { return false }
+    return identity.made.age(environment.clock) > Self.oldAge
+  }
+
+  public var writer: WriterID? { identity?.writer }
+
+  /// Takes a new writer id for new batches. Only when everything acknowledged so far is applied:
+  /// the order of batches is kept within one writer id and not across two.
+  public func renew() {
+    guard doubtful == nil else { return }
+    close()
+    identity = nil
+  }
+}
+
+extension JournalWriter {
+  private struct Identity {
+    var writer: WriterID
+    var process: Int32
+    var made: Moment
+  }
+
+  /// Starts a journal of its own for `identity`. What an earlier id left stays to the applier: its
+  /// acknowledged batches are executed, its segments retired.
+  private func begin(_ identity: Identity) {
+    self.identity = identity
+    next = SequenceNumber(1)
+    segment = nil
+    lastNumber = 0
+    acknowledged = nil
+    doubtful = nil
+  }
+
+  /// A batch in doubt for longer than the applier is sure to remember its writer is never sent
+  /// again, and since nothing may take its place, neither is anything else under that writer id.
+  private func isExpired(_ group: Group?) -> Bool {
+    guard let began = group?.began else { return false }
+    return began.age(environment.clock) > Self.resendHorizon
+  }
+
+  private func resolveDoubtful() throws(StoreError) {
+    guard var group = doubtful else { return }
+    do throws(StoreError) {
+      guard !isExpired(group) else {
+        throw StoreError(.outcomeUnknown, "a batch in doubt is older than a day")
+      }
+      try write(&group, ends: false)
+    } catch {
+      throw failure(
+        .notSubmitted, "the batch is not in the journal, because an earlier one cannot be written",
+        error, nil)
+    }
+    doubtful = nil
+  }
+
+  private func failure(
+    _ code: StoreError.Code, _ what: String, _ cause: StoreError, _ batch: BatchID?
+  ) -> StoreError {
+    StoreError(
+      code, "\(what): \(cause.message)", path: cause.path, offset: cause.offset, batch: batch,
+      errno: cause.errno)
+  }
+
+  /// Writes `group` until it is acknowledged, each try but the first in a new segment: after a
+  /// failed write or sync the old one may still receive that write, and a closed one is not ours.
+  private func write(_ group: inout Group, ends: Bool) throws(StoreError) {
+    var failure = StoreError(
+      .io, "an applier closed every segment as it was written", path: layout.journal)
+    for tried in 0..<Self.mostTries {
+      do throws(StoreError) {
+        if try writeOnce(&group, ends: ends) { return }
+      } catch {
+        failure = error
+        if environment.makes(.newSegmentAfterError) { segment = nil }
+        guard group.mayHaveLanded || error.mayPass else { break }
+        if tried + 1 < Self.mostTries {
+          environment.clock.sleep(.milliseconds(1 << (2 * min(tried, 3))))
+        }
+      }
+      guard !isExpired(group) else { break }
+    }
+    throw failure
+  }
+
+  /// One round of the handshake; false where the segment was closed.
+  private func writeOnce(_ group: inout Group, ends: Bool) throws(StoreError) -> Bool {
+    var (segment, frame) = try place(group, ends: ends)
+    if group.began == nil { group.began = Moment(environment.clock) }
+    try segment.write(frame, environment)
+    if environment.makes(.markAfterFlush), try Mark.isClosed(segment.file) {
+      self.segment = nil
+      return false
+    }
+    segment.accept(frame)
+    acknowledged = .init(number: segment.number, end: segment.end)
+    self.segment = ends ? nil : segment
+    return true
+  }
+
+  /// The segment that takes the frame, with room behind it for the empty frame that ends a segment.
+  private func place(_ group: Group, ends: Bool) throws(StoreError) -> (OwnSegment, EncodedFrame) {
+    func frame(in segment: OwnSegment) -> EncodedFrame {
+      segment.frame(first: group.first, count: group.count, group.section, ends: ends)
+    }
+    if let segment {
+      let frame = frame(in: segment)
+      if segment.end + Int64(frame.bytes.count + Block.size) <= segment.size {
+        return (segment, frame)
+      }
+      segmentBytes = min(segmentBytes * 2, Limits.largestJournalSegment)
+    }
+    segment = nil
+    let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)
+    segment = made
+    return (made, frame(in: made))
+  }
+
+  private func makeSegment(first: SequenceNumber, room: Int) throws(StoreError) -> OwnSegment {
+    guard let identity else { throw StoreError(.invalid, "no writer id") }
+    let size = max(segmentBytes, Block.roundUp(Block.firstJournalFrame + Int64(room)))
+    for _ in 0..<Self.mostTries {
+      lastNumber += 1
+      let header = JournalSegmentHeader(
+        store: store, id: JournalSegmentID(writer: identity.writer, number: lastNumber),
+        nonce: environment.random(), firstSequence: first, predecessor: acknowledged,
+        created_ms: environment.clock.wallTime_ms())
+      do throws(StoreError) {
+        return try OwnSegment(header, size: size, in: layout, environment)
+      } catch {
+        // After a server's failover EEXIST may be the answer to our own create, repeated. The file
+        // has no header yet that could tell, so it is left empty and the next number taken.
+        guard error.isExistingFile else { throw error }
+      }
+    }
+    throw StoreError(
+      .io, "the names of \(Self.mostTries) new journal segments in a row were taken",
+      path: layout.journal)
+  }
+}
+
+/// Batches that are written together, in one frame.
+private struct Group {
+  let first: SequenceNumber
+  let count: UInt32
+  let section: SectionContent
+  /// When the first write of them began.
+  var began: Moment?
+
+  var mayHaveLanded: Bool { began != nil }
+  var end: SequenceNumber { first.advanced(by: UInt64(count)) }
+  var mostFrameBytes: Int { Block.roundUp(section.stored.count + 256) }
+
+  init(first: SequenceNumber, _ batches: [[UInt8]], _ compressor: Compressor) throws(StoreError) {
+    let bytes = batches.reduce(0) { $0 + $1.count + 4 }
+    guard !batches.isEmpty, batches.count <= Limits.batchesPerFrame,
+      bytes <= Limits.journalFrameBytes
+    else {
+      throw StoreError(
+        .limit,
+        "a flush takes 1 to \(Limits.batchesPerFrame) batches of at most \(Limits.journalFrameBytes) bytes, this one \(batches.count) of \(bytes)"
+      )
+    }
+    self.first = first
+    count = UInt32(batches.count)
+    var content = ByteWriter(reserving: bytes)
+    for batch in batches {
+      content.append(UInt32(batch.count))
+      content.append(raw: batch)
+    }
+    section = SectionContent(.batches, content.bytes, compressor: compressor)
+  }
+}
+
+/// A point in time on both clocks, since the wall clock jumps and the other may stand still while a
+/// virtual machine is frozen.
+private struct Moment {
+  let wall_ms: Int64
+  let boot_ns: UInt64
+
+  init(_ clock: any Clock) {
+    wall_ms = clock.wallTime_ms()
+    boot_ns = clock.bootTime_ns()
+  }
+
+  func age(_ clock: any Clock) -> Duration {
+    max(
+      .milliseconds(clock.wallTime_ms() - wall_ms),
+      .nanoseconds(Int64(clock.bootTime_ns() - boot_ns)))
+  }
+}
+
+extension StoreError {
+  /// Whether trying again soon may help where nothing was written yet.
+  fileprivate var mayPass: Bool {
+    switch errno {
+    case EACCES, EPERM, EROFS, ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG: false
+    default: true
+    }
+  }
+}

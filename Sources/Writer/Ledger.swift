@@ -1,0 +1,138 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+/// One own batch on its way to its outcome. The receipt holds it, so an outcome is kept for as long
+/// as somebody can ask for it, and no longer.
+final class Ticket: @unchecked Sendable {
+  // Sendable: after `init` every field is touched only under the lock of the one `OutcomePoller`
+  // that the ticket was made for.
+
+  /// What the batch counts for in its writer's backlog; 0 when it does not count any more.
+  fileprivate(set) var bytes: Int
+  let backlog: Backlog
+  fileprivate(set) var result: Result<AppliedOutcome, StoreError>?
+  /// Who waits for `result`, as the poller numbers them.
+  var waiters: [Int] = []
+
+  init(bytes: Int, backlog: Backlog) {
+    self.bytes = bytes
+    self.backlog = backlog
+  }
+}
+
+/// How much of one writer's is submitted and not applied yet: `bytes` is the sum of its tickets'.
+final class Backlog: @unchecked Sendable {
+  // Sendable: `bytes` is touched only under the lock of the writer's `OutcomePoller`.
+  var bytes = 0
+  let limit: Int
+
+  init(limit: Int) { self.limit = limit }
+}
+
+/// The own batches that have no outcome yet, by writer, in the order of their sequence numbers.
+struct Ledger {
+  /// `tickets[i]` is the batch `first + i`, without gaps; those before `done` are settled and nil.
+  private struct Row {
+    var first: UInt64
+    var tickets: [Ticket?] = []
+    var done = 0
+
+    var next: UInt64 { first + UInt64(tickets.count) }
+    var isEmpty: Bool { done == tickets.count }
+
+    mutating func takeFirst() -> (sequence: UInt64, ticket: Ticket)? {
+      guard !isEmpty, let ticket = tickets[done] else { return nil }
+      tickets[done] = nil
+      done += 1
+      defer {
+        if done >= 1024, done > tickets.count / 2 {
+          tickets.removeFirst(done)
+          first += UInt64(done)
+          done = 0
+        }
+      }
+      return (first + UInt64(done - 1), ticket)
+    }
+  }
+
+  private var rows: [WriterID: Row] = [:]
+
+  var isEmpty: Bool { rows.isEmpty }
+  var writers: Set<WriterID> { Set(rows.keys) }
+  func has(_ writer: WriterID) -> Bool { rows[writer] != nil }
+
+  /// To be called before the batches are written: their outcome can come at once.
+  mutating func expect(_ first: BatchID, _ tickets: [Ticket]) {
+    var row = rows.removeValue(forKey: first.writer) ?? Row(first: first.sequence.rawValue)
+    precondition(
+      row.next == first.sequence.rawValue,
+      "a writer's sequence numbers have no gaps")
+    row.tickets.append(contentsOf: tickets)
+    rows[first.writer] = row
+  }
+
+  /// The batches from `first` on were certainly not written.
+  mutating func withdraw(from first: BatchID) {
+    guard var row = rows.removeValue(forKey: first.writer) else { return }
+    while row.next > first.sequence.rawValue, let ticket = row.tickets.popLast() ?? nil {
+      release(ticket)
+    }
+    if !row.isEmpty { rows[first.writer] = row }
+  }
+
+  /// The batches from `first` on may never get an outcome: they must not hold up others.
+  func doubt(from first: BatchID) -> [(BatchID, Ticket)] {
+    guard let row = rows[first.writer] else { return [] }
+    return row.tickets.enumerated().compactMap { (i, ticket) in
+      let sequence = SequenceNumber(row.first + UInt64(i))
+      guard sequence >= first.sequence, let ticket else { return nil }
+      release(ticket)
+      return (BatchID(writer: first.writer, sequence: sequence), ticket)
+    }
+  }
+
+  /// Records an outcome and returns the tickets that have a result now. Since a writer's batches are
+  /// executed in order, one with a lower number that has none yet was passed over.
+  mutating func settle(_ applied: AppliedBatch) -> [Ticket] {
+    let writer = applied.batch.writer
+    let sequence = applied.batch.sequence.rawValue
+    guard var row = rows.removeValue(forKey: writer) else { return [] }
+    var settled: [Ticket] = []
+    while row.first + UInt64(row.done) <= sequence, let (own, ticket) = row.takeFirst() {
+      if own == sequence {
+        ticket.result = .success(applied.outcome)
+      } else {
+        ticket.result = .failure(
+          StoreError(
+            .damaged,
+            "the applier went on without this batch, because its frame cannot be read; `sluice status` names the file in quarantine",
+            batch: BatchID(writer: writer, sequence: SequenceNumber(own))))
+      }
+      release(ticket)
+      settled.append(ticket)
+    }
+    if !row.isEmpty { rows[writer] = row }
+    return settled
+  }
+
+  /// Gives every batch the result `error`: their outcomes cannot be found any more.
+  mutating func fail(_ error: StoreError) -> [Ticket] {
+    let tickets = rows.values.flatMap { $0.tickets.compactMap { $0 } }
+    for ticket in tickets {
+      ticket.result = .failure(error)
+      release(ticket)
+    }
+    rows = [:]
+    return tickets
+  }
+
+  /// Takes back what was counted for batches that were never expected.
+  func discharge(_ tickets: [Ticket]) {
+    for ticket in tickets { release(ticket) }
+  }
+
+  private func release(_ ticket: Ticket) {
+    ticket.backlog.bytes -= ticket.bytes
+    ticket.bytes = 0
+  }
+}

@@ -1,0 +1,70 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+/// A journal segment that this process writes.
+///
+/// Made as an empty file of its full size, under its own name; its header goes into the same write as
+/// its first frame, so that a segment costs one flush more than none.
+struct OwnSegment {
+  let file: any File
+  let size: Int64
+  /// Behind the last acknowledged frame.
+  private(set) var end = Block.firstJournalFrame
+  /// The chain: of the last acknowledged frame, or of the header.
+  private var checksum: UInt32
+  private let header: JournalSegmentHeader
+  private let headerBlock: [UInt8]
+  private let directory: String
+
+  var number: UInt64 { header.id.number }
+  private var isFirstFrame: Bool { end == Block.firstJournalFrame }
+
+  /// Makes the file. Throws `.io` with EEXIST where the name is taken.
+  init(
+    _ header: JournalSegmentHeader, size: Int64, in layout: StoreLayout,
+    _ environment: Environment
+  ) throws(StoreError) {
+    let path = "\(layout.journal)/\(StoreLayout.journalName(header.id))"
+    file = try environment.fileSystem.create(path, mode: 0o660)
+    do throws(StoreError) {
+      try file.resize(to: size)
+    } catch {
+      // Nothing was written to it and nobody can have relied on it; if it stays, it stays empty.
+      try? environment.fileSystem.unlink(path)
+      throw error
+    }
+    self.header = header
+    self.size = size
+    directory = layout.journal
+    headerBlock = header.encoded()
+    checksum = JournalSegmentHeader.checksum(of: headerBlock)
+  }
+
+  /// The frame that would come next.
+  func frame(first: SequenceNumber, count: UInt32, _ section: SectionContent, ends: Bool)
+    -> EncodedFrame
+  {
+    EncodedFrame(
+      kind: .batches, endsSegment: ends, offset: end, nonce: header.nonce, previous: checksum,
+      first: first.rawValue, count: count, sections: [section])
+  }
+
+  /// Writes `frame` durably: one write, one sync, and for the first frame the directory's sync.
+  func write(_ frame: EncodedFrame, _ environment: Environment) throws(StoreError) {
+    if isFirstFrame {
+      try file.write(headerBlock + frame.bytes, at: Block.header)
+    } else {
+      try file.write(frame.bytes, at: frame.header.offset)
+    }
+    try file.sync()
+    if isFirstFrame, environment.makes(.syncDirectory) {
+      try environment.fileSystem.syncDirectory(directory)
+    }
+  }
+
+  /// The handshake succeeded: the chain goes on behind `frame`.
+  mutating func accept(_ frame: EncodedFrame) {
+    end = frame.header.end
+    checksum = frame.header.checksum
+  }
+}

@@ -1,0 +1,27 @@
+internal import SluiceShared
+
+/// Who is to be told an answer: a task that is suspended, or a thread that is blocked.
+enum Waker<Answer: Sendable>: Sendable {
+  /// Answered exactly once: whoever answers has taken it out of a queue under a lock.
+  case task(UnsafeContinuation<Answer, Never>)
+  case thread(Mailbox<Answer>)
+
+  func answer(_ answer: Answer) {
+    switch self {
+    case .task(let continuation): continuation.resume(returning: answer)
+    case .thread(let mailbox): mailbox.put(answer)
+    }
+  }
+}
+
+/// Where one blocked thread gets its answers, one after the other.
+final class Mailbox<Answer: Sendable>: Sendable {
+  private let answers = Monitor<[Answer]>([])
+
+  func put(_ answer: Answer) {
+    answers.withLock { $0.append(answer) }
+    answers.wakeOne()
+  }
+
+  func take() -> Answer { answers.wait { $0.isEmpty ? nil : $0.removeFirst() } }
+}

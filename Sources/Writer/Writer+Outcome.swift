@@ -1,0 +1,72 @@
+public import SluiceShared
+
+extension Writer {
+  /// Waits until the batch is applied, rejected or found a duplicate, and says so. nil: without end.
+  ///
+  /// Throws `.timeout` after `timeout` and `CancellationError` when the task is cancelled; the batch
+  /// stays durable either way, and its outcome can be asked for again.
+  public func outcome(of receipt: Receipt, timeout: Duration? = nil) async throws -> AppliedOutcome
+  {
+    try await followed(receipt.batch, receipt.ticket).outcome(timeout)
+  }
+
+  /// As `outcome(of:timeout:)`, blocking the calling thread, which looks itself where nobody else in
+  /// the process does. Makes no thread.
+  public func outcomeBlocking(of receipt: Receipt, timeout: Duration? = nil) throws(StoreError)
+    -> AppliedOutcome
+  {
+    try followed(receipt.batch, receipt.ticket).outcomeBlocking(timeout)
+  }
+
+  /// The outcome of a batch whose submit threw `.outcomeUnknown`, by the name in that error. It may
+  /// never come, so a limit must be given.
+  public func outcome(ofDoubtful batch: BatchID, timeout: Duration) async throws -> AppliedOutcome {
+    try await followed(batch, poller?.ticket(ofDoubtful: batch)).outcome(timeout)
+  }
+
+  public func outcomeBlocking(ofDoubtful batch: BatchID, timeout: Duration) throws(StoreError)
+    -> AppliedOutcome
+  {
+    try followed(batch, poller?.ticket(ofDoubtful: batch)).outcomeBlocking(timeout)
+  }
+
+  private func followed(_ batch: BatchID, _ ticket: Ticket?) throws(StoreError) -> Followed {
+    guard let poller, let ticket else {
+      throw StoreError(
+        .invalid,
+        "this writer does not follow the batch's outcome: it is not one of its own, or the options say not to",
+        batch: batch)
+    }
+    return Followed(batch: batch, ticket: ticket, poller: poller)
+  }
+}
+
+/// A batch whose outcome can be waited for.
+private struct Followed {
+  let batch: BatchID
+  let ticket: Ticket
+  let poller: OutcomePoller
+
+  func outcome(_ timeout: Duration?) async throws -> AppliedOutcome {
+    if let result = poller.result(of: ticket) { return try result.get() }
+    let answer = await poller.wait(for: .outcome(ticket), atMost: timeout)
+    if case .cancelled = answer { throw CancellationError() }
+    return try outcome(after: answer)
+  }
+
+  func outcomeBlocking(_ timeout: Duration?) throws(StoreError) -> AppliedOutcome {
+    if let result = poller.result(of: ticket) { return try result.get() }
+    return try outcome(after: poller.waitBlocking(for: .outcome(ticket), atMost: timeout))
+  }
+
+  private func outcome(after answer: OutcomePoller.Answer) throws(StoreError) -> AppliedOutcome {
+    if let result = poller.result(of: ticket) { return try result.get() }
+    if case .failed(var error) = answer {
+      error.batch = batch
+      throw error
+    }
+    throw StoreError(
+      .timeout, "no outcome yet; see that an applier runs (`sluice status`), then ask again",
+      batch: batch)
+  }
+}

@@ -1,0 +1,64 @@
+import ArgumentParser
+import SluiceApplier
+import SluiceJournal
+import SluiceShared
+
+struct InitCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "init",
+    abstract: "Make a new store.",
+    discussion: """
+      Makes the directory, which must be new or empty, with an empty database or a copy of an \
+      existing one. The existing database may be in use and in WAL mode; its content, page size, \
+      auto_vacuum and text encoding are kept, and it is left as it is.
+
+        sluice init /mnt/efs/orders
+        sluice init /mnt/efs/orders --from orders.sqlite
+        sluice init /mnt/efs/small --page-size 1024
+      """)
+
+  @OptionGroup var place: StoreArgument
+
+  @Option(
+    help: ArgumentHelp("Begin with the content of this SQLite database.", valueName: "DB.sqlite"),
+    completion: .file())
+  var from: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Bytes of a database page, a power of two from 512 to 65536; 4096 unless given.",
+      valueName: "N"))
+  var pageSize: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "How the applier is elected. This version has file, which needs nothing but the store.",
+      valueName: "file|dynamodb:TABLE"))
+  var lease = "file"
+
+  @Flag(help: "Leave foreign keys unchecked; they are checked otherwise.")
+  var noForeignKeys = false
+
+  func validate() throws {
+    guard let kind = StoreDescription.LeaseKind(lease) else {
+      throw ValidationError("--lease is file or dynamodb:TABLE, not \(lease)")
+    }
+    guard kind == .file else {
+      throw ValidationError("--lease \(lease) is not built yet; leave it out, or say --lease file")
+    }
+    if from != nil, pageSize != nil {
+      throw ValidationError("--page-size is for a new database; --from keeps the one that DB has")
+    }
+  }
+
+  func run() throws {
+    var creation = StoreCreation()
+    creation.source = from
+    creation.foreignKeys = !noForeignKeys
+    if let pageSize { creation.pageSize = pageSize }
+    try creation.make(at: place.store)
+    var output = OutputFile()
+    try output.write("store made: \(StoreLayout(place.store).root)\n")
+    try output.flush()
+  }
+}

@@ -1,0 +1,32 @@
+import SluiceJournal
+import SluiceShared
+
+/// An input that is read batch by batch, in order, with bounded memory.
+protocol BatchSource: ~Copyable {
+  /// The next batch; nil at the end. After an error nothing more can be read.
+  mutating func next() throws(StoreError) -> InputBatch?
+}
+
+/// A batch and where the input has it.
+struct InputBatch: Hashable {
+  var batch: Batch
+  /// The input's name in messages.
+  var input: String
+  /// The line on which the batch begins, from 1.
+  var line: Int
+
+  /// `error`, met when the batch was encoded or submitted, with the place in front: limits are
+  /// checked there and not a second time here.
+  func located(_ error: StoreError) -> StoreError {
+    var error = error
+    error.message = "\(input), line \(line): \(error.message)"
+    return error
+  }
+}
+
+extension StoreError {
+  /// An input that cannot be meant.
+  init(input: String, line: Int, _ message: String) {
+    self.init(.invalid, "\(input), line \(line): \(message)")
+  }
+}

@@ -1,0 +1,54 @@
+import SluiceShared
+
+/// Reads an input line by line; holds one chunk and one line in memory.
+struct LineReader: ~Copyable {
+  private let file: InputFile
+  private let lineBytesLimit: Int
+  private var buffer: [UInt8] = []
+  /// What lies before it in `buffer` was handed out.
+  private var start = 0
+  /// The line that `next` returned last, from 1.
+  private(set) var lineNumber = 0
+
+  /// A line over `lineBytesLimit` is an error: JSON may write a batch at its limit twice as long.
+  init(_ file: consuming InputFile, lineBytesLimit: Int = 2 * Limits.batchBytes) {
+    self.file = file
+    self.lineBytesLimit = lineBytesLimit
+  }
+
+  var name: String { file.name }
+
+  /// The next line without its line feed, also the last one without any; nil at the end.
+  mutating func next() throws(StoreError) -> [UInt8]? {
+    var searched = start
+    while true {
+      if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+        return try take(upTo: end, next: end + 1)
+      }
+      buffer.removeSubrange(..<start)
+      start = 0
+      searched = buffer.count
+      try checkLimit(buffer.count)
+      let chunk = try file.readChunk()
+      if chunk.isEmpty {
+        return buffer.isEmpty ? nil : try take(upTo: buffer.count, next: buffer.count)
+      }
+      buffer += chunk
+    }
+  }
+
+  private mutating func take(upTo end: Int, next: Int) throws(StoreError) -> [UInt8] {
+    try checkLimit(end - start)
+    defer { start = next }
+    lineNumber += 1
+    return Array(buffer[start..<end])
+  }
+
+  private func checkLimit(_ count: Int) throws(StoreError) {
+    guard count <= lineBytesLimit else {
+      throw StoreError(
+        input: name, line: lineNumber + 1,
+        "the line is over \(lineBytesLimit) bytes; split the batch, a batch is one line")
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import SluiceShared
+
+/// One JSON object per row, keyed by column name; a repeated name becomes `name:1`, `name:2` …
+struct JSONLinesFormat: RowFormat {
+  /// Per column what stands before its value: the name in quotes and a colon.
+  private let labels: [String]
+
+  init(columns: [String]) {
+    labels = JSONLinesFormat.distinct(columns).map { name in
+      var label = ""
+      JSON.append(quoting: name, to: &label)
+      return label + ": "
+    }
+  }
+
+  func begin(_ output: inout OutputFile) {}
+
+  func write(_ row: [SQLValue], to output: inout OutputFile) throws(StoreError) {
+    var line = "{"
+    for (i, (label, value)) in zip(labels, row).enumerated() {
+      if i > 0 { line += ", " }
+      line += label
+      JSON.append(value, to: &line)
+    }
+    try output.write(line + "}\n")
+  }
+
+  func end(_ output: inout OutputFile) {}
+
+  private static func distinct(_ columns: [String]) -> [String] {
+    var used = Set(columns)
+    var seen: Set<String> = []
+    return columns.map { column in
+      guard !seen.insert(column).inserted else { return column }
+      var suffix = 1
+      while !used.insert("\(column):\(suffix)").inserted { suffix += 1 }
+      return "\(column):\(suffix)"
+    }
+  }
+}
+
+extension JSON {
+  /// Appends a value as the NDJSON input reads it: 1.0 stays a real, a blob is {"base64": "…"}.
+  /// JSON has no infinity: null.
+  static func append(_ value: SQLValue, to line: inout String) {
+    switch value {
+    case .null: line += "null"
+    case .integer(let number): line += String(number)
+    case .real(let number): line += number.isFinite ? number.description : "null"
+    case .text(let text): append(quoting: text, to: &line)
+    case .blob(let bytes): line += "{\"base64\": \"\(Base64.encode(bytes))\"}"
+    }
+  }
+
+  /// Appends rows of values as an array of arrays.
+  static func append(_ rows: [[SQLValue]], to line: inout String) {
+    line += "["
+    for (i, row) in rows.enumerated() {
+      line += i > 0 ? ", [" : "["
+      for (j, value) in row.enumerated() {
+        if j > 0 { line += ", " }
+        append(value, to: &line)
+      }
+      line += "]"
+    }
+    line += "]"
+  }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Glibc
+import SluiceSQLite
+import SluiceShared
+
+/// The command line program: `sluice COMMAND STORE …`.
+///
+/// Results go to standard output, everything else to standard error; the exit code says what to do
+/// next (`ExitCode.swift`).
+@main
+struct Sluice: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sluice",
+    abstract: "Many writers, one SQLite database on a shared file system, no server.",
+    discussion: """
+      A store is a directory. Writers submit batches of SQL into its journal, one applier at a time \
+      executes them in order, and readers query a consistent snapshot without locks.
+
+        sluice init /mnt/efs/orders
+        sluice apply /mnt/efs/orders &
+        sluice submit /mnt/efs/orders "CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT)"
+        sluice submit /mnt/efs/orders "INSERT INTO item(name) VALUES (?)" bolt
+        sluice query /mnt/efs/orders "SELECT * FROM item"
+
+      Exit codes: 0 done, 64 usage, 65 a batch was rejected, 66 no such store or file, 69 no applier \
+      in time, 74 input or output failed, 75 try again, 76 damaged or foreign data.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      InitCommand.self, SubmitCommand.self, OutcomeCommand.self, ApplyCommand.self,
+      QueryCommand.self, StatusCommand.self, CheckpointCommand.self,
+    ])
+
+  static func main() {
+    // A reader of the output that goes away is `OutputFile.hasReader`, not the end of the process.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try parseAsRoot(Parameter.marked(Array(CommandLine.arguments.dropFirst())))
+      try command.run()
+    } catch {
+      end(with: error)
+    }
+  }
+
+  /// Ends the process: help and version to standard output, an error as one line to standard error.
+  private static func end(with error: any Error) -> Never {
+    switch error {
+    case let error as StoreError: fail(error.description, ExitCode(error.code))
+    case let error as SQLiteError: fail(error.description, ExitCode(error))
+    // Thrown by a command that said already what there was to say.
+    case let code as ExitCode: Glibc.exit(code.rawValue)
+    default: break
+    }
+    guard exitCode(for: error) != .success else { exit(withError: error) }
+    let command = configuration.subcommands.map { $0._commandName }
+      .first { $0 == CommandLine.arguments.dropFirst().first }
+    let help = (["sluice", command].compactMap { $0 } + ["--help"]).joined(separator: " ")
+    fail("\(Parameter.unmarked(message(for: error))); see `\(help)`", .usage)
+  }
+
+  private static func fail(_ message: String, _ code: ExitCode) -> Never {
+    warn(message)
+    Glibc.exit(code.rawValue)
+  }
+
+  /// One line to standard error.
+  static func warn(_ message: String) {
+    var output = OutputFile(descriptor: STDERR_FILENO)
+    // Where standard error cannot be written there is nowhere left to say so.
+    try? output.write("sluice: \(message.printable)\n")
+    try? output.flush()
+  }
+}
+
+/// The argument that nearly every command begins with.
+struct StoreArgument: ParsableArguments {
+  @Argument(help: "The store's directory.", completion: .directory)
+  var store: String
+}

@@ -1,0 +1,108 @@
+import SluiceShared
+import SluiceWriter
+
+/// Waits for the outcomes of submitted batches, one after the other, and remembers what went wrong.
+struct OutcomeCollector {
+  private let submission: Submission
+  private let writer: Writer
+
+  /// The first error, of a submit or of looking for an outcome.
+  private var failure: StoreError?
+  /// Durable batches whose outcome did not come in time: the first, and how many.
+  private var late: (first: InputBatch, count: Int)?
+  /// The first batch that is not in the journal.
+  private var unsubmitted: InputBatch?
+  private var durableCount = 0
+
+  init(_ submission: Submission, _ writer: Writer) {
+    self.submission = submission
+    self.writer = writer
+  }
+
+  var hasFailed: Bool { failure != nil || late != nil }
+
+  /// What became of the batch; nil where it is not in the journal, or nobody knows.
+  mutating func report(of submitted: SubmittedBatch) -> BatchReport? {
+    let input = submitted.input
+    switch submitted.result {
+    case .success(let receipt):
+      durableCount += 1
+      guard submission.waitsForOutcome else { return BatchReport(key: input.batch.key, nil) }
+      do throws(StoreError) {
+        let outcome = try writer.outcomeBlocking(of: receipt, timeout: patience(submitted))
+        return BatchReport(key: input.batch.key, outcome)
+      } catch {
+        if error.code != .timeout, failure == nil { failure = error }
+        late = (late?.first ?? input, (late?.count ?? 0) + 1)
+        return BatchReport(key: input.batch.key, nil)
+      }
+    case .failure(let error):
+      return report(of: submitted, after: error)
+    }
+  }
+
+  private mutating func report(of submitted: SubmittedBatch, after error: StoreError)
+    -> BatchReport?
+  {
+    let input = submitted.input
+    if error.code == .outcomeUnknown {
+      if submission.waitsForOutcome, let batch = error.batch,
+        let outcome = try? writer.outcomeBlocking(
+          ofDoubtful: batch, timeout: patience(submitted))
+      {
+        return BatchReport(key: input.batch.key, outcome)
+      }
+    } else if unsubmitted == nil {
+      unsubmitted = input
+    }
+    if failure == nil { failure = input.isFromFile ? input.located(error) : error }
+    return nil
+  }
+
+  /// How much longer to wait for a batch. After one that was late the others are only looked at.
+  private func patience(_ submitted: SubmittedBatch) -> Duration {
+    guard !hasFailed else { return .zero }
+    return max(.zero, submission.timeout - (SystemClock().elapsed() - submitted.at))
+  }
+
+  mutating func note(unsubmitted input: InputBatch?) {
+    if unsubmitted == nil { unsubmitted = input }
+  }
+
+  // MARK: The end
+
+  /// Throws what went wrong, if anything did; `input` is the error that the input ended with.
+  func finish(input: StoreError? = nil) throws(StoreError) {
+    if var error = failure {
+      error.message += whereToGoOn
+      throw error
+    }
+    if let late { throw lateness(late) }
+    if var error = input {
+      if durableCount > 0 { error.message += "; what stands before it was submitted" }
+      throw error
+    }
+  }
+
+  private func lateness(_ late: (first: InputBatch, count: Int)) -> StoreError {
+    var message =
+      "no outcome within \(submission.timeout.inSeconds) s; "
+      + (late.count == 1
+        ? "the batch is durable and will be applied"
+        : "\(late.count) batches are durable and will be applied")
+      + " when an applier runs (see `sluice status \(submission.store)`); "
+    if let key = late.first.batch.key {
+      message += "ask with `sluice outcome \(submission.store) --id \(key)`"
+    } else {
+      message +=
+        "do not submit again, or it is done twice: without a key (--id) the outcome is found by its "
+        + "place only, `sluice outcome \(submission.store) --txid N`"
+    }
+    return StoreError(.timeout, message + whereToGoOn)
+  }
+
+  private var whereToGoOn: String {
+    guard let unsubmitted, durableCount > 0, unsubmitted.isFromFile else { return "" }
+    return "; \(unsubmitted.input) was not submitted from line \(unsubmitted.line) on"
+  }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import Logging
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+/// A store in a directory of its own, removed with this object.
+final class TestStore {
+  let path: String
+  var environment = Environment.posix()
+  var options: ApplierOptions
+
+  init(_ creation: StoreCreation = StoreCreation()) throws {
+    path = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
+    options = ApplierOptions(holder: "test")
+    options.logger.logLevel = .critical
+    try creation.make(at: path, environment: environment)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  var layout: StoreLayout { StoreLayout(path) }
+
+  func writer() throws -> Writer { try Writer(store: path, environment: environment) }
+
+  /// Applies all that is in the journal, in this process, and releases.
+  func drain() throws {
+    var options = options
+    options.drains = true
+    try Applier(path: path, options: options, environment: environment).run(shouldStop: { false })
+  }
+
+  /// Submits, applies, and returns the outcomes.
+  @discardableResult
+  func apply(_ batches: [Batch]) throws -> [Outcome] {
+    let writer = try writer()
+    let receipts = try batches.map { try writer.submitBlocking($0) }
+    try drain()
+    let outcomes = try receipts.map {
+      try writer.outcomeBlocking(of: $0, timeout: .seconds(10)).outcome
+    }
+    writer.closeBlocking()
+    return outcomes
+  }
+
+  @discardableResult
+  func apply(_ statements: String...) throws -> Outcome {
+    try apply([Batch(statements.map { Batch.Statement($0) })])[0]
+  }
+
+  func query(_ sql: String) throws -> [[SQLValue]] {
+    try Database(PageStore(path: path, environment: environment), executor: environment.executor)
+      .read { try $0.query(sql) }
+  }
+
+  func names(_ directory: String) throws -> [String] {
+    try environment.fileSystem.list(directory)
+  }
+}
+
+extension Outcome {
+  var rejectionCode: String? {
+    if case .rejected(let rejection) = self { rejection.code } else { nil }
+  }
+  var isApplied: Bool { if case .applied = self { true } else { false } }
+}

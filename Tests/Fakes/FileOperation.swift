@@ -1,0 +1,49 @@
+public import SluiceShared
+
+/// One operation on a `MemoryFileSystem`, as its hook sees it before it is done.
+public struct FileOperation: Hashable, Sendable {
+  public enum Action: String, Hashable, Sendable {
+    case open, create, list, link, unlink, makeDirectory, setPermissions, syncDirectory, status
+    case replaceSymbolicLink, readSymbolicLink
+    case read, write, sync, resize
+    /// Between the two halves of a torn read.
+    case readOn
+  }
+
+  public var action: Action
+  public var path: String
+  public var offset: Int64 = 0
+  public var count = 0
+
+  public init(_ action: Action, _ path: String, offset: Int64 = 0, count: Int = 0) {
+    self.action = action
+    self.path = path
+    self.offset = offset
+    self.count = count
+  }
+}
+
+/// What becomes of an operation.
+public enum FileFate: Sendable {
+  case done
+  /// It is not done, and the caller gets the error. Of a sync: what was afloat may still land.
+  case fails(StoreError)
+  /// It is done, and the caller gets the error all the same: a lost reply, or a retry's answer.
+  case doneButFails(StoreError)
+  /// Of a write: it succeeds, and lands piece by piece (`pieceBytes` each, in any order) until the
+  /// file's next sync, as a page cache does it. Of a read: it is made in two halves.
+  case torn(pieceBytes: Int)
+  /// Of a write: the caller gets the error, and any pieces of it may land at any later time.
+  case failsTorn(pieceBytes: Int, StoreError)
+}
+
+/// Called before each operation, on the thread that makes it: may wait (a scheduler), and says what
+/// becomes of it.
+public typealias FileHook = @Sendable (FileOperation) -> FileFate
+
+extension StoreError {
+  /// An error as `PosixFileSystem` makes it.
+  public static func posix(_ code: Int32, _ path: String, _ what: String = "failed") -> StoreError {
+    StoreError(code == 2 ? .noSuchStore : .io, "\(what): errno \(code)", path: path, errno: code)
+  }
+}

@@ -1,0 +1,123 @@
+internal import SluiceShared
+
+/// Runs several processes, each on a thread of its own, one at a time: whoever has the baton runs to
+/// its next step, where a seeded choice says who goes on. So the schedule is a function of the seed.
+///
+/// From time to time the odds change, so that each process is now fast, now all but frozen.
+public final class Scheduler: @unchecked Sendable {
+  // Sendable: whatever is not `let` is touched by the thread that has the baton only, and the baton
+  // passes through the mutex of a `Monitor`.
+
+  /// One process: lives, dies, and is followed by another of the same name.
+  public final class Process: @unchecked Sendable {
+    // Sendable: as the scheduler.
+    public let name: String
+    /// Died: nothing that it still asks for is done.
+    public fileprivate(set) var isDead = false
+    /// How many lived here before.
+    public fileprivate(set) var life: UInt64 = 0
+    fileprivate let turn = Monitor(false)
+    fileprivate var isFinished = false
+    fileprivate var weight = 1.0
+
+    fileprivate init(_ name: String) { self.name = name }
+
+    public func die() { isDead = true }
+  }
+
+  public var random: SeededRandom
+  public private(set) var steps = 0
+  private let limit: Int
+  private var processes: [Process] = []
+  private var total = 0.0
+  private var isOver = false
+  private let mainTurn = Monitor(false)
+  /// Called at every step, by whoever has the baton.
+  public var onStep: (() -> Void)?
+
+  public init(seed: UInt64, steps limit: Int) {
+    random = SeededRandom(seed: seed)
+    self.limit = limit
+  }
+
+  /// Runs the bodies, each again and again, until all steps are made. A body must return soon after
+  /// `step` returned false.
+  public func run(_ bodies: [(name: String, body: @Sendable (Process) -> Void)]) {
+    processes = bodies.map { Process($0.name) }
+    drawWeights()
+    for (process, (_, body)) in zip(processes, bodies) {
+      startThread { [self] in
+        Scheduler.wait(process.turn)
+        while !isOver {
+          process.isDead = false
+          body(process)
+          process.life += 1
+          _ = step(process)
+        }
+        process.isFinished = true
+        Scheduler.give(mainTurn)
+      }
+    }
+    Scheduler.give(choose().turn)
+    Scheduler.wait(mainTurn)
+    for process in processes where !process.isFinished {
+      Scheduler.give(process.turn)
+      Scheduler.wait(mainTurn)
+    }
+  }
+
+  /// No more steps: something was found.
+  public func stop() { steps = max(steps, limit) }
+
+  /// Lets others go first, as the seed has it. False: the run is over or the process is dead, and
+  /// nothing may be done any more.
+  public func step(_ process: Process) -> Bool {
+    if isOver { return false }
+    steps += 1
+    if steps >= limit {
+      isOver = true
+      Scheduler.give(mainTurn)
+      Scheduler.wait(process.turn)
+      return false
+    }
+    if process.isDead { return false }
+    onStep?()
+    if steps % 12 == 0 { drawWeights() }
+    let next = choose()
+    if next !== process {
+      Scheduler.give(next.turn)
+      Scheduler.wait(process.turn)
+    }
+    return !isOver
+  }
+
+  private func drawWeights() {
+    total = 0
+    for process in processes {
+      process.weight = [0.01, 0.3, 1, 3][random.below(4)]
+      total += process.weight
+    }
+  }
+
+  private func choose() -> Process {
+    var place = Double(random.next() >> 11) / 9_007_199_254_740_992 * total
+    for process in processes {
+      place -= process.weight
+      if place < 0 { return process }
+    }
+    return processes[processes.count - 1]
+  }
+
+  private static func give(_ turn: Monitor<Bool>) {
+    turn.withLock { $0 = true }
+    turn.wakeOne()
+  }
+
+  private static func wait(_ turn: Monitor<Bool>) {
+    turn.wait { turn -> Void? in
+      guard turn else { return nil }
+      turn = false
+      return ()
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import CSQLite
+import SluiceReader
+import SluiceSQLite
+import SluiceShared
+import Testing
+
+/// The VFS `sluice` as any SQLite API in the process uses it.
+struct ReadVFSTests {
+  init() { ReadVFS.register() }
+
+  private func open(_ store: TestStore, _ parameters: String = "", flags: OpenFlags = .readOnly)
+    throws -> Connection
+  {
+    try Connection(
+      path: "file:\(store.root)?vfs=sluice\(parameters)", flags: [flags, .uri, .noMutex])
+  }
+
+  private func count(_ connection: Connection) throws -> SQLValue? {
+    try connection.scalar("SELECT count(*) FROM t")
+  }
+
+  @Test func eachTransactionSeesTheLatest() throws {
+    let store = try TestStore()
+    let connection = try open(store)
+    #expect(try count(connection) == 0)
+    for i in 1...50 {
+      try store.commit(insert(1...i * 5))
+      #expect(try count(connection) == .integer(Int64(i * 5)))
+    }
+    #expect(try connection.scalar("PRAGMA integrity_check") == "ok")
+  }
+
+  @Test func aTransactionSeesOneSnapshot() throws {
+    let store = try TestStore()
+    try store.commit(insert(1...100, "'a'"))
+    let connection = try open(store)
+    let other = try open(store)
+    try connection.execute("BEGIN")
+    #expect(try connection.scalar("SELECT count(*) FROM t WHERE v = 'a'") == 100)
+    for i in 1...5 {
+      try store.commit(insert(1...100, "'b\(i)'"))
+      if i == 3 { try store.nextSegment(finishing: true) }
+      if i == 4 { try store.checkpoint() }
+    }
+    #expect(try other.scalar("SELECT count(*) FROM t WHERE v = 'b5'") == 100)
+    #expect(try connection.scalar("SELECT count(*) FROM t WHERE v = 'a'") == 100)
+    #expect(try connection.scalar("PRAGMA sluice_txid") == "1")
+    try connection.execute("COMMIT")
+    #expect(try connection.scalar("SELECT count(*) FROM t WHERE v = 'b5'") == 100)
+    #expect(try connection.scalar("PRAGMA sluice_txid") == "6")
+  }
+
+  @Test func aSchemaChangeIsSeen() throws {
+    let store = try TestStore()
+    let connection = try open(store)
+    #expect(try count(connection) == 0)
+    try store.commit("CREATE TABLE u (x); INSERT INTO u VALUES (7)")
+    #expect(try connection.scalar("SELECT x FROM u") == 7)
+  }
+
+  @Test func itIsReadOnly() throws {
+    let store = try TestStore()
+    let connection = try open(store, flags: .readWrite)
+    #expect(connection.isReadOnly)
+    let error = #expect(throws: SQLiteError.self) {
+      try connection.execute("INSERT INTO t VALUES (1, 'x')")
+    }
+    #expect(error?.primary == SQLITE_READONLY)
+  }
+
+  @Test(arguments: [
+    "&immutable=1", "&nolock=1", "&txid=3", "&at=2026-01-01", "&fresh=never", "&at_least=x",
+    "&at_least=1&max_staleness_ms=1",
+  ])
+  func whatCannotBeMeantIsRefused(_ parameters: String) throws {
+    let store = try TestStore()
+    let error = #expect(throws: SQLiteError.self) { try open(store, parameters) }
+    #expect(error?.primary == SQLITE_CANTOPEN)
+  }
+
+  @Test func noStoreIsNoDatabase() {
+    let error = #expect(throws: SQLiteError.self) {
+      try Connection(path: "file:/tmp/no-such-store?vfs=sluice", flags: [.readOnly, .uri])
+    }
+    #expect(error?.primary == SQLITE_CANTOPEN)
+  }
+
+  @Test func aTokenInTheURIIsWaitedFor() throws {
+    let store = try TestStore()
+    let late = try open(store, "&at_least=2&timeout_ms=20")
+    let error = #expect(throws: SQLiteError.self) { try count(late) }
+    #expect(error?.primary == SQLITE_BUSY)
+    try store.commit(insert(1...1))
+    try store.commit(insert(2...2))
+    #expect(try count(late) == 2)
+  }
+
+  @Test func aStalenessInTheURIIsKeptTo() throws {
+    let store = try TestStore()
+    let stale = try open(store, "&max_staleness_ms=60000")
+    #expect(try count(stale) == 0)
+    try store.commit(insert(1...1))
+    #expect(try count(stale) == 0)
+    // Connections share what is known: one that asks refreshes for all.
+    #expect(try count(try open(store)) == 1)
+    #expect(try count(stale) == 1)
+  }
+
+  @Test func sortingUsesTemporaryFiles() throws {
+    let store = try TestStore()
+    try store.commit(insert(1...3000))
+    let connection = try open(store)
+    try connection.execute("PRAGMA cache_size = 10; PRAGMA temp_store = FILE")
+    let rows = try connection.query("SELECT v FROM t ORDER BY v")
+    #expect(rows.count == 3000)
+    try connection.execute("CREATE TEMP TABLE copy AS SELECT * FROM t")
+    #expect(try connection.scalar("SELECT count(*) FROM copy") == 3000)
+  }
+
+  @Test func damageIsAnErrorOfTheStatement() throws {
+    let store = try TestStore()
+    let connection = try open(store)
+    try store.damage(store.checkpointPath, at: 1024 + 300)
+    let error = #expect(throws: SQLiteError.self) { try count(connection) }
+    #expect(error?.primary == SQLITE_IOERR)
+  }
+
+  @Test func anEmptyDatabaseCanBeRead() throws {
+    let store = try TestStore("SELECT 1")
+    let connection = try open(store)
+    #expect(try connection.query("SELECT * FROM sqlite_schema").isEmpty)
+    try store.commit("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
+    #expect(try count(connection) == 0)
+  }
+
+  /// Random commits, read by connections of every kind, against plain SQLite.
+  @Test func whatIsReadIsWhatPlainSQLiteHas() throws {
+    let store = try TestStore(pageSize: 512)
+    let connections = try (0..<3).map { _ in try open(store) }
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<150 {
+      let low = Int.random(in: 1...400, using: &random)
+      switch Int.random(in: 0..<8, using: &random) {
+      case 0: try store.commit("DELETE FROM t WHERE id BETWEEN \(low) AND \(low + 200)")
+      case 1: try store.nextSegment(finishing: Bool.random(using: &random))
+      case 2 where store.txid.rawValue > 0:
+        // Two checkpoints of one batch cannot be.
+        try store.commit(insert(low...low))
+        try store.checkpoint()
+      case 3: try store.commit("VACUUM")
+      default: try store.commit(insert(low...low + Int.random(in: 0...60, using: &random)))
+      }
+      let query = "SELECT count(*), sum(id), group_concat(v) FROM t"
+      let expected = try store.plain.query(query)
+      #expect(try connections.randomElement()?.query(query) == expected)
+    }
+    for connection in connections {
+      #expect(try connection.scalar("PRAGMA integrity_check") == "ok")
+    }
+  }
+}
