@@ -61,9 +61,26 @@ let package = Package(
       name: "sluice",
       dependencies: [
         "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", arguments, logging,
+        "SluiceApplier", "SluiceLease", "CSQLite", arguments, logging,
       ],
       swiftSettings: settings),
+    .target(
+      name: "BenchmarkSupport", dependencies: ["SluiceShared"], path: "Benchmarks/Support",
+      swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-demo",
+      dependencies: [
+        "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
+        "SluiceWriter", arguments,
+      ],
+      path: "Benchmarks/Demo", swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-bench",
+      dependencies: [
+        "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter",
+        "SluiceApplier", "CSQLite", arguments, logging,
+      ],
+      path: "Benchmarks/Bench", swiftSettings: settings),
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),

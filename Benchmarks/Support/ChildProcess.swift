@@ -1,5 +1,5 @@
-import Glibc
-import SluiceShared
+internal import Glibc
+internal import SluiceShared
 
 /// A process that this one started, and no other: the only kind it ever signals.
 public final class ChildProcess {

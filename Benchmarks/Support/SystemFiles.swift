@@ -1,4 +1,4 @@
-import SluiceShared
+public import SluiceShared
 
 /// All bytes of a file, of those in `/proc` too, which do not tell their size.
 public func readAll(_ path: String) throws(StoreError) -> [UInt8] {

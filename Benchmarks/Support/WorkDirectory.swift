@@ -1,6 +1,5 @@
-import CSystem
-import Glibc
-import SluiceShared
+internal import Glibc
+internal import SluiceShared
 
 /// A fresh directory, removed with everything in it when it is let go, unless it is to be kept.
 public final class WorkDirectory {

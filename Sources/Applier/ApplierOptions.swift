@@ -1,5 +1,5 @@
 public import Logging
-internal import SluiceShared
+public import SluiceShared
 
 /// How an applier works. The defaults suit a network file system with some ten writers.
 public struct ApplierOptions: Sendable {
@@ -34,6 +34,8 @@ public struct ApplierOptions: Sendable {
   /// The most by which this clock and the file server's may differ; nil: not compared.
   public var clockTolerance: Duration? = .seconds(60)
   public var logger: Logger
+  /// Called before each batch is decoded and executed: where a test lets the applier end.
+  public var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
 
   public init(holder: String, logger: Logger = Logger(label: "applier")) {
     self.holder = holder

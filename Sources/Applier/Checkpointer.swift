@@ -18,9 +18,10 @@ final class Checkpointer {
   private var finishedBytes: Int64 = 0
   private var currentBytes: Int64 = 0
   private var bytesAtCheckpoint: Int64 = 0
-  private var segmentAtCheckpoint: UInt64 = 0
-  private var segment: UInt64 = 0
-  private var atStart: (bytes: Int64, segment: UInt64) = (0, 0)
+  /// Log segments begun, likewise.
+  private var segments: UInt64 = 0
+  private var segmentsAtCheckpoint: UInt64 = 0
+  private var atStart: (bytes: Int64, segments: UInt64) = (0, 0)
 
   private final class Box: Sendable {
     let error = Mutex<StoreError?>(nil)
@@ -34,22 +35,20 @@ final class Checkpointer {
   }
 
   /// A term begins with the checkpoint `newest`; a late applier may have set `current.sqlite` back.
-  func begin(newest: TxID, logBytes: Int64, segment: UInt64) {
+  /// Earlier terms wrote `logBytes` in `segments` segments since.
+  func begin(newest: TxID, logBytes: Int64, segments: UInt64) {
     self.newest = newest
     finishedBytes = logBytes
-    self.segment = segment
-    segmentAtCheckpoint = segment
+    self.segments = segments
     try? checkpoint.pointCurrent(to: newest)
   }
 
-  func noteLog(bytes: Int64, segment: UInt64) {
-    currentBytes = bytes
-    self.segment = segment
-  }
+  func noteLog(bytes: Int64) { currentBytes = bytes }
 
   func rotated() {
     finishedBytes += currentBytes
     currentBytes = 0
+    segments += 1
   }
 
   private var logBytes: Int64 { finishedBytes + currentBytes - bytesAtCheckpoint }
@@ -59,13 +58,13 @@ final class Checkpointer {
     let now = environment.clock.elapsed()
     guard now >= notBefore else { return false }
     if logBytes > max(options.checkpointBytes, snapshot.byteCount / 2) { return true }
-    if segment >= segmentAtCheckpoint + options.checkpointSegments { return true }
+    if segments - segmentsAtCheckpoint >= options.checkpointSegments { return true }
     return options.checkpointAge.map { now - lastMade >= $0 } ?? false
   }
 
   func start(_ snapshot: Snapshot) {
     target = snapshot.txid
-    atStart = (finishedBytes + currentBytes, segment)
+    atStart = (finishedBytes + currentBytes, segments)
     let checkpoint = checkpoint
     let result = result
     work = environment.executor.start {
@@ -90,7 +89,7 @@ final class Checkpointer {
       return error
     }
     newest = target
-    (bytesAtCheckpoint, segmentAtCheckpoint) = atStart
+    (bytesAtCheckpoint, segmentsAtCheckpoint) = atStart
     lastMade = now
     return nil
   }

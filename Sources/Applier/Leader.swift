@@ -98,8 +98,9 @@ final class Leader {
   func run(shouldStop: () -> Bool) throws(StoreError) -> End {
     session.onProgress = { [unowned self] in beatDuringExecution() }
     try intake.countQuarantine()
-    checkpointer.begin(
-      newest: try checkpointer.checkpoint.newest() ?? .zero, logBytes: 0, segment: holder.header.number)
+    let newest = try checkpointer.checkpoint.newest() ?? .zero
+    let since = try logSince(newest)
+    checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
     do throws(StoreError) {
       while true {
         if shouldStop() { return try release() }
@@ -108,7 +109,11 @@ final class Leader {
           try work()
         } else {
           if found { continue }
-          if options.drains, try isDrained() { return try release() }
+          if options.drains {
+            try publisher.wait()
+            try keepHouse()
+            return try release()
+          }
           try rest()
         }
       }
@@ -119,11 +124,16 @@ final class Leader {
     }
   }
 
-  private func isDrained() throws(StoreError) -> Bool {
-    try publisher.wait()
-    try removePublished()
-    return true
+  /// How much log earlier terms wrote since a checkpoint.
+  private func logSince(_ txid: TxID) throws(StoreError) -> (bytes: Int64, segments: UInt64) {
+    let log = Log(
+      layout: store.layout, store: store.description.id, environment: environment)
+    let spans = try log.history(after: txid, upTo: try log.present()).dropLast()
+    return (
+      spans.reduce(0) { $0 + $1.end - Block.firstLogFrame }, UInt64(spans.count)
+    )
   }
+
 
   /// Executes and publishes one group.
   private func work() throws(StoreError) {
@@ -274,7 +284,7 @@ final class Leader {
   }
 
   private func keepHouse() throws(StoreError) {
-    checkpointer.noteLog(bytes: holder.usedBytes, segment: holder.header.number)
+    checkpointer.noteLog(bytes: holder.usedBytes)
     if let error = checkpointer.finished() {
       logger.error("checkpoint failed", metadata: ["error": "\(error)"])
     }

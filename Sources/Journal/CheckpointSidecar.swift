@@ -1,5 +1,4 @@
 public import SluiceShared
-internal import Synchronization
 
 // `checkpoints/<txid>.pages`: what the checkpoint `<txid>.sqlite` beside it is, and a checksum of
 // each of its pages. Block 0, sealed with CRC-32C:
@@ -49,7 +48,7 @@ public final class CheckpointSidecar: Sendable {
   private let fileSystem: any FileSystem
   private let file: any File
   /// The checksums of each block that was read; nil for the others.
-  private let blocks: Mutex<[[UInt32]?]>
+  private let blocks: Monitor<[[UInt32]?]>
 
   /// Opens the sidecar at `path`. Throws `.damaged`, `.unsupported`, `.foreign` for another store's,
   /// and `.noSuchStore` with ENOENT where the name is gone.
@@ -65,7 +64,7 @@ public final class CheckpointSidecar: Sendable {
     case .supported(let found) where found.store == store:
       self.header = found
       let count = (Int(found.pageCount) + Self.checksumsPerBlock - 1) / Self.checksumsPerBlock
-      blocks = Mutex([[UInt32]?](repeating: nil, count: count))
+      blocks = Monitor([[UInt32]?](repeating: nil, count: count))
     case .supported(let found):
       throw StoreError(
         .foreign, "the checkpoint belongs to store \(found.store), not \(store); remove it",

@@ -113,7 +113,8 @@ public struct FrameHeader: Sendable {
         let crc: UInt32 = try reader.integer()
         let stored: Int64 = try reader.integer()
         let raw: Int64 = try reader.integer()
-        guard stored >= 0, raw >= 0, stored <= length - position, codec != .raw || raw == stored
+        // Compressed is never longer than raw, so that a limit on the one is a limit on both.
+        guard stored >= 0, stored <= raw, stored <= length - position, codec != .raw || raw == stored
         else { return nil }
         sections.append(
           FrameSection(

@@ -1,4 +1,5 @@
 public import SluiceShared
+internal import Synchronization
 
 /// The holder's half of the log's handshake, on the one segment that it holds.
 ///
@@ -11,7 +12,7 @@ public import SluiceShared
 /// `publish`.
 public final class LogHolder: @unchecked Sendable {
   // Sendable: `commit`, `finish` and the properties belong to the applier's thread; `publish` only
-  // touches `counter`, which nothing else does, and the file.
+  // touches `counter`, which nothing else does, `failed`, which is atomic, and the file.
   public let header: LogSegmentHeader
   public let file: any File
   let environment: Environment
@@ -23,7 +24,7 @@ public final class LogHolder: @unchecked Sendable {
   private var size: Int64
   private var counter: UInt64 = 0
   /// After a failed write nothing is written here again: it may still land.
-  private var failed = false
+  private let failed = Atomic<Bool>(false)
   /// The merged index of this segment's commits: the newest place of each page.
   private var merged: [UInt32: PageEntry] = [:]
   /// Of this segment's commits the last one's description, and the fewest pages that the database
@@ -132,7 +133,11 @@ public final class LogHolder: @unchecked Sendable {
   }
 
   /// Writes a beacon into the slot whose turn it is; both slots on release.
+  ///
+  /// After a failed write no more: the slot that is due next holds the newest beacon that is sure to
+  /// be there, and the failed one may leave the other slot as old as it was.
   public func publish(_ beacon: Beacon) throws(StoreError) {
+    try checkUsable()
     for _ in 0..<(beacon.state == .released ? 2 : 1) {
       counter += 1
       var beacon = beacon
@@ -141,7 +146,7 @@ public final class LogHolder: @unchecked Sendable {
         try file.write(beacon.encoded(), at: beacon.slot)
         try file.sync()
       } catch {
-        failed = true
+        failed.store(true, ordering: .relaxed)
         throw error
       }
     }
@@ -150,14 +155,14 @@ public final class LogHolder: @unchecked Sendable {
   /// Reads the mark: throws `.notLeading` where somebody closed the segment.
   public func checkOpen() throws(StoreError) {
     if try Mark.isClosed(file) {
-      failed = true
+      failed.store(true, ordering: .relaxed)
       throw StoreError(
         .notLeading, "another applier took over; this one stops writing", path: file.path)
     }
   }
 
   private func checkUsable() throws(StoreError) {
-    guard !failed || !environment.makes(.newSegmentAfterError) else {
+    guard !failed.load(ordering: .relaxed) || !environment.makes(.newSegmentAfterError) else {
       throw StoreError(
         .notLeading, "a write to this log segment failed before; it is not written again",
         path: file.path)
@@ -166,7 +171,7 @@ public final class LogHolder: @unchecked Sendable {
 
   private func writing<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
     do throws(StoreError) { return try body() } catch {
-      failed = true
+      failed.store(true, ordering: .relaxed)
       throw error
     }
   }

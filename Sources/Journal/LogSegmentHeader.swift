@@ -53,28 +53,34 @@ public struct LogSegmentHeader: Hashable, Sendable {
   static func decode(_ block: UnsafeRawBufferPointer, path: String, store: StoreID)
     throws(StoreError) -> (header: LogSegmentHeader, checksum: UInt32)
   {
-    do throws(DecodingError) {
-      guard let content = SealedBlock.open(block, seed: 0) else {
-        throw DecodingError("its checksum does not match")
-      }
-      var reader = ByteReader(content)
-      guard try reader.integer(UInt64.self) == magic else {
-        throw DecodingError("it is no log segment's")
-      }
-      let version = try reader.integer(UInt16.self)
-      _ = try reader.take(6)
-      let header = LogSegmentHeader(
-        store: try reader.identifier(), number: try reader.integer(), nonce: try reader.integer(),
-        term: try reader.integer(), created_ms: try reader.integer(), holder: try reader.text())
-      guard version == formatVersion else { throw DecodingError("version \(version)") }
-      guard header.store == store else {
-        throw DecodingError("it belongs to store \(header.store), not \(store)")
-      }
-      return (header, crc32c(block))
-    } catch {
-      throw StoreError(
-        .damaged, "the header of a log segment cannot be read: \(error)", path: path,
+    func refusal(_ code: StoreError.Code, _ what: String) -> StoreError {
+      StoreError(
+        code, "the header of a log segment cannot be read: \(what)", path: path,
         offset: Block.header)
     }
+    guard let content = SealedBlock.open(block, seed: 0) else {
+      throw refusal(.damaged, "its checksum does not match; restore the file from a backup")
+    }
+    let found = UInt64(littleEndian: content.loadUnaligned(as: UInt64.self))
+    guard found == magic else { throw refusal(.damaged, "it is no log segment's") }
+    let version = UInt16(littleEndian: content.loadUnaligned(fromByteOffset: 8, as: UInt16.self))
+    guard version == formatVersion else {
+      throw refusal(
+        .unsupported, "it has format \(version), this Sluice knows \(formatVersion); upgrade Sluice")
+    }
+    let header: LogSegmentHeader
+    do throws(DecodingError) {
+      var reader = ByteReader(content)
+      _ = try reader.take(16)
+      header = LogSegmentHeader(
+        store: try reader.identifier(), number: try reader.integer(), nonce: try reader.integer(),
+        term: try reader.integer(), created_ms: try reader.integer(), holder: try reader.text())
+    } catch {
+      throw refusal(.damaged, "\(error)")
+    }
+    guard header.store == store else {
+      throw refusal(.foreign, "it belongs to store \(header.store), not \(store); remove it")
+    }
+    return (header, crc32c(block))
   }
 }

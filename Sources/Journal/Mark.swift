@@ -10,7 +10,7 @@ public enum Mark {
     var block = ByteWriter(reserving: Block.size)
     block.append(raw: Array("SLUICE CLOSED\n".utf8))
     block.append(time_ms)
-    block.append(counted: String(name.prefix(200)))
+    block.append(counted: String(decoding: name.utf8.prefix(255), as: UTF8.self))
     try file.write(SealedBlock.seal(block, seed: 0), at: Block.mark)
     try file.sync()
   }

@@ -1,13 +1,12 @@
 internal import SluiceSQLite
 public import SluiceShared
-internal import Synchronization
 
 /// A store open for reading with SQL; any number of threads may use it.
 public final class Database: Sendable {
   public let store: PageStore
   private let number: UInt64
   private let executor: any Executor
-  private let idle = Mutex<[ReadConnection]>([])
+  private let idle = Monitor<[ReadConnection]>([])
   private static let mostIdle = 4
 
   /// Opens the store at `path`; the process's connections to one store share what is known of it.

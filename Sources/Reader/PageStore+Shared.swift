@@ -1,10 +1,9 @@
 internal import SluiceJournal
 public import SluiceShared
-internal import Synchronization
 
 extension PageStore {
   private struct Weak { weak var store: PageStore? }
-  private static let open = Mutex<[String: Weak]>([:])
+  private static let open = Monitor<[String: Weak]>([:])
   private static let posix = Environment.posix()
 
   /// The process's one page store for `path`, which all its connections share; closed when the last
@@ -26,7 +25,7 @@ extension PageStore {
 
   /// The URI parameter by which a connection reaches one certain page store, whatever its files are.
   static let numberParameter = "page_store"
-  private static let numbers = Mutex<(next: UInt64, stores: [UInt64: Weak])>((1, [:]))
+  private static let numbers = Monitor<(next: UInt64, stores: [UInt64: Weak])>((1, [:]))
 
   /// Gives `store` a number, under which the file system `sluice` finds it as long as it lives.
   static func number(_ store: PageStore) -> UInt64 {

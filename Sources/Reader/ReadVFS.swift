@@ -3,7 +3,6 @@ internal import Glibc
 internal import SluiceJournal
 internal import SluiceSQLite
 public import SluiceShared
-internal import Synchronization
 
 /// The read-only file system for SQLite named `sluice`: with it any SQLite API in the process reads
 /// a store, by a URI such as `file:/mnt/efs/orders?vfs=sluice`.
@@ -15,7 +14,7 @@ public enum ReadVFS {
   public static let name = "sluice"
 
   private static let registration = VFSRegistration(name: name, SnapshotFileSystem())
-  private static let last = Mutex<StoreError?>(nil)
+  private static let last = Monitor<StoreError?>(nil)
 
   /// Makes it known to SQLite; once per process, further calls do nothing.
   public static func register() { _ = registration }

@@ -1,6 +1,5 @@
 internal import SluiceJournal
 internal import SluiceShared
-internal import Synchronization
 
 /// The pages in one segment of the log.
 ///
@@ -11,7 +10,7 @@ final class SegmentPages: Sendable {
   let segment: LogSegment
   private let files: StoreFiles
   /// For reading when the segment is no longer the newest.
-  private let settled = Mutex<(any File)?>(nil)
+  private let settled = Monitor<(any File)?>(nil)
 
   init(_ segment: LogSegment, _ files: StoreFiles) {
     self.segment = segment

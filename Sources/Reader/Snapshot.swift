@@ -1,6 +1,5 @@
 public import SluiceJournal
 public import SluiceShared
-internal import Synchronization
 
 /// The database as of a TxID. Immutable, and readable from any thread.
 ///
@@ -19,7 +18,7 @@ public final class Snapshot: Sendable {
   let checkpoint: CheckpointPages
   private let lockBytePage: UInt32
   /// Page 1, kept from its first reading on: each read transaction begins by looking at it.
-  private let first = Mutex<[UInt8]?>(nil)
+  private let first = Monitor<[UInt8]?>(nil)
 
   public var txid: TxID { extent.txid }
   /// The checkpoint that it is based on.

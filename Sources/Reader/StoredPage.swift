@@ -1,6 +1,5 @@
 internal import SluiceJournal
 internal import SluiceShared
-internal import Synchronization
 
 /// One place of a page in a file: what to read there and what must come out.
 struct StoredPage {
@@ -35,7 +34,7 @@ final class PageWorkspace: @unchecked Sendable {
   let stored = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 4096)
   let page = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 4096)
 
-  private static let idle = Mutex<[PageWorkspace]>([])
+  private static let idle = Monitor<[PageWorkspace]>([])
   private static let mostIdle = 16
 
   deinit {

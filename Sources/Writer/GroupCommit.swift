@@ -34,6 +34,9 @@ final class GroupCommit: @unchecked Sendable {
   enum Answer: Sendable {
     /// The name of the submission's first batch.
     case done(Result<BatchID, StoreError>)
+    /// The same for the first of several tasks, which is to answer the others: resuming them takes
+    /// longer than everything else that the flush thread does between two flushes.
+    case relay(Result<BatchID, StoreError>, group: [Submission])
     /// It is the waiting thread's turn to flush.
     case lead
   }
@@ -106,10 +109,9 @@ final class GroupCommit: @unchecked Sendable {
 
   private func receive(_ mailbox: Mailbox<Answer>) -> Result<BatchID, StoreError> {
     while true {
-      switch mailbox.take() {
-      case .done(let result): return result
-      case .lead: _ = flushGroup(keepsTurn: false)
-      }
+      let answer = mailbox.take()
+      guard case .lead = answer else { return result(answer) }
+      _ = flushGroup(keepsTurn: false)
     }
   }
 
@@ -178,7 +180,7 @@ final class GroupCommit: @unchecked Sendable {
         state.isFlushing = false
         return .none
       }
-      return keepsTurn ? .mine : state.firstTurn
+      return keepsTurn ? .mine : state.nextTurn
     }
     give(turn)
     if let result { answer(group, result) }
@@ -210,25 +212,65 @@ final class GroupCommit: @unchecked Sendable {
     }
   }
 
+  /// Answers the threads of a group and its first task, which answers the other tasks.
   private func answer(_ group: [Submission], _ result: Result<BatchID, StoreError>) {
     var passed: UInt64 = 0
+    var first: (continuation: Waker<Answer>, result: Result<BatchID, StoreError>)?
     for submission in group {
-      func named(_ first: BatchID) -> BatchID {
-        BatchID(writer: first.writer, sequence: first.sequence.advanced(by: passed))
-      }
-      switch result {
-      case .success(let first): submission.waker.answer(.done(.success(named(first))))
-      case .failure(var error):
-        error.batch = error.batch.map(named)
-        submission.waker.answer(.done(.failure(error)))
+      switch submission.waker {
+      case .thread(let mailbox): mailbox.put(.done(result.advanced(by: passed)))
+      case .task: if first == nil { first = (submission.waker, result.advanced(by: passed)) }
       }
       passed += UInt64(submission.batches.count)
+    }
+    guard let first else { return }
+    first.continuation.answer(group.count == 1 ? .done(first.result) : .relay(result, group: group))
+  }
+
+  /// What a submit came to, by its answer; answers whom else it is to answer.
+  func result(_ answer: Answer) -> Result<BatchID, StoreError> {
+    switch answer {
+    case .lead: preconditionFailure("only a thread gets the turn")
+    case .done(let result): return result
+    case .relay(let result, let group):
+      var own: Result<BatchID, StoreError>?
+      var passed: UInt64 = 0
+      for submission in group {
+        if case .task = submission.waker {
+          let result = result.advanced(by: passed)
+          if own == nil { own = result } else { submission.waker.answer(.done(result)) }
+        }
+        passed += UInt64(submission.batches.count)
+      }
+      return own ?? result
     }
   }
 }
 
+extension Result<BatchID, StoreError> {
+  /// For the submission that begins `count` batches behind the group's first.
+  fileprivate func advanced(by count: UInt64) -> Self {
+    map { $0.advanced(by: count) }.mapError { error in
+      var error = error
+      error.batch = error.batch?.advanced(by: count)
+      return error
+    }
+  }
+}
+
+extension BatchID {
+  /// The name `count` batches later in the same writer's order.
+  func advanced(by count: UInt64) -> BatchID {
+    BatchID(writer: writer, sequence: sequence.advanced(by: count))
+  }
+}
+
 extension GroupCommit.State {
-  /// Who gets the turn: the thread that waits first, or the flush thread for a task.
+  /// Who gets the turn: the flush thread where there is one, since it keeps it while there is more;
+  /// else the thread that waits first.
+  var nextTurn: GroupCommit.Turn { hasThread ? .flushThread : firstTurn }
+
+  /// Who gets the turn of an idle writer: who wants something of it.
   var firstTurn: GroupCommit.Turn {
     if case .thread(let mailbox) = queue.first?.waker ?? closers.first { return .thread(mailbox) }
     return .flushThread

@@ -154,8 +154,7 @@ extension Writer {
     let answer = await withUnsafeContinuation { continuation in
       group.enqueue(prepared.submission(.task(continuation)))
     }
-    guard case .done(let result) = answer else { preconditionFailure("a task cannot flush") }
-    return result.map(prepared.receipts)
+    return group.result(answer).map(prepared.receipts)
   }
 
   private func submitBlocking(_ prepared: Prepared) -> Result<[Receipt], StoreError> {
@@ -229,9 +228,7 @@ private struct Prepared {
 
   func receipts(_ first: BatchID) -> [Receipt] {
     batches.indices.map { i in
-      Receipt(
-        BatchID(writer: first.writer, sequence: first.sequence.advanced(by: UInt64(i))),
-        tickets.isEmpty ? nil : tickets[i])
+      Receipt(first.advanced(by: UInt64(i)), tickets.isEmpty ? nil : tickets[i])
     }
   }
 
@@ -242,9 +239,7 @@ private struct Prepared {
     case .failure(let error):
       return batches.indices.map { i in
         var error = error
-        error.batch = error.batch.map {
-          BatchID(writer: $0.writer, sequence: $0.sequence.advanced(by: UInt64(i)))
-        }
+        error.batch = error.batch?.advanced(by: UInt64(i))
         return .failure(error)
       }
     }

@@ -144,7 +144,7 @@ extension MemoryDisk.State {
       inodes[inode]?.blocks[number] = block
       place = next
     }
-    inodes[inode]?.size = max(inodes[inode]?.size ?? 0, end)
+    if let old = inodes[inode]?.size, old < end { inodes[inode]?.size = end }
   }
 
   mutating func land(_ piece: MemoryDisk.Piece) { write(piece.inode, at: piece.offset, piece.bytes) }

@@ -18,9 +18,13 @@ public final class Scheduler: @unchecked Sendable {
     public fileprivate(set) var life: UInt64 = 0
     fileprivate let turn = Monitor(false)
     fileprivate var isFinished = false
+    fileprivate let share: Double
     fileprivate var weight = 1.0
 
-    fileprivate init(_ name: String) { self.name = name }
+    fileprivate init(_ name: String, share: Double) {
+      self.name = name
+      self.share = share
+    }
 
     public func die() { isDead = true }
   }
@@ -40,12 +44,25 @@ public final class Scheduler: @unchecked Sendable {
     self.limit = limit
   }
 
-  /// Runs the bodies, each again and again, until all steps are made. A body must return soon after
-  /// `step` returned false.
-  public func run(_ bodies: [(name: String, body: @Sendable (Process) -> Void)]) {
-    processes = bodies.map { Process($0.name) }
+  /// A process to run: `body` is one life of it, and must return soon after `step` returned false.
+  public struct Role {
+    let name: String
+    let share: Double
+    let body: @Sendable (Process) -> Void
+
+    /// `share`: how often it goes on, compared to the others.
+    public init(_ name: String, share: Double = 1, _ body: @escaping @Sendable (Process) -> Void) {
+      self.name = name
+      self.share = share
+      self.body = body
+    }
+  }
+
+  /// Runs the roles, each life after life, until all steps are made.
+  public func run(_ roles: [Role]) {
+    processes = roles.map { Process($0.name, share: $0.share) }
     drawWeights()
-    for (process, (_, body)) in zip(processes, bodies) {
+    for (process, body) in zip(processes, roles.map(\.body)) {
       startThread { [self] in
         Scheduler.wait(process.turn)
         while !isOver {
@@ -94,7 +111,7 @@ public final class Scheduler: @unchecked Sendable {
   private func drawWeights() {
     total = 0
     for process in processes {
-      process.weight = [0.01, 0.3, 1, 3][random.below(4)]
+      process.weight = [0.01, 0.3, 1, 3][random.below(4)] * process.share
       total += process.weight
     }
   }

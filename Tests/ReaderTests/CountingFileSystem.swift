@@ -1,5 +1,4 @@
 import SluiceShared
-import Synchronization
 
 /// The real files, with every operation counted; `onRead` runs before each read. A file made stale
 /// is one that another NFS client removed.
@@ -15,10 +14,10 @@ final class CountingFileSystem: FileSystem {
   }
 
   private let base = PosixFileSystem()
-  private let counted = Mutex(Counts())
-  private let readHook = Mutex<(@Sendable (String, Int64) -> Void)?>(nil)
+  private let counted = Monitor(Counts())
+  private let readHook = Monitor<(@Sendable (String, Int64) -> Void)?>(nil)
 
-  private let stale = Mutex<Set<String>>([])
+  private let stale = Monitor<Set<String>>([])
 
   func makeStale(_ path: String) { _ = stale.withLock { $0.insert(path) } }
 

@@ -71,7 +71,7 @@ struct FreshnessTests {
   @Test func aTokenIsWaitedFor() throws {
     let store = try TestStore()
     let reader = try store.open()
-    let seen = Mutex<[TxID]>([])
+    let seen = Monitor<[TxID]>([])
     let waiters = (1...3).map { wanted in
       ThreadExecutor.shared.start {
         let snapshot = try? reader.snapshot(.atLeast(TxID(UInt64(wanted)), timeout: .seconds(20)))
@@ -121,7 +121,7 @@ struct FreshnessTests {
     isReading.wait(atMost: .seconds(10)) { $0 ? () : nil }
     guard isReading.withLock({ $0 }) else { return }  // The first was through before the hook.
 
-    let seen = Mutex<[TxID]>([])
+    let seen = Monitor<[TxID]>([])
     let others = (0..<4).map { _ in
       ThreadExecutor.shared.start {
         let txid = try? reader.snapshot().txid

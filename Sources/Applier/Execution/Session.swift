@@ -26,6 +26,7 @@ final class Session {
   /// running applier plans as a restarted one would.
   private(set) var mustReopen = false
   private let begin: Statement
+  private let beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
   private let commitStatement: Statement
 
   var snapshot: Snapshot { database.snapshot }
@@ -40,6 +41,7 @@ final class Session {
     self.environment = environment
     self.foreignKeys = foreignKeys
     foreignKeysAreOn = foreignKeys
+    beforeBatch = options.beforeBatch
     database = DatabaseFile(snapshot, fileSystem: environment.fileSystem)
     fileSystem = ApplierFileSystem(
       database, fileSystem: environment.fileSystem, scratchBytes: options.scratchBytes)
@@ -271,6 +273,7 @@ final class Session {
   private func execute(_ batch: PendingBatch, in group: Group, isAlone: Bool) throws(StoreError)
     -> BatchEnd
   {
+    if let beforeBatch { try beforeBatch(batch.id) }
     let context = BatchRun.Context(txid: group.nextTxID, entropy: group.entropy, isAlone: isAlone)
     let result = batch.frame.withBatch(batch.index) { bytes -> Result<BatchEnd, StoreError> in
       do throws(DecodingError) {

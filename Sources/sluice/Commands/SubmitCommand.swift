@@ -50,7 +50,8 @@ struct SubmitCommand: ParsableCommand {
   var parameters: [Parameter] = []
 
   @Option(
-    help: ArgumentHelp("Batches from a file, - for standard input; a line each.", valueName: "FILE|-"),
+    help: ArgumentHelp(
+      "Batches from a file, - for standard input; a line each.", valueName: "FILE|-"),
     completion: .file())
   var ndjson: String?
 
@@ -104,10 +105,11 @@ struct SubmitCommand: ParsableCommand {
 
   func run() throws {
     let submission = Submission(
-      store: place.store, waitsForOutcome: wait == .applied, timeout: timeout.duration)
+      store: place.store, waitsForOutcome: wait == .applied, timeout: timeout)
     var printer = ReportPrinter(json: json)
     if let sql {
-      let input = InputBatch(batch: try batch(sql), input: nil, line: 1)
+      let input = InputBatch(
+        batch: try batch(sql), input: "the SQL", line: 1, isFromFile: false)
       try submission.submitOnce(input, &printer)
     } else if let script {
       var reader = try SQLScriptReader(

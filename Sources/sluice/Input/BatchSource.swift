@@ -14,6 +14,8 @@ struct InputBatch: Hashable {
   var input: String
   /// The line on which the batch begins, from 1.
   var line: Int
+  /// False for what stands on the command line, where nobody needs to be told the place.
+  var isFromFile = true
 
   /// `error`, met when the batch was encoded or submitted, with the place in front: limits are
   /// checked there and not a second time here.

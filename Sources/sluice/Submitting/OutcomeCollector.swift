@@ -1,3 +1,4 @@
+import SluiceJournal
 import SluiceShared
 import SluiceWriter
 
@@ -62,7 +63,7 @@ struct OutcomeCollector {
   /// How much longer to wait for a batch. After one that was late the others are only looked at.
   private func patience(_ submitted: SubmittedBatch) -> Duration {
     guard !hasFailed else { return .zero }
-    return max(.zero, submission.timeout - (SystemClock().elapsed() - submitted.at))
+    return max(.zero, submission.timeout.duration - (SystemClock().elapsed() - submitted.at))
   }
 
   mutating func note(unsubmitted input: InputBatch?) {
@@ -86,7 +87,7 @@ struct OutcomeCollector {
 
   private func lateness(_ late: (first: InputBatch, count: Int)) -> StoreError {
     var message =
-      "no outcome within \(submission.timeout.inSeconds) s; "
+      "no outcome within \(submission.timeout) s; "
       + (late.count == 1
         ? "the batch is durable and will be applied"
         : "\(late.count) batches are durable and will be applied")

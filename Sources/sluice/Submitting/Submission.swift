@@ -8,12 +8,12 @@ struct Submission {
   /// Otherwise only until they are durable.
   let waitsForOutcome: Bool
   /// How long to wait for a batch's outcome from when it is durable, and for room before that.
-  let timeout: Duration
+  let timeout: Seconds
 
   private var options: Writer.Options {
     var options = Writer.Options()
     options.followsOutcomes = waitsForOutcome
-    options.whenBacklogFull = .wait(atMost: timeout)
+    options.whenBacklogFull = .wait(atMost: timeout.duration)
     return options
   }
 

@@ -1,0 +1,138 @@
+import BenchmarkSupport
+import CSQLite
+import Logging
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+
+/// The table of rows 3 and 4: an index whose keys come in no order.
+private let schema = [
+  "CREATE TABLE readings(id INTEGER PRIMARY KEY, sensor INTEGER NOT NULL, text TEXT NOT NULL)",
+  "CREATE INDEX readings_by_sensor ON readings(sensor)",
+]
+private let insert = "INSERT INTO readings(sensor, text) VALUES (?, ?)"
+
+/// Rows that are the same in each run and in no order.
+private struct Rows: Sequence, IteratorProtocol {
+  private var state: UInt64 = 1
+
+  mutating func next() -> [SQLValue]? {
+    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    let sensor = Int64(state >> 20)
+    return [.integer(sensor), .text("reading of sensor \(sensor), as it came in")]
+  }
+}
+
+/// Row 3: 1,000 rows a batch.
+func largeBatches(_ work: WorkDirectory) throws -> Round {
+  try applying(work, batches: 300, rowsPerBatch: 1000, batchesPerFlush: 1)
+}
+
+/// Row 4: one row a batch. As many batches share a flush as 16 tasks bring together.
+func smallBatches(_ work: WorkDirectory) throws -> Round {
+  try applying(work, batches: 60_000, rowsPerBatch: 1, batchesPerFlush: 16)
+}
+
+private func applying(
+  _ work: WorkDirectory, batches: Int, rowsPerBatch: Int, batchesPerFlush: Int
+) throws -> Round {
+  let store = work["store"]
+  try StoreCreation().make(at: store)
+  try fillJournal(
+    of: store, batches: batches, rowsPerBatch: rowsPerBatch, batchesPerFlush: batchesPerFlush)
+  let applier = try Applier(path: store, options: quietOptions(drains: true))
+  let ours = try nanoseconds { try applier.run(shouldStop: { false }) }
+  let rows = batches * rowsPerBatch
+  try expect(rows, in: store)
+
+  let baseline = try plainInserts(work["plain.sqlite"], rows: rows, perTransaction: 1000)
+  var notes: [(String, String)] = []
+  if rowsPerBatch == 1 {
+    // The other reading of "one row each".
+    let alone = try plainInserts(work["alone.sqlite"], rows: rows, perTransaction: 1)
+    notes.append(("SQLite with a transaction a row", rate(Double(rows) / alone * 1e9)))
+  }
+  return Round(
+    ours: Double(rows) / ours * 1e9, baseline: Double(rows) / baseline * 1e9, notes: notes)
+}
+
+func quietOptions(drains: Bool) -> ApplierOptions {
+  var options = ApplierOptions(
+    holder: "bench", logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
+  options.drains = drains
+  return options
+}
+
+private func fillJournal(
+  of store: String, batches: Int, rowsPerBatch: Int, batchesPerFlush: Int
+) throws {
+  var options = Writer.Options()
+  options.followsOutcomes = false
+  let writer = try Writer(store: store, options: options)
+  _ = try writer.submitBlocking(Batch(schema.map { Batch.Statement($0) }))
+  var rows = Rows()
+  var left = batches
+  while left > 0 {
+    let count = min(left, batchesPerFlush)
+    let group = (0..<count).map { _ in
+      Batch([Batch.Statement(insert, rows: Array(rows.prefixOfNext(rowsPerBatch)))])
+    }
+    for result in writer.submitBlocking(group) { _ = try result.get() }
+    left -= count
+  }
+  writer.closeBlocking()
+}
+
+extension Rows {
+  fileprivate mutating func prefixOfNext(_ count: Int) -> [[SQLValue]] {
+    (0..<count).compactMap { _ in next() }
+  }
+}
+
+/// Nanoseconds that the same rows take in plain SQLite, with neither journal nor sync.
+private func plainInserts(_ path: String, rows count: Int, perTransaction: Int) throws -> Double {
+  let plain = try PlainSQLite(path)
+  // As much cache as an applier has.
+  try plain.execute(
+    "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -\(Limits.cacheBytes >> 10)"
+  )
+  for statement in schema { try plain.execute(statement) }
+  let begin = try plain.prepare("BEGIN")
+  let commit = try plain.prepare("COMMIT")
+  let statement = try plain.prepare(insert)
+  defer { for statement in [begin, commit, statement] { sqlite3_finalize(statement) } }
+  // Made before, as the batches are.
+  var source = Rows()
+  let rows = (0..<count).map { _ -> (Int64, [CChar]) in
+    guard case .integer(let sensor)? = source.next()?.first else { return (0, [0]) }
+    return (sensor, Array("reading of sensor \(sensor), as it came in".utf8CString))
+  }
+  return try nanoseconds {
+    var inTransaction = 0
+    for (sensor, text) in rows {
+      if inTransaction == 0, perTransaction > 1 { try plain.run(begin) }
+      sqlite3_bind_int64(statement, 1, sensor)
+      try text.withUnsafeBufferPointer { text throws(RunError) in
+        sqlite3_bind_text(
+          statement, 2, text.baseAddress, Int32(text.count - 1), csqlite_static())
+        try plain.run(statement)
+      }
+      inTransaction += 1
+      if inTransaction == perTransaction {
+        if perTransaction > 1 { try plain.run(commit) }
+        inTransaction = 0
+      }
+    }
+    if inTransaction > 0, perTransaction > 1 { try plain.run(commit) }
+  }
+}
+
+/// All rows were applied: what was timed was the work.
+private func expect(_ rows: Int, in store: String) throws {
+  let found = try Database(path: store).read { try $0.scalar("SELECT count(*) FROM readings") }
+  guard found == .integer(Int64(rows)) else {
+    throw RunError("\(rows) rows were to be applied, there are \(found ?? .null)")
+  }
+}

@@ -1,0 +1,101 @@
+import BenchmarkSupport
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+
+/// Row 5: 32 processes write a row at a time, each the next when its last is done.
+func manyProcesses(_ work: WorkDirectory) throws -> Round {
+  let store = work["store"]
+  let applier = try startStore(store, work, schema: Deposits.schema)
+  let ours = try throughput("submit", store, work)
+  try applier.stop()
+  let written = try Database(path: store).read { try $0.scalar("SELECT count(*) FROM deposits") }
+  guard written == .integer(Int64(ours.writes)) else {
+    throw RunError("\(ours.writes) rows were said to be applied, there are \(written ?? .null)")
+  }
+
+  let path = work["plain.sqlite"]
+  try PlainSQLite(path).execute(Deposits.schema)
+  let baseline = try throughput("write", path, work)
+  return Round(ours: ours.perSecond, baseline: baseline.perSecond)
+}
+
+/// Makes a store, starts an applier for it in a process of its own, and has it execute `schema`.
+func startStore(_ store: String, _ work: WorkDirectory, schema: String) throws -> ChildProcess {
+  try StoreCreation().make(at: store)
+  let applier = try ChildProcess(
+    "applier", try ownExecutable(), ["applier", store], output: work["applier.out"],
+    log: work["applier.log"])
+  let (writer, results) = try Writer.submitOnce(
+    store: store, [Batch([Batch.Statement(schema)])])
+  for result in results {
+    _ = try writer.outcomeBlocking(of: try result.get(), timeout: .seconds(20))
+  }
+  return applier
+}
+
+private func throughput(_ role: String, _ path: String, _ work: WorkDirectory) throws
+  -> (perSecond: Double, writes: Int)
+{
+  let processes = 32
+  let starting: UInt64 = 700_000_000
+  let duration: UInt64 = 2_000_000_000
+  let begin = SystemClock().bootTime_ns() + starting
+  let children = try (0..<processes).map { number in
+    try ChildProcess(
+      "\(role) \(number)", try ownExecutable(),
+      [role, path, "\(number)", "\(begin)", "\(begin + duration)"],
+      output: work["\(role)-\(number).out"], log: work["\(role)-\(number).log"])
+  }
+  var writes = 0
+  for (number, child) in children.enumerated() {
+    try child.expectSuccess(atMost: .seconds(60))
+    guard let count = try readLines(work["\(role)-\(number).out"]).first.flatMap({ Int($0) }) else {
+      throw RunError("\(child.name) said nothing")
+    }
+    writes += count
+  }
+  return (Double(writes) / Double(duration) * 1e9, writes)
+}
+
+/// Row 6: one submit each 20 ms, and a reader that looks without pause until it sees the batch.
+func visibility(_ work: WorkDirectory) throws -> Round {
+  let submits = 100
+  let store = work["store"]
+  let applier = try startStore(store, work, schema: Deposits.schema)
+  let writer = try Writer(store: store)
+  let database = try Database(path: store)
+  let bare = try BareFile(work["bare"], size: 16 << 20)
+  let clock = SystemClock()
+  var ours: [Double] = []
+  var durable: [Double] = []
+  var baseline: [Double] = []
+  for number in 0..<Int64(submits) {
+    clock.sleep(.milliseconds(20))
+    let began = clock.bootTime_ns()
+    _ = try writer.submitBlocking(
+      Batch([Batch.Statement(Deposits.insert, [.integer(number), .text(Deposits.text)])]))
+    durable.append(Double(clock.bootTime_ns() - began) / 1000)
+    let wanted = SQLValue.integer(number)
+    while true {
+      let newest = try database.read(.latest) {
+        try $0.scalar("SELECT worker FROM deposits ORDER BY id DESC LIMIT 1")
+      }
+      if newest == wanted { break }
+    }
+    ours.append(Double(clock.bootTime_ns() - began) / 1000)
+    // As cold as the store was.
+    clock.sleep(.milliseconds(20))
+    baseline.append(try nanoseconds { for _ in 0..<3 { try bare.write(4096) } } / 1000)
+  }
+  writer.closeBlocking()
+  try applier.stop()
+  return Round(
+    ours: Sample(ours).median, baseline: Sample(baseline).median,
+    notes: [
+      ("durable after", time(microseconds: Sample(durable).median)),
+      ("p99 visible", time(microseconds: Sample(ours).quantile(0.99))),
+    ])
+}

@@ -1,0 +1,65 @@
+import SluiceShared
+import Synchronization
+
+/// The real files, and a record of how much each synced write to a journal segment wrote.
+struct RecordingFileSystem: FileSystem {
+  let base = PosixFileSystem()
+  let record = Record()
+
+  final class Record: Sendable {
+    private let sizes = Mutex<[Int]>([])
+    func note(_ count: Int) { sizes.withLock { $0.append(count) } }
+    var flushes: [Int] { sizes.withLock { $0 } }
+  }
+
+  func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    RecordingFile(try base.create(path, mode: mode), record)
+  }
+
+  func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    try base.open(path, access)
+  }
+  func list(_ directory: String) throws(StoreError) -> [String] { try base.list(directory) }
+  func link(_ path: String, to newPath: String) throws(StoreError) {
+    try base.link(path, to: newPath)
+  }
+  func unlink(_ path: String) throws(StoreError) { try base.unlink(path) }
+  func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+    try base.makeDirectory(path, mode: mode)
+  }
+  func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+    try base.setPermissions(path, mode: mode)
+  }
+  func syncDirectory(_ path: String) throws(StoreError) { try base.syncDirectory(path) }
+  func status(_ path: String) throws(StoreError) -> FileStatus { try base.status(path) }
+  func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+    try base.replaceSymbolicLink(path, target: target)
+  }
+  func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+    try base.readSymbolicLink(path)
+  }
+  func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
+  func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+}
+
+private final class RecordingFile: File {
+  private let base: any File
+  private let record: RecordingFileSystem.Record
+
+  init(_ base: any File, _ record: RecordingFileSystem.Record) {
+    self.base = base
+    self.record = record
+  }
+
+  var path: String { base.path }
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+    try base.read(into: buffer, at: offset)
+  }
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
+    record.note(bytes.count)
+    try base.write(bytes, at: offset)
+  }
+  func sync() throws(StoreError) { try base.sync() }
+  func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
+  func status() throws(StoreError) -> FileStatus { try base.status() }
+}

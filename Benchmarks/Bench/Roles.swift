@@ -1,0 +1,96 @@
+import ArgumentParser
+import BenchmarkSupport
+import CSQLite
+import Glibc
+import SluiceApplier
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+
+/// An applier process that works until it is told to end.
+struct ApplierRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "applier", shouldDisplay: false)
+
+  @Argument var store: String
+
+  func run() throws {
+    let termination = TerminationRequest()
+    let applier = try Applier(path: store, options: quietOptions(drains: false))
+    try applier.run(shouldStop: { termination.isPending })
+  }
+}
+
+/// When the processes of a row begin and end: boot time, in nanoseconds.
+struct Interval: ParsableArguments {
+  @Argument var begin_ns: UInt64
+  @Argument var end_ns: UInt64
+
+  /// Calls `step` again and again from the beginning to the end, and prints how often that was.
+  func `repeat`(_ step: () throws -> Void) rethrows {
+    let clock = SystemClock()
+    let now = clock.bootTime_ns()
+    if now < begin_ns { clock.sleep(.nanoseconds(Int64(begin_ns - now))) }
+    var count = 0
+    while clock.bootTime_ns() < end_ns {
+      try step()
+      count += 1
+    }
+    print(count)
+  }
+}
+
+/// A worker process of row 5: the next batch when the one before is applied.
+struct SubmittingRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "submit", shouldDisplay: false)
+
+  @Argument var store: String
+  @Argument var worker: Int64
+  @OptionGroup var interval: Interval
+
+  func run() throws {
+    let writer = try Writer(store: store)
+    try interval.repeat {
+      let receipt = try writer.submitBlocking(
+        Batch([Batch.Statement(Deposits.insert, [.integer(worker), .text(Deposits.text)])]))
+      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(20))
+      guard case .applied = outcome.outcome else {
+        throw RunError("a batch was not applied: \(outcome.outcome)")
+      }
+    }
+    writer.closeBlocking()
+  }
+}
+
+/// The same with plain SQLite: rollback journal, and a lock of all processes around each write.
+struct PlainWritingRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "write", shouldDisplay: false)
+
+  @Argument var database: String
+  @Argument var worker: Int64
+  @OptionGroup var interval: Interval
+
+  func run() throws {
+    let plain = try PlainSQLite(database)
+    let lock = open("\(database).lock", O_RDWR | O_CREAT, 0o600)
+    guard lock >= 0 else { throw RunError("\(database).lock cannot be opened") }
+    let insert = try plain.prepare(Deposits.insert)
+    defer { sqlite3_finalize(insert) }
+    let text = Array(Deposits.text.utf8CString)
+    try interval.repeat {
+      guard flock(lock, LOCK_EX) == 0 else { throw RunError("flock failed") }
+      sqlite3_bind_int64(insert, 1, worker)
+      try text.withUnsafeBufferPointer { text throws(RunError) in
+        sqlite3_bind_text(insert, 2, text.baseAddress, Int32(text.count - 1), csqlite_static())
+        try plain.run(insert)
+      }
+      guard flock(lock, LOCK_UN) == 0 else { throw RunError("flock failed") }
+    }
+  }
+}
+
+/// What the processes of row 5 write.
+enum Deposits {
+  static let schema = "CREATE TABLE deposits(id INTEGER PRIMARY KEY, worker INTEGER, text TEXT)"
+  static let insert = "INSERT INTO deposits(worker, text) VALUES (?, ?)"
+  static let text = "a row of some forty bytes, like many rows"
+}

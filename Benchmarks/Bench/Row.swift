@@ -1,0 +1,89 @@
+import BenchmarkSupport
+
+/// One line of the table: what is measured, against what, and what is aimed for.
+struct Row: Sendable {
+  enum Aim: Sendable {
+    case atLeast(Double)
+    case atMost(Double)
+
+    func isMet(by ratio: Double) -> Bool {
+      switch self {
+      case .atLeast(let bound): ratio >= bound
+      case .atMost(let bound): ratio <= bound
+      }
+    }
+  }
+
+  enum Unit: Sendable {
+    case perSecond, microseconds
+  }
+
+  var number: Int
+  var work: String
+  var against: String
+  var aim: Aim
+  var unit: Unit
+  /// One round, in a directory of its own.
+  var measure: @Sendable (WorkDirectory) async throws -> Round
+}
+
+/// What one round measured, in the row's unit.
+struct Round: Sendable {
+  var ours: Double
+  var baseline: Double
+  /// Other figures that help to understand the ratio, by name.
+  var notes: [(name: String, text: String)] = []
+
+  var ratio: Double { ours / baseline }
+}
+
+/// A row's rounds taken together.
+struct Result: Sendable {
+  let ratios: Sample
+  let ours: Double
+  let baseline: Double
+  let notes: [(name: String, text: String)]
+
+  init(_ rounds: [Round]) {
+    ratios = Sample(rounds.map(\.ratio))
+    ours = Sample(rounds.map(\.ours)).median
+    baseline = Sample(rounds.map(\.baseline)).median
+    // Of the round that the table shows.
+    let median = ratios.median
+    notes = rounds.first { $0.ratio == median }?.notes ?? []
+  }
+}
+
+/// The eight rows, in their order.
+let allRows: [Row] = [
+  Row(
+    number: 1, work: "durable submits, 16 tasks, 200-byte batches",
+    against: "bare pwrite + fdatasync + 4 KiB read, same flush sizes", aim: .atLeast(0.9),
+    unit: .perSecond, measure: manySubmits),
+  Row(
+    number: 2, work: "one durable submit alone, p50", against: "one such round",
+    aim: .atMost(1.5), unit: .microseconds, measure: loneSubmits),
+  Row(
+    number: 3, work: "rows applied from 1,000-row batches, indexed table",
+    against: "SQLite C API, prepared insert, no journal, no sync", aim: .atLeast(0.4),
+    unit: .perSecond, measure: { try largeBatches($0) }),
+  Row(
+    number: 4, work: "one-row batches applied that wait in the journal",
+    against: "the same, one row each", aim: .atLeast(0.12), unit: .perSecond,
+    measure: { try smallBatches($0) }),
+  Row(
+    number: 5, work: "32 processes, one-row batches, submit → applied",
+    against: "SQLite rollback journal, flock around each write", aim: .atLeast(5),
+    unit: .perSecond, measure: { try manyProcesses($0) }),
+  Row(
+    number: 6, work: "submit → visible to a latest read, p50",
+    against: "three durable 4 KiB writes, one after another", aim: .atMost(3),
+    unit: .microseconds, measure: { try visibility($0) }),
+  Row(
+    number: 7, work: "warm point query, snapshot pinned",
+    against: "plain SQLite, same content, default locking", aim: .atLeast(1), unit: .perSecond,
+    measure: { try pinnedQueries($0) }),
+  Row(
+    number: 8, work: "warm point query, latest each time", against: "the same",
+    aim: .atLeast(0.4), unit: .perSecond, measure: { try latestQueries($0) }),
+]

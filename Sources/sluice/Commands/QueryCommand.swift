@@ -1,0 +1,105 @@
+import ArgumentParser
+import SluiceReader
+import SluiceSQLite
+import SluiceShared
+
+struct QueryCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "query",
+    abstract: "Query a consistent snapshot, without locks and without writing anything.",
+    discussion: """
+      Needs only the right to read the store's directory. Rows are printed as they come.
+
+        sluice query STORE "SELECT * FROM item WHERE price > ?" 0.2
+        sluice query STORE "SELECT * FROM item" --json
+        sluice query STORE "SELECT count(*) FROM item" --at-least 12
+
+      5, -5 and 2.5e3 are numbers, everything else is text, also 007; CAST(? AS TEXT) makes a text \
+      of a number. Put -- in front of texts that begin with a dash.
+
+      The table shows NULL as nothing and escapes control characters. --json prints an object a \
+      row, keyed by column name (a repeated name becomes name:1), blobs as {"base64": "…"}. --csv is \
+      RFC 4180 with a header; NULL is an empty field, an empty text is "".
+      """)
+
+  @OptionGroup var place: StoreArgument
+
+  @Argument(help: "One statement that only reads.")
+  var sql: String
+
+  @Argument(help: "The statement's parameters.")
+  var parameters: [Parameter] = []
+
+  @Flag(help: "Print a JSON object for each row.")
+  var json = false
+
+  @Flag(help: "Print comma-separated values.")
+  var csv = false
+
+  @Flag(help: "See everything that anybody saw before now: the default.")
+  var latest = false
+
+  @Option(
+    help: ArgumentHelp(
+      "See at least the batch with this TxID; waits for it up to 30 seconds.", valueName: "TXID"))
+  var atLeast: UInt64?
+
+  @Option(
+    help: ArgumentHelp("Be content with a snapshot that is this old, in ms.", valueName: "MS"))
+  var maxStaleness: UInt32?
+
+  func validate() throws {
+    if json, csv { throw ValidationError("--json and --csv exclude each other") }
+    guard [latest, atLeast != nil, maxStaleness != nil].count(where: { $0 }) <= 1 else {
+      throw ValidationError("--latest, --at-least and --max-staleness exclude each other")
+    }
+  }
+
+  private var freshness: Freshness {
+    if let atLeast { return .atLeast(TxID(atLeast), timeout: .seconds(30)) }
+    if let maxStaleness { return .maxStaleness(.milliseconds(Int64(maxStaleness))) }
+    return .latest
+  }
+
+  func run() throws {
+    var output = OutputFile()
+    let database = try Database(path: place.store)
+    try database.read(freshness) { transaction in
+      try transaction.withStatement(sql, parameters.map(\.value)) { statement in
+        guard statement.isReadOnly else {
+          throw StoreError(
+            .invalid, "a query cannot write; use `sluice submit \(place.store) SQL`")
+        }
+        if json {
+          try print(statement, as: JSONLinesFormat.self, to: &output)
+        } else if csv {
+          try print(statement, as: CSVFormat.self, to: &output)
+        } else {
+          try print(statement, as: TableFormat.self, to: &output)
+        }
+      }
+    }
+  }
+
+  private func print(
+    _ statement: Statement, as format: (some RowFormat).Type, to output: inout OutputFile
+  ) throws {
+    var hasRow = try statement.step()
+    // After the first step, which may compile the statement anew for a changed schema.
+    var format = format.init(columns: (0..<statement.columnCount).map(statement.columnName))
+    try format.begin(&output)
+    do {
+      while hasRow, output.hasReader {
+        try format.write(statement.row, to: &output)
+        hasRow = try statement.step()
+      }
+    } catch {
+      // The rows before the error were read and are right; the exit code says that some are missing.
+      try? format.end(&output)
+      try? output.flush()
+      throw error
+    }
+    try format.end(&output)
+    try output.flush()
+  }
+}

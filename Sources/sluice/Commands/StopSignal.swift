@@ -1,0 +1,19 @@
+import Glibc
+import Synchronization
+
+/// SIGTERM and SIGINT, taken as the wish to end in order. A second one has its usual effect.
+enum StopSignal {
+  static var wasReceived: Bool { received.load(ordering: .relaxed) }
+
+  static func install() {
+    // Initialized here: a signal handler may do nothing but set it.
+    received.store(false, ordering: .relaxed)
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = { _ in received.store(true, ordering: .relaxed) }
+    action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
+    sigaction(SIGTERM, &action, nil)
+    sigaction(SIGINT, &action, nil)
+  }
+}
+
+private let received = Atomic<Bool>(false)

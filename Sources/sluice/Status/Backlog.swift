@@ -1,0 +1,103 @@
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+
+/// Batches that are durable and not applied yet.
+struct Backlog {
+  var batches: UInt64 = 0
+  /// Uncompressed.
+  var bytes: UInt64 = 0
+  /// At most so long has the oldest waited.
+  var oldest_ms: UInt64 = 0
+
+  /// As the applier says.
+  init(_ status: ApplierStatus) {
+    batches = status.backlogBatches
+    bytes = status.backlogBytes
+    oldest_ms = status.oldest_ms
+  }
+
+  /// Counts the batches in `segments` of the journal that the database does not have yet: a segment
+  /// stays for a while after its batches are applied.
+  init(
+    counting segments: [JournalSegmentID], in store: PageStore, _ environment: Environment
+  ) throws(StoreError) {
+    guard !segments.isEmpty else { return }
+    let applied: [WriterID: SequenceNumber]
+    do {
+      applied = try Backlog.applied(Set(segments.map(\.writer)), store, environment)
+    } catch {
+      throw (error as? StoreError) ?? StoreError(.io, "the store cannot be queried: \(error)")
+    }
+    var last = applied
+    var oldest_ms: Int64?
+    for id in segments.sorted() {
+      var counted = last[id.writer] ?? SequenceNumber(0)
+      guard let created_ms = try count(id, after: &counted, in: store, environment) else {
+        continue
+      }
+      last[id.writer] = counted
+      oldest_ms = min(oldest_ms ?? created_ms, created_ms)
+    }
+    self.oldest_ms = UInt64(max(0, environment.clock.wallTime_ms() - (oldest_ms ?? .max)))
+  }
+
+  private static func applied(
+    _ writers: Set<WriterID>, _ store: PageStore, _ environment: Environment
+  ) throws -> [WriterID: SequenceNumber] {
+    let database = Database(store, executor: environment.executor)
+    return try database.read(.latest) { transaction in
+      var applied: [WriterID: SequenceNumber] = [:]
+      for writer in writers {
+        var blob = ByteWriter(reserving: 16)
+        blob.append(writer)
+        let sequence = try transaction.scalar(
+          "SELECT sequence FROM _sluice_writers WHERE writer = ?", [.blob(blob.bytes)])
+        if case .integer(let number)? = sequence {
+          applied[writer] = SequenceNumber(UInt64(number))
+        }
+      }
+      return applied
+    }
+  }
+
+  /// Adds the batches of one segment behind `counted`, which goes with them: a batch that was sent
+  /// again is in two segments. Returns when the segment was made, nil where nothing of it waits.
+  private mutating func count(
+    _ id: JournalSegmentID, after counted: inout SequenceNumber, in store: PageStore,
+    _ environment: Environment
+  ) throws(StoreError) -> Int64? {
+    let file: any File
+    let block: [UInt8]
+    do throws(StoreError) {
+      file = try environment.fileSystem.open(
+        "\(store.layout.journal)/\(StoreLayout.journalName(id))", .shared)
+      block = try file.read(Block.size, at: Block.header)
+    } catch {
+      // Applied and removed since it was listed.
+      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      return nil
+    }
+    guard
+      case .header(let header, var checksum) = block.withUnsafeBytes(JournalSegmentHeader.decode),
+      header.store == store.description.id
+    else { return nil }
+    var scanner = FrameScanner(file, nonce: header.nonce)
+    scanner.readAhead = Block.size
+    var offset = Block.firstJournalFrame
+    var found = false
+    while let frame = try scanner.header(at: offset), frame.kind == .batches,
+      frame.previous == checksum
+    {
+      offset = frame.end
+      checksum = frame.checksum
+      let end = frame.first + UInt64(frame.count)
+      guard frame.count > 0, end > counted.rawValue + 1 else { continue }
+      batches += end - max(frame.first, counted.rawValue + 1)
+      bytes += UInt64(frame.section(.batches)?.rawBytes ?? 0)
+      counted = SequenceNumber(end - 1)
+      found = true
+    }
+    return found ? header.created_ms : nil
+  }
+}

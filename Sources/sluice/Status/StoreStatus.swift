@@ -1,0 +1,150 @@
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+
+/// How a store is doing, as `status` prints it.
+struct StoreStatus {
+  enum ApplierState: String {
+    case active, released, silent, none
+  }
+
+  var store: String
+  var txid: TxID
+  var holder: String
+  var term: UInt64
+  var state: ApplierState
+  var beatAge_ms: Int64
+  var backlog: Backlog
+  var checkpoint: (txid: TxID, bytes: Int64, age_s: Int64)
+  var log: (segments: Int, bytes: Int64, oldest: TxID)
+  var writers: Int
+  var rejected: UInt64
+  var quarantined: Int
+
+  /// An applier whose beat is older than this is silent: ten beats.
+  private static let silence_ms: Int64 = 10_000
+
+  /// Reads it from the log's beacons, the directories and, where no applier counts for us, the
+  /// journal. Needs the right to read the store.
+  static func read(_ path: String, _ environment: Environment) throws(StoreError) -> StoreStatus {
+    let store = try PageStore(path: path, environment: environment)
+    let layout = store.layout
+    let log = Log(layout: layout, store: store.description.id, environment: environment)
+    let present = try log.present()
+    let beacon = present.beacon
+    let header = present.segment.header
+    let now_ms = environment.clock.wallTime_ms()
+    let beatAge_ms = max(0, now_ms - beacon.time_ms)
+    let state: ApplierState =
+      switch beacon.state {
+      // Segment 1 is `init`'s.
+      case .released: header.number == 1 ? .none : .released
+      case .active: beatAge_ms > silence_ms ? .silent : .active
+      }
+    let journal = try environment.fileSystem.list(layout.journal)
+      .compactMap(StoreLayout.journalSegment)
+    let isActive = state == .active
+    return StoreStatus(
+      store: layout.root, txid: beacon.extent.txid, holder: state == .none ? "" : header.holder,
+      term: header.term, state: state, beatAge_ms: beatAge_ms,
+      backlog: isActive
+        ? Backlog(beacon.status) : try Backlog(counting: journal, in: store, environment),
+      checkpoint: try checkpoint(layout, environment, now_ms),
+      log: try extent(of: log),
+      writers: isActive ? Int(beacon.status.writers) : Set(journal.map(\.writer)).count,
+      rejected: beacon.status.rejected,
+      quarantined: try environment.fileSystem.list(layout.quarantine)
+        .compactMap(StoreLayout.journalSegment).count)
+  }
+
+  private static func checkpoint(
+    _ layout: StoreLayout, _ environment: Environment, _ now_ms: Int64
+  ) throws(StoreError) -> (txid: TxID, bytes: Int64, age_s: Int64) {
+    let names = Set(try environment.fileSystem.list(layout.checkpoints))
+    let newest = names.compactMap(StoreLayout.checkpointTxID)
+      .filter { names.contains(StoreLayout.sidecarName($0)) }.max()
+    guard let newest else {
+      throw StoreError(
+        .damaged, "the store has no checkpoint; restore one from a backup", path: layout.checkpoints
+      )
+    }
+    let file = try environment.fileSystem.status(
+      "\(layout.checkpoints)/\(StoreLayout.checkpointName(newest))")
+    return (newest, file.size, max(0, now_ms - file.modified_ms) / 1000)
+  }
+
+  /// What `log/` holds: segments, bytes used in them (they are preallocated), the first batch.
+  private static func extent(of log: Log) throws(StoreError)
+    -> (segments: Int, bytes: Int64, oldest: TxID)
+  {
+    let numbers = try log.listed()
+    var bytes: Int64 = 0
+    var oldest: (segment: LogSegment, startFrame: Int64)?
+    for number in numbers {
+      // One without a beacon was never in the history; one that is gone was just moved to `old/`.
+      guard let segment = try log.open(number), let beacon = try segment.control().beacon else {
+        continue
+      }
+      bytes += beacon.position.end
+      oldest = (segment, beacon.position.startFrame)
+    }
+    guard let oldest else { return (numbers.count, bytes, .zero) }
+    let start = try log.startRecord(of: oldest.segment, at: oldest.startFrame)
+    return (numbers.count, bytes, start.inherited.txid.next)
+  }
+}
+
+extension StoreStatus {
+  var json: String {
+    var applier = JSONObject()
+    applier.add("holder", holder)
+    applier.add("term", term)
+    applier.add("state", state.rawValue)
+    applier.add("beatAge_ms", beatAge_ms)
+    var backlog = JSONObject()
+    backlog.add("batches", self.backlog.batches)
+    backlog.add("bytes", self.backlog.bytes)
+    backlog.add("oldest_ms", self.backlog.oldest_ms)
+    var checkpoint = JSONObject()
+    checkpoint.add("txid", self.checkpoint.txid.rawValue)
+    checkpoint.add("bytes", self.checkpoint.bytes)
+    checkpoint.add("age_s", self.checkpoint.age_s)
+    var log = JSONObject()
+    log.add("segments", self.log.segments)
+    log.add("bytes", self.log.bytes)
+    log.add("oldestTxid", self.log.oldest.rawValue)
+    var line = JSONObject()
+    line.add("store", store)
+    line.add("txid", txid.rawValue)
+    line.add("applier", applier)
+    line.add("backlog", backlog)
+    line.add("checkpoint", checkpoint)
+    line.add("log", log)
+    line.add("writers", writers)
+    line.add("rejected", rejected)
+    line.add("quarantined", quarantined)
+    return line.text
+  }
+
+  var text: String {
+    var applier = state.rawValue
+    if state != .none {
+      applier += ": \(holder.printable), term \(term), beat \(beatAge_ms) ms ago"
+    }
+    var waiting = "\(backlog.batches) batches, \(backlog.bytes) bytes"
+    if backlog.batches > 0 { waiting += ", the oldest waits for \(backlog.oldest_ms) ms" }
+    return """
+      store        \(store.printable)
+      txid         \(txid)
+      applier      \(applier)
+      backlog      \(waiting)
+      checkpoint   \(checkpoint.txid), \(checkpoint.bytes) bytes, \(checkpoint.age_s) s old
+      log          \(log.segments) segments, \(log.bytes) bytes, from batch \(log.oldest) on
+      writers      \(writers)
+      rejected     \(rejected)
+      quarantined  \(quarantined)
+
+      """
+  }
+}

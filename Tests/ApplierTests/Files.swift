@@ -1,0 +1,92 @@
+import Glibc
+import SluiceShared
+import Synchronization
+
+func makeFIFO(_ path: String) { mkfifo(path, 0o600) }
+
+/// Fails every write after so many, as a device that is gone.
+final class FailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: set before the file system is used.
+  var failWritesAfter = Int.max
+  private let writes = Atomic<Int>(0)
+
+  override func willWrite(_ path: String) throws(StoreError) {
+    guard path.contains("/log/") else { return }
+    if writes.wrappingAdd(1, ordering: .relaxed).newValue > failWritesAfter {
+      throw StoreError(.io, "the device is gone", path: path, errno: EIO)
+    }
+  }
+}
+
+/// Calls back before some operations.
+final class HookedFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: set before the file system is used.
+  var beforeOpenForWriting: (String) -> Void = { _ in }
+
+  override func willOpen(_ path: String, _ access: FileAccess) {
+    if access == .write { beforeOpenForWriting(path) }
+  }
+}
+
+/// Passes everything on to another file system.
+class ForwardingFileSystem: FileSystem, @unchecked Sendable {
+  // Sendable: subclasses say why.
+  let base: any FileSystem
+
+  init(_ base: any FileSystem) { self.base = base }
+
+  func willWrite(_ path: String) throws(StoreError) {}
+  func willOpen(_ path: String, _ access: FileAccess) {}
+
+  func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    willOpen(path, access)
+    return ForwardingFile(try base.open(path, access), self)
+  }
+  func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    ForwardingFile(try base.create(path, mode: mode), self)
+  }
+  func list(_ directory: String) throws(StoreError) -> [String] { try base.list(directory) }
+  func link(_ path: String, to newPath: String) throws(StoreError) {
+    try base.link(path, to: newPath)
+  }
+  func unlink(_ path: String) throws(StoreError) { try base.unlink(path) }
+  func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+    try base.makeDirectory(path, mode: mode)
+  }
+  func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+    try base.setPermissions(path, mode: mode)
+  }
+  func syncDirectory(_ path: String) throws(StoreError) { try base.syncDirectory(path) }
+  func status(_ path: String) throws(StoreError) -> FileStatus { try base.status(path) }
+  func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+    try base.replaceSymbolicLink(path, target: target)
+  }
+  func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+    try base.readSymbolicLink(path)
+  }
+  func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
+  func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+}
+
+private final class ForwardingFile: File, @unchecked Sendable {
+  // Sendable: both are constant.
+  let base: any File
+  let owner: ForwardingFileSystem
+
+  init(_ base: any File, _ owner: ForwardingFileSystem) {
+    self.base = base
+    self.owner = owner
+  }
+
+  var path: String { base.path }
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+    try base.read(into: buffer, at: offset)
+  }
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
+    try owner.willWrite(path)
+    try base.write(bytes, at: offset)
+  }
+  func sync() throws(StoreError) { try base.sync() }
+  func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
+  func status() throws(StoreError) -> FileStatus { try base.status() }
+}
