@@ -91,5 +91,8 @@ let package = Package(
         "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease",
         logging,
       ]),
+    tests(
+      "Command",
+      ["sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", arguments, logging]),
   ]
 )

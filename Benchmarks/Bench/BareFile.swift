@@ -16,7 +16,7 @@ final class BareFile {
     bufferBytes = largestWrite
     buffer = .allocate(byteCount: largestWrite, alignment: 4096)
     buffer.initializeMemory(as: UInt8.self, repeating: 0x5A, count: largestWrite)
-    guard descriptor >= 0, ftruncate(descriptor, size) == 0, fsync(descriptor) == 0 else {
+    guard descriptor >= 0, ftruncate(descriptor, off_t(size)) == 0, fsync(descriptor) == 0 else {
       throw RunError("\(path): \(String(cString: strerror(errno)))")
     }
   }

@@ -33,7 +33,6 @@ struct Measure: AsyncParsableCommand {
   }
 
   func run() async throws {
-    setvbuf(stdout, nil, _IOLBF, 0)
     let executable = try ownExecutable()
     let parent = directory ?? BenchmarkSupport.directory(of: executable)
     let type = try fileSystemType(of: parent)
@@ -41,15 +40,15 @@ struct Measure: AsyncParsableCommand {
       throw RunError("\(parent) is in memory (\(type)); give --directory on a disk")
     }
     let chosen = allRows.filter { only.isEmpty || only.contains($0.number) }
-    print("Median of \(rounds) rounds, in which both sides take turns; files on \(type).\n")
-    print(Table.head)
+    say("Median of \(rounds) rounds, in which both sides take turns; files on \(type).\n")
+    say(Table.head)
     for row in chosen {
       var measured: [Round] = []
       for _ in 0..<rounds {
         let work = try WorkDirectory(in: parent, prefix: "sluice-bench")
         measured.append(try await row.measure(work))
       }
-      print(Table.line(row, Result(measured)))
+      say(Table.line(row, Result(measured)))
     }
   }
 }

@@ -9,7 +9,14 @@ struct RecordingFileSystem: FileSystem {
   final class Record: Sendable {
     private let sizes = Mutex<[Int]>([])
     func note(_ count: Int) { sizes.withLock { $0.append(count) } }
-    var flushes: [Int] { sizes.withLock { $0 } }
+
+    /// The sizes noted since this was last called.
+    func take() -> [Int] {
+      sizes.withLock { sizes in
+        defer { sizes = [] }
+        return sizes
+      }
+    }
   }
 
   func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {

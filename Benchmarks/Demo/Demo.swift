@@ -43,8 +43,7 @@ struct Run: ParsableCommand {
   func run() throws {
     let work = try WorkDirectory(in: directory ?? WorkDirectory.temporary, prefix: "sluice-demo")
     work.isKept = keep
-    setvbuf(stdout, nil, _IOLBF, 0)
-    print(
+    say(
       "\(workers) workers write for \(fixed(seconds, 0)) s, \(readers) readers read, 2 appliers; the store is in \(work.path)\n"
     )
     let report: Report
@@ -52,13 +51,13 @@ struct Run: ParsableCommand {
       report = try Stage(self, work).play()
     } catch {
       work.isKept = true
-      print("FAILED: \(error)\nWhat the processes said is in \(work.path).")
+      say("FAILED: \(error)\nWhat the processes said is in \(work.path).")
       throw ExitCode.failure
     }
-    print(report.text)
+    say(report.text)
     guard report.violations.isEmpty else {
       work.isKept = true
-      print("The store and what the processes said is in \(work.path).")
+      say("The store and what the processes said is in \(work.path).")
       throw ExitCode.failure
     }
   }

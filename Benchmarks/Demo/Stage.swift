@@ -66,8 +66,8 @@ final class Stage {
     for applier in appliers { try applier.stop() }
     try command("checkpoint", store)
 
-    let testimonies = try workers.flatMap { try testimonies(of: $0) }
-    let evidence = try Evidence(log: log, checkpoint: try checkpoint())
+    let testimonies = try workers.flatMap { worker in try self.testimonies(of: worker) }
+    let evidence = try Evidence(log: log, checkpoint: checkpoint())
     return Report(
       verification: Verification(testimonies, evidence, setup: setup),
       observations: try readers.map { try Observation(of: $0.name, output(of: $0.name)) },

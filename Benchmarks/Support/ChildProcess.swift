@@ -1,5 +1,6 @@
 internal import Glibc
 internal import SluiceShared
+internal import Synchronization
 
 /// A process that this one started, and no other: the only kind it ever signals.
 public final class ChildProcess {
@@ -105,22 +106,16 @@ public final class ChildProcess {
   }
 }
 
-/// A request to end that a loop asks for: SIGTERM, blocked and looked for, so that nothing is cut
-/// off in the middle.
+/// A request to end that a loop asks for: SIGTERM ends nothing in the middle.
 public struct TerminationRequest: Sendable {
-  /// To be made before any thread is.
   public init() {
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    sigaddset(&signals, SIGTERM)
-    pthread_sigmask(SIG_BLOCK, &signals, nil)
+    // Made here, so that the handler only stores.
+    termination.store(false, ordering: .relaxed)
+    signal(SIGTERM) { _ in termination.store(true, ordering: .relaxed) }
   }
 
-  /// True from the signal's arrival on (`sigpending`).
-  public var isPending: Bool {
-    var signals = sigset_t()
-    sigpending(&signals)
-    return sigismember(&signals, SIGTERM) == 1
-  }
+  /// True from the signal's arrival on.
+  public var isPending: Bool { termination.load(ordering: .relaxed) }
 }
 
+private let termination = Atomic<Bool>(false)

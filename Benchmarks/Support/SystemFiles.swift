@@ -1,3 +1,4 @@
+internal import Glibc
 public import SluiceShared
 
 /// All bytes of a file, of those in `/proc` too, which do not tell their size.
@@ -38,4 +39,10 @@ public func fileSystemType(of path: String) throws(StoreError) -> String {
     if contains, mount.utf8.count >= best.mount.utf8.count { best = (mount, fields[2]) }
   }
   return best.type
+}
+
+/// Prints a line that is to be seen at once, also where standard output is a pipe.
+public func say(_ line: String) {
+  print(line)
+  fflush(nil)
 }

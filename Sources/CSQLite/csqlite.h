@@ -7,6 +7,4 @@ static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TR
 static inline int csqlite_config_flag(sqlite3 *db, int option, int on) {
   return sqlite3_db_config(db, option, on, (int *)0);
 }
-static inline int csqlite_global_log(void (*log)(void *, int, const char *), void *context) {
-  return sqlite3_config(SQLITE_CONFIG_LOG, log, context);
-}
+static inline void csqlite_log(int code, const char *text) { sqlite3_log(code, "%s", text); }

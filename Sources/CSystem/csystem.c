@@ -81,8 +81,12 @@ void csystem_use_utc(void) {
 
 static uint32_t table[8][256];
 
-static void make_table(void) __attribute__((constructor));
-static void make_table(void) {
+// Set before main: reading them later needs no lock.
+static int use_hardware;
+static int has_hardware(void);
+
+__attribute__((constructor)) static void prepare(void) {
+  use_hardware = has_hardware();
   for (uint32_t i = 0; i < 256; i++) {
     uint32_t c = i;
     for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0x82F63B78u : c >> 1;
@@ -134,9 +138,7 @@ static int has_hardware(void) { return 0; }
 #endif
 
 uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t length) {
-  static int use = -1;
-  if (use < 0) use = has_hardware();
   crc = ~crc;
-  crc = use ? hardware(crc, bytes, length) : portable(crc, bytes, length);
+  crc = use_hardware ? hardware(crc, bytes, length) : portable(crc, bytes, length);
   return ~crc;
 }

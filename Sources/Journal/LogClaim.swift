@@ -53,7 +53,11 @@ public struct LogClaim {
     guard try log.listed().first ?? 0 == observed else { return nil }
     let number = observed + 1
     let term = rotating ? 0 : 1
-    let parentTerm = try log.open(observed)?.header.term ?? 0
+    var parentTerm: UInt64 = 0
+    if observed > 0 {
+      guard let segment = try log.open(observed) else { return nil }
+      parentTerm = segment.header.term
+    }
     let header = LogSegmentHeader(
       store: store, number: number, nonce: environment.random(),
       term: parentTerm + UInt64(term), created_ms: environment.clock.wallTime_ms(), holder: holder)
@@ -61,11 +65,17 @@ public struct LogClaim {
 
     let numbers = try log.listed()
     guard numbers.first == number, observed == 0 || numbers.count > 1 else { return nil }
-    let parent = try closeDownwards(numbers.dropFirst(), log)
-    if observed > 0, parent == nil {
-      throw StoreError(
-        .damaged, "no segment of the log has a start frame; restore the store from a backup",
-        path: layout.log)
+    let parent: Parent?
+    switch try closeDownwards(numbers.dropFirst(), log) {
+    case .parent(let found): parent = found
+    case .overtaken: return nil
+    case .bottom:
+      guard observed == 0 else {
+        throw StoreError(
+          .damaged, "no segment of the log has a start frame; restore the store from a backup",
+          path: layout.log)
+      }
+      parent = nil
     }
     let won = try take(over: parent, header, file)
     if environment.makes(.markAfterStart), try Mark.isClosed(file) { return nil }
@@ -96,7 +106,11 @@ public struct LogClaim {
       else { return nil }
     }
     try fileSystem.syncDirectory(layout.log)
-    return try fileSystem.open(path, .write)
+    do throws(StoreError) { return try fileSystem.open(path, .write) } catch {
+      // Already superseded and moved.
+      guard error.isNoSuchFile else { throw error }
+      return nil
+    }
   }
 
   private func compareClocks(_ file: any File) throws(StoreError) {
@@ -128,9 +142,18 @@ public struct LogClaim {
     }
   }
 
+  private enum Descent {
+    case parent(Parent)
+    /// A segment is gone. Retention moves only what is below a segment with a beacon, and there was
+    /// none between this claim's and the one that is gone: so there is one above this claim's.
+    case overtaken
+    /// None has a start frame.
+    case bottom
+  }
+
   /// Marks the segments `numbers`, newest first, until one that has a start frame.
   private func closeDownwards(_ numbers: some Collection<UInt64>, _ log: Log) throws(StoreError)
-    -> Parent?
+    -> Descent
   {
     var mayMark = true
     for number in numbers {
@@ -145,19 +168,19 @@ public struct LogClaim {
           file = try environment.fileSystem.open(path, .write)
         } catch {
           guard error.isNoSuchFile else { throw error }
-          continue
+          return .overtaken
         }
         try Mark.write(to: file, by: holder, time_ms: environment.clock.wallTime_ms())
         mayMark = environment.makes(.markDownToStart)
       }
-      guard let segment = try log.open(number) else { continue }
+      guard let segment = try log.open(number) else { return .overtaken }
       if early == nil { early = try read(segment) }
       if let parent = early {
         if parent.beacon == nil, !environment.makes(.parentByStart) { continue }
-        return parent
+        return .parent(parent)
       }
     }
-    return nil
+    return .bottom
   }
 
   /// Reads all of a closed segment; nil where it has no start frame.

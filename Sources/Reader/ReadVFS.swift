@@ -25,6 +25,8 @@ public enum ReadVFS {
   /// The result code for an error; `usual` where the device failed.
   static func failure(_ error: StoreError, _ usual: VFSFailure) -> VFSFailure {
     last.withLock { $0 = error }
+    // For whoever listens with SQLITE_CONFIG_LOG: a code says too little.
+    csqlite_log(SQLITE_CANTOPEN, "sluice: \(error)")
     switch error.code {
     case .damaged: return VFSFailure(SQLITE_IOERR | 32 << 8)  // SQLITE_IOERR_DATA
     case .timeout: return VFSFailure(SQLITE_BUSY | 3 << 8)  // SQLITE_BUSY_TIMEOUT

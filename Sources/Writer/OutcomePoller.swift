@@ -1,7 +1,6 @@
 internal import Glibc
 internal import SluiceJournal
 internal import SluiceShared
-internal import Synchronization
 
 /// Looks for the outcomes of this process's batches: one per process and store, shared by all
 /// writers of that store, so that a thousand who wait cost one reader.
@@ -370,7 +369,7 @@ extension OutcomePoller {
     weak var poller: OutcomePoller?
   }
 
-  private static let registry = Mutex<[StoreID: Registered]>([:])
+  private static let registry = Monitor<[StoreID: Registered]>([:])
 
   /// The process's poller of the store. It is at or before the present of this call.
   static func shared(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)

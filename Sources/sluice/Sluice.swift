@@ -18,7 +18,7 @@ struct Sluice: ParsableCommand {
 
         sluice init /mnt/efs/orders
         sluice apply /mnt/efs/orders &
-        sluice submit /mnt/efs/orders "CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT)"
+        sluice submit /mnt/efs/orders "CREATE TABLE item(name TEXT)"
         sluice submit /mnt/efs/orders "INSERT INTO item(name) VALUES (?)" bolt
         sluice query /mnt/efs/orders "SELECT * FROM item"
 

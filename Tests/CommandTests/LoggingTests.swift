@@ -1,5 +1,6 @@
 import ArgumentParser
 import Logging
+import SluiceJournal
 import SluiceShared
 import Synchronization
 import Testing
@@ -90,6 +91,6 @@ struct LoggingTests {
       (1_795_341_600_123, "2026-11-22T10:00:00.123Z"),
     ] as [(Int64, String)])
   func times(milliseconds: Int64, expected: String) {
-    #expect(timestamp(unixMilliseconds: milliseconds) == expected)
+    #expect(timestamp(milliseconds) == expected)
   }
 }

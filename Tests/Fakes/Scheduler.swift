@@ -20,6 +20,7 @@ public final class Scheduler: @unchecked Sendable {
     fileprivate var isFinished = false
     fileprivate let share: Double
     fileprivate var weight = 1.0
+    fileprivate var frozenUntil = 0
 
     fileprivate init(_ name: String, share: Double) {
       self.name = name
@@ -112,8 +113,15 @@ public final class Scheduler: @unchecked Sendable {
     total = 0
     for process in processes {
       process.weight = [0.01, 0.3, 1, 3][random.below(4)] * process.share
+      if process.frozenUntil > steps { process.weight = 0 }
       total += process.weight
     }
+  }
+
+  /// Lets a process stand still for the next `steps`, as long as others can go on.
+  public func freeze(_ process: Process, steps count: Int) {
+    process.frozenUntil = steps + count
+    drawWeights()
   }
 
   private func choose() -> Process {

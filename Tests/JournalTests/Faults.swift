@@ -28,8 +28,13 @@ final class Faults: @unchecked Sendable {
 
   func fate(_ operation: FileOperation) -> FileFate {
     let error = StoreError.posix(Faults.injected, operation.path, "\(operation.action) fails here")
-    guard scheduler.step(process), !process.isDead else { return .fails(error) }
     let isWrite = operation.action == .write
+    // The longest waits where they hurt most: just before something is told to others.
+    let isBeacon = isWrite && (8192...12288).contains(operation.offset)
+    if mayDie, scheduler.random.chance(isBeacon ? 0.1 : 0.01) {
+      scheduler.freeze(process, steps: 50 + scheduler.random.below(150))
+    }
+    guard scheduler.step(process), !process.isDead else { return .fails(error) }
     // Blocks reach the server whole, or, seldom, not even that.
     let pieceBytes = scheduler.random.chance(0.2) ? 512 : 4096
     if mayDie, scheduler.random.chance(isWrite ? 0.03 : 0.005) {

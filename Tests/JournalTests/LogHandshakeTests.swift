@@ -48,7 +48,7 @@ struct LogHandshakeTests {
   {
     if getenv("SLUICE_MUT") != nil {
       var hits: [Int] = []
-      for seed in 0..<3000 {
+      for seed in 0..<(checks == [.parentByStart] ? 12000 : 3000) {
         guard let violation = LogRun(seed: UInt64(seed), omitting: checks, mistake: mistake).run()
         else { continue }
         if hits.count < 8 { print("\(checks.map(\.rawValue)) \(mistake.map(\.rawValue) ?? ""): seed \(seed): \(violation)") }

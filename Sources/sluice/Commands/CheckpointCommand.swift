@@ -14,7 +14,7 @@ struct CheckpointCommand: ParsableCommand {
       for any SQLite tool, opened as immutable:
 
         sluice checkpoint STORE
-        sqlite3 'file:STORE/current.sqlite?mode=ro&immutable=1' "SELECT count(*) FROM item"
+        sqlite3 'file:STORE/current.sqlite?mode=ro&immutable=1' .schema
 
       Needs the right to write the store, as an applier has.
       """)

@@ -14,10 +14,15 @@ struct StatusCommand: ParsableCommand {
       durable and not applied yet, as the applier says or, where none is active, counted in the \
       journal. quarantined: journal segments with damage in STORE/journal/quarantine.
 
-      --json prints one object: {"store": "…", "txid": 12, "applier": {"holder": "…", "term": 3, \
-      "state": "active", "beatAge_ms": 140}, "backlog": {"batches": 0, "bytes": 0, "oldest_ms": 0}, \
-      "checkpoint": {"txid": 10, "bytes": 40960, "age_s": 5}, "log": {"segments": 2, "bytes": \
-      8388608, "oldestTxid": 1}, "writers": 8, "rejected": 0, "quarantined": 0}
+      --json prints one object, on one line:
+
+        {"store": "…", "txid": 12,
+         "applier": {"holder": "…", "term": 3, "state": "active",
+                     "beatAge_ms": 140},
+         "backlog": {"batches": 0, "bytes": 0, "oldest_ms": 0},
+         "checkpoint": {"txid": 10, "bytes": 40960, "age_s": 5},
+         "log": {"segments": 2, "bytes": 8388608, "oldestTxid": 1},
+         "writers": 8, "rejected": 0, "quarantined": 0}
       """)
 
   @OptionGroup var place: StoreArgument

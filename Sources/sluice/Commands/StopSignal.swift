@@ -13,6 +13,12 @@ enum StopSignal {
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
     sigaction(SIGTERM, &action, nil)
     sigaction(SIGINT, &action, nil)
+    // Whoever started this process may have had them blocked, as Swift's worker threads do.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGTERM)
+    sigaddset(&signals, SIGINT)
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 }
 

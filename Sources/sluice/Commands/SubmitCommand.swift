@@ -12,9 +12,9 @@ struct SubmitCommand: ParsableCommand {
       time-out (exit code 69) or an interrupt does not take it back, so give it a key with --id if \
       you may have to submit it again; a key is applied once within 24 hours.
 
-        sluice submit STORE "INSERT INTO item(name, price) VALUES (?, ?)" bolt 0.25
-        sluice submit STORE "DELETE FROM item WHERE id = ? RETURNING name" 7 --results
-        sluice submit STORE "UPDATE stock SET n = n - 1 WHERE id = 7" --id order-4711
+        sluice submit STORE "INSERT INTO item(name) VALUES (?)" bolt
+        sluice submit STORE "DELETE FROM item WHERE id = ? RETURNING *" 7 --results
+        sluice submit STORE "UPDATE stock SET n = n - 1" --id order-4711
         sqlite3 old.sqlite .dump | sluice submit STORE --sql -
         sluice submit STORE --sql big.sql --split 1000 --id import-1
         sluice submit STORE --ndjson batches.ndjson --json
@@ -26,17 +26,24 @@ struct SubmitCommand: ParsableCommand {
       NDJSON  Each line is a batch; only "statements" is required. A parameter is null, 1 (an \
       integer), 1.0 (a real), "text" or {"base64": "…"}:
 
-        {"id": "order-4711", "statements": [["INSERT INTO t VALUES (?,?)", [1, "a"]], ["UPDATE n \
-      SET n = n + 1"], {"sql": "INSERT INTO t VALUES (?,?)", "rows": [[2,"b"],[3,"c"]]}], \
-      "guards": [["SELECT count(*) = 0 FROM t WHERE id = ?", [1]]], "results": true}
+        {"id": "order-4711",
+         "statements": [["INSERT INTO t VALUES (?,?)", [1, "a"]],
+                        ["UPDATE n SET n = n + 1"],
+                        {"sql": "INSERT INTO t VALUES (?,?)",
+                         "rows": [[2, "b"], [3, "c"]]}],
+         "guards": [["SELECT count(*) = 0 FROM t WHERE id = ?", [1]]],
+         "results": true}
 
-      A guard that does not return exactly one true value rejects its batch. Many lines are in \
+      (all of it on one line). A guard that does not return exactly one true value rejects its batch. Many lines are in \
       flight at once; they are applied, and reported, in the order of the input.
 
-      OUTPUT  A line for each batch in order. With --json: {"status": \
-      "durable"|"applied"|"rejected"|"duplicate", "txid": 12, "changes": 1, "lastRowID": 7, "rows": \
-      [[…]], "id": "key", "error": {"code": "…", "message": "…"}}, what does not apply left out. A \
-      duplicate has the txid and the rest of the first batch with its key.
+      OUTPUT  A line for each batch, in order. With --json an object, what does not apply left out:
+
+        {"status": "durable"|"applied"|"rejected"|"duplicate",
+         "txid": 12, "changes": 1, "lastRowID": 7, "rows": [[…]],
+         "id": "key", "error": {"code": "…", "message": "…"}}
+
+      A duplicate has the txid and the rest of the first batch with its key.
       """)
 
   enum Wait: String, CaseIterable, ExpressibleByArgument { case applied, durable }

@@ -1,0 +1,189 @@
+import Glibc
+import SluiceShared
+import Testing
+
+/// A process of its own, as a shell would start it. Its output goes to files, which never fill up.
+final class ChildProcess {
+  /// What a process left behind.
+  struct Result {
+    var code: Int32
+    var output: String
+    var errors: String
+
+    var lines: [String] { output.split(whereSeparator: \.isNewline).map(String.init) }
+    /// Each line of the output as JSON.
+    func json() throws -> [JSON] { try lines.map { try JSON.parse($0) } }
+  }
+
+  let id: pid_t
+  private let output: Int32
+  private let errors: Int32
+  private var status: Int32?
+
+  /// `output` nil: captured.
+  init(_ path: String, _ arguments: [String], input: String = "", output: Int32? = nil) throws {
+    let inputFile = try temporaryDescriptor()
+    defer { close(inputFile) }
+    try write(input, to: inputFile)
+    self.output = try output ?? temporaryDescriptor()
+    errors = try temporaryDescriptor()
+
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    for (descriptor, target) in [(inputFile, 0), (self.output, 1), (errors, 2)] {
+      posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(target))
+    }
+    let words = ([path] + arguments).map { strdup($0) } + [nil]
+    defer { for word in words { free(word) } }
+    var id = pid_t()
+    let code = posix_spawnp(&id, path, &actions, nil, words, environ)
+    try #require(code == 0, "\(path) cannot be started: \(String(cString: strerror(code)))")
+    self.id = id
+  }
+
+  deinit {
+    if status == nil {
+      kill(id, SIGKILL)
+      waitpid(id, nil, 0)
+    }
+    close(output)
+    close(errors)
+  }
+
+  func send(_ signal: Int32) { kill(id, signal) }
+
+  /// Waits for its end; one that takes longer than a minute is killed, and the test fails.
+  func result() throws -> Result {
+    var status: Int32 = 0
+    var tries = 0
+    while waitpid(id, &status, WNOHANG) == 0 {
+      usleep(2_000)
+      tries += 1
+      if tries == 30_000 { kill(id, SIGKILL) }
+    }
+    self.status = status
+    let signal = status & 0x7F
+    return Result(
+      code: signal == 0 ? (status >> 8) & 0xFF : -signal, output: try text(of: output),
+      errors: try text(of: errors))
+  }
+
+  private func text(of descriptor: Int32) throws -> String {
+    guard lseek(descriptor, 0, SEEK_SET) == 0 else { return "" }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 64 << 10)
+    while true {
+      let count = read(descriptor, &chunk, chunk.count)
+      try #require(count >= 0)
+      if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+      bytes += chunk[..<count]
+    }
+  }
+}
+
+private func write(_ text: String, to descriptor: Int32) throws {
+  var rest = Array(text.utf8)[...]
+  while !rest.isEmpty {
+    let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    try #require(count > 0)
+    rest = rest.dropFirst(count)
+  }
+  try #require(lseek(descriptor, 0, SEEK_SET) == 0)
+}
+
+/// The program that was built with the tests: it lies beside them.
+private let program: String = {
+  var path = [CChar](repeating: 0, count: 4096)
+  let count = readlink("/proc/self/exe", &path, path.count - 1)
+  let tests = String(decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  for start in [tests, CommandLine.arguments[0]] {
+    let candidate = start.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/sluice"
+    if access(candidate, X_OK) == 0 { return candidate }
+  }
+  return "sluice"
+}()
+
+/// Runs the command to its end.
+@discardableResult
+func sluice(_ arguments: [String], input: String = "") throws -> ChildProcess.Result {
+  try ChildProcess(program, arguments, input: input).result()
+}
+
+func startSluice(_ arguments: [String], output: Int32? = nil) throws -> ChildProcess {
+  try ChildProcess(program, arguments, output: output)
+}
+
+/// What the sqlite3 shell prints.
+func sqlite3(_ arguments: String..., input: String = "") throws -> String {
+  let result = try ChildProcess("sqlite3", arguments, input: input).result()
+  try #require(result.code == 0, "\(result.errors)")
+  return result.output
+}
+
+/// A directory of a test's own, removed at its end.
+final class Workplace {
+  let path: String
+  private var applier: ChildProcess?
+
+  init() throws {
+    var template = Array("/tmp/sluice-command-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil)
+    path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit {
+    applier = nil
+    _ = try? ChildProcess("rm", ["-rf", path]).result()
+  }
+
+  var store: String { "\(path)/store" }
+
+  /// Makes the store, where wished with an applier in the background.
+  func make(_ arguments: String..., applying: Bool = true) throws {
+    let made = try sluice(["init", store] + arguments)
+    try #require(made.code == 0, "\(made.errors)")
+    if applying { try startApplier() }
+  }
+
+  func startApplier(_ arguments: String...) throws {
+    applier = try startSluice(["apply", store, "--log-level", "warning"] + arguments)
+  }
+
+  /// Ends the applier with `signal`.
+  func stopApplier(_ signal: Int32 = SIGTERM) throws -> ChildProcess.Result {
+    let applier = try #require(applier)
+    applier.send(signal)
+    defer { self.applier = nil }
+    return try applier.result()
+  }
+
+  @discardableResult
+  func submit(_ arguments: String..., input: String = "") throws -> ChildProcess.Result {
+    try sluice(["submit", store] + arguments, input: input)
+  }
+
+  /// As `submit`; anything but success fails the test.
+  func execute(_ arguments: String...) throws {
+    let result = try sluice(["submit", store] + arguments)
+    try #require(result.code == 0, "\(result.output)\(result.errors)")
+  }
+
+  func query(_ arguments: String...) throws -> ChildProcess.Result {
+    try sluice(["query", store] + arguments)
+  }
+
+  func status() throws -> JSON {
+    try #require(try sluice(["status", store, "--json"]).json().first)
+  }
+
+  /// Writes a file and returns its path.
+  func file(_ name: String, _ text: String) throws -> String {
+    let path = "\(path)/\(name)"
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    try write(text, to: descriptor)
+    return path
+  }
+}

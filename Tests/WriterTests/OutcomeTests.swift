@@ -1,0 +1,181 @@
+import SluiceJournal
+import SluiceShared
+import Testing
+
+@testable import SluiceWriter
+
+@Suite("Every durable batch's outcome can be asked for, by any number who wait at once")
+struct OutcomeTests {
+  let store: TestStore
+  let applier: TestApplier
+  init() throws {
+    store = try TestStore()
+    applier = try store.applier()
+  }
+
+  @Test func outcomesComeWithTheirTxIDs() async throws {
+    let writer = try store.writer()
+    var receipts: [Receipt] = []
+    for i in 1...3 { receipts.append(try await writer.submit(insert(i))) }
+    let stranger = BatchID(
+      writer: WriterID(high: 1, low: 1), sequence: SequenceNumber(1))
+    try applier.apply([stranger, receipts[0].batch])
+    try applier.commit([
+      (receipts[1].batch, .rejected(.init(code: "denied", message: "no"))),
+      (receipts[2].batch, .duplicate(of: TxID(1), original: .changes(9))),
+    ])
+    #expect(
+      try await writer.outcome(of: receipts[0])
+        == AppliedOutcome(txid: TxID(2), outcome: .changes(1)))
+    #expect(
+      try writer.outcomeBlocking(of: receipts[1])
+        == AppliedOutcome(
+          txid: TxID(3), outcome: .rejected(.init(code: "denied", message: "no"))))
+    #expect(try await writer.outcome(of: receipts[2]).txid == TxID(4))
+    // It can be asked for again as long as the receipt is kept.
+    #expect(try await writer.outcome(of: receipts[0]).txid == TxID(2))
+    #expect(writer.unappliedBytes == 0)
+  }
+
+  @Test func whoWaitsIsTold() async throws {
+    let writer = try store.writer()
+    let receipts = try await writer.submit((1...500).map(insert)).map { try $0.get() }
+    try await withThrowingTaskGroup(of: UInt64.self) { group in
+      for receipt in receipts {
+        group.addTask { try await writer.outcome(of: receipt).txid.rawValue }
+      }
+      group.addTask { [applier] in
+        try await Task.sleep(for: .milliseconds(20))
+        try applier.apply(receipts.map(\.batch))
+        return 0
+      }
+      var txids: Set<UInt64> = []
+      for try await txid in group { txids.insert(txid) }
+      #expect(txids == Set(0...500))
+    }
+  }
+
+  @Test func threadsAndTasksWaitTogether() async throws {
+    let writer = try store.writer()
+    let receipts = try await writer.submit((1...40).map(insert)).map { try $0.get() }
+    startThread { [applier] in
+      for receipt in receipts {
+        SystemClock().sleep(.milliseconds(1))
+        try? applier.apply([receipt.batch])
+      }
+    }
+    let done = Monitor(0)
+    for receipt in receipts where receipt.batch.sequence.rawValue % 4 == 0 {
+      startThread {
+        let outcome = try? writer.outcomeBlocking(of: receipt, timeout: .seconds(10))
+        done.withLock { $0 += outcome?.txid.rawValue == receipt.batch.sequence.rawValue ? 1 : 0 }
+        done.wakeAll()
+      }
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for receipt in receipts where receipt.batch.sequence.rawValue % 4 != 0 {
+        group.addTask {
+          let outcome = try await writer.outcome(of: receipt, timeout: .seconds(10))
+          #expect(outcome.txid.rawValue == receipt.batch.sequence.rawValue)
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(done.wait(atMost: .seconds(10)) { $0 == 10 ? true : nil } == true)
+  }
+
+  @Test func writersOfOneStoreShareOnePoller() throws {
+    let a = try store.writer()
+    let b = try store.writer()
+    #expect(a.poller === b.poller)
+    let first = try a.submitBlocking(insert(1))
+    let second = try b.submitBlocking(insert(2))
+    try applier.apply([second.batch, first.batch])
+    #expect(try b.outcomeBlocking(of: first).txid == TxID(2))
+    #expect(try a.outcomeBlocking(of: second).txid == TxID(1))
+  }
+
+  @Test func aTimeoutAndACancellationLeaveTheBatch() async throws {
+    let writer = try store.writer()
+    let receipt = try await writer.submit(insert(1))
+    let error = await #expect(throws: StoreError.self) {
+      try await writer.outcome(of: receipt, timeout: .milliseconds(20))
+    }
+    #expect(error?.code == .timeout)
+    #expect(error?.batch == receipt.batch)
+    #expect(throws: StoreError.self) {
+      try writer.outcomeBlocking(of: receipt, timeout: .milliseconds(20))
+    }
+    let waiting = Task { try await writer.outcome(of: receipt) }
+    try await Task.sleep(for: .milliseconds(10))
+    waiting.cancel()
+    await #expect(throws: CancellationError.self) { try await waiting.value }
+    try applier.apply([receipt.batch])
+    #expect(try await writer.outcome(of: receipt).txid == TxID(1))
+  }
+
+  @Test func aDoubtfulBatchHasAnOutcomeWhenItLanded() async throws {
+    let writer = try store.writer()
+    store.files.failAlways(.read, 5)
+    let error = try #require(
+      await #expect(throws: StoreError.self) {
+        try await writer.submit(insert(1))
+      })
+    let batch = try #require(error.batch)
+    #expect(error.code == .outcomeUnknown)
+    // It may never be applied, so it holds nobody up.
+    #expect(writer.unappliedBytes == 0)
+    try applier.apply([batch])
+    #expect(try await writer.outcome(ofDoubtful: batch, timeout: .seconds(5)).txid == TxID(1))
+  }
+
+  @Test func aBatchThatWasPassedOverIsNamedAsDamaged() throws {
+    let writer = try store.writer()
+    let first = try writer.submitBlocking(insert(1))
+    let second = try writer.submitBlocking(insert(2))
+    try applier.apply([second.batch])
+    #expect(try writer.outcomeBlocking(of: second).txid == TxID(1))
+    let error = #expect(throws: StoreError.self) { try writer.outcomeBlocking(of: first) }
+    #expect(error?.code == .damaged)
+    #expect(error?.batch == first.batch)
+  }
+
+  @Test func outcomesAreFoundAcrossSegmentsOfTheLog() throws {
+    let writer = try store.writer()
+    let first = try writer.submitBlocking(insert(1))
+    let second = try writer.submitBlocking(insert(2))
+    try applier.apply([first.batch])
+    let claim = LogClaim(
+      layout: store.layout, store: store.id, environment: .posix(), holder: "next",
+      engine: .init(sourceID: "", compileOptions: "", architecture: ""))
+    let won = try claim.claim(successorOf: 1) { holder, _ in
+      holder.beacon(.active, ApplierStatus(), time_ms: 0)
+    }
+    let next = TestApplier(holder: try #require(won).holder)
+    try next.apply([second.batch])
+    #expect(try writer.outcomeBlocking(of: first).txid == TxID(1))
+    #expect(try writer.outcomeBlocking(of: second).txid == TxID(2))
+  }
+
+  @Test func anOutcomeIsForgottenWithItsReceipt() throws {
+    let writer = try store.writer()
+    weak var ticket: Ticket?
+    do {
+      let receipt = try writer.submitBlocking(insert(1))
+      ticket = receipt.ticket
+      try applier.apply([receipt.batch])
+      _ = try writer.outcomeBlocking(of: receipt)
+    }
+    #expect(ticket == nil)
+  }
+
+  @Test func withoutFollowingTheLogIsNotRead() throws {
+    let bare = try TestStore()
+    var options = Writer.Options()
+    options.followsOutcomes = false
+    let writer = try Writer(
+      store: bare.layout.root, options: options, environment: bare.environment())
+    let receipt = try writer.submitBlocking(insert(1))
+    #expect(throws: StoreError.self) { try writer.outcomeBlocking(of: receipt) }
+  }
+}

@@ -1,0 +1,87 @@
+import SluiceJournal
+import SluiceShared
+import Testing
+
+@testable import SluiceWriter
+
+@Suite("Segments grow with what is written, and end so that the applier can remove them")
+struct SegmentTests {
+  let store: TestStore
+  init() throws { store = try TestStore() }
+
+  /// Bytes that do not compress.
+  private func noise(_ count: Int) -> [UInt8] {
+    var bytes = ByteWriter(reserving: count)
+    while bytes.count < count { bytes.append(UInt64.random(in: .min ... .max)) }
+    return bytes.bytes
+  }
+
+  @Test func segmentsDouble() throws {
+    let journal = store.journal()
+    let block = noise(30_000)
+    for _ in 1...40 { try journal.flush([block]) }
+    let segments = try store.segments()
+    #expect(segments.prefix(4).map(\.size) == [64 << 10, 128 << 10, 256 << 10, 512 << 10])
+    for (before, after) in zip(segments, segments.dropFirst()) {
+      let last = try #require(before.frames.last)
+      #expect(after.header?.predecessor == .init(number: before.id.number, end: last.end))
+      #expect(after.header?.firstSequence.rawValue == last.first + 1)
+      #expect(last.end + 4096 <= before.size)
+    }
+    #expect(segments.reduce(0) { $0 + $1.batches.count } == 40)
+  }
+
+  @Test func aSegmentHoldsALargeFrame() throws {
+    let journal = store.journal()
+    let large = noise(3 << 20)
+    try journal.flush([content(1)])
+    try journal.flush([large])
+    try journal.flush([content(3)])
+    let segments = try store.segments()
+    #expect(segments[1].batches[2] == large)
+    #expect(segments[1].size >= 3 << 20)
+  }
+
+  @Test func aClosedWriterEndsItsSegmentWithAnEmptyFrame() throws {
+    let journal = store.journal()
+    try journal.flush([content(1)])
+    store.files.forget()
+    journal.close()
+    #expect(store.files.events.map(\.operation) == [.write, .sync])
+    let frame = try #require(try store.segments()[0].frames.last)
+    #expect(frame.endsSegment && frame.batches.isEmpty && frame.first == 2)
+  }
+
+  @Test func theEndFitsAFullSegment() throws {
+    let journal = store.journal()
+    while try store.segments().count < 2 { try journal.flush([content(1)]) }
+    let full = try store.segments()[0]
+    let last = try #require(full.frames.last)
+    #expect(last.end == full.size - 4096)
+  }
+
+  @Test func aOneShotIsOneWriteWithHeaderFrameAndEnd() throws {
+    _ = try store.applier()
+    let (writer, results) = try Writer.submitOnce(
+      store: store.layout.root, [insert(1), insert(2)], environment: store.environment())
+    #expect(
+      store.files.events.map(\.operation) == [
+        .create, .resize, .write, .sync, .syncDirectory, .read,
+      ])
+    let segments = try store.segments()
+    #expect(segments.count == 1)
+    #expect(segments[0].frames.count == 1)
+    #expect(segments[0].frames[0].endsSegment)
+    #expect(segments[0].frames[0].batches == [try insert(1).encoded(), try insert(2).encoded()])
+    #expect(try results.map { try $0.get().batch.sequence.rawValue } == [1, 2])
+    #expect(throws: StoreError.self) { try writer.submitBlocking(insert(3)) }
+  }
+
+  @Test func aFlushWithTooMuchIsRefused() throws {
+    let journal = store.journal()
+    let many = [[UInt8]](repeating: [], count: Limits.batchesPerFrame + 1)
+    #expect(throws: StoreError.self) { try journal.flush(many) }
+    #expect(throws: StoreError.self) { try journal.flush([]) }
+    #expect(try journal.flush([content(1)]).sequence == SequenceNumber(1))
+  }
+}
