@@ -94,5 +94,11 @@ let package = Package(
     tests(
       "Command",
       ["sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", arguments, logging]),
+    tests(
+      "Process",
+      [
+        "sluice", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
+        "SluiceLease", "SluiceFakes", logging,
+      ]),
   ]
 )

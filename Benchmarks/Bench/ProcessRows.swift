@@ -72,8 +72,10 @@ func visibility(_ work: WorkDirectory) throws -> Round {
   var ours: [Double] = []
   var durable: [Double] = []
   var baseline: [Double] = []
+  let start = clock.elapsed()
+  func wait(until moment: Duration) { clock.sleep(max(.zero, start + moment - clock.elapsed())) }
   for number in 0..<Int64(submits) {
-    clock.sleep(.milliseconds(20))
+    wait(until: .milliseconds(20 * (number + 1)))
     let began = clock.bootTime_ns()
     _ = try writer.submitBlocking(
       Batch([Batch.Statement(Deposits.insert, [.integer(number), .text(Deposits.text)])]))
@@ -86,8 +88,7 @@ func visibility(_ work: WorkDirectory) throws -> Round {
       if newest == wanted { break }
     }
     ours.append(Double(clock.bootTime_ns() - began) / 1000)
-    // As cold as the store was.
-    clock.sleep(.milliseconds(20))
+    wait(until: .milliseconds(20 * (number + 1) + 10))
     baseline.append(try nanoseconds { for _ in 0..<3 { try bare.write(4096) } } / 1000)
   }
   writer.closeBlocking()

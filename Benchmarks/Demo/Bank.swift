@@ -105,7 +105,9 @@ struct DeedMix {
   mutating func next() -> (Deed, Batch) {
     number += 1
     if number % 12 == 0, let earlier = transfers.suffix(50).randomElement(using: &random) {
-      return (Deed(worker: worker, number: number, kind: .repeated(earlier.number)), earlier.batch())
+      return (
+        Deed(worker: worker, number: number, kind: .repeated(earlier.number)), earlier.batch()
+      )
     }
     let kind: Deed.Kind = number % 3 == 0 ? append() : .transfer(transfer())
     let deed = Deed(worker: worker, number: number, kind: kind)

@@ -8,7 +8,8 @@ import SluiceShared
 struct Demo: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice-demo",
-    abstract: "Workers write, two appliers apply, readers read; one applier is killed; all is verified.",
+    abstract:
+      "Workers write, two appliers apply, readers read; one applier is killed; all is verified.",
     subcommands: [Run.self, Worker.self, Observer.self], defaultSubcommand: Run.self)
 }
 

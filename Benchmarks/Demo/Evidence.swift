@@ -10,9 +10,11 @@ struct Evidence {
     var outcome: Outcome
   }
 
-  struct Place: Hashable {
+  /// What has a number of its own within its worker: a batch, an event.
+  struct Place: Hashable, CustomStringConvertible {
     var worker: Int64
     var number: Int64
+    var description: String { "\(number) of worker \(worker)" }
   }
 
   /// The log's outcomes of each batch: one, if all is well.

@@ -23,7 +23,9 @@ struct Observer: ParsableCommand {
       do {
         let view = try database.read(.latest) { try SnapshotView($0) }
         times.append(Double(clock.bootTime_ns() - began) / 1000)
-        violations += check.violations(of: view)
+        for violation in check.violations(of: view) where !violations.contains(violation) {
+          violations.append(violation)
+        }
       } catch let error as StoreError where error.code == .snapshotExpired {
         continue
       } catch {

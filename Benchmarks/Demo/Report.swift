@@ -100,7 +100,8 @@ struct Report {
     let snapshots = observations.map(\.snapshots).reduce(0, +)
     let broken = observations.map(\.violations.count).reduce(0, +)
     let verdict =
-      broken == 0 ? "each balanced, complete and none older than the one before" : "\(broken) broken"
+      broken == 0
+      ? "each balanced, complete and none older than the one before" : "\(broken) broken"
     let median = observations.map(\.median_us).max() ?? 0
     let p99 = observations.map(\.p99_us).max() ?? 0
     return line(

@@ -14,7 +14,8 @@ struct Takeover {
   var committed_ns: UInt64
 
   /// Kills the applier that leads now, and waits for the other's first commit.
-  static func force(_ appliers: [ChildProcess], _ log: Log, atMost limit: Duration) throws -> Takeover
+  static func force(_ appliers: [ChildProcess], _ log: Log, atMost limit: Duration) throws
+    -> Takeover
   {
     let clock = SystemClock()
     var last = try log.present()

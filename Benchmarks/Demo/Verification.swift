@@ -77,7 +77,8 @@ struct Verification {
         continue
       }
       guard testimony.answer.agrees(with: execution) else {
-        violations.append("\(testimony.name) was told \(testimony.answer), the log says \(execution)")
+        violations.append(
+          "\(testimony.name) was told \(testimony.answer), the log says \(execution)")
         continue
       }
     }
@@ -102,7 +103,8 @@ struct Verification {
     for (txid, testimony) in ordered {
       let expected = model.execute(testimony.deed, txid)
       if !testimony.answer.agrees(with: expected) {
-        violations.append("\(testimony.name) was told \(testimony.answer), it had to be \(expected)")
+        violations.append(
+          "\(testimony.name) was told \(testimony.answer), it had to be \(expected)")
       }
       let isRecorded = testimony.batch.map { evidence.rejections[$0] ?? 0 } ?? 0
       if isRecorded != (expected == .rejected ? 1 : 0) {
@@ -115,13 +117,14 @@ struct Verification {
   private mutating func compare(_ model: Model) {
     for (place, transfer) in model.transfers where evidence.transfers[place] != [transfer] {
       violations.append(
-        "the transfer of \(place) is in the database \(evidence.transfers[place]?.count ?? 0) times")
+        "the transfer of batch \(place) is in the database \(evidence.transfers[place]?.count ?? 0) times"
+      )
     }
     for place in model.events where evidence.events[place] != 1 {
       violations.append("event \(place) is in the database \(evidence.events[place] ?? 0) times")
     }
     for place in evidence.transfers.keys where model.transfers[place] == nil {
-      violations.append("the database has a transfer of \(place) that was not applied")
+      violations.append("the database has a transfer of batch \(place) that was not applied")
     }
     for place in evidence.events.keys where !model.events.contains(place) {
       violations.append("the database has event \(place), which was not applied")

@@ -53,7 +53,7 @@ final class Leader {
     wallAtStart_ms = max(environment.clock.wallTime_ms(), won.holder.extent.time_ms)
     bootAtStart = environment.clock.elapsed()
     lastWork = bootAtStart
-    intake = JournalIntake(
+    intake = try JournalIntake(
       layout: store.layout, store: store.description.id, environment: environment,
       name: options.holder, log: logger)
     intake.silence = options.retireAfter
@@ -104,7 +104,7 @@ final class Leader {
     do throws(StoreError) {
       while true {
         if shouldStop() { return try release() }
-        let found = try intake.poll(atMost: Int64(Limits.batchBytesPerCommit))
+        let found = try intake.poll()
         if !intake.isIdle {
           try work()
         } else {

@@ -100,17 +100,29 @@ public final class Log {
     try open(number, in: layout.log)
   }
 
-  /// The segment of a number, wherever retention has it; nil where it is gone. Found by listing: a
+  /// The segment at `position`, wherever retention has it; nil where it is gone. Found by listing: a
   /// name that is probed and missing stays missing on NFS for a minute.
-  private func find(_ number: UInt64) throws(StoreError) -> LogSegment? {
-    if let segment = opened[number] { return segment }
+  ///
+  /// A late claimant can give its own file the number of a segment that was moved to `old/`, before
+  /// it sees that it is late; so the nonce says which of two files of one name it is.
+  private func find(_ position: LogPosition) throws(StoreError) -> LogSegment? {
+    let number = position.segment
+    if let segment = opened[number], segment.header.nonce == position.nonce { return segment }
     let name = StoreLayout.logName(number)
+    var other: LogSegment?
     for directory in [layout.log, layout.oldLog] {
       let isListed = try environment.fileSystem.list(directory).contains(name)
       guard isListed || !environment.makes(.listNames) else { continue }
-      if let segment = try open(number, in: directory) { return segment }
+      opened[number] = nil
+      guard let segment = try open(number, in: directory) else { continue }
+      if segment.header.nonce == position.nonce { return segment }
+      other = segment
     }
-    return nil
+    guard let other else { return nil }
+    opened[number] = nil
+    throw StoreError(
+      .damaged, "a log segment is not the one that its successor names; restore it from a backup",
+      path: other.file.path)
   }
 
   private func open(_ number: UInt64, in directory: String) throws(StoreError) -> LogSegment? {
@@ -152,16 +164,11 @@ extension Log {
           segment: segment, end: position.end, lastFrame: position.lastFrame,
           inherited: start.inherited, start: start))
       guard start.inherited.txid > txid, let parent = start.parent else { break }
-      guard let next = try find(parent.segment) else {
+      guard let next = try find(parent) else {
         throw StoreError(
           .snapshotExpired,
           "the log segment that holds the commits after \(txid) was removed by retention; open the database anew",
           path: "\(layout.log)/\(StoreLayout.logName(parent.segment))")
-      }
-      guard next.header.nonce == parent.nonce else {
-        throw StoreError(
-          .damaged, "a log segment is not the one that its successor names; restore it from a backup",
-          path: next.file.path)
       }
       segment = next
       position = parent

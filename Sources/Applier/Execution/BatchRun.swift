@@ -95,6 +95,7 @@ final class BatchRun {
     stepsLeft = stepsPerBatch
     ranOutOfSteps = false
     budget.wasExhausted = false
+    permissions.beginBatch()
     try own(savepoint)
     defer { permissions.mode = .applier }
     do throws(Stop) {

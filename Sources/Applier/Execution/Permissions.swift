@@ -23,6 +23,8 @@ final class Permissions {
   /// Decisions asked for since the batch's statement began to be prepared; nil while it runs.
   private var asked: Int?
 
+  func beginBatch() { denial = nil }
+
   /// The text of a batch's statement is about to be prepared.
   func beginStatement() {
     asked = 0

@@ -22,9 +22,15 @@ final class JournalIntake {
   static let slowestPoll: Duration = .seconds(1)
 
   private var writers: [WriterID: WriterQueue] = [:]
-  private var known: Set<JournalSegmentID> = []
+  /// The names taken in.
+  private var known: Set<String> = []
   private var refused: Set<String> = []
   private(set) var quarantined: UInt32 = 0
+  /// Writers with a segment in quarantine: batches of theirs may be missing.
+  private var damaged: Set<WriterID> = []
+  /// Many reads are to be in flight at once.
+  private let isNetwork: Bool
+  private var turn = 0
   /// Nothing new can come from these; to be removed once all they hold is published.
   private var finished: [JournalSegmentReader] = []
   /// Batches read and not yet taken.
@@ -38,13 +44,12 @@ final class JournalIntake {
     /// The highest sequence number read.
     var lastRead = SequenceNumber(0)
     var owner: UInt32
-    /// The last predecessor that went to quarantine: its batches may be missing.
-    var lostSegment = false
   }
 
   init(
     layout: StoreLayout, store: StoreID, environment: Environment, name: String, log: Logger
-  ) {
+  ) throws(StoreError) {
+    isNetwork = try environment.fileSystem.isNetwork(layout.journal)
     self.layout = layout
     self.store = store
     self.environment = environment
@@ -60,73 +65,120 @@ final class JournalIntake {
   func hasSegments(_ writer: WriterID) -> Bool { writers[writer] != nil }
 
   /// Whether the batches that a writer's next ones follow may be in quarantine.
-  func mayLackBatches(_ writer: WriterID) -> Bool { writers[writer]?.lostSegment ?? false }
+  func mayLackBatches(_ writer: WriterID) -> Bool { damaged.contains(writer) }
 
   // MARK: reading
 
+  /// Bytes of batches that are read and not executed at most, so that memory stays bounded however
+  /// much waits; and of one segment in one pass, so that a busy writer does not hold up the others.
+  private static let mostWaitingBytes = 2 * Limits.batchBytesPerCommit
+  private static let mostBytesAtOnce: Int64 = 4 << 20
+
   /// One listing, and one read of each segment that is due. Returns whether anything was found.
-  func poll(atMost bytes: Int64) throws(StoreError) -> Bool {
+  func poll() throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
     try list(now)
-    var found = false
-    var due: [WriterID] = []
-    for (writer, queue) in writers {
-      if let segment = queue.segments.first, segment.nextPoll <= now { due.append(writer) }
+    guard waitingBytes < JournalIntake.mostWaitingBytes else { return false }
+    var due: [JournalSegmentReader] = []
+    for queue in writers.values {
+      if let segment = queue.segments.first, segment.nextPoll <= now { due.append(segment) }
     }
-    due.sort()
-    // Many reads in flight where each is a round trip.
-    if due.count > 1 {
-      found = try pollMany(due, bytes, now)
-    } else {
-      for writer in due where try pollOne(writer, bytes, now) { found = true }
+    due.sort { $0.id < $1.id }
+    if !due.isEmpty {
+      // Everybody's turn to be first comes.
+      turn = (turn + 1) % due.count
+      due = Array(due[turn...] + due[..<turn])
+    }
+    var found = false
+    for piece in stride(from: 0, to: due.count, by: JournalIntake.readsInFlight) {
+      let segments = due[piece..<min(piece + JournalIntake.readsInFlight, due.count)]
+      for (segment, frames) in zip(segments, read(Array(segments), now)) {
+        if try integrate(frames, of: segment, now) { found = true }
+      }
+      if waitingBytes >= JournalIntake.mostWaitingBytes { break }
     }
     return found
   }
 
-  private func pollMany(_ due: [WriterID], _ bytes: Int64, _ now: Duration) throws(StoreError)
-    -> Bool
+  private static let readsInFlight = 16
+
+  /// Reads segments, many at once where each read is a round trip to a server.
+  private func read(_ segments: [JournalSegmentReader], _ now: Duration)
+    -> [Result<[JournalSegmentReader.Frame], StoreError>]
   {
-    var found = false
-    for writer in due where try pollOne(writer, bytes, now) { found = true }
-    return found
+    let store = store
+    guard isNetwork, segments.count > 1 else {
+      return segments.map { JournalIntake.read($0, store, now) }
+    }
+    let results = Monitor(
+      [Result<[JournalSegmentReader.Frame], StoreError>](
+        repeating: .success([]), count: segments.count))
+    // Each piece of work has a segment of its own.
+    nonisolated(unsafe) let segments = segments
+    environment.executor.concurrently(segments.count) { i in
+      let result = JournalIntake.read(segments[i], store, now)
+      results.withLock { $0[i] = result }
+    }
+    return results.withLock { $0 }
   }
 
-  private func pollOne(_ writer: WriterID, _ bytes: Int64, _ now: Duration) throws(StoreError)
-    -> Bool
+  private static func read(_ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration)
+    -> Result<[JournalSegmentReader.Frame], StoreError>
   {
-    var found = false
-    while var queue = writers[writer], let segment = queue.segments.first {
-      let frames: [JournalSegmentReader.Frame]
-      do throws(StoreError) {
-        frames = try segment.poll(store: store, atMost: bytes, now: now)
-      } catch {
-        try refuse(segment, writer, error)
-        continue
-      }
-      for frame in frames {
-        if frame.last > queue.lastRead { queue.lastRead = frame.last }
-        let pending = PendingFrame(segment, frame)
-        for index in 0..<Int(frame.count) {
-          let id = BatchID(writer: writer, sequence: frame.first.advanced(by: UInt64(index)))
-          waiting.append(PendingBatch(id: id, frame: pending, index: index))
-        }
-        segment.waitingBatches += Int(frame.count)
-        waitingBytes += Int(frame.rawBytes)
-        found = true
-      }
-      let quiet = now - segment.lastNews
-      segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 16)
-      writers[writer] = queue
-      guard try isDone(segment, queue, now) else { break }
-      retire(writer)
+    do throws(StoreError) {
+      return .success(try segment.poll(store: store, atMost: mostBytesAtOnce, now: now))
+    } catch {
+      return .failure(error)
     }
-    return found
+  }
+
+  /// Takes in what was read of a writer's first segment, and goes on with its next ones where that
+  /// was all of it.
+  private func integrate(
+    _ result: Result<[JournalSegmentReader.Frame], StoreError>, of first: JournalSegmentReader,
+    _ now: Duration
+  ) throws(StoreError) -> Bool {
+    let writer = first.id.writer
+    var result = result
+    var segment = first
+    var found = false
+    while true {
+      switch result {
+      case .success(let frames):
+        found = found || !frames.isEmpty
+        add(frames, of: segment)
+        let quiet = now - segment.lastNews
+        segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 16)
+        guard let queue = writers[writer], try isDone(segment, queue, now, foundNothing: frames.isEmpty) else { return found }
+        retire(writer)
+      case .failure(let error): try refuse(segment, writer, error)
+      }
+      guard let next = writers[writer]?.segments.first else { return found }
+      segment = next
+      result = read([next], now)[0]
+    }
+  }
+
+  private func add(_ frames: [JournalSegmentReader.Frame], of segment: JournalSegmentReader) {
+    let writer = segment.id.writer
+    for frame in frames {
+      if let last = writers[writer]?.lastRead, frame.last > last {
+        writers[writer]?.lastRead = frame.last
+      }
+      let pending = PendingFrame(segment, frame)
+      for index in 0..<Int(frame.count) {
+        let id = BatchID(writer: writer, sequence: frame.first.advanced(by: UInt64(index)))
+        waiting.append(PendingBatch(id: id, frame: pending, index: index))
+      }
+      segment.waitingBatches += Int(frame.count)
+      waitingBytes += Int(frame.rawBytes)
+    }
   }
 
   /// Whether nothing acknowledged can still come from a writer's first segment.
-  private func isDone(_ segment: JournalSegmentReader, _ queue: WriterQueue, _ now: Duration)
-    throws(StoreError) -> Bool
-  {
+  private func isDone(
+    _ segment: JournalSegmentReader, _ queue: WriterQueue, _ now: Duration, foundNothing: Bool
+  ) throws(StoreError) -> Bool {
     if segment.isEnded { return true }
     let quiet = now - segment.lastNews
     for later in queue.segments.dropFirst() {
@@ -134,10 +186,10 @@ final class JournalIntake {
       guard let next = later.header else { continue }
       if queue.lastRead.next >= next.firstSequence { return true }
       // Acknowledged, says the successor, and not to be read: wait a little, then look closely.
-      guard quiet >= .seconds(2) else { return false }
+      guard segment.isMarked ? foundNothing : quiet >= .seconds(2) else { return false }
       return try closeAndRead(segment, queue, acknowledgedUpTo: next.firstSequence)
     }
-    guard quiet >= silence else { return false }
+    guard segment.isMarked ? foundNothing : quiet >= silence else { return false }
     return try closeAndRead(segment, queue, acknowledgedUpTo: nil)
   }
 
@@ -155,9 +207,9 @@ final class JournalIntake {
       }
       return true
     }
-    if try segment.hasRemains() {
+    if try next != nil || segment.hasRemains() {
       try quarantine(segment)
-      writers[segment.id.writer]?.lostSegment = true
+      damaged.insert(segment.id.writer)
     }
     return true
   }
@@ -172,12 +224,12 @@ final class JournalIntake {
 
   private func list(_ now: Duration) throws(StoreError) {
     let names = try environment.fileSystem.list(layout.journal)
-    for name in names where !refused.contains(name) {
-      guard let id = StoreLayout.journalSegment(name), !known.contains(id) else { continue }
+    for name in names where !known.contains(name) && !refused.contains(name) {
+      guard let id = StoreLayout.journalSegment(name) else { continue }
       do throws(StoreError) {
         let segment = try JournalSegmentReader(
           id, path: "\(layout.journal)/\(name)", environment: environment)
-        known.insert(id)
+        known.insert(name)
         add(segment)
       } catch {
         if error.isNoSuchFile { continue }
@@ -275,7 +327,7 @@ final class JournalIntake {
         // ENOENT: removed already, or the reply to a first try was lost.
         if !error.isNoSuchFile { throw error }
       }
-      known.remove(segment.id)
+      known.remove(StoreLayout.journalName(segment.id))
     }
     finished = kept
   }
@@ -298,11 +350,11 @@ final class JournalIntake {
       ])
   }
 
-  /// Counts what lies in quarantine, at the beginning of a term.
+  /// Looks what lies in quarantine, at the beginning of a term.
   func countQuarantine() throws(StoreError) {
-    quarantined = UInt32(
-      try environment.fileSystem.list(layout.quarantine).filter {
-        StoreLayout.journalSegment($0) != nil
-      }.count)
+    let segments = try environment.fileSystem.list(layout.quarantine)
+      .compactMap(StoreLayout.journalSegment)
+    quarantined = UInt32(segments.count)
+    damaged = Set(segments.map(\.writer))
   }
 }

@@ -5,6 +5,8 @@ internal import SluiceShared
 ///
 /// A frame that is not whole is "not yet". What is read here is applied at most once, since batches
 /// are known by writer and sequence number; so reading too early or twice does no harm.
+///
+/// Used by one thread at a time.
 final class JournalSegmentReader {
   let id: JournalSegmentID
   let path: String

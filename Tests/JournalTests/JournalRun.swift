@@ -1,0 +1,218 @@
+import SluiceFakes
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+
+/// One run of the journal's handshake: two writers, whose code is the real one, and two appliers, one
+/// of which leads while the other only believes so.
+///
+/// The appliers are stand-ins that read, mark, read again and remove in the order that DESIGN.md
+/// prescribes; of a real applier's work only that matters here.
+final class JournalRun: @unchecked Sendable {
+  // Sendable: everything is touched by the thread that has the scheduler's baton only.
+  private static let layout = StoreLayout("/s")
+  private static let store = StoreID(high: 1, low: 2)
+
+  let scheduler: Scheduler
+  let omitted: Set<SafetyCheck>
+  private let disk = MemoryDisk()
+  private let clock = ManualClock()
+  private let isNetwork: Bool
+  private var lastClient: UInt64 = 0
+  private var lastContent: UInt64 = 0
+  /// What `flush` returned for.
+  private(set) var acknowledged: [BatchID: UInt64] = [:]
+  /// What is in a published commit.
+  private(set) var published: [BatchID: UInt64] = [:]
+  private(set) var removals = 0
+  private(set) var violation: String?
+
+  init(seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>) {
+    scheduler = Scheduler(seed: seed, steps: steps)
+    self.omitted = omitted
+    isNetwork = scheduler.random.chance(0.5)
+  }
+
+  /// The first violation, or nil.
+  func run() -> String? {
+    MemoryFileSystem(disk, clock: clock).makeDirectories([JournalRun.layout.journal])
+    let drift = [0.02, 0.2][scheduler.random.below(2)]
+    scheduler.onStep = { [self] in
+      if scheduler.random.chance(drift) { disk.drift(&scheduler.random) }
+    }
+    let writers = (1...2).map { i in Scheduler.Role("W\(i)") { self.live($0, as: self.writer) } }
+    scheduler.run(
+      writers + [
+        Scheduler.Role("leader") { self.live($0, as: self.leader) },
+        Scheduler.Role("zombie") { self.live($0, as: self.zombie) },
+      ])
+    scheduler.onStep = nil
+    checkNothingIsLost("the end")
+    return violation
+  }
+
+  private func live(
+    _ process: Scheduler.Process, as role: (Environment) throws(StoreError) -> Void
+  ) {
+    lastClient += 1
+    let client = lastClient
+    let faults = Faults(scheduler, process, disk, client: client, mayDie: true)
+    let fileSystem = MemoryFileSystem(disk, clock: clock, client: client, isNetwork: isNetwork) {
+      faults.fate($0)
+    }
+    var environment = Environment(
+      fileSystem: fileSystem, clock: clock, executor: InlineExecutor(),
+      random: { self.scheduler.random.next() })
+    environment.omittedChecks = omitted
+    do throws(StoreError) { try role(environment) } catch {
+      let isExpected =
+        error.errno == Faults.injected || error.isStaleHandle || error.isNoSuchFile
+        || error.code == .outcomeUnknown || error.code == .notSubmitted
+      if !isExpected { violate("\(process.name): \(error)") }
+    }
+    disk.abandon(client: client)
+  }
+
+  // MARK: The writer
+
+  private func writer(_ environment: Environment) throws(StoreError) {
+    let writer = JournalWriter(
+      layout: JournalRun.layout, store: JournalRun.store, environment: environment)
+    // Batches whose fate a flush left unknown; the writer settles them before the next one.
+    for _ in 0..<(1 + scheduler.random.below(12)) {
+      let count = 1 + scheduler.random.below(3)
+      let contents = (0..<count).map { _ in
+        lastContent += 1
+        return lastContent
+      }
+      let first = writer.nextBatch()
+      do throws(StoreError) {
+        try writer.flush(
+          contents.map { content($0) }, as: first, ends: scheduler.random.chance(0.1))
+      } catch {
+        guard error.code == .outcomeUnknown || error.code == .notSubmitted else { throw error }
+        continue
+      }
+      for (i, content) in contents.enumerated() {
+        acknowledged[
+          BatchID(writer: first.writer, sequence: first.sequence.advanced(by: UInt64(i)))] =
+          content
+      }
+      checkNothingIsLost("an acknowledgement")
+      if scheduler.random.chance(0.1) { writer.close() }
+    }
+  }
+
+  private func content(_ number: UInt64) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.append(number)
+    writer.append(raw: [UInt8](repeating: 7, count: scheduler.random.below(3000)))
+    return writer.bytes
+  }
+
+  // MARK: The applier
+
+  private func leader(_ environment: Environment) throws(StoreError) {
+    try applier(environment, leads: true)
+  }
+
+  private func zombie(_ environment: Environment) throws(StoreError) {
+    try applier(environment, leads: false)
+  }
+
+  private func applier(_ environment: Environment, leads: Bool) throws(StoreError) {
+    let fileSystem = environment.fileSystem
+    while true {
+      for name in try fileSystem.list(JournalRun.layout.journal) {
+        let path = "\(JournalRun.layout.journal)/\(name)"
+        do throws(StoreError) {
+          try visit(path, environment, leads: leads)
+        } catch {
+          guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+        }
+      }
+    }
+  }
+
+  private func visit(_ path: String, _ environment: Environment, leads: Bool) throws(StoreError) {
+    let file = try environment.fileSystem.open(path, .shared)
+    var read = try JournalRun.batches(in: file)
+    if leads { publish(read) }
+    guard scheduler.random.chance(0.3) else { return }
+    // Silent, says this applier: it is retired.
+    try Mark.write(
+      to: try environment.fileSystem.open(path, .write), by: "applier", time_ms: 0)
+    if environment.makes(.rereadAfterMark) { read = try JournalRun.batches(in: file) }
+    if leads { publish(read) }
+    let isPublished = read.keys.allSatisfy { published[$0] != nil }
+    guard isPublished || !environment.makes(.removeOnlyPublished) else { return }
+    try environment.fileSystem.unlink(path)
+    removals += 1
+    checkNothingIsLost("a removal")
+  }
+
+  private func publish(_ batches: [BatchID: UInt64]) {
+    for (batch, content) in batches {
+      if let before = published[batch], before != content {
+        violate("\(batch) is \(before) and \(content)")
+      }
+      published[batch] = content
+    }
+  }
+
+  /// The batches in the whole frames of a segment.
+  private static func batches(in file: any File) throws(StoreError) -> [BatchID: UInt64] {
+    let block = try file.read(Block.size, at: Block.header)
+    guard
+      case .header(let header, let headerChecksum) = block.withUnsafeBytes({
+        JournalSegmentHeader.decode($0)
+      })
+    else { return [:] }
+    var scanner = FrameScanner(file, nonce: header.nonce)
+    var offset = Block.firstJournalFrame
+    var checksum = headerChecksum
+    var found: [BatchID: UInt64] = [:]
+    while let frame = try scanner.header(at: offset), frame.previous == checksum,
+      let bytes = try scanner.section(
+        .batches, of: frame, limit: Int64(Limits.journalFrameBytes)),
+      let ranges = try? BatchList.ranges(bytes, count: Int(frame.count))
+    {
+      for (i, range) in ranges.enumerated() {
+        let batch = BatchID(
+          writer: header.id.writer, sequence: SequenceNumber(frame.first + UInt64(i)))
+        found[batch] = bytes[range].withUnsafeBytes {
+          UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
+        }
+      }
+      offset = frame.end
+      checksum = frame.checksum
+    }
+    return found
+  }
+
+  // MARK: What must hold
+
+  /// Every acknowledged batch is published, or in a file that is there.
+  private func checkNothingIsLost(_ occasion: String) {
+    let open = acknowledged.filter { published[$0.key] != $0.value }
+    guard !open.isEmpty else { return }
+    let fileSystem = MemoryFileSystem(disk, clock: clock)
+    var there: [BatchID: UInt64] = [:]
+    for path in disk.paths where path.hasSuffix(".seg") {
+      guard let file = try? fileSystem.open(path, .shared),
+        let batches = try? JournalRun.batches(in: file)
+      else { continue }
+      there.merge(batches) { first, _ in first }
+    }
+    for (batch, content) in open.sorted(by: { $0.key.sequence < $1.key.sequence })
+    where there[batch] != content {
+      violate("after \(occasion): acknowledged \(batch) is nowhere")
+    }
+  }
+
+  private func violate(_ what: String) {
+    guard violation == nil else { return }
+    violation = "\(what) (step \(scheduler.steps))"
+    scheduler.stop()
+  }
+}

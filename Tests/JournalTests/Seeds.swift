@@ -1,0 +1,16 @@
+import Glibc
+
+/// How many schedules a test tries: `SLUICE_SEEDS`, or few enough for every build.
+func seeds(_ standard: Int) -> Int {
+  getenv("SLUICE_SEEDS").flatMap { Int(String(cString: $0)) } ?? standard
+}
+
+/// The first seed below `limit` whose run finds a violation; said aloud where `SLUICE_SEEDS` is set.
+func firstSeed(below limit: Int, _ name: String, _ run: (UInt64) -> String?) -> Int? {
+  for seed in 0..<limit {
+    guard let violation = run(UInt64(seed)) else { continue }
+    if getenv("SLUICE_SEEDS") != nil { print("\(name): seed \(seed): \(violation)") }
+    return seed
+  }
+  return nil
+}

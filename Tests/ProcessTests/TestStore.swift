@@ -1,0 +1,142 @@
+import Glibc
+import Logging
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+/// A store in a directory of its own, removed with this object.
+///
+/// Its first batch makes the table `t`; every other one that a test submits inserts one row, so that
+/// a snapshot of batch N has N - 1 rows, whoever looks and whenever.
+final class TestStore: Sendable {
+  let path: String
+  private let place: String
+  let environment = Environment.posix()
+
+  init() throws {
+    var template = Array("/tmp/sluice-process-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil)
+    place = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    try #require(chmod(place, 0o755) == 0)
+    path = "\(place)/store"
+    try StoreCreation().make(at: path, environment: environment)
+    let writer = try writer()
+    _ = try writer.submitBlocking(
+      Batch([Batch.Statement("CREATE TABLE t(id INTEGER PRIMARY KEY, w, n, x)")]))
+    writer.closeBlocking()
+    try drain()
+  }
+
+  deinit {
+    _ = try? ChildProcess("chmod", ["-R", "u+rwx", place]).end()
+    _ = try? ChildProcess("rm", ["-rf", place]).end()
+  }
+
+  var layout: StoreLayout { StoreLayout(path) }
+
+  // MARK: Processes
+
+  /// `sluice apply` with the shortest lease.
+  func startApplier(_ holder: String, ttl: Int = 1) throws -> ChildProcess {
+    try ChildProcess(program, ["apply", path, "--ttl", "\(ttl)", "--holder", holder])
+  }
+
+  // MARK: In this process
+
+  func writer(_ environment: Environment? = nil) throws -> Writer {
+    try Writer(store: path, environment: environment ?? self.environment)
+  }
+
+  static func row(_ writer: Int, _ n: Int) -> Batch {
+    Batch([
+      Batch.Statement(
+        "INSERT INTO t(w, n) VALUES (?, ?)", [.integer(Int64(writer)), .integer(Int64(n))])
+    ])
+  }
+
+  /// Options of an applier that gets by with little time.
+  static func options(_ holder: String = "test") -> ApplierOptions {
+    var options = ApplierOptions(holder: holder)
+    options.logger.logLevel = .critical
+    options.leaseTime = .milliseconds(60)
+    options.standbyPoll = .milliseconds(5)
+    return options
+  }
+
+  /// Applies all that is in the journal, and releases.
+  func drain(_ options: ApplierOptions = options(), _ environment: Environment? = nil)
+    throws(StoreError)
+  {
+    var options = options
+    options.drains = true
+    try Applier(path: path, options: options, environment: environment ?? self.environment)
+      .run(shouldStop: { false })
+  }
+
+  func database(_ environment: Environment? = nil) throws -> Database {
+    let environment = environment ?? self.environment
+    return Database(
+      try PageStore(path: path, environment: environment), executor: environment.executor)
+  }
+
+  func query(_ sql: String) throws -> [[SQLValue]] { try database().read { try $0.query(sql) } }
+
+  /// The `n` of a writer's rows in the order in which they were inserted.
+  func rows(of writer: Int) throws -> [Int64] {
+    try query("SELECT n FROM t WHERE w = \(writer) ORDER BY id").map {
+      if case .integer(let n) = $0[0] { n } else { -1 }
+    }
+  }
+
+  // MARK: Files
+
+  func names(_ directory: String) throws -> [String] {
+    try environment.fileSystem.list(directory)
+  }
+
+  func journalSegments() throws -> [String] {
+    try names(layout.journal).filter { StoreLayout.journalSegment($0) != nil }
+  }
+
+  func log() throws -> Log {
+    Log(
+      layout: layout, store: try StoreDescription.read(layout, environment.fileSystem).id,
+      environment: environment)
+  }
+
+  /// Who published last, and how far.
+  func present() throws -> Log.Present { try log().present() }
+}
+
+/// An applier on a thread of this process.
+final class ApplierThread: Sendable {
+  private struct State {
+    var shouldStop = false
+    var end: Result<Void, StoreError>?
+  }
+
+  private let state = Monitor(State())
+
+  init(_ store: TestStore, _ options: ApplierOptions, _ environment: Environment? = nil) throws {
+    let path = store.path
+    let environment = environment ?? store.environment
+    startThread { [state] in
+      let end = Result { () throws(StoreError) in
+        try Applier(path: path, options: options, environment: environment)
+          .run(shouldStop: { state.withLock { $0.shouldStop } })
+      }
+      state.withLock { $0.end = end }
+      state.wakeAll()
+    }
+  }
+
+  deinit { state.withLock { $0.shouldStop = true } }
+
+  func stop() throws {
+    state.withLock { $0.shouldStop = true }
+    try state.wait { $0.end }.get()
+  }
+}
