@@ -40,8 +40,10 @@ struct SealedBlock {
   static func isZero(_ block: UnsafeRawBufferPointer) -> Bool {
     var bits: UInt64 = 0
     let words = block.count & ~7
-    for i in stride(from: 0, to: words, by: 8) {
+    var i = 0
+    while i < words {
       bits |= block.loadUnaligned(fromByteOffset: i, as: UInt64.self)
+      i += 8
     }
     for i in words..<block.count { bits |= UInt64(block[i]) }
     return bits == 0

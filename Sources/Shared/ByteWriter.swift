@@ -52,7 +52,7 @@ public struct ByteWriter: Sendable {
   /// Fills up with zeros to a multiple of `alignment`.
   public mutating func pad(to alignment: Int) {
     let rest = bytes.count % alignment
-    if rest != 0 { bytes.append(contentsOf: repeatElement(0, count: alignment - rest)) }
+    if rest != 0 { bytes += [UInt8](repeating: 0, count: alignment - rest) }
   }
 
   /// Overwrites a little-endian integer written earlier.

@@ -17,7 +17,7 @@ struct QueryTests {
   func formats() throws {
     #expect(
       try place.query("SELECT * FROM t").output
-        == "a   b\n--  -----\n 1  x,\"y\"\n 2\n30  0.5\n")
+        == " a  b\n--  -----\n 1  x,\"y\"\n 2\n30  0.5\n")
     #expect(
       try place.query("SELECT a, b, a FROM t WHERE a < ?", "2", "--json").output
         == #"{"a": 1, "b": "x,\"y\"", "a:1": 1}"# + "\n")

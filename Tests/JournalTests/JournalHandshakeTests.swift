@@ -25,7 +25,7 @@ struct JournalHandshakeTests {
     (SafetyCheck.markAfterFlush, 500), (.rereadAfterMark, 500), (.removeOnlyPublished, 500),
   ])
   func aCheckLeftOutIsMissed(check: SafetyCheck, within limit: Int) {
-    let seed = firstSeed(below: limit, "without \(check)") {
+    let seed = firstSeed(of: 0..<limit, "without \(check)") {
       JournalRun(seed: $0, omitting: [check]).run()
     }
     #expect(seed != nil)

@@ -7,7 +7,7 @@ struct LogHandshakeTests {
     var commits = 0
     var claims = 0
     var reads = 0
-    let count = seeds(300)
+    let count = seeds(200)
     for seed in 0..<count {
       let run = LogRun(seed: UInt64(seed), omitting: [], mistake: nil)
       let violation = run.run()
@@ -22,13 +22,16 @@ struct LogHandshakeTests {
   }
 
   /// Each check is left out once, and is missed within so many seeds.
+  ///
+  /// Without `parentByStart` it takes three appliers that stop at the wrong moments, so one seed in
+  /// two thousand shows it: the range begins shortly before one that does.
   @Test(arguments: [
-    (SafetyCheck.markAfterFrame, 100), (.markAfterStart, 500), (.markBeforeReading, 500),
-    (.markDownToStart, 100), (.parentByStart, 3000), (.newSegmentAfterError, 500),
-    (.lookBehindMark, 100),
+    (SafetyCheck.markAfterFrame, 0..<100), (.markAfterStart, 0..<500),
+    (.markBeforeReading, 0..<500), (.markDownToStart, 0..<100), (.parentByStart, 950..<6000),
+    (.newSegmentAfterError, 0..<500), (.lookBehindMark, 0..<100),
   ])
-  func aCheckLeftOutIsMissed(check: SafetyCheck, within limit: Int) {
-    let seed = firstSeed(below: limit, "without \(check)") {
+  func aCheckLeftOutIsMissed(check: SafetyCheck, within seeds: Range<Int>) {
+    let seed = firstSeed(of: seeds, "without \(check)") {
       LogRun(seed: $0, omitting: [check], mistake: nil).run()
     }
     #expect(seed != nil)
@@ -37,7 +40,7 @@ struct LogHandshakeTests {
   @Test(arguments: LogMistake.allCases)
   func aMistakeIsSeen(mistake: LogMistake) {
     let omitted: Set<SafetyCheck> = mistake == .publishBeforeCheck ? [.markAfterFrame] : []
-    let seed = firstSeed(below: 200, "\(mistake)") {
+    let seed = firstSeed(of: 0..<200, "\(mistake)") {
       LogRun(seed: $0, omitting: omitted, mistake: mistake).run()
     }
     #expect(seed != nil)

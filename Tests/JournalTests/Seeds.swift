@@ -5,9 +5,9 @@ func seeds(_ standard: Int) -> Int {
   getenv("SLUICE_SEEDS").flatMap { Int(String(cString: $0)) } ?? standard
 }
 
-/// The first seed below `limit` whose run finds a violation; said aloud where `SLUICE_SEEDS` is set.
-func firstSeed(below limit: Int, _ name: String, _ run: (UInt64) -> String?) -> Int? {
-  for seed in 0..<limit {
+/// The first of `seeds` whose run finds a violation; said aloud where `SLUICE_SEEDS` is set.
+func firstSeed(of seeds: Range<Int>, _ name: String, _ run: (UInt64) -> String?) -> Int? {
+  for seed in seeds {
     guard let violation = run(UInt64(seed)) else { continue }
     if getenv("SLUICE_SEEDS") != nil { print("\(name): seed \(seed): \(violation)") }
     return seed

@@ -207,7 +207,8 @@ final class JournalIntake {
       }
       return true
     }
-    if try next != nil || segment.hasRemains() {
+    let hasRemains = try segment.hasRemains()
+    if next != nil || hasRemains {
       try quarantine(segment)
       damaged.insert(segment.id.writer)
     }

@@ -1,0 +1,148 @@
+import Glibc
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@Suite("A device may fail at any write: a clear error, nothing lost, and then it goes on")
+struct FailingDeviceTests {
+  /// What every error must tell.
+  private func expectClear(_ error: StoreError, _ code: Int32, _ store: TestStore, _ n: Int) {
+    #expect(error.errno == code, "operation \(n): \(error)")
+    #expect(error.path?.hasPrefix(store.path) == true, "operation \(n): \(error)")
+    #expect(error.message.contains(String(cString: strerror(code))), "operation \(n): \(error)")
+  }
+
+  @Test("The applier's", arguments: [(ENOSPC, true), (EIO, false)])
+  func applier(code: Int32, lasts: Bool) async throws {
+    try await onThread {
+      let store = try TestStore()
+      var options = TestStore.options()
+      // Every commit is followed by a checkpoint, whose writes fail in their turn.
+      options.checkpointAge = .zero
+      let writer = try store.writer()
+      var receipts: [Receipt] = []
+      var n = 0
+      while true {
+        n += 1
+        for _ in 0..<2 {
+          let row = TestStore.row(0, receipts.count + 1)
+          receipts.append(try writer.submitBlocking(row))
+        }
+        let device = FailingDevice(at: n, lasts: lasts, code)
+        do throws(StoreError) {
+          try store.drain(options, device.environment)
+        } catch {
+          expectClear(error, code, store, n)
+        }
+        guard device.hasFailed else { break }
+        try #require(n < 500)
+        // Whatever was half done hurts no reader, and the next applier goes on.
+        let rows = try store.rows(of: 0)
+        #expect(rows == Array(1...Int64(receipts.count)).prefix(rows.count).map { $0 })
+        try store.drain(options)
+        #expect(try store.rows(of: 0).count == receipts.count, "after operation \(n)")
+      }
+      #expect(n > 30)
+      for receipt in receipts {
+        let known = try writer.outcomeBlocking(of: receipt, timeout: .seconds(5))
+        #expect(known.outcome.isApplied)
+      }
+      #expect(try History(store).batches.count == receipts.count + 1)
+      #expect(try store.rows(of: 0) == (1...Int64(receipts.count)).map { $0 })
+      writer.closeBlocking()
+      try store.drain()
+      #expect(try store.leftovers() == [])
+      #expect(try store.journalSegments() == [])
+    }
+  }
+
+  @Test("The writer's", arguments: [(ENOSPC, true), (EIO, true), (EIO, false)])
+  func writer(code: Int32, lasts: Bool) async throws {
+    try await onThread {
+      let store = try TestStore()
+      var must: Set<Int64> = []
+      var may: Set<Int64> = []
+      var failures = 0
+      var row = 0
+      func submit(_ writer: Writer, _ count: Int, _ n: Int) {
+        for _ in 0..<count {
+          row += 1
+          do throws(StoreError) {
+            _ = try writer.submitBlocking(TestStore.row(0, row))
+            must.insert(Int64(row))
+          } catch {
+            failures += 1
+            expectClear(error, code, store, n)
+            #expect(error.code == .notSubmitted || error.code == .outcomeUnknown, "\(error)")
+            #expect((error.batch != nil) == (error.code == .outcomeUnknown), "\(error)")
+            if error.code == .outcomeUnknown { may.insert(Int64(row)) }
+          }
+        }
+      }
+      for n in 1... {
+        try #require(n < 100)
+        let device = FailingDevice(at: n, lasts: lasts, code)
+        // A hook of its own, to end the fault while the writer lives on.
+        let isRepaired = Monitor(false)
+        let failing = device.environment.fileSystem
+        let writer = try store.writer(
+          SwitchedFileSystem(failing, PosixFileSystem()) { isRepaired.withLock { $0 } }.environment)
+        submit(writer, 4, n)
+        let hasFailed = device.hasFailed
+        isRepaired.withLock { $0 = true }
+        let before = must.count
+        submit(writer, 2, n)
+        #expect(must.count == before + 2, "operation \(n)")
+        writer.closeBlocking()
+        if !hasFailed { break }
+      }
+      #expect(lasts ? failures > 0 : failures == 0)
+      var options = TestStore.options()
+      options.retireAfter = .milliseconds(50)
+      let applier = try ApplierThread(store, options)
+      try wait("an empty journal") { try store.journalSegments().isEmpty }
+      try applier.stop()
+      let rows = try store.rows(of: 0)
+      #expect(rows == rows.sorted() && Set(rows).count == rows.count)
+      #expect(must.isSubset(of: rows))
+      #expect(Set(rows).subtracting(must).isSubset(of: may))
+      _ = try History(store)
+    }
+  }
+
+  @Test("While a store is made", arguments: [ENOSPC, EIO])
+  func initialisation(code: Int32) throws {
+    let store = try TestStore()
+    for n in 1...200 {
+      let path = "\(store.path)/journal/store\(n)"
+      let device = FailingDevice(at: n, lasts: true, code)
+      do throws(StoreError) {
+        try store.makeAnother(at: path, device.environment)
+        #expect(!device.hasFailed && n > 10)
+        return
+      } catch {
+        expectClear(error, code, store, n)
+      }
+      // What is left is no store that anybody takes for one.
+      #expect(throws: StoreError.self) { try store.openAnother(at: path) }
+    }
+    Issue.record("never made")
+  }
+}
+
+/// One file system until `isSwitched`, then another.
+private final class SwitchedFileSystem: FileSystem {
+  private let first: any FileSystem
+  private let second: any FileSystem
+  private let isSwitched: @Sendable () -> Bool
+
+  init(
+    _ first: any FileSystem, _ second: any FileSystem,
+    _ isSwitched: @escaping @Sendable () -> Bool
+  ) {
+    self.first = first
+    self.second = second
+    self.isSwitched = isSwitched
+  }
+}
