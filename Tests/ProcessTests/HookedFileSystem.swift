@@ -117,6 +117,7 @@ extension Environment {
 /// fault lasts.
 final class FailingDevice: Sendable {
   private let count = Atomic<Int>(0)
+  private let isRepaired = Atomic<Bool>(false)
   private let place: Int
   private let lasts: Bool
   private let code: Int32
@@ -129,6 +130,8 @@ final class FailingDevice: Sendable {
 
   var hasFailed: Bool { count.load(ordering: .relaxed) >= place }
 
+  func repair() { isRepaired.store(true, ordering: .relaxed) }
+
   var environment: Environment { .hooked { [self] in fate($0) } }
 
   private func fate(_ operation: FileOperation) -> FileFate {
@@ -136,6 +139,7 @@ final class FailingDevice: Sendable {
     case .create, .link, .syncDirectory, .write, .sync, .resize, .replaceSymbolicLink: break
     default: return .done
     }
+    guard !isRepaired.load(ordering: .relaxed) else { return .done }
     let now = count.wrappingAdd(1, ordering: .relaxed).newValue
     guard now == place || (lasts && now > place) else { return .done }
     let error = StoreError(

@@ -91,7 +91,30 @@ final class TestStore: Sendable {
     }
   }
 
+  // MARK: Other stores
+
+  /// Makes another store beside this one; returns its path.
+  func makeAnother(_ name: String, _ environment: Environment = .posix()) throws(StoreError)
+    -> String
+  {
+    let path = "\(place)/\(name)"
+    try StoreCreation().make(at: path, environment: environment)
+    return path
+  }
+
+  func openAnother(_ name: String) throws(StoreError) -> PageStore {
+    var environment = environment
+    environment.clock = ImpatientClock()
+    return try PageStore(path: "\(place)/\(name)", environment: environment)
+  }
+
   // MARK: Files
+
+  /// Temporary files that somebody left behind.
+  func leftovers() throws -> [String] {
+    try [path, layout.log, layout.checkpoints, layout.journal].flatMap(names)
+      .filter { $0.hasSuffix(".tmp") }
+  }
 
   func names(_ directory: String) throws -> [String] {
     try environment.fileSystem.list(directory)
@@ -139,4 +162,11 @@ final class ApplierThread: Sendable {
     state.withLock { $0.shouldStop = true }
     try state.wait { $0.end }.get()
   }
+}
+
+/// The system's clock, which never waits: for tests of errors that are given after long patience.
+struct ImpatientClock: Clock {
+  func wallTime_ms() -> Int64 { SystemClock().wallTime_ms() }
+  func bootTime_ns() -> UInt64 { SystemClock().bootTime_ns() }
+  func sleep(_ duration: Duration) {}
 }

@@ -26,6 +26,8 @@ final class JournalIntake {
   private var known: Set<String> = []
   private var refused: Set<String> = []
   private(set) var quarantined: UInt32 = 0
+  /// The names in quarantine: a move that was cut off leaves a file with both its names.
+  private var asideNames: Set<String> = []
   /// Writers with a segment in quarantine: batches of theirs may be missing.
   private var damaged: Set<WriterID> = []
   /// Many reads are to be in flight at once.
@@ -229,7 +231,8 @@ final class JournalIntake {
       guard let id = StoreLayout.journalSegment(name) else { continue }
       do throws(StoreError) {
         let segment = try JournalSegmentReader(
-          id, path: "\(layout.journal)/\(name)", environment: environment)
+          id, path: "\(layout.journal)/\(name)", names: asideNames.contains(name) ? 2 : 1,
+          environment: environment)
         known.insert(name)
         add(segment)
       } catch {
@@ -343,6 +346,7 @@ final class JournalIntake {
     }
     try environment.fileSystem.syncDirectory(layout.quarantine)
     quarantined += 1
+    asideNames.insert(StoreLayout.journalName(segment.id))
     log.error(
       "journal segment put into quarantine: a torn or damaged write lies behind its last whole frame",
       metadata: [
@@ -357,5 +361,6 @@ final class JournalIntake {
       .compactMap(StoreLayout.journalSegment)
     quarantined = UInt32(segments.count)
     damaged = Set(segments.map(\.writer))
+    asideNames = Set(segments.map(StoreLayout.journalName))
   }
 }

@@ -31,13 +31,15 @@ final class JournalSegmentReader {
 
   /// Opens somebody else's file with the care that asks for: no links followed, no device waited
   /// for, a regular file with one name.
-  init(_ id: JournalSegmentID, path: String, environment: Environment) throws(StoreError) {
+  init(_ id: JournalSegmentID, path: String, names: UInt32, environment: Environment)
+    throws(StoreError)
+  {
     self.id = id
     self.path = path
     let access: FileAccess = environment.makes(.sharedDescriptor) ? .shared : .fixed
     file = try environment.fileSystem.open(path, access)
     let status = try file.status()
-    guard status.kind == .regular, status.links <= 1 else {
+    guard status.kind == .regular, status.links <= names else {
       throw StoreError(
         .foreign,
         "a journal file must be a regular file with one name; remove it from the journal", path: path)

@@ -1,0 +1,182 @@
+import Foundation
+import SluiceFakes
+import SluiceShared
+import Testing
+
+@testable import SluiceJournal
+
+/// The files in `Golden`, which are described in docs/FORMAT.md, are what this version writes, and
+/// what every later one must read. `SLUICE_WRITE_GOLDEN=1` writes them anew.
+///
+/// zstd's output may differ between its versions: of a frame with compressed sections the content is
+/// compared instead of the bytes (here only the second frame of `journal.bin`).
+@Suite("The formats on disk stay as they are")
+struct GoldenTests {
+  private func golden(_ name: String) throws -> [UInt8] {
+    let directory = try #require(Bundle.module.resourcePath)
+    return Array(try Data(contentsOf: URL(filePath: "\(directory)/Golden/\(name).bin")))
+  }
+
+  @Test(.enabled(if: ProcessInfo.processInfo.environment["SLUICE_WRITE_GOLDEN"] != nil))
+  func writeAnew() throws {
+    let directory = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
+    for (name, bytes) in try GoldenFiles.make() {
+      try Data(bytes).write(to: directory.appending(path: "\(name).bin"))
+    }
+  }
+
+  @Test(arguments: GoldenFiles.names)
+  func isWrittenByteForByte(name: String) throws {
+    var expected = try golden(name)
+    var made = try #require(try GoldenFiles.make()[name])
+    if name == "journal" {
+      let frames = try (journal(expected), journal(made))
+      #expect(frames.0.map(\.batches) == frames.1.map(\.batches))
+      #expect(frames.1[1].frame.sections[0].codec == .zstd)
+      let end = Int(frames.0[0].frame.end)
+      expected = Array(expected[..<end])
+      made = Array(made[..<end])
+    }
+    #expect(made.count == expected.count)
+    let difference = zip(made, expected).enumerated().first { $0.element.0 != $0.element.1 }
+    #expect(difference == nil, "first difference at byte \(difference?.offset ?? 0)")
+  }
+
+  // MARK: Reading them
+
+  private func journal(_ bytes: [UInt8]) throws -> [(frame: FrameHeader, batches: [Batch])] {
+    let file = try Samples.file(bytes)
+    let block = try file.read(Block.size, at: Block.header)
+    guard
+      case .header(let header, var checksum) = block.withUnsafeBytes({
+        JournalSegmentHeader.decode($0)
+      })
+    else {
+      Issue.record("no header")
+      return []
+    }
+    #expect(header.store == Samples.store && header.id.number == 1)
+    #expect(header.firstSequence == SequenceNumber(1) && header.predecessor == nil)
+    #expect(try !Mark.isClosed(file))
+    var frames: [(FrameHeader, [Batch])] = []
+    var scanner = FrameScanner(file, nonce: header.nonce)
+    var offset = Block.firstJournalFrame
+    while let frame = try scanner.header(at: offset), frame.previous == checksum {
+      let content = try #require(try scanner.section(.batches, of: frame, limit: 1 << 20))
+      let batches = try BatchList.ranges(content, count: Int(frame.count)).map { range in
+        try content[range].withUnsafeBytes { try Batch(decoding: $0) }
+      }
+      frames.append((frame, batches))
+      offset = frame.end
+      checksum = frame.checksum
+    }
+    return frames
+  }
+
+  @Test func aJournalSegment() throws {
+    let frames = try journal(golden("journal"))
+    #expect(frames.count == 2)
+    #expect(frames[0].batches == [Samples.batch, Batch([.init("DELETE FROM t")])])
+    #expect(frames[0].frame.first == 1 && frames[0].frame.sections[0].codec == .raw)
+    #expect(frames[1].batches == [GoldenFiles.many])
+    #expect(frames[1].frame.first == 3 && frames[1].frame.sections[0].codec == .zstd)
+    #expect(!frames[1].frame.endsSegment)
+  }
+
+  @Test func aOneShotSegment() throws {
+    let frames = try journal(golden("journal-one-shot"))
+    #expect(frames.map(\.batches) == [[Samples.batch]])
+    #expect(frames[0].frame.endsSegment)
+  }
+
+  @Test func theLog() throws {
+    let layout = StoreLayout("/s")
+    let fileSystem = MemoryFileSystem()
+    fileSystem.makeDirectories([layout.log, layout.oldLog])
+    for number in 1...3 {
+      let file = try fileSystem.create(
+        "\(layout.log)/\(StoreLayout.logName(UInt64(number)))", mode: 0o644)
+      try file.write(try golden("log-\(number)"), at: 0)
+    }
+    let log = Log(
+      layout: layout, store: Samples.store, environment: Samples.environment(fileSystem))
+    let present = try log.present()
+    #expect(present.segment.header.holder == "host-3" && present.segment.header.term == 3)
+    #expect(present.extent == LogExtent(txid: TxID(9), commits: 4, time_ms: 1_700_000_000_004))
+    #expect(present.beacon.status == GoldenFiles.status)
+    let spans = try log.history(after: .zero, upTo: present)
+    #expect(spans.map(\.inherited.commits) == [0, 2, 3])
+    #expect(spans[2].start.carried.commits == 4 && spans[2].start.engine.compileOptions == "A=1\nB")
+
+    var commits: [Commit] = []
+    var follower = LogFollower(after: .empty)
+    try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
+      commits.append(commit)
+      try check(commit, &cursor)
+    }
+    #expect(commits.map(\.first) == [TxID(1), TxID(6), TxID(7), TxID(8)])
+    try checkEnd(of: spans[0])
+  }
+
+  private func check(_ commit: Commit, _ cursor: inout LogCursor) throws(StoreError) {
+    let number = commit.meta.commit
+    #expect(commit.meta.entropy == Identifier128(high: 0xE0, low: number))
+    #expect(commit.meta.checksum == DatabaseChecksum(0xD000 + number))
+    #expect(
+      try cursor.outcomes(of: commit.header)
+        == Array(GoldenFiles.outcomes[..<Int(commit.header.count)]))
+    let consumed = try cursor.section(.consumed, of: commit.header)
+    #expect((try? ConsumedThrough.decode(consumed)) == GoldenFiles.consumed)
+    #expect((commit.header.section(.pruned) != nil) == (number == 2))
+    let pages = try cursor.pages(of: commit.header)
+    #expect(pages.map(\.page) == [1, UInt32(number) + 1])
+    let file = cursor.segment.file
+    #expect(try file.read(512, at: pages[0].offset) == GoldenFiles.otherPage)
+    let stored = try file.read(Int(pages[1].storedBytes), at: pages[1].offset)
+    let page = stored.withUnsafeBytes { Decompressor().decompress($0, count: 512) }
+    #expect(page == GoldenFiles.page && pages[1].crc == crc32c(GoldenFiles.page))
+    let batches = try cursor.section(.batches, of: commit.header)
+    let ranges = (try? BatchList.ranges(batches, count: Int(commit.header.count))) ?? []
+    for range in ranges {
+      let batch = batches[range].withUnsafeBytes { try? Batch(decoding: $0) }
+      #expect(batch == Samples.batch)
+    }
+    #expect(ranges.count == Int(commit.header.count))
+  }
+
+  /// The first segment ended in order, was released, and then closed by the next holder.
+  private func checkEnd(of span: Log.Span) throws {
+    let control = try span.segment.control()
+    #expect(control.isClosed && !control.hasUnreadableSlot)
+    #expect(control.beacon?.state == .released && control.beacon?.counter == 4)
+    var scanner = span.segment.scanner()
+    let index = try #require(try scanner.header(at: span.lastFrame))
+    #expect(index.kind == .index && index.endsSegment && index.end == span.end)
+    let entries = try PageEntry.decode(
+      try #require(try scanner.section(.index, of: index, limit: 1 << 20)), base: 0)
+    #expect(entries.map(\.page) == [1, 2, 3])
+    #expect(try span.segment.file.read(512, at: entries[0].offset) == GoldenFiles.otherPage)
+    let meta = try #require(try scanner.section(.meta, of: index, limit: 1 << 20))
+    #expect(try CommitMeta(decoding: meta).commit == 2)
+    #expect(Array(meta[72...]) == [3, 0, 0, 0])
+  }
+
+  @Test func aCheckpointSidecar() throws {
+    let fileSystem = MemoryFileSystem()
+    let file = try fileSystem.create("/x.pages", mode: 0o444)
+    try file.write(try golden("checkpoint"), at: 0)
+    let sidecar = try CheckpointSidecar(
+      path: "/x.pages", store: Samples.store, fileSystem: fileSystem)
+    #expect(sidecar.header == GoldenFiles.sidecarHeader)
+    for (i, crc) in GoldenFiles.sidecarChecksums.enumerated() {
+      #expect(try sidecar.crc(ofPage: UInt32(i + 1)) == crc)
+    }
+  }
+
+  @Test func theStoreDescription() throws {
+    let description = try golden("store").withUnsafeBytes { try StoreDescription(decoding: $0) }
+    #expect(
+      description
+        == StoreDescription(id: Samples.store, pageSize: 512, lease: .file, foreignKeys: true))
+  }
+}

@@ -1,0 +1,178 @@
+import SluiceFakes
+import SluiceShared
+import Testing
+
+@testable import SluiceJournal
+
+/// A store's log in memory, with one segment that is held.
+struct LogStore {
+  static let layout = StoreLayout("/s")
+  let disk = MemoryDisk()
+  let clock = ManualClock()
+  let log: Log
+  let holder: LogHolder
+  var environment: Environment
+
+  init(_ wrap: (MemoryFileSystem) -> any FileSystem = { $0 }, hook: FileHook? = nil) throws {
+    let fileSystem = MemoryFileSystem(disk, clock: clock, hook: hook)
+    fileSystem.makeDirectories([Self.layout.log, Self.layout.oldLog])
+    environment = Samples.environment(wrap(fileSystem))
+    let claim = LogClaim(
+      layout: Self.layout, store: Samples.store, environment: environment, holder: "test",
+      engine: StartRecord.Engine(sourceID: "", compileOptions: "", architecture: ""))
+    let won = try claim.claim(successorOf: 0) { holder, _ in
+      holder.beacon(.active, ApplierStatus(), time_ms: 0)
+    }
+    holder = try #require(won?.holder)
+    log = Log(layout: Self.layout, store: Samples.store, environment: environment)
+  }
+
+  func commit() throws {
+    var meta = Samples.meta
+    meta.commit = holder.extent.commits + 1
+    _ = try holder.commit(
+      CommitContent(
+        first: holder.extent.txid.next, count: 1, meta: meta, entries: [], outcomes: [],
+        consumed: [], pages: .memory([1, 2, 3]), batches: SectionContent(.batches, raw: [])))
+  }
+
+  func publish() throws {
+    try holder.publish(holder.beacon(.active, ApplierStatus(), time_ms: 0))
+  }
+}
+
+@Suite("What a commit and a latest read cost, and how damage to the log is told from its end")
+struct LogTests {
+  private static let name = "000000000001.log"
+
+  @Test func latestCostsOneReadWhenNothingIsNew() throws {
+    let memory = CountingFileSystemBox()
+    let store = try LogStore { memory.wrap($0) }
+    _ = try store.log.present()
+    memory.counting.reset()
+    for _ in 0..<10 { _ = try store.log.present() }
+    #expect(memory.counting.count(.read) == 10)
+    #expect(memory.counting.total == 10)
+  }
+
+  @Test func aCommitCostsOneWriteOneSyncAndOneRead() throws {
+    let memory = CountingFileSystemBox()
+    let store = try LogStore { memory.wrap($0) }
+    memory.counting.reset()
+    try store.commit()
+    #expect(memory.counting.count(.write) == 1)
+    #expect(memory.counting.count(.sync) == 1)
+    #expect(memory.counting.count(.read) == 1)
+    #expect(memory.counting.total == 3)
+    memory.counting.reset()
+    try store.publish()
+    #expect(memory.counting.count(.write) == 1)
+    #expect(memory.counting.count(.sync) == 1)
+    #expect(memory.counting.total == 2)
+  }
+
+  @Test func nothingIsWrittenAfterAFailedWrite() throws {
+    let memory = CountingFileSystemBox()
+    let fails = Monitor(false)
+    let store = try LogStore { memory.wrap($0) } hook: { operation in
+      fails.withLock { $0 } && operation.action == .write
+        ? .fails(.posix(5, operation.path)) : .done
+    }
+    try store.commit()
+    fails.withLock { $0 = true }
+    #expect(throws: StoreError.self) { try store.publish() }
+    fails.withLock { $0 = false }
+    memory.counting.reset()
+    for attempt in [store.publish, store.commit, store.holder.finish] {
+      let error = #expect(throws: StoreError.self) { try attempt() }
+      #expect(error?.code == .notLeading)
+    }
+    #expect(memory.counting.count(.write) == 0)
+  }
+
+  private func follow(_ store: LogStore, _ environment: Environment) throws -> UInt64 {
+    let log = Log(layout: LogStore.layout, store: Samples.store, environment: environment)
+    var follower = LogFollower(after: .empty)
+    var commits: UInt64 = 0
+    try follower.advance(log, to: try log.present()) { (_, _) throws(StoreError) in commits += 1 }
+    return commits
+  }
+
+  @Test func damageBeforeThePublishedEndIsNotTakenForTheEnd() throws {
+    let store = try LogStore()
+    for _ in 0..<3 { try store.commit() }
+    try store.publish()
+    #expect(try follow(store, store.environment) == 3)
+    let second = Block.firstLogFrame + 2 * Int64(Block.size)
+    store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: second + 60) { $0 ^= 1 }
+    let error = #expect(throws: StoreError.self) { try follow(store, store.environment) }
+    #expect(error?.code == .damaged)
+    #expect(error?.offset == second)
+
+    var careless = store.environment
+    careless.omittedChecks = [.damageIsNoEnd]
+    #expect(try follow(store, careless) == 1)
+  }
+
+  @Test func aClaimantStopsAtDamageBeforeThePublishedEnd() throws {
+    let store = try LogStore()
+    for _ in 0..<3 { try store.commit() }
+    try store.publish()
+    store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: Block.firstLogFrame + 4096 + 300) {
+      $0 ^= 1
+    }
+    let claim = LogClaim(
+      layout: LogStore.layout, store: Samples.store, environment: store.environment,
+      holder: "other", engine: .init(sourceID: "", compileOptions: "", architecture: ""))
+    let error = #expect(throws: StoreError.self) {
+      _ = try claim.claim(successorOf: 1) { holder, _ in
+        holder.beacon(.active, ApplierStatus(), time_ms: 0)
+      }
+    }
+    #expect(error?.code == .damaged)
+  }
+
+  @Test func anUnreadableBeaconIsNamed() throws {
+    let store = try LogStore()
+    store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: Block.beacons.1 + 40) { $0 ^= 1 }
+    let error = #expect(throws: StoreError.self) { try follow(store, store.environment) }
+    #expect(error?.code == .damaged)
+  }
+
+  /// A late claimant's file with the number of a segment that was moved: the nonce tells.
+  @Test func aStrayFileIsNotTakenForTheSegment() throws {
+    let store = try LogStore()
+    try store.commit()
+    try store.publish()
+    var environment = store.environment
+    environment.random = { 78 }
+    let claim = LogClaim(
+      layout: LogStore.layout, store: Samples.store, environment: environment, holder: "other",
+      engine: .init(sourceID: "", compileOptions: "", architecture: ""))
+    let won = try claim.claim(successorOf: 1) { holder, _ in
+      holder.beacon(.active, ApplierStatus(), time_ms: 0)
+    }
+    #expect(won != nil)
+    let fileSystem = environment.fileSystem
+    let path = "\(LogStore.layout.log)/\(Self.name)"
+    try fileSystem.link(path, to: "\(LogStore.layout.oldLog)/\(Self.name)")
+    try fileSystem.unlink(path)
+    let stray = try fileSystem.create(path, mode: 0o644)
+    try stray.resize(to: 65536)
+    try stray.write(
+      LogSegmentHeader(
+        store: Samples.store, number: 1, nonce: 79, term: 1, created_ms: 0, holder: "late"
+      ).encoded(), at: Block.header)
+    #expect(try follow(store, environment) == 1)
+  }
+}
+
+/// Wraps a file system and keeps the counts at hand.
+private final class CountingFileSystemBox {
+  private(set) var counting = CountingFileSystem(MemoryFileSystem())
+
+  func wrap(_ base: MemoryFileSystem) -> any FileSystem {
+    counting = CountingFileSystem(base)
+    return counting
+  }
+}

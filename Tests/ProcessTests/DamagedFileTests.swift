@@ -1,0 +1,386 @@
+import Glibc
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@Suite("Damage is named where it lies, and never read as data or as the end of the data")
+struct DamagedFileTests {
+  /// Twenty commits with pages of all kinds, behind checkpoint 0 or behind a newer one.
+  private func makeStore() throws -> TestStore {
+    let store = try TestStore()
+    let writer = try store.writer()
+    for n in 1...20 {
+      _ = try writer.submitBlocking(
+        Batch([
+          Batch.Statement(
+            "INSERT INTO t(w, n, x) VALUES (0, ?, hex(randomblob(700)))", [.integer(Int64(n))])
+        ]))
+      if n % 5 == 0 { try store.drain() }
+    }
+    writer.closeBlocking()
+    try store.drain()
+    return store
+  }
+
+  private static let everything = "SELECT id, w, n, x FROM t ORDER BY id"
+
+  private func impatient(_ store: TestStore) -> Environment {
+    var environment = store.environment
+    environment.clock = ImpatientClock()
+    return environment
+  }
+
+  private func readAll(_ store: TestStore) throws -> [[SQLValue]] {
+    try store.database(impatient(store)).read { try $0.query(DamagedFileTests.everything) }
+  }
+
+  /// Changes one byte of a file for as long as `body` runs.
+  private func flip(
+    _ path: String, at offset: Int64, by bits: UInt8 = 0x55, _ body: () throws -> Void
+  ) throws {
+    let descriptor = Glibc.open(path, O_RDWR)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    var byte: UInt8 = 0
+    try #require(pread(descriptor, &byte, 1, off_t(offset)) == 1)
+    var changed = byte ^ bits
+    try #require(pwrite(descriptor, &changed, 1, off_t(offset)) == 1)
+    defer { pwrite(descriptor, &byte, 1, off_t(offset)) }
+    try body()
+  }
+
+  /// With damage somewhere, everything is read as it was written, or an error names the file and a
+  /// place in it. Returns whether it was an error.
+  private func readsTruly(
+    _ store: TestStore, _ expected: [[SQLValue]], _ path: String, near offset: Int64
+  ) -> Bool {
+    do {
+      let rows = try readAll(store)
+      #expect(rows == expected, "\(path) at \(offset): other data without an error")
+      return false
+    } catch let error as StoreError {
+      #expect(
+        error.code == .damaged || error.code == .foreign || error.code == .unsupported,
+        "\(path) at \(offset): \(error)")
+      #expect(error.path == path && error.offset != nil, "\(path) at \(offset): \(error)")
+      return true
+    } catch {
+      Issue.record("\(path) at \(offset): \(error)")
+      return true
+    }
+  }
+
+  @Test("Any byte of the published log")
+  func log() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let expected = try readAll(store)
+      let log = try store.log()
+      var errors = 0
+      for span in try log.history(after: .zero, upTo: try log.present()) {
+        let path = span.segment.file.path
+        // Each section of each frame, its first, middle and last byte; and the frame's header.
+        var cursor = LogCursor(span.segment, to: span.end, environment: store.environment)
+        while let header = try cursor.next() {
+          var places: [Int64] = [0, 4, 8, 20, 30, 36, 40, 48, 60, Int64(header.headerBytes) - 1]
+          for section in header.sections where section.storedBytes > 0 {
+            places += [
+              section.offset, section.offset + section.storedBytes / 2,
+              section.offset + section.storedBytes - 1,
+            ]
+          }
+          for place in places {
+            let offset = header.offset + place
+            try flip(path, at: offset) {
+              if readsTruly(store, expected, path, near: offset) { errors += 1 }
+            }
+          }
+        }
+      }
+      #expect(errors > 30)
+      #expect(try readAll(store) == expected)
+    }
+  }
+
+  @Test("A segment's header, beacons and mark")
+  func controlBlocks() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let expected = try readAll(store)
+      let path = try store.present().segment.file.path
+      for offset in [0, 8, 10, 16, 31, 32, 40, 48, 56, 64, 66, 100, 4000, 4095] {
+        try flip(path, at: Block.header + Int64(offset)) {
+          #expect(readsTruly(store, expected, path, near: Block.header + Int64(offset)))
+        }
+      }
+      // One slot is enough where the holder released; with both gone nothing is guessed.
+      for offset in [0, 8, 16, 24, 40, 56, 64, 200, 4095] {
+        let (first, second) = (
+          Block.beacons.0 + Int64(offset), Block.beacons.1 + Int64(offset)
+        )
+        for slot in [first, second] {
+          try flip(path, at: slot) {
+            #expect(!readsTruly(store, expected, path, near: slot))
+          }
+        }
+        try flip(path, at: first) {
+          try flip(path, at: second) {
+            #expect(readsTruly(store, expected, path, near: first))
+          }
+        }
+      }
+      // A mark that nobody set: closed, with none that took over.
+      for offset: Int64 in [0, 777, 4095] {
+        try flip(path, at: offset) {
+          #expect(readsTruly(store, expected, path, near: offset))
+        }
+      }
+    }
+  }
+
+  @Test("A checkpoint's pages and their checksums")
+  func checkpoint() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let expected = try readAll(store)
+      let checkpoint = Checkpoint(
+        layout: store.layout, store: try store.log().store, environment: store.environment)
+      try checkpoint.make(of: try store.database().store.snapshot(.latest))
+      #expect(try readAll(store) == expected)
+      let txid = try #require(try checkpoint.newest())
+      let path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
+      let size = try store.environment.fileSystem.status(path).size
+      var errors = 0
+      for offset in stride(from: Int64(19), to: size, by: 1501) {
+        try flip(path, at: offset) {
+          if readsTruly(store, expected, path, near: offset) { errors += 1 }
+        }
+      }
+      #expect(errors > 5)
+      let sidecar = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+      for offset: Int64 in [4096, 4100, 8191] {
+        try flip(sidecar, at: offset) {
+          #expect(readsTruly(store, expected, sidecar, near: offset))
+        }
+      }
+      // With a header that cannot be read an older checkpoint and the log behind it serve.
+      try flip(sidecar, at: 40) {
+        #expect(!readsTruly(store, expected, sidecar, near: 40))
+      }
+    }
+  }
+
+  @Test("What is undamaged stays readable")
+  func undamaged() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let writer = try store.writer()
+      _ = try writer.submitBlocking(
+        Batch([
+          Batch.Statement("CREATE TABLE other(a)"), Batch.Statement("INSERT INTO other VALUES (7)"),
+        ]))
+      try store.drain()
+      let log = try store.log()
+      // The page of `t` that the first of the twenty commits wrote, which later ones left alone.
+      let snapshot = try store.database().store.snapshot(.latest)
+      let rows = try store.query(DamagedFileTests.everything).count
+      var found = false
+      for span in try log.history(after: .zero, upTo: try log.present()) {
+        var cursor = LogCursor(span.segment, to: span.end, environment: store.environment)
+        while let header = try cursor.next() {
+          guard header.kind == .commit else { continue }
+          for entry in try cursor.pages(of: header)
+          where try entry.page > 8 && snapshot.crc(ofPage: entry.page) == entry.crc && !found {
+            found = true
+            let path = span.segment.file.path
+            try flip(path, at: entry.offset + 3) {
+              let database = try store.database()
+              let error = #expect(throws: StoreError.self) {
+                try database.read { try $0.query(DamagedFileTests.everything) }
+              }
+              #expect(error?.code == .damaged && error?.path == path)
+              #expect(error?.offset == entry.offset)
+              #expect(try database.read { try $0.query("SELECT a FROM other") } == [[7]])
+              let some = try database.read {
+                try $0.query("SELECT n FROM t ORDER BY id LIMIT 2").count
+              }
+              #expect(some == 2)
+              let end = try sluice("query", store.path, DamagedFileTests.everything)
+              #expect(end.code == 76 && end.errors.contains("\(path) at byte \(entry.offset)"))
+            }
+          }
+        }
+      }
+      #expect(found && rows == 20)
+      #expect(try store.query(DamagedFileTests.everything).count == rows)
+    }
+  }
+
+  @Test("store.json")
+  func description() async throws {
+    try await onThread {
+      let store = try TestStore()
+      let path = store.layout.description
+      chmod(path, 0o644)
+      let original = try StoreDescription.read(store.layout, store.environment.fileSystem)
+      let size = try store.environment.fileSystem.status(path).size
+      for offset in 0..<size {
+        try flip(path, at: offset, by: 0x01) {
+          do throws(StoreError) {
+            let read = try StoreDescription.read(store.layout, store.environment.fileSystem)
+            // Another id, lease or page size would be the truth of another store.
+            if read != original {
+              let error = #expect(throws: StoreError.self) {
+                try PageStore(path: store.path, environment: store.environment)
+              }
+              #expect(error?.path != nil)
+            }
+          } catch {
+            #expect(error.path == path, "\(error)")
+            #expect([.damaged, .foreign, .unsupported].contains(error.code), "\(error)")
+          }
+        }
+      }
+      try flip(path, at: 11, by: UInt8(ascii: "1") ^ UInt8(ascii: "2")) {
+        let end = try sluice("query", store.path, "SELECT 1")
+        #expect(end.code == 76 && end.errors.contains(path), "\(end)")
+        #expect(end.errors.contains("upgrade Sluice"), "\(end)")
+      }
+      let file = try store.environment.fileSystem.open(path, .write)
+      try file.resize(to: size / 2)
+      let error = #expect(throws: StoreError.self) {
+        try PageStore(path: store.path, environment: store.environment)
+      }
+      #expect(error?.code == .damaged && error?.path == path)
+    }
+  }
+
+  @Test("A truncated log segment")
+  func truncated() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let expected = try readAll(store)
+      let present = try store.present()
+      let path = present.segment.file.path
+      let whole = try store.environment.fileSystem.open(path, .write)
+        .read(Int(present.beacon.position.end), at: 0)
+      for size in [
+        present.beacon.position.end - 1, present.beacon.position.end - 4096, 20480, 16384, 16383,
+        12288, 8192, 5000, 4096, 100, 0,
+      ] {
+        let file = try store.environment.fileSystem.open(path, .write)
+        try file.resize(to: size)
+        #expect(readsTruly(store, expected, path, near: size), "\(size)")
+        try file.resize(to: Int64(whole.count))
+        try file.write(whole, at: 0)
+      }
+      #expect(try readAll(store) == expected)
+    }
+  }
+
+  @Test("Another store's segments, and newer ones")
+  func foreign() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let expected = try readAll(store)
+      let files = store.environment.fileSystem
+      let other = try store.makeAnother("other")
+      let next = "\(store.layout.log)/\(StoreLayout.logName(try store.present().segment.number + 1))"
+      func copy(_ from: String, to path: String, _ change: (inout [UInt8]) -> Void = { _ in })
+        throws
+      {
+        var bytes = try files.open(from, .shared).read(64 << 10, at: 0)
+        change(&bytes)
+        let file = try files.create(path, mode: 0o644)
+        try file.write(bytes, at: 0)
+      }
+      // In the log: named, and refused by reader and applier alike.
+      try copy("\(StoreLayout(other).log)/\(StoreLayout.logName(1))", to: next)
+      for error in [
+        #expect(throws: StoreError.self) { try readAll(store) },
+        #expect(throws: StoreError.self) { try store.drain() },
+      ] {
+        #expect(error?.code == .foreign && error?.path == next && error?.offset == 4096)
+      }
+      #expect(try sluice("query", store.path, "SELECT 1").code == 76)
+      try files.unlink(next)
+      try copy(try store.present().segment.file.path, to: next) { upgrade(&$0) }
+      for error in [
+        #expect(throws: StoreError.self) { try readAll(store) },
+        #expect(throws: StoreError.self) { try store.drain() },
+      ] {
+        #expect(error?.code == .unsupported && error?.path == next && error?.offset == 4096)
+      }
+      try files.unlink(next)
+      #expect(try readAll(store) == expected)
+
+      // In the journal: left alone, and nobody is held up.
+      let stranger = try Writer(store: other)
+      _ = try stranger.submitBlocking(TestStore.row(9, 9))
+      let newer = try store.writer()
+      _ = try newer.submitBlocking(TestStore.row(8, 8))
+      let segment = try #require(try store.journalSegments().first)
+      let strange = try #require(
+        try files.list(StoreLayout(other).journal).first { $0.hasSuffix(".seg") })
+      let path = "\(store.layout.journal)/\(segment)"
+      let kept = try files.open(path, .shared).read(64 << 10, at: 0)
+      var bytes = kept
+      upgrade(&bytes)
+      try files.open(path, .write).write(bytes, at: 0)
+      try copy("\(StoreLayout(other).journal)/\(strange)", to: "\(store.layout.journal)/\(strange)")
+      let writer = try store.writer()
+      _ = try writer.submitBlocking(TestStore.row(7, 7))
+      try store.drain()
+      #expect(try store.rows(of: 7) == [7])
+      #expect(try store.rows(of: 8) == [] && store.rows(of: 9) == [])
+      #expect(try Set(store.journalSegments()).isSuperset(of: [segment, strange]))
+      // An applier that knows the newer version goes on with it.
+      try files.open(path, .write).write(kept, at: 0)
+      try store.drain()
+      #expect(try store.rows(of: 8) == [8])
+    }
+  }
+
+  /// Gives a segment's header the next format version, checksum and all.
+  private func upgrade(_ segment: inout [UInt8]) {
+    let start = Int(Block.header)
+    segment[start + 8] += 1
+    let seed = crc32c([UInt8](repeating: 0, count: 8))
+    let checksum = crc32c(Array(segment[start..<start + 4092]), continuing: seed)
+    withUnsafeBytes(of: checksum.littleEndian) {
+      segment.replaceSubrange(start + 4092..<start + 4096, with: $0)
+    }
+  }
+
+  @Test("An applier does not go on behind damage; when the file is whole again it does")
+  func applier() async throws {
+    try await onThread {
+      let store = try makeStore()
+      let present = try store.present()
+      let path = present.segment.file.path
+      let writer = try store.writer()
+      _ = try writer.submitBlocking(TestStore.row(0, 21))
+      let log = try store.log()
+      let spans = try log.history(after: .zero, upTo: present)
+      // The outcomes of its last commit: what readers of pages do not look at.
+      var last: FrameHeader?
+      let span = try #require(spans.last)
+      var cursor = LogCursor(span.segment, to: span.end, environment: store.environment)
+      while let header = try cursor.next() { if header.kind == .start { last = header } }
+      let start = try #require(last)
+      try flip(path, at: start.offset + 50) {
+        let error = #expect(throws: StoreError.self) {
+          try store.drain(TestStore.options(), impatient(store))
+        }
+        #expect(error?.code == .damaged && error?.path == path)
+        #expect(error?.offset == start.offset)
+      }
+      try store.drain()
+      #expect(try store.rows(of: 0) == (1...21).map { Int64($0) })
+      _ = try History(store)
+    }
+  }
+}
