@@ -71,6 +71,8 @@ struct PlainWritingRole: ParsableCommand {
 
   func run() throws {
     let plain = try PlainSQLite(database)
+    // For the reading of the schema, which is not under the lock.
+    sqlite3_busy_timeout(plain.database, 10_000)
     let lock = open("\(database).lock", O_RDWR | O_CREAT, 0o600)
     guard lock >= 0 else { throw RunError("\(database).lock cannot be opened") }
     let insert = try plain.prepare(Deposits.insert)

@@ -18,6 +18,7 @@ public final class ChildProcess {
 
   public let name: String
   public let pid: Int32
+  private let log: String
   private var ending: Ending?
 
   /// Starts `executable`, its standard output and error in files of these paths
@@ -26,6 +27,7 @@ public final class ChildProcess {
     _ name: String, _ executable: String, _ arguments: [String], output: String, log: String
   ) throws(RunError) {
     self.name = name
+    self.log = log
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -78,7 +80,10 @@ public final class ChildProcess {
     guard let ending = wait(atMost: limit) else {
       throw RunError("\(name) did not end within \(limit)")
     }
-    guard ending == .exited(0) else { throw RunError("\(name) \(ending)") }
+    guard ending == .exited(0) else {
+      let said = (try? readLines(log))?.last.map { ": \($0)" } ?? ""
+      throw RunError("\(name) \(ending)\(said)")
+    }
   }
 
   private func poll() -> Ending? {

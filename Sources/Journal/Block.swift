@@ -36,6 +36,12 @@ struct SealedBlock {
     return crc32c(content, continuing: seeded(seed)) == stored ? content : nil
   }
 
+  /// The block's own checksum. (A CRC over all of a sealed block, its checksum included, is the same
+  /// for every block.)
+  static func checksum(of block: UnsafeRawBufferPointer) -> UInt32 {
+    UInt32(littleEndian: block.loadUnaligned(fromByteOffset: 4092, as: UInt32.self))
+  }
+
   /// Eight bytes at a time: it is on the way of every flush, and byte by byte takes 2.5 µs a block.
   static func isZero(_ block: UnsafeRawBufferPointer) -> Bool {
     var bits: UInt64 = 0

@@ -114,7 +114,8 @@ public struct FrameHeader: Sendable {
         let stored: Int64 = try reader.integer()
         let raw: Int64 = try reader.integer()
         // Compressed is never longer than raw, so that a limit on the one is a limit on both.
-        guard stored >= 0, stored <= raw, stored <= length - position, codec != .raw || raw == stored
+        guard stored >= 0, stored <= raw, stored <= length - position,
+          codec != .raw || raw == stored
         else { return nil }
         sections.append(
           FrameSection(

@@ -66,7 +66,9 @@ public struct JournalSegmentHeader: Hashable, Sendable {
   }
 
   /// The checksum that the first frame's `previous` names.
-  public static func checksum(of block: [UInt8]) -> UInt32 { crc32c(block) }
+  public static func checksum(of block: [UInt8]) -> UInt32 {
+    block.withUnsafeBytes { SealedBlock.checksum(of: $0) }
+  }
 
   public enum Reading: Sendable {
     /// Not written yet, or not whole.
@@ -95,9 +97,10 @@ public struct JournalSegmentHeader: Hashable, Sendable {
       guard first.rawValue > 0, end >= 0 else { return .absent }
       let header = JournalSegmentHeader(
         store: store, id: JournalSegmentID(writer: writer, number: number), nonce: nonce,
-        firstSequence: first, predecessor: before == 0 ? nil : Predecessor(number: before, end: end),
+        firstSequence: first,
+        predecessor: before == 0 ? nil : Predecessor(number: before, end: end),
         created_ms: created)
-      return .header(header, checksum: crc32c(block))
+      return .header(header, checksum: SealedBlock.checksum(of: block))
     } catch {
       return .absent
     }

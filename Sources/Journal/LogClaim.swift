@@ -223,7 +223,8 @@ public struct LogClaim {
   {
     let block = header.encoded()
     var place = FramePlace(
-      offset: Block.firstLogFrame, nonce: header.nonce, previous: crc32c(block))
+      offset: Block.firstLogFrame, nonce: header.nonce,
+      previous: block.withUnsafeBytes { SealedBlock.checksum(of: $0) })
     var extent = parent?.published?.extent ?? parent?.start.inherited ?? .empty
     let inherited = extent
     var merged: [UInt32: PageEntry] = [:]
@@ -316,7 +317,8 @@ public func timestamp(_ time_ms: Int64) -> String {
   let mp = (5 * doy + 2) / 153
   let month = mp < 10 ? mp + 3 : mp - 9
   let year = yoe + era * 400 + (month <= 2 ? 1 : 0)
-  let date = "\(padded(year, width: 4))-\(padded(month, width: 2))-\(padded(doy - (153 * mp + 2) / 5 + 1, width: 2))"
+  let date =
+    "\(padded(year, width: 4))-\(padded(month, width: 2))-\(padded(doy - (153 * mp + 2) / 5 + 1, width: 2))"
   let time =
     "\(padded(rest / 3_600_000, width: 2)):\(padded(rest / 60_000 % 60, width: 2)):\(padded(rest / 1000 % 60, width: 2)).\(padded(rest % 1000, width: 3))"
   return "\(date)T\(time)Z"

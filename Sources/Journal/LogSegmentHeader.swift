@@ -66,7 +66,8 @@ public struct LogSegmentHeader: Hashable, Sendable {
     let version = UInt16(littleEndian: content.loadUnaligned(fromByteOffset: 8, as: UInt16.self))
     guard version == formatVersion else {
       throw refusal(
-        .unsupported, "it has format \(version), this Sluice knows \(formatVersion); upgrade Sluice")
+        .unsupported, "it has format \(version), this Sluice knows \(formatVersion); upgrade Sluice"
+      )
     }
     let header: LogSegmentHeader
     do throws(DecodingError) {
@@ -81,6 +82,6 @@ public struct LogSegmentHeader: Hashable, Sendable {
     guard header.store == store else {
       throw refusal(.foreign, "it belongs to store \(header.store), not \(store); remove it")
     }
-    return (header, crc32c(block))
+    return (header, SealedBlock.checksum(of: block))
   }
 }

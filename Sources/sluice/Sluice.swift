@@ -52,10 +52,12 @@ struct Sluice: ParsableCommand {
     default: break
     }
     guard exitCode(for: error) != .success else { exit(withError: error) }
-    let command = configuration.subcommands.map { $0._commandName }
+    let command = configuration.subcommands.compactMap { $0.configuration.commandName }
       .first { $0 == CommandLine.arguments.dropFirst().first }
     let help = (["sluice", command].compactMap { $0 } + ["--help"]).joined(separator: " ")
-    fail("\(Parameter.unmarked(message(for: error))); see `\(help)`", .usage)
+    fail(
+      "\(Parameter.unmarked(message(for: error))); see `\(help)`",
+      exitCode(for: error) == .validationFailure ? .usage : .io)
   }
 
   private static func fail(_ message: String, _ code: ExitCode) -> Never {

@@ -36,6 +36,8 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   init(_ base: any FileSystem) { self.base = base }
 
   func willWrite(_ path: String) throws(StoreError) {}
+  func willSync(_ path: String) {}
+  func willRead(_ path: String) {}
   func willOpen(_ path: String, _ access: FileAccess) {}
 
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
@@ -80,13 +82,55 @@ private final class ForwardingFile: File, @unchecked Sendable {
 
   var path: String { base.path }
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
-    try base.read(into: buffer, at: offset)
+    owner.willRead(path)
+    return try base.read(into: buffer, at: offset)
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     try owner.willWrite(path)
     try base.write(bytes, at: offset)
   }
-  func sync() throws(StoreError) { try base.sync() }
+  func sync() throws(StoreError) {
+    owner.willSync(path)
+    try base.sync()
+  }
   func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
   func status() throws(StoreError) -> FileStatus { try base.status() }
+}
+
+/// Counts what is asked of a store's files.
+final class CountedFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: the counts are under a mutex.
+  struct Counts {
+    var logWrites = 0
+    var logSyncs = 0
+    var logReads = 0
+    var journalReads = 0
+    var listings = 0
+    var others = 0
+
+    static func - (a: Counts, b: Counts) -> Counts {
+      Counts(
+        logWrites: a.logWrites - b.logWrites, logSyncs: a.logSyncs - b.logSyncs,
+        logReads: a.logReads - b.logReads, journalReads: a.journalReads - b.journalReads,
+        listings: a.listings - b.listings, others: a.others - b.others)
+    }
+  }
+
+  private let state = Mutex(Counts())
+  var counts: Counts { state.withLock { $0 } }
+
+  override func willWrite(_ path: String) {
+    state.withLock { if path.contains("/log/") { $0.logWrites += 1 } else { $0.others += 1 } }
+  }
+  override func willSync(_ path: String) {
+    state.withLock { if path.contains("/log/") { $0.logSyncs += 1 } else { $0.others += 1 } }
+  }
+  override func willRead(_ path: String) {
+    state.withLock { if path.contains("/log/") { $0.logReads += 1 } else { $0.journalReads += 1 } }
+  }
+  override func willOpen(_ path: String, _ access: FileAccess) { state.withLock { $0.others += 1 } }
+  override func list(_ directory: String) throws(StoreError) -> [String] {
+    state.withLock { $0.listings += 1 }
+    return try super.list(directory)
+  }
 }

@@ -98,7 +98,8 @@ private final class CountingFile: File {
 
   var path: String { base.path }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  {
     counter.note(.read, path)
     return try base.read(into: buffer, at: offset)
   }

@@ -147,7 +147,9 @@ extension MemoryDisk.State {
     if let old = inodes[inode]?.size, old < end { inodes[inode]?.size = end }
   }
 
-  mutating func land(_ piece: MemoryDisk.Piece) { write(piece.inode, at: piece.offset, piece.bytes) }
+  mutating func land(_ piece: MemoryDisk.Piece) {
+    write(piece.inode, at: piece.offset, piece.bytes)
+  }
 
   /// Lands what an open file has on its way.
   mutating func flush(file: UInt64) {

@@ -42,7 +42,8 @@ final class MemoryFile: File {
     return .posix(116, path, "stale")
   }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  {
     switch fate(.read, offset, buffer.count) {
     case .fails(let error), .failsTorn(_, let error), .doneButFails(let error): throw error
     case .done: return try readNow(into: buffer, at: offset)

@@ -71,6 +71,21 @@ struct BlockTests {
     }
   }
 
+  @Test func theChainBeginsWithTheHeader() throws {
+    func checksum(_ header: LogSegmentHeader) throws -> UInt32 {
+      try header.encoded().withUnsafeBytes {
+        try LogSegmentHeader.decode($0, path: "x", store: Samples.store).checksum
+      }
+    }
+    var other = Self.logHeader
+    other.term += 1
+    #expect(try checksum(Self.logHeader) != checksum(other))
+    var journal = Self.journalHeader
+    let first = JournalSegmentHeader.checksum(of: journal.encoded())
+    journal.created_ms += 1
+    #expect(JournalSegmentHeader.checksum(of: journal.encoded()) != first)
+  }
+
   @Test func shortBlocksAreNone() {
     #expect(decodeJournalHeader(Array(Self.journalHeader.encoded().dropLast())) == nil)
     #expect(decodeBeacon(Array(Self.beacon.encoded().dropLast())) == nil)

@@ -95,7 +95,7 @@ struct FrameTests {
   @Test(arguments: [
     (Codec.raw, Int64(1) << 60, Int64(1) << 60), (.zstd, 1 << 60, 1), (.zstd, 1 << 60, 1 << 60),
     (.raw, 100, 1), (.raw, -1, -1), (.zstd, 4, -1), (.zstd, 4, .max), (.zstd, 4, 1 << 20),
-    (.zstd, 0, 1 << 20), (.zstd, 0, 0),
+    (.zstd, 0, 1 << 20),
   ])
   func aSizeThatLiesIsRefused(codec: Codec, stored: Int64, raw: Int64) throws {
     // The lying sum stays within 64 bits.

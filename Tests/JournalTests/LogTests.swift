@@ -74,7 +74,9 @@ struct LogTests {
   @Test func nothingIsWrittenAfterAFailedWrite() throws {
     let memory = CountingFileSystemBox()
     let fails = Monitor(false)
-    let store = try LogStore { memory.wrap($0) } hook: { operation in
+    let store = try LogStore {
+      memory.wrap($0)
+    } hook: { operation in
       fails.withLock { $0 } && operation.action == .write
         ? .fails(.posix(5, operation.path)) : .done
     }
@@ -118,7 +120,7 @@ struct LogTests {
     let store = try LogStore()
     for _ in 0..<3 { try store.commit() }
     try store.publish()
-    store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: Block.firstLogFrame + 4096 + 300) {
+    store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: Block.firstLogFrame + 4096 + 200) {
       $0 ^= 1
     }
     let claim = LogClaim(

@@ -1,5 +1,7 @@
 import Glibc
+import SluiceJournal
 import SluiceShared
+import SluiceWriter
 import Testing
 
 @Suite("Readers need to read and nothing else; who may not is told what is missing")

@@ -1,4 +1,5 @@
 import Glibc
+import SluiceApplier
 import SluiceJournal
 import SluiceShared
 import SluiceWriter

@@ -1,4 +1,6 @@
 import Glibc
+import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
@@ -154,14 +156,18 @@ struct FrozenFlushTests {
 
   @Test(arguments: Moment.allCases)
   func anAcknowledgedBatchIsAppliedOnce(moment: Moment) async throws {
-    try await onThread { #expect(try freeze(moment) == 1) }
+    try await onThread {
+      let times = try freeze(moment)
+      #expect(times == 1)
+    }
   }
 
   #if DEBUG
     /// Written into a file that its applier has read for the last time, and acknowledged.
     @Test func withoutReadingTheMarkAnAcknowledgedBatchIsLost() async throws {
       try await onThread {
-        #expect(try freeze(.beforeWriting, omitting: [.markAfterFlush]) == 0)
+        let times = try freeze(.beforeWriting, omitting: [.markAfterFlush])
+        #expect(times == 0)
       }
     }
   #endif
