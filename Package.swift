@@ -32,7 +32,10 @@ let package = Package(
   products: [
     .library(
       name: "Sluice",
-      targets: ["SluiceShared", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease"]),
+      targets: [
+        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
+        "SluiceLease",
+      ]),
     .executable(name: "sluice", targets: ["sluice"]),
   ],
   dependencies: [
@@ -84,6 +87,9 @@ let package = Package(
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
+    tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
+    tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
+    tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),
     tests("Journal", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
     tests(
       "Applier",

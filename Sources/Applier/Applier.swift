@@ -9,7 +9,8 @@ public import SluiceShared
 /// Synchronous and without threads of its own; `run` returns when it is told to stop. Several
 /// appliers of one store are safe at any time; several stores in one process, each on its thread.
 public final class Applier {
-  private let store: PageStore
+  private let layout: StoreLayout
+  private let description: StoreDescription
   private let options: ApplierOptions
   private let lease: any Lease
   private let environment: Environment
@@ -21,17 +22,18 @@ public final class Applier {
     path: String, options: ApplierOptions, lease: (any Lease)? = nil,
     environment: Environment = .posix()
   ) throws(StoreError) {
-    store = try PageStore(path: path, environment: environment)
+    layout = StoreLayout(path)
+    description = try StoreDescription.read(layout, environment.fileSystem)
     self.options = options
     self.environment = environment
-    log = Log(layout: store.layout, store: store.description.id, environment: environment)
+    log = Log(layout: layout, store: description.id, environment: environment)
     if let lease {
       self.lease = lease
     } else {
-      guard store.description.lease == .file else {
+      guard description.lease == .file else {
         throw StoreError(
-          .invalid, "this store's lease is \(store.description.lease), which needs a newer Sluice",
-          path: store.layout.description)
+          .invalid, "this store's lease is \(description.lease), which needs a newer Sluice",
+          path: layout.description)
       }
       self.lease = FileLease(duration: options.leaseTime, environment: environment)
     }
@@ -56,13 +58,11 @@ public final class Applier {
 
   /// Watches the holder until this process may lead and wins; nil when told to stop.
   private func standBy(_ shouldStop: () -> Bool) throws(StoreError) -> Leader? {
-    options.logger.info("standing by", metadata: ["store": "\(store.layout.root)"])
+    options.logger.info("standing by", metadata: ["store": "\(layout.root)"])
     var jitter = environment.random() % 50
     while !shouldStop() {
       let seen = try observe()
       if try lease.mayClaim(seen) {
-        // Warm before the claim, so that the time without an applier is short.
-        _ = try store.snapshot(.latest)
         if let leader = try claim(seen) { return leader }
         // Somebody else was faster; losers do not come back all at once.
         jitter = environment.random() % 100
@@ -77,7 +77,7 @@ public final class Applier {
   private func observe() throws(StoreError) -> LeaseObservation {
     guard let number = try log.listed().first, let segment = try log.open(number) else {
       throw StoreError(
-        .damaged, "the log has no segment; restore the store from a backup", path: store.layout.log)
+        .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
     }
     let control = try segment.control()
     return LeaseObservation(
@@ -88,7 +88,7 @@ public final class Applier {
   private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
     let started = environment.clock.elapsed()
     var claim = LogClaim(
-      layout: store.layout, store: store.description.id, environment: environment,
+      layout: layout, store: description.id, environment: environment,
       holder: options.holder, engine: Engine.current)
     claim.segmentBytes = options.segmentBytes
     claim.clockTolerance = options.clockTolerance
@@ -109,6 +109,6 @@ public final class Applier {
         "txid": "\(won.holder.extent.txid)",
       ])
     return try Leader(
-      won, store: store, options: options, lease: lease, environment: environment)
+      won, store: try PageStore(path: layout.root, environment: environment), options: options, lease: lease, environment: environment)
   }
 }

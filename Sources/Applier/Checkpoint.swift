@@ -24,6 +24,11 @@ public struct Checkpoint: Sendable {
     let fileSystem = environment.fileSystem
     let name = StoreLayout.checkpointName(snapshot.txid)
     let path = "\(layout.checkpoints)/\(name)"
+    let names = Set(try fileSystem.list(layout.checkpoints))
+    if names.contains(name), !names.contains(StoreLayout.sidecarName(snapshot.txid)) {
+      // Sluice links the sidecar first: this is somebody's, made through a dangling `current.sqlite`.
+      try fileSystem.unlink(path)
+    }
     if try !fileSystem.list(layout.checkpoints).contains(name) {
       let suffix = "\(hexadecimal(environment.random(), width: 16)).tmp"
       let pages = "\(path).\(suffix)"
@@ -108,7 +113,7 @@ public struct Checkpoint: Sendable {
     guard checksum == snapshot.checksum, page == snapshot.pageCount + 1 else {
       throw StoreError(
         .damaged,
-        "a checkpoint's checksum is \(checksum), the log says \(snapshot.checksum) for batch \(snapshot.txid); it was not kept, run `sluice verify`",
+        "a checkpoint's checksum is \(checksum), the log says \(snapshot.checksum) for batch \(snapshot.txid); it was not kept; if that happens again, restore the store from a backup",
         path: path)
     }
   }

@@ -83,6 +83,7 @@ public struct StoreCreation: Sendable {
       }
       // A copy of a database in WAL mode says so in its header; readers here have no WAL.
       try database.execute("PRAGMA journal_mode = DELETE")
+      try dropBookkeeping(of: database)
       let taken = try database.query(
         "SELECT name FROM sqlite_schema WHERE name LIKE '\\_sluice\\_%' ESCAPE '\\'")
       if case .text(let name)? = taken.first?.first {
@@ -109,6 +110,16 @@ public struct StoreCreation: Sendable {
       throw StoreError(
         code, "the first database cannot be made: \(error.message)", path: source ?? path)
     }
+  }
+
+  /// A checkpoint of another store becomes a store: its content stays, what was remembered of the
+  /// other store's writers and keys does not.
+  private func dropBookkeeping(of database: Connection) throws(SQLiteError) {
+    let tables = try database.query(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ('_sluice_state', '_sluice_writers', '_sluice_keys', '_sluice_rejected')"
+    )
+    guard tables.count == 4 else { return }
+    for case .text(let name)? in tables.map(\.first) { try database.execute("DROP TABLE \(name)") }
   }
 
   private func copy(_ source: String, to database: Connection) throws(SQLiteError) {

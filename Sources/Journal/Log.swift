@@ -40,13 +40,15 @@ public final class Log {
     if let newest {
       let control = try newest.control()
       let open = !control.isClosed || !environment.makes(.lookBehindMark)
-      if open, let beacon = control.beacon {
+      if open, let beacon = control.believable {
         return Present(segment: newest, beacon: beacon, isClosed: false)
       }
     }
     return try search()
   }
 
+  /// Looks at most, with pauses of up to 25 ms: about five seconds, in which a beacon that is being
+  /// written is there, and a living holder has made several.
   private static let patience = 200
 
   private func search() throws(StoreError) -> Present {
@@ -56,13 +58,13 @@ public final class Log {
       let numbers = try listed()
       unreadable = nil
       for number in numbers {
-        guard let segment = try open(number) else {
-          break
-        }
+        guard let segment = try open(number) else { break }
         let control = try segment.control()
-        guard let beacon = control.beacon else {
-          if control.hasUnreadableSlot { unreadable = damagedBeacon(segment) }
-          continue
+        guard let beacon = control.believable else {
+          guard control.hasUnreadableSlot else { continue }
+          // Being written, or damaged: an older beacon would be a wrong answer then.
+          unreadable = damagedBeacon(segment)
+          break
         }
         // A closed segment always has a later one: this listing does not show it yet.
         if control.isClosed, number == numbers.first, environment.makes(.lookBehindMark) {

@@ -40,6 +40,13 @@ public final class LogSegment: @unchecked Sendable {
     public var beacon: Beacon?
     /// A slot holds something that is no whole beacon.
     public var hasUnreadableSlot: Bool
+
+    /// The beacon, unless a newer one may stand in the slot that cannot be read. Only a release is
+    /// written into both slots.
+    public var believable: Beacon? {
+      guard let beacon else { return nil }
+      return hasUnreadableSlot && beacon.state != .released ? nil : beacon
+    }
   }
 
   public func control() throws(StoreError) -> Control {

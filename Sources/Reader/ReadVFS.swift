@@ -88,7 +88,7 @@ private final class SnapshotFileSystem: VirtualFileSystem {
     for later in ["txid", "at"] where name.parameter(later) != nil {
       throw StoreError(
         .unsupported,
-        "\(later)= is not supported here; `sluice restore` makes the database as of then")
+        "\(later)= is not supported yet")
     }
     let fresh = name.parameter("fresh")
     guard fresh ?? "latest" == "latest" else {

@@ -17,8 +17,6 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case checkBeforePublishing
   /// Nothing is acknowledged before the beacon is written.
   case publishBeforeAcknowledging
-  /// A segment's number is taken by link(2), which has one winner.
-  case claimByLink
   /// A segment is not written again after a failed write.
   case newSegmentAfterError
   /// A reader that finds its segment closed looks for a later one.
@@ -31,8 +29,6 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case listNames
   /// What others write is opened past the caches.
   case sharedDescriptor
-  /// A frame counts only when all of it is there.
-  case wholeFrame
   /// Damage before a published position is not taken for the end.
   case damageIsNoEnd
   /// A page's checksum is compared on each read.

@@ -162,6 +162,8 @@ struct StatusTests {
     #expect(status["backlog"]?["bytes"]?.integer ?? 0 > 0)
 
     try place.startApplier("--holder", "me", "--checkpoint-age", "0.1")
+    // Among several writers the order is the applier's: first those that wait.
+    #expect(try place.query("SELECT count(*) AS n FROM t3", "--at-least", "3").code == 0)
     #expect(try place.submit("CREATE TABLE t1(a)").code == 65)
     status = try place.status()
     #expect(status["store"]?.string == place.store)

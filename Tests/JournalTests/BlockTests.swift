@@ -49,6 +49,15 @@ struct BlockTests {
     return header
   }
 
+  @Test func checksumsAreTheKnownOnes() {
+    #expect(crc32c(Array("123456789".utf8)) == 0xE306_9283)
+    #expect(crc32c(Array("6789".utf8), continuing: crc32c(Array("12345".utf8))) == 0xE306_9283)
+    #expect(crc32c([]) == 0)
+    var checksum = DatabaseChecksum()
+    checksum.toggle(page: 0, crc: 0)
+    #expect(checksum.value == 0xE220_A839_7B1D_CDAF)
+  }
+
   @Test func roundTrips() throws {
     #expect(decodeJournalHeader(Self.journalHeader.encoded()) == Self.journalHeader)
     var first = Self.journalHeader

@@ -167,8 +167,14 @@ func sluice(_ arguments: String...) throws -> ChildProcess.End {
 /// Runs `body` on a thread of its own. These tests mostly wait, for processes and leases; in the
 /// concurrency pool they would keep each other, and everybody else, from running.
 func onThread(_ body: @escaping @Sendable () throws -> Void) async throws {
-  try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-    startThread { done.resume(with: Result { try body() }) }
+  // As a task, because an issue belongs to the test whose task it is found in.
+  try await Task(executorPreference: ThreadForEach()) { try body() }.value
+}
+
+private final class ThreadForEach: TaskExecutor {
+  func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    startThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
   }
 }
 

@@ -37,6 +37,8 @@ final class BatchRun {
   private var stepsLeft: Int64 = 0
   private var ranOutOfSteps = false
   var stepsPerBatch = Int64(Limits.stepsPerBatch)
+  /// What failed below the database file, if anything did.
+  var deviceFailure: () -> StoreError? = { nil }
   /// Called every so many steps, so that a long statement's progress renews the lease.
   var onProgress: () -> Void = {}
 
@@ -328,7 +330,7 @@ final class BatchRun {
       try undo()
       return .outcome(.rejected(rejection))
     case .sqlite(let error):
-      if let failure = budget.deviceError { throw failure }
+      if let failure = budget.deviceError ?? deviceFailure() { throw failure }
       let rejection = rejection(error, nil)
       let exhausted =
         error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted

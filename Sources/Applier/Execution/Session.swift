@@ -46,6 +46,8 @@ final class Session {
     fileSystem = ApplierFileSystem(
       database, fileSystem: environment.fileSystem, scratchBytes: options.scratchBytes)
     encoder = PageEncoder(environment)
+    // A full or missing scratch directory is told before anything is executed.
+    _ = try environment.fileSystem.scratchFile()
     let name = "sluice-applier-" + hexadecimal(environment.random(), width: 16)
     registration = VFSRegistration(name: name, fileSystem)
     do throws(SQLiteError) {
@@ -64,6 +66,8 @@ final class Session {
       connection.setAuthorizer { request in permissions.decide(request) }
       run = try BatchRun(connection, permissions, determinism, fileSystem.budget, environment)
       run.stepsPerBatch = Int64(options.stepsPerBatch)
+      unowned let database = database
+      run.deviceFailure = { database.failure }
     } catch {
       if let failure = database.failure { throw failure }
       throw StoreError(
@@ -485,7 +489,8 @@ extension Outcome {
   var recordsKey: Bool {
     switch self {
     case .applied: true
-    case .rejected(let rejection): rejection.code != Rejection.Code.keyReused
+    case .rejected(let rejection):
+      rejection.code != Rejection.Code.keyReused && rejection.code != Rejection.Code.expiredWriter
     case .duplicate: false
     }
   }

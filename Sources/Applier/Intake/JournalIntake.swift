@@ -33,6 +33,8 @@ final class JournalIntake {
   /// Many reads are to be in flight at once.
   private let isNetwork: Bool
   private var turn = 0
+  /// Writers with a segment that could not be opened, and until when it is left alone.
+  private var heldBack: [WriterID: Duration] = [:]
   /// Nothing new can come from these; to be removed once all they hold is published.
   private var finished: [JournalSegmentReader] = []
   /// Batches read and not yet taken.
@@ -83,7 +85,8 @@ final class JournalIntake {
     guard waitingBytes < JournalIntake.mostWaitingBytes else { return false }
     var due: [JournalSegmentReader] = []
     for queue in writers.values {
-      if let segment = queue.segments.first, segment.nextPoll <= now { due.append(segment) }
+      guard let segment = queue.segments.first, segment.nextPoll <= now else { continue }
+      if heldBack[segment.id.writer] == nil { due.append(segment) }
     }
     due.sort { $0.id < $1.id }
     if !due.isEmpty {
@@ -155,7 +158,7 @@ final class JournalIntake {
         retire(writer)
       case .failure(let error): try refuse(segment, writer, error)
       }
-      guard let next = writers[writer]?.segments.first else { return found }
+      guard let next = writers[writer]?.segments.first, heldBack[writer] == nil else { return found }
       segment = next
       result = read([next], now)[0]
     }
@@ -226,17 +229,28 @@ final class JournalIntake {
   // MARK: the listing
 
   private func list(_ now: Duration) throws(StoreError) {
-    let names = try environment.fileSystem.list(layout.journal)
+    let names = try environment.fileSystem.list(layout.journal).sorted()
     for name in names where !known.contains(name) && !refused.contains(name) {
       guard let id = StoreLayout.journalSegment(name) else { continue }
+      if let until = heldBack[id.writer], until > now { continue }
       do throws(StoreError) {
         let segment = try JournalSegmentReader(
           id, path: "\(layout.journal)/\(name)", names: asideNames.contains(name) ? 2 : 1,
           environment: environment)
         known.insert(name)
+        heldBack[id.writer] = nil
         add(segment)
       } catch {
         if error.isNoSuchFile { continue }
+        guard error.isAboutTheFile else {
+          // The file may be in order: what follows it waits until it can be opened.
+          if heldBack.updateValue(now + .seconds(1), forKey: id.writer) == nil {
+            log.error(
+              "journal file cannot be opened, its writer's batches wait",
+              metadata: ["error": "\(error)"])
+          }
+          continue
+        }
         refused.insert(name)
         log.error("journal file ignored", metadata: ["error": "\(error)"])
       }
@@ -267,7 +281,7 @@ final class JournalIntake {
       if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
       return
     }
-    guard error.code == .foreign || error.code == .unsupported else { throw error }
+    guard error.isAboutTheFile else { throw error }
     log.error("journal file ignored", metadata: ["error": "\(error)"])
     refused.insert(StoreLayout.journalName(segment.id))
     writers[writer]?.segments.removeFirst()
@@ -362,5 +376,12 @@ final class JournalIntake {
     quarantined = UInt32(segments.count)
     damaged = Set(segments.map(\.writer))
     asideNames = Set(segments.map(StoreLayout.journalName))
+  }
+}
+
+extension StoreError {
+  /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
+  fileprivate var isAboutTheFile: Bool {
+    code == .foreign || code == .unsupported || errno == 40  // ELOOP
   }
 }

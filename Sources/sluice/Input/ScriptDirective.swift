@@ -28,7 +28,7 @@ enum ScriptDirective: Equatable {
       self = .refuse("a batch is all or nothing by itself; take out SAVEPOINT and RELEASE")
     case "attach", "detach":
       self = .refuse("a store is one database; take out ATTACH and DETACH")
-    case "vacuum": self = .refuse("take out VACUUM, and use `sluice compact`")
+    case "vacuum": self = .refuse("take out VACUUM: a batch cannot run it")
     case "analyze" where ["sqlite_schema", "sqlite_master"].contains(tokens.next()):
       self = .refuse(
         "this is a dump with query-planner statistics, which are not written by hand; dump with "
