@@ -196,7 +196,8 @@ final class Leader {
     }
     let done = try session.commit(request) { [self] (content) throws(StoreError) in
       if !environment.makes(.checkBeforePublishing) { try publishNow(.active) }
-      return (try holder.commit(content), segment)
+      let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
+      return (pages, segment)
     }
     intake.take(done.count, in: session.extent.txid)
     nextIsAlone = done.nextIsAlone

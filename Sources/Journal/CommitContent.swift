@@ -56,7 +56,9 @@ public struct CommitContent: Sendable {
   }
 
   /// Writes the frame, in one piece where its pages are in memory, and does not sync.
-  func write(to file: any File, at place: FramePlace) throws(StoreError) -> FrameHeader {
+  func write(
+    to file: any File, at place: FramePlace, _ onProgress: () throws(StoreError) -> Void
+  ) throws(StoreError) -> FrameHeader {
     var head = [
       SectionContent(.meta, raw: meta.encoded()),
       SectionContent(.index, raw: PageEntry.encode(entries)),
@@ -77,7 +79,7 @@ public struct CommitContent: Sendable {
       try file.write(frame.bytes, at: place.offset)
       return frame.header
     case .scratch(let scratch, let count):
-      return try stream(head, from: scratch, count, to: file, at: place)
+      return try stream(head, from: scratch, count, to: file, at: place, onProgress)
     }
   }
 
@@ -85,7 +87,7 @@ public struct CommitContent: Sendable {
   /// is there the frame is not whole, and the one sync comes after both.
   private func stream(
     _ head: [SectionContent], from scratch: any File, _ pageBytes: Int64, to file: any File,
-    at place: FramePlace
+    at place: FramePlace, _ onProgress: () throws(StoreError) -> Void
   ) throws(StoreError) -> FrameHeader {
     var sections: [FrameSection] = []
     let headerBytes = Int64(FrameHeader.fixedBytes + 24 * (head.count + 2) + 4)
@@ -105,6 +107,9 @@ public struct CommitContent: Sendable {
       crc = crc32c(piece, continuing: crc)
       try file.write(piece, at: place.offset + pagesOffset + done)
       done += Int64(piece.count)
+      // What is written early need not wait for the last sync, nor a beat for all of it.
+      if done % (64 << 20) < 1 << 20 { try file.sync() }
+      try onProgress()
     }
     sections.append(
       FrameSection(

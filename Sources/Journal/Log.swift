@@ -60,6 +60,12 @@ public final class Log {
       for number in numbers {
         guard let segment = try open(number) else { break }
         let control = try segment.control()
+        guard !control.isTruncated else {
+          // An older segment's beacon would be a wrong answer. Opened anew, should it be a cache.
+          opened[number] = nil
+          unreadable = segment.truncated()
+          break
+        }
         guard let beacon = control.believable else {
           guard control.hasUnreadableSlot else { continue }
           // Being written, or damaged: an older beacon would be a wrong answer then.
@@ -68,6 +74,10 @@ public final class Log {
         }
         // A closed segment always has a later one: this listing does not show it yet.
         if control.isClosed, number == numbers.first, environment.makes(.lookBehindMark) {
+          unreadable = StoreError(
+            .damaged,
+            "the newest log segment is marked closed and none follows it; start an applier, which goes on in a new one",
+            path: segment.file.path, offset: Block.mark)
           break
         }
         newest = segment

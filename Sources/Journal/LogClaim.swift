@@ -185,7 +185,10 @@ public struct LogClaim {
 
   /// Reads all of a closed segment; nil where it has no start frame.
   private func read(_ segment: LogSegment) throws(StoreError) -> Parent? {
-    let beacon = try segment.control().beacon
+    let control = try segment.control()
+    // Passed over for want of a start frame, it would take what it published with it.
+    guard !control.isTruncated else { throw segment.truncated() }
+    let beacon = control.beacon
     var scanner = segment.scanner()
     scanner.readAhead = 1 << 20
     var frames: [FrameHeader] = []

@@ -53,8 +53,11 @@ public final class LogHolder: @unchecked Sendable {
 
   /// Writes a commit frame and confirms it: one write, one read. Throws `.notLeading` when a
   /// claimant closed the segment: then the commit is not in this holder's history, though it may be
-  /// in the claimant's. Returns the pages' places in the segment.
-  public func commit(_ content: CommitContent) throws(StoreError) -> [PageEntry] {
+  /// in the claimant's. Returns the pages' places in the segment. `onProgress` is called now and
+  /// then while a large frame is written.
+  public func commit(
+    _ content: CommitContent, onProgress: () throws(StoreError) -> Void = {}
+  ) throws(StoreError) -> [PageEntry] {
     try checkUsable()
     let place = FramePlace(
       offset: confirmed.end, nonce: header.nonce, previous: confirmed.checksum)
@@ -64,7 +67,7 @@ public final class LogHolder: @unchecked Sendable {
         size = Block.roundUp(place.offset + length)
         try file.resize(to: size)
       }
-      let header = try content.write(to: file, at: place)
+      let header = try content.write(to: file, at: place, onProgress)
       try file.sync()
       return header
     }

@@ -40,6 +40,8 @@ public final class LogSegment: @unchecked Sendable {
     public var beacon: Beacon?
     /// A slot holds something that is no whole beacon.
     public var hasUnreadableSlot: Bool
+    /// The file ends within the blocks; it was made longer before it got its name.
+    public var isTruncated = false
 
     /// The beacon, unless a newer one may stand in the slot that cannot be read. Only a release is
     /// written into both slots.
@@ -56,7 +58,7 @@ public final class LogSegment: @unchecked Sendable {
       return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false)
     }
     guard bytes.count == 4 * Block.size else {
-      return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false)
+      return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false, isTruncated: true)
     }
     return bytes.withUnsafeBytes { raw in
       func block(_ offset: Int64) -> UnsafeRawBufferPointer {
@@ -74,6 +76,13 @@ public final class LogSegment: @unchecked Sendable {
       return Control(
         isClosed: Mark.isClosed(block(Block.mark)), beacon: newest, hasUnreadableSlot: unreadable)
     }
+  }
+
+  /// For a segment that has been cut off: what it published cannot be known any more.
+  func truncated() -> StoreError {
+    StoreError(
+      .damaged, "a log segment is cut off; restore the file from a backup", path: file.path,
+      offset: Block.header + Int64(Block.size))
   }
 
   public func scanner() -> FrameScanner { FrameScanner(file, nonce: header.nonce) }

@@ -17,6 +17,8 @@ final class ReadConnection: @unchecked Sendable {
     let path = escaped(store.layout.root)
     let uri =
       "file:\(path.hasPrefix("/") ? "//" : "")\(path)?vfs=\(ReadVFS.name)&\(PageStore.numberParameter)=\(number)"
+    // SQLite reads the header as it opens the file, and could tell no more of an error than its code.
+    _ = try store.current.firstPage()
     connection = try Connection(path: uri, flags: [.readOnly, .uri, .noMutex, .privateCache])
     file = try Self.file(of: connection)
     begin = try connection.prepare("BEGIN", persistent: true)

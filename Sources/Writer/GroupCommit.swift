@@ -37,6 +37,8 @@ final class GroupCommit: @unchecked Sendable {
     /// The same for the first of several tasks, which is to answer the others: resuming them takes
     /// longer than everything else that the flush thread does between two flushes.
     case relay(Result<BatchID, StoreError>, group: [Submission])
+    /// The segment is ended.
+    case closed
     /// It is the waiting thread's turn to flush.
     case lead
   }
@@ -87,11 +89,12 @@ final class GroupCommit: @unchecked Sendable {
   func submitBlocking(_ submission: (Waker<Answer>) -> Submission) -> Result<BatchID, StoreError> {
     let mailbox = Mailbox<Answer>()
     give(enter(submission(.thread(mailbox))).turn)
-    return receive(mailbox)
+    return result(receive(mailbox))
   }
 
   func close(_ waker: Waker<Answer>) {
     let turn: Turn = state.withLock { state in
+      state.startAnewAfterFork()
       state.isClosed = true
       state.closers.append(waker)
       guard !state.isFlushing else { return .none }
@@ -107,20 +110,17 @@ final class GroupCommit: @unchecked Sendable {
     _ = receive(mailbox)
   }
 
-  private func receive(_ mailbox: Mailbox<Answer>) -> Result<BatchID, StoreError> {
+  private func receive(_ mailbox: Mailbox<Answer>) -> Answer {
     while true {
       let answer = mailbox.take()
-      guard case .lead = answer else { return result(answer) }
+      guard case .lead = answer else { return answer }
       _ = flushGroup(keepsTurn: false)
     }
   }
 
   private func enter(_ submission: Submission) -> (turn: Turn, isQuick: Bool) {
     let entered: (Turn, Bool)? = state.withLock { state in
-      if state.process != getpid() {
-        // A forked child: those who had the turn or waited for it live on in the parent only.
-        state = State(isClosed: state.isClosed, process: getpid())
-      }
+      state.startAnewAfterFork()
       guard !state.isClosed else { return nil }
       state.queue.append(submission)
       guard !state.isFlushing else { return (.none, false) }
@@ -184,7 +184,7 @@ final class GroupCommit: @unchecked Sendable {
     }
     give(turn)
     if let result { answer(group, result) }
-    for closer in closers { closer.answer(.done(.failure(StoreError(.invalid, "closed")))) }
+    for closer in closers { closer.answer(.closed) }
     if case .mine = turn { return true }
     return false
   }
@@ -230,7 +230,7 @@ final class GroupCommit: @unchecked Sendable {
   /// What a submit came to, by its answer; answers whom else it is to answer.
   func result(_ answer: Answer) -> Result<BatchID, StoreError> {
     switch answer {
-    case .lead: preconditionFailure("only a thread gets the turn")
+    case .lead, .closed: preconditionFailure("a submit is answered with what it came to")
     case .done(let result): return result
     case .relay(let result, let group):
       var own: Result<BatchID, StoreError>?
@@ -266,6 +266,12 @@ extension BatchID {
 }
 
 extension GroupCommit.State {
+  /// In a forked child: those who had the turn, or waited for it, live on in the parent only.
+  mutating func startAnewAfterFork() {
+    guard process != getpid() else { return }
+    self = GroupCommit.State(isClosed: isClosed, process: getpid())
+  }
+
   /// Who gets the turn: the flush thread where there is one, since it keeps it while there is more;
   /// else the thread that waits first.
   var nextTurn: GroupCommit.Turn { hasThread ? .flushThread : firstTurn }

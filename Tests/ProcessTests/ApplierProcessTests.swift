@@ -34,7 +34,8 @@ struct ApplierProcessTests {
     }
   }
 
-  @Test("Paused past its lease and continued, it steps back; when the other is killed it leads again")
+  @Test(
+    "Paused past its lease and continued, it steps back; when the other is killed it leads again")
   func paused() async throws {
     try await onThread {
       let store = try TestStore()

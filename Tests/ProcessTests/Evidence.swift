@@ -71,7 +71,9 @@ final class Load: @unchecked Sendable {
     }
     let history = try History(store)
     for (writer, sent) in acknowledged.enumerated() {
-      let executed = history.batches.filter { $0.outcome.batch.writer == sent[0].receipt.batch.writer }
+      let executed = history.batches.filter {
+        $0.outcome.batch.writer == sent[0].receipt.batch.writer
+      }
       #expect(executed.map(\.outcome.batch) == sent.map(\.receipt.batch))
       #expect(executed.allSatisfy { $0.outcome.outcome.isApplied })
       #expect(try store.rows(of: writer) == sent.map { Int64($0.n) })
@@ -137,7 +139,9 @@ final class Watcher: Sendable {
       var last = TxID.zero
       while !state.withLock({ $0.shouldStop }) {
         do {
-          let (txid, rows) = try database.read { ($0.txid, try $0.scalar("SELECT count(*) FROM t")) }
+          let (txid, rows) = try database.read {
+            ($0.txid, try $0.scalar("SELECT count(*) FROM t"))
+          }
           var seen: [History.Entry] = []
           try follower.advance(itsLog, to: try itsLog.present()) {
             commit, cursor throws(StoreError) in

@@ -1,6 +1,7 @@
 import Glibc
 import SluiceApplier
 import SluiceJournal
+import SluiceReader
 import SluiceShared
 import SluiceWriter
 import Testing

@@ -80,7 +80,8 @@ private final class HookedFile: File {
     if case .fails(let error) = owner.hook(operation) { throw error }
   }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  {
     try ask(.read, offset: offset, count: buffer.count)
     return try base.read(into: buffer, at: offset)
   }
@@ -88,7 +89,9 @@ private final class HookedFile: File {
     switch owner.hook(FileOperation(.write, path, offset: offset, count: bytes.count)) {
     case .fails(let error): throw error
     case .failsTorn(_, let error):
-      try base.write(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), at: offset)
+      // Blocks arrive whole.
+      let landed = bytes.count / 2 & ~4095
+      try base.write(UnsafeRawBufferPointer(rebasing: bytes[..<landed]), at: offset)
       throw error
     default: try base.write(bytes, at: offset)
     }

@@ -133,10 +133,12 @@ struct FrozenFlushTests {
         case .beforeSync: operation.action == .sync
         case .beforeReadingTheMark: operation.action == .read && operation.offset == 0
         }
-      let waits = isMoment && isArmed.withLock { armed in
-        defer { if isMoment { armed = false } }
-        return armed
-      }
+      let waits =
+        isMoment
+        && isArmed.withLock { armed in
+          defer { if isMoment { armed = false } }
+          return armed
+        }
       if waits { try? wait("retirement") { try store.journalSegments().isEmpty } }
       return .done
     }

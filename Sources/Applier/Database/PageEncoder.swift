@@ -23,7 +23,10 @@ final class PageEncoder {
     var checksum: DatabaseChecksum
   }
 
-  func encode(_ dirty: DirtyPages, over snapshot: Snapshot) throws(StoreError) -> Encoded {
+  /// `onProgress` is called now and then where there are many pages.
+  func encode(
+    _ dirty: DirtyPages, over snapshot: Snapshot, onProgress: () -> Void
+  ) throws(StoreError) -> Encoded {
     let pageCount = try databaseSize(dirty, snapshot)
     let lockByte = DatabaseChecksum.lockBytePage(pageSize: dirty.pageSize)
     let numbers = dirty.numbers.filter { $0 <= pageCount && $0 != lockByte }
@@ -33,7 +36,7 @@ final class PageEncoder {
     if numbers.count * dirty.pageSize <= Limits.dirtyBytes {
       bytes = .memory(try inMemory(numbers, dirty, &entries))
     } else {
-      bytes = try throughScratch(numbers, dirty, &entries)
+      bytes = try throughScratch(numbers, dirty, &entries, onProgress)
     }
 
     var checksum = snapshot.checksum
@@ -134,7 +137,8 @@ final class PageEncoder {
   }
 
   private func throughScratch(
-    _ numbers: [UInt32], _ dirty: DirtyPages, _ entries: inout [PageEntry]
+    _ numbers: [UInt32], _ dirty: DirtyPages, _ entries: inout [PageEntry],
+    _ onProgress: () -> Void
   ) throws(StoreError) -> CommitContent.PageBytes {
     let file = try environment.fileSystem.scratchFile()
     var end: Int64 = 0
@@ -148,6 +152,7 @@ final class PageEncoder {
       }
       try file.write(piece.bytes, at: end)
       end += Int64(piece.bytes.count)
+      onProgress()
     }
     return .scratch(file, bytes: end)
   }

@@ -442,8 +442,9 @@ final class Session {
     }
     let encoder = encoder
     let compressor = compressor
+    let onProgress = run.onProgress
     try database.committing({ (snapshot, dirty) throws(StoreError) in
-      let encoded = try encoder.encode(dirty, over: snapshot)
+      let encoded = try encoder.encode(dirty, over: snapshot, onProgress: onProgress)
       let meta = CommitMeta(
         commit: after.commits, time_ms: after.time_ms, entropy: group.entropy,
         pageSize: UInt32(snapshot.pageSize), pageCount: encoded.pageCount,
