@@ -63,7 +63,11 @@ public final class Applier {
     while !shouldStop() {
       let seen = try observe()
       if try lease.mayClaim(seen) {
-        if let leader = try claim(seen) { return leader }
+        do throws(StoreError) {
+          if let leader = try claim(seen) { return leader }
+        } catch {
+          guard error.code == .notLeading else { throw error }
+        }
         // Somebody else was faster; losers do not come back all at once.
         jitter = environment.random() % 100
       }

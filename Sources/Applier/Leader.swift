@@ -48,8 +48,7 @@ final class Leader {
     holder = won.holder
     status = Leader.firstStatus(after: won.inherited)
     carefulLeft = Leader.carefulBatches(after: won.inherited)
-    segment = try LogSegment(
-      path: won.holder.file.path, store: store.description.id, environment: environment)
+    segment = try Leader.openOwn(won.holder, store, environment)
     wallAtStart_ms = max(environment.clock.wallTime_ms(), won.holder.extent.time_ms)
     bootAtStart = environment.clock.elapsed()
     lastWork = bootAtStart
@@ -66,6 +65,22 @@ final class Leader {
       environment: environment)
     status.rejected = session.rejected
     publisher.published(holder.extent.txid, bound: status.groupBound)
+  }
+
+  /// The own segment, for reading. Its name is gone where another applier took over and retention
+  /// moved it already.
+  private static func openOwn(_ holder: LogHolder, _ store: PageStore, _ environment: Environment)
+    throws(StoreError) -> LogSegment
+  {
+    do throws(StoreError) {
+      return try LogSegment(
+        path: holder.file.path, store: store.description.id, environment: environment)
+    } catch {
+      guard error.isNoSuchFile else { throw error }
+      throw StoreError(
+        .notLeading, "another applier took over already; this one stands back",
+        path: holder.file.path)
+    }
   }
 
   // MARK: what a term begins with
@@ -317,8 +332,7 @@ final class Leader {
       throw StoreError(.notLeading, "another applier took the next log segment; this one stops")
     }
     holder = won.holder
-    segment = try LogSegment(
-      path: won.holder.file.path, store: store.description.id, environment: environment)
+    segment = try Leader.openOwn(holder, store, environment)
     checkpointer.rotated()
     logger.debug("log segment begun", metadata: ["segment": "\(holder.header.number)"])
   }

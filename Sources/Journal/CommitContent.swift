@@ -57,7 +57,8 @@ public struct CommitContent: Sendable {
 
   /// Writes the frame, in one piece where its pages are in memory, and does not sync.
   func write(
-    to file: any File, at place: FramePlace, _ onProgress: () throws(StoreError) -> Void
+    to file: any File, at place: FramePlace,
+    _ onProgress: () throws(StoreError) -> Void = {}
   ) throws(StoreError) -> FrameHeader {
     var head = [
       SectionContent(.meta, raw: meta.encoded()),
