@@ -4,6 +4,7 @@ internal import Glibc
 /// Files as the operating system has them: Linux, local or NFSv4.1.
 public struct PosixFileSystem: FileSystem {
   private let scratchDirectory: String
+  private let networks = Monitor<[String: Bool]>([:])
 
   /// `scratchDirectory` must be on a local disk; default `$TMPDIR`, else `/tmp`.
   public init(scratchDirectory: String? = nil) {
@@ -119,9 +120,13 @@ public struct PosixFileSystem: FileSystem {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// Asked once for each directory: the answer costs a request to the server.
   public func isNetwork(_ path: String) throws(StoreError) -> Bool {
+    let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    if let known = networks.withLock({ $0[directory] }) { return known }
     let result = csystem_is_network(path)
     guard result >= 0 else { throw posixError("statfs", path, -result) }
+    networks.withLock { $0[directory] = result == 1 }
     return result == 1
   }
 

@@ -100,7 +100,7 @@ public final class Writer: Sendable {
 
   /// Makes batches durable with the fewest file operations, for a process that submits once: a new
   /// segment with its header, all batches and its end in one write (more only over the limit of a
-  /// frame). About ten requests to a file server. The writer returned is closed; it is for outcomes.
+  /// frame). The writer returned is closed; it is for outcomes.
   public static func submitOnce(
     store path: String, _ batches: [Batch], options: Options = Options(),
     environment: Environment = .posix()

@@ -13,7 +13,8 @@ struct OutcomeCollector {
   private var late: (first: InputBatch, count: Int)?
   /// The first batch that is not in the journal.
   private var unsubmitted: InputBatch?
-  private var durableCount = 0
+  /// The last batch that is durable.
+  private var lastDurable: InputBatch?
 
   init(_ submission: Submission, _ writer: Writer) {
     self.submission = submission
@@ -27,7 +28,7 @@ struct OutcomeCollector {
     let input = submitted.input
     switch submitted.result {
     case .success(let receipt):
-      durableCount += 1
+      lastDurable = input
       guard submission.waitsForOutcome else { return BatchReport(key: input.batch.key, nil) }
       do throws(StoreError) {
         let outcome = try writer.outcomeBlocking(of: receipt, timeout: patience(submitted))
@@ -66,21 +67,21 @@ struct OutcomeCollector {
     return max(.zero, submission.timeout.duration - (SystemClock().elapsed() - submitted.at))
   }
 
-  mutating func note(unsubmitted input: InputBatch?) {
-    if unsubmitted == nil { unsubmitted = input }
-  }
-
   // MARK: The end
 
-  /// Throws what went wrong, if anything did; `input` is the error that the input ended with.
-  func finish(input: StoreError? = nil) throws(StoreError) {
+  /// Throws what went wrong, if anything did; `end` says how the input ended.
+  func finish(_ end: SubmitStream.End? = nil) throws(StoreError) {
     if var error = failure {
-      error.message += whereToGoOn
+      error.message += whereToGoOn(end)
       throw error
     }
-    if let late { throw lateness(late) }
-    if var error = input {
-      if durableCount > 0 { error.message += "; what stands before it was submitted" }
+    if let late {
+      var error = lateness(late)
+      error.message += whereToGoOn(end)
+      throw error
+    }
+    if var error = end?.error {
+      if lastDurable != nil { error.message += "; what stands before it was submitted" }
       throw error
     }
   }
@@ -99,11 +100,16 @@ struct OutcomeCollector {
         "do not submit again, or it is done twice: without a key (--id) the outcome is found by its "
         + "place only, `sluice outcome \(submission.store) --txid N`"
     }
-    return StoreError(.timeout, message + whereToGoOn)
+    return StoreError(.timeout, message)
   }
 
-  private var whereToGoOn: String {
-    guard let unsubmitted, durableCount > 0, unsubmitted.isFromFile else { return "" }
-    return "; \(unsubmitted.input) was not submitted from line \(unsubmitted.line) on"
+  private func whereToGoOn(_ end: SubmitStream.End?) -> String {
+    guard let end, let lastDurable else { return "" }
+    if let next = unsubmitted ?? end.unsubmitted {
+      return "; \(next.input) was not submitted from line \(next.line) on"
+    }
+    guard !end.isComplete else { return "" }
+    return
+      "; \(lastDurable.input) was not submitted behind the batch that begins on line \(lastDurable.line)"
   }
 }

@@ -53,9 +53,7 @@ struct Submission {
     }
     submitting.wait()
     writer.closeBlocking()
-    let end = stream.end
-    collector.note(unsubmitted: end.unsubmitted)
-    try collector.finish(input: end.error)
+    try collector.finish(stream.end)
   }
 }
 

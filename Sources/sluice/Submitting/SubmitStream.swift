@@ -27,6 +27,8 @@ final class SubmitStream: Sendable {
     /// Nothing more is to be submitted.
     var isStopped = false
     var error: StoreError?
+    /// Read, and waits for room.
+    var waiting: InputBatch?
     /// The first batch that was read and not submitted.
     var unsubmitted: InputBatch?
   }
@@ -54,13 +56,12 @@ final class SubmitStream: Sendable {
   private func put(_ input: InputBatch) -> Bool {
     let bytes = input.batch.approximateBytes
     let isWanted = state.wait { state -> Bool? in
-      if state.isStopped {
-        if state.unsubmitted == nil { state.unsubmitted = input }
-        return false
-      }
+      state.waiting = input
+      if state.isStopped { return false }
       let hasRoom =
         state.batches < Self.mostBatches && state.bytes + bytes <= Self.mostBytes
       guard hasRoom || state.batches == 0 else { return nil }
+      state.waiting = nil
       state.batches += 1
       state.bytes += bytes
       state.read.append(input)
@@ -131,9 +132,21 @@ final class SubmitStream: Sendable {
     state.wakeAll()
   }
 
-  /// What the input ended with, and the first batch that was read and not submitted.
-  var end: (error: StoreError?, unsubmitted: InputBatch?) {
-    state.withLock { ($0.error, $0.unsubmitted) }
+  /// How the input ended.
+  struct End {
+    var error: StoreError?
+    /// The first batch that was read and not submitted.
+    var unsubmitted: InputBatch?
+    /// Otherwise there may be more in the input than was read.
+    var isComplete: Bool
+  }
+
+  var end: End {
+    state.withLock { state in
+      End(
+        error: state.error, unsubmitted: state.unsubmitted ?? state.waiting,
+        isComplete: state.isReadingDone && !state.isStopped)
+    }
   }
 }
 
