@@ -94,7 +94,8 @@ let package = Package(
     tests(
       "Applier",
       [
-        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease",
+        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
+        "SluiceLease",
         logging,
       ]),
     tests(

@@ -113,6 +113,7 @@ public final class Applier {
         "txid": "\(won.holder.extent.txid)",
       ])
     return try Leader(
-      won, store: try PageStore(path: layout.root, environment: environment), options: options, lease: lease, environment: environment)
+      won, store: try PageStore(path: layout.root, environment: environment), options: options,
+      lease: lease, environment: environment)
   }
 }

@@ -104,7 +104,9 @@ public struct Checkpoint: Sendable {
       let count = try file.read(
         into: buffer, at: Int64(page - 1) * Int64(snapshot.pageSize))
       guard count >= snapshot.pageSize else { break }
-      for start in stride(from: 0, to: count / snapshot.pageSize * snapshot.pageSize, by: snapshot.pageSize) {
+      for start in stride(
+        from: 0, to: count / snapshot.pageSize * snapshot.pageSize, by: snapshot.pageSize)
+      {
         let bytes = UnsafeRawBufferPointer(rebasing: buffer[start..<start + snapshot.pageSize])
         if page != lockByte { checksum.toggle(page: page, crc: crc32c(bytes)) }
         page += 1

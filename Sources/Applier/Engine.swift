@@ -18,7 +18,8 @@ enum Engine {
       let architecture = "other"
     #endif
     return StartRecord.Engine(
-      sourceID: String(cString: sqlite3_sourceid()), compileOptions: options.joined(separator: "\n"),
+      sourceID: String(cString: sqlite3_sourceid()),
+      compileOptions: options.joined(separator: "\n"),
       architecture: architecture)
   }
 }

@@ -149,7 +149,6 @@ final class Leader {
     )
   }
 
-
   /// Executes and publishes one group.
   private func work() throws(StoreError) {
     if carefulLeft > 0 {

@@ -96,7 +96,9 @@ public struct StoreCreation: Sendable {
       guard check.first?.first == .text("ok") else {
         throw SQLiteError(code: SQLITE_CORRUPT, message: "it is damaged: \(check)")
       }
-      guard case .integer(let size)? = try database.scalar("PRAGMA page_size") else { return pageSize }
+      guard case .integer(let size)? = try database.scalar("PRAGMA page_size") else {
+        return pageSize
+      }
       try database.close()
       return Int(size)
     } catch {

@@ -61,7 +61,8 @@ extension Batch {
     }
     guard writer.count <= Limits.batchBytes else {
       throw StoreError(
-        .limit, "a batch has at most \(Limits.batchBytes) bytes, this one \(writer.count); split it")
+        .limit, "a batch has at most \(Limits.batchBytes) bytes, this one \(writer.count); split it"
+      )
     }
     return writer.bytes
   }
@@ -280,7 +281,9 @@ public struct BatchList {
           _ = try reader.take(length)
           ranges.append(start..<start + length)
         }
-        if !reader.isAtEnd { throw DecodingError("\(reader.remaining) bytes behind the last batch") }
+        if !reader.isAtEnd {
+          throw DecodingError("\(reader.remaining) bytes behind the last batch")
+        }
       } catch {
         failure = error
       }

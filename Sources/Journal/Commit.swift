@@ -125,7 +125,8 @@ public struct PageEntry: Hashable, Sendable {
             page: page,
             storedBytes: UInt32(
               littleEndian: raw.loadUnaligned(fromByteOffset: start + 4, as: UInt32.self)),
-            crc: UInt32(littleEndian: raw.loadUnaligned(fromByteOffset: start + 8, as: UInt32.self)),
+            crc: UInt32(
+              littleEndian: raw.loadUnaligned(fromByteOffset: start + 8, as: UInt32.self)),
             offset: base &+ offset))
       }
     }
@@ -170,7 +171,8 @@ public struct BatchOutcome: Hashable, Sendable {
     return writer.bytes
   }
 
-  public static func decode(_ bytes: [UInt8], count: UInt32) throws(DecodingError) -> [BatchOutcome] {
+  public static func decode(_ bytes: [UInt8], count: UInt32) throws(DecodingError) -> [BatchOutcome]
+  {
     var result: Result<[BatchOutcome], DecodingError> = .success([])
     bytes.withUnsafeBytes { raw in
       do throws(DecodingError) { result = .success(try decode(raw, count: count)) } catch {

@@ -51,7 +51,8 @@ public struct CommitContent: Sendable {
       outcomeBytes += Int64(outcome.outcome.encoded.count)
     }
     return Block.roundUp(
-      4096 + Int64(entries.count * PageEntry.bytes) + outcomeBytes + Int64(consumed.count * 40) + Int64(pruned.count * 16)
+      4096 + Int64(entries.count * PageEntry.bytes) + outcomeBytes + Int64(consumed.count * 40)
+        + Int64(pruned.count * 16)
         + pages.count + Int64(batches.stored.count)) + Int64(Block.size)
   }
 

@@ -95,7 +95,7 @@ public struct LogClaim {
     try file.resize(to: segmentBytes)
     try file.write(header.encoded(), at: Block.header)
     try file.sync()
-    try compareClocks(file)
+    try compareClocks(file, begun_ms: header.created_ms)
     do throws(StoreError) {
       try fileSystem.link(temporary, to: path)
     } catch {
@@ -113,11 +113,14 @@ public struct LogClaim {
     }
   }
 
-  private func compareClocks(_ file: any File) throws(StoreError) {
-    guard let clockTolerance else { return }
+  /// The file was written at some time between `begun_ms` and now; that may be long where the file
+  /// server is slow.
+  private func compareClocks(_ file: any File, begun_ms: Int64) throws(StoreError) {
+    guard let tolerance_ms = clockTolerance?.wholeMilliseconds else { return }
     let server = try file.status().modified_ms
     let here = environment.clock.wallTime_ms()
-    guard abs(server - here) > clockTolerance.wholeMilliseconds else { return }
+    guard server < min(begun_ms, here) - tolerance_ms || server > max(begun_ms, here) + tolerance_ms
+    else { return }
     throw StoreError(
       .wrongClock,
       "this host's clock says \(timestamp(here)), the file server's \(timestamp(server)); set the clock, then start the applier again"

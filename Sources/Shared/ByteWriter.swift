@@ -57,6 +57,8 @@ public struct ByteWriter: Sendable {
 
   /// Overwrites a little-endian integer written earlier.
   public mutating func set<T: FixedWidthInteger>(_ value: T, at offset: Int) {
-    bytes.withUnsafeMutableBytes { $0.storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self) }
+    bytes.withUnsafeMutableBytes {
+      $0.storeBytes(of: value.littleEndian, toByteOffset: offset, as: T.self)
+    }
   }
 }

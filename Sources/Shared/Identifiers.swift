@@ -12,7 +12,9 @@ public struct TxID: RawRepresentable, Hashable, Comparable, Sendable, CustomStri
 }
 
 /// A batch's place in its writer's order, from 1. Never used for another content.
-public struct SequenceNumber: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct SequenceNumber: RawRepresentable, Hashable, Comparable, Sendable,
+  CustomStringConvertible
+{
   public let rawValue: UInt64
   public init(rawValue: UInt64) { self.rawValue = rawValue }
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }

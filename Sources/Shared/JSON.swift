@@ -32,7 +32,9 @@ public enum JSON: Hashable, Sendable {
     let bytes = Array(text.utf8)
     var result: Result<JSON, DecodingError> = .failure(DecodingError("empty"))
     bytes.withUnsafeBytes { raw in
-      do throws(DecodingError) { result = .success(try parse(raw)) } catch { result = .failure(error) }
+      do throws(DecodingError) { result = .success(try parse(raw)) } catch {
+        result = .failure(error)
+      }
     }
     return try result.get()
   }

@@ -156,11 +156,13 @@ final class PosixFile: File, @unchecked Sendable {
     close(descriptor)
   }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  {
     var done = 0
     while done < buffer.count {
       let count = pread(
-        readDescriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done))
+        readDescriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done)
+      )
       if count > 0 {
         done += count
       } else if count == 0 {
@@ -205,7 +207,8 @@ extension FileStatus {
   init(_ status: csystem_status) {
     self.init(
       kind: status.regular != 0
-        ? .regular : status.directory != 0 ? .directory : status.symlink != 0 ? .symbolicLink : .other,
+        ? .regular
+        : status.directory != 0 ? .directory : status.symlink != 0 ? .symbolicLink : .other,
       size: status.size, modified_ms: status.modified_ms, owner: status.uid, links: status.links,
       permissions: status.mode, inode: status.inode)
   }

@@ -12,7 +12,8 @@ struct ExecutionTests {
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)")
     let outcome = try store.apply([
       Batch([
-        Batch.Statement("INSERT INTO t VALUES(?,?)", rows: [[1, "one"], [2, "two"], [3, "three"]])
+        Batch.Statement(
+          "INSERT INTO t VALUES(?,?)", rows: [[1, "one"], [2, "two"], [3, "three"]])
       ])
     ])
     #expect(outcome == [.applied(.init(changes: 3, lastRowID: 3, rows: nil))])
@@ -71,10 +72,16 @@ struct ExecutionTests {
     (["INSERT INTO t VALUES(1, 1)", "INSERT INTO t VALUES(-1, 1)"], "SQLITE_CONSTRAINT_TRIGGER"),
     (["INSERT INTO t VALUES(1, 1)", "INSERT INTO child VALUES(99)"], Code.foreignKey),
     (
-      ["INSERT INTO t VALUES(1, 1)", "PRAGMA defer_foreign_keys = ON", "INSERT INTO strict VALUES(99)"],
+      [
+        "INSERT INTO t VALUES(1, 1)", "PRAGMA defer_foreign_keys = ON",
+        "INSERT INTO strict VALUES(99)",
+      ],
       Code.foreignKey
     ),
-    (["INSERT INTO t VALUES(1, 1)", "INSERT INTO strict VALUES(99)"], "SQLITE_CONSTRAINT_FOREIGNKEY"),
+    (
+      ["INSERT INTO t VALUES(1, 1)", "INSERT INTO strict VALUES(99)"],
+      "SQLITE_CONSTRAINT_FOREIGNKEY"
+    ),
     (
       [
         "INSERT INTO t VALUES(1, 1)",
@@ -94,7 +101,9 @@ struct ExecutionTests {
       "CREATE TRIGGER no BEFORE INSERT ON t WHEN NEW.a < 0 BEGIN SELECT RAISE(ROLLBACK, 'no'); END",
       "CREATE TABLE child(p REFERENCES t(a) DEFERRABLE INITIALLY DEFERRED)",
       "CREATE TABLE strict(p REFERENCES t(a))")
-    let good = (10..<14).map { Batch([Batch.Statement("INSERT INTO t VALUES(?, 1)", [.integer($0)])]) }
+    let good = (10..<14).map {
+      Batch([Batch.Statement("INSERT INTO t VALUES(?, 1)", [.integer($0)])])
+    }
     let bad = Batch(statements.map { Batch.Statement($0) })
     let outcomes = try store.apply([good[0], good[1], bad, good[2], bad, good[3]])
     #expect(outcomes.map(\.rejectionCode) == [nil, nil, code, nil, code, nil], "\(outcomes)")
@@ -108,7 +117,9 @@ struct ExecutionTests {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b NOT NULL)")
     store.environment.omittedChecks = [.autocommit]
-    let good = (10..<14).map { Batch([Batch.Statement("INSERT INTO t VALUES(?, 1)", [.integer($0)])]) }
+    let good = (10..<14).map {
+      Batch([Batch.Statement("INSERT INTO t VALUES(?, 1)", [.integer($0)])])
+    }
     let bad = Batch([
       Batch.Statement("INSERT INTO t VALUES(1, 1)"),
       Batch.Statement("INSERT OR ROLLBACK INTO t VALUES(1, 1)"),
@@ -124,9 +135,11 @@ struct ExecutionTests {
     "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT x", "RELEASE batch", "ROLLBACK TO batch",
     "ATTACH ':memory:' AS x", "DETACH main", "VACUUM", "CREATE TEMP TABLE x(a)",
     "CREATE TEMP VIEW x AS SELECT 1", "CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END",
-    "SELECT load_extension('x')", "DELETE FROM _sluice_writers", "UPDATE _sluice_state SET txid = 0",
+    "SELECT load_extension('x')", "DELETE FROM _sluice_writers",
+    "UPDATE _sluice_state SET txid = 0",
     "INSERT INTO _sluice_keys VALUES('a', x'', 1, 1, x'')", "DROP TABLE _sluice_rejected",
-    "CREATE TABLE _sluice_mine(a)", "CREATE TABLE _SLUICE_mine(a)", "ALTER TABLE t RENAME TO _sluice_t",
+    "CREATE TABLE _sluice_mine(a)", "CREATE TABLE _SLUICE_mine(a)",
+    "ALTER TABLE t RENAME TO _sluice_t",
     "CREATE INDEX x ON _sluice_writers(time)",
     "CREATE TRIGGER x AFTER INSERT ON _sluice_writers BEGIN SELECT 1; END",
     "CREATE TABLE x(a REFERENCES _sluice_state(id))", "ALTER TABLE _sluice_state ADD COLUMN x",
@@ -176,7 +189,8 @@ struct ExecutionTests {
   @Test func virtualTablesWork() throws {
     let store = try TestStore()
     try store.apply("CREATE VIRTUAL TABLE f USING fts5(x)")
-    let outcome = try store.apply("INSERT INTO f VALUES('hello world')", "INSERT INTO f VALUES('bye')")
+    let outcome = try store.apply(
+      "INSERT INTO f VALUES('hello world')", "INSERT INTO f VALUES('bye')")
     #expect(outcome.isApplied, "\(outcome)")
     #expect(try store.query("SELECT x FROM f WHERE f MATCH 'hello'") == [["hello world"]])
   }
@@ -185,7 +199,8 @@ struct ExecutionTests {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
     let probe = Batch(
-      [Batch.Statement("SELECT last_insert_rowid(), changes(), total_changes()")], wantsResults: true)
+      [Batch.Statement("SELECT last_insert_rowid(), changes(), total_changes()")],
+      wantsResults: true)
     let outcomes = try store.apply([
       Batch([Batch.Statement("INSERT INTO t VALUES(7, 1), (8, 2)")]), probe,
       Batch(
@@ -210,7 +225,8 @@ struct ExecutionTests {
       guarded("SELECT count(*) = 1 FROM t"), guarded("SELECT count(*) = 1 FROM t"),
       guarded("SELECT a FROM t"), guarded("SELECT 1 WHERE 0"), guarded("SELECT NULL"),
       guarded("SELECT 1, 1"), guarded("DELETE FROM t RETURNING 1"), guarded("SELECT 1"),
-      guarded("SELECT ?", [0]), guarded("SELECT ?", [2]), guarded("SELECT '1'"), guarded("SELECT 0.5"),
+      guarded("SELECT ?", [0]), guarded("SELECT ?", [2]), guarded("SELECT '1'"),
+      guarded("SELECT 0.5"),
     ])
     let failed = Code.guardFailed
     #expect(

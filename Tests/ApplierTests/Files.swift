@@ -81,7 +81,8 @@ private final class ForwardingFile: File, @unchecked Sendable {
   }
 
   var path: String { base.path }
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int {
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  {
     owner.willRead(path)
     return try base.read(into: buffer, at: offset)
   }

@@ -46,7 +46,8 @@ struct HistoryTests {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
     let batches = [
-      Batch([Batch.Statement("INSERT INTO t VALUES(?,?)", rows: [[1, "x"], [2, 0.5]])], key: "one"),
+      Batch(
+        [Batch.Statement("INSERT INTO t VALUES(?,?)", rows: [[1, "x"], [2, 0.5]])], key: "one"),
       Batch([Batch.Statement("INSERT INTO nowhere VALUES(1)")]),
       Batch([Batch.Statement("DELETE FROM t WHERE a = 1")], guards: [Batch.Statement("SELECT 1")]),
     ]

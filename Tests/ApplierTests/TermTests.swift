@@ -28,7 +28,8 @@ struct TermTests {
     }
     #expect(try store.names(store.layout.log).count > 8)
     // A reader that begins now sees the same.
-    #expect(try store.query("SELECT count(*), max(a) FROM t") == [[.integer(seen), .integer(seen - 1)]])
+    #expect(
+      try store.query("SELECT count(*), max(a) FROM t") == [[.integer(seen), .integer(seen - 1)]])
     try store.drain()
     #expect(try store.names(store.layout.journal) == ["quarantine"])
   }
@@ -39,7 +40,8 @@ struct TermTests {
     store.options.segmentBytes = 512 << 10
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
     for round in 0..<6 { try store.apply((0..<120).map { insert(Int64(round * 120 + $0)) }) }
-    let checkpoints = try store.names(store.layout.checkpoints).compactMap(StoreLayout.checkpointTxID)
+    let checkpoints = try store.names(store.layout.checkpoints).compactMap(
+      StoreLayout.checkpointTxID)
     #expect(checkpoints.count > 1)
     let target = try store.environment.fileSystem.readSymbolicLink(store.layout.current)
     let newest = try #require(checkpoints.max())
@@ -133,7 +135,8 @@ struct TermTests {
       if pass == 5 {
         let environment = store.environment
         let claim = LogClaim(
-          layout: store.layout, store: try! PageStore(path: store.path, environment: environment)
+          layout: store.layout,
+          store: try! PageStore(path: store.path, environment: environment)
             .description.id, environment: environment, holder: "thief",
           engine: .init(sourceID: "", compileOptions: "", architecture: ""))
         let log = Log(layout: store.layout, store: claim.store, environment: environment)
@@ -241,12 +244,17 @@ struct IntakeTests {
     // Its next segment begins at batch 2, and nobody knows of batch 1.
     let receipts = try (2..<40).map { n in
       try writer.submitBlocking(
-        Batch([Batch.Statement("INSERT INTO t VALUES(?) -- \(String(repeating: "x", count: 9000))", [.integer(n)])]))
+        Batch([
+          Batch.Statement(
+            "INSERT INTO t VALUES(?) -- \(String(repeating: "x", count: 9000))", [.integer(n)])
+        ]))
     }
     try store.drain()
     let last = try #require(receipts.last)
     let outcome = try writer.outcomeBlocking(of: last, timeout: .seconds(5)).outcome
-    #expect(outcome.rejectionCode == Outcome.Rejection.Code.expiredWriter, "\(outcome) \(receipts.map(\.batch))")
+    #expect(
+      outcome.rejectionCode == Outcome.Rejection.Code.expiredWriter,
+      "\(outcome) \(receipts.map(\.batch))")
     #expect(try store.query("SELECT count(*) FROM t") == [[0]])
   }
 

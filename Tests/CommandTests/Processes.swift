@@ -127,7 +127,9 @@ final class Workplace {
   private var applier: ChildProcess?
 
   init() throws {
-    var template = Array("/tmp/sluice-command-XXXXXX".utf8CString)
+    // In memory where that can be had: what is tested here must not wait for a busy disk.
+    let parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+    var template = Array("\(parent)/sluice-command-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil)
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }

@@ -20,6 +20,7 @@ struct FailingDeviceTests {
     try await onThread {
       let store = try TestStore()
       var options = TestStore.options()
+      options.leaseTime = .milliseconds(250)
       // Every commit is followed by a checkpoint, whose writes fail in their turn.
       options.checkpointAge = .zero
       let writer = try store.writer()
@@ -98,6 +99,7 @@ struct FailingDeviceTests {
       }
       #expect(lasts ? failures > 0 : failures == 0)
       var options = TestStore.options()
+      options.leaseTime = .seconds(10)
       options.retireAfter = .milliseconds(50)
       let applier = try ApplierThread(store, options)
       try wait("an empty journal") { try store.journalSegments().isEmpty }

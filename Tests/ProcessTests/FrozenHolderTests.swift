@@ -88,6 +88,7 @@ struct FrozenHolderTests {
     let history = try History(store).batches
     try watcher.finish()
     #expect(history.count == 3)
+    #expect(history.allSatisfy { $0.outcome.outcome.isApplied })
     let same = Set(published.map(\.txid))
     return (published.sorted { $0.txid < $1.txid }, history.filter { same.contains($0.txid) })
   }

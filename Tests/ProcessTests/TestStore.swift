@@ -57,11 +57,11 @@ final class TestStore: Sendable {
     ])
   }
 
-  /// Options of an applier that gets by with little time.
+  /// Options of an applier that succeeds another soon, and is not deposed by a busy machine.
   static func options(_ holder: String = "test") -> ApplierOptions {
     var options = ApplierOptions(holder: holder)
     options.logger.logLevel = .critical
-    options.leaseTime = .milliseconds(60)
+    options.leaseTime = .milliseconds(500)
     options.standbyPoll = .milliseconds(5)
     return options
   }

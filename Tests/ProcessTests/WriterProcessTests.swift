@@ -35,6 +35,7 @@ struct WriterProcessTests {
     try await onThread {
       let store = try TestStore()
       var options = TestStore.options()
+      options.leaseTime = .seconds(10)
       options.retireAfter = .milliseconds(100)
       let applier = try ApplierThread(store, options)
       var reported: [Int] = []
@@ -71,6 +72,7 @@ struct WriterProcessTests {
     try await onThread {
       let store = try TestStore()
       var options = TestStore.options()
+      options.leaseTime = .seconds(10)
       options.retireAfter = .milliseconds(30)
       let applier = try ApplierThread(store, options)
       let child = try ChildProcess(
@@ -122,6 +124,7 @@ struct FrozenFlushTests {
   private func freeze(_ moment: Moment, omitting omitted: Set<SafetyCheck> = []) throws -> Int {
     let store = try TestStore()
     var options = TestStore.options()
+    options.leaseTime = .seconds(10)
     options.retireAfter = .milliseconds(30)
     let applier = try ApplierThread(store, options)
     let isArmed = Monitor(false)

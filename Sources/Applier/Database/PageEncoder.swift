@@ -55,7 +55,8 @@ final class PageEncoder {
   }
 
   /// The size after this commit: page 1 says it, bytes 28–31.
-  private func databaseSize(_ dirty: DirtyPages, _ snapshot: Snapshot) throws(StoreError) -> UInt32 {
+  private func databaseSize(_ dirty: DirtyPages, _ snapshot: Snapshot) throws(StoreError) -> UInt32
+  {
     guard let first = try dirty.copy(of: 1) else {
       throw StoreError(.io, "SQLite committed without writing page 1")
     }

@@ -1,8 +1,8 @@
 internal import CSQLite
 internal import Crypto
 internal import SluiceJournal
-internal import SluiceShared
 internal import SluiceSQLite
+internal import SluiceShared
 
 /// How the execution of one batch within its group's transaction ended.
 enum BatchEnd {
@@ -140,7 +140,9 @@ final class BatchRun {
     var values = check.values
     try bind(&values, check, statement.statement, name)
     defer { statement.statement.reset() }
-    guard try step(statement.statement, name) else { throw .rejected(failed(name, "returned no row")) }
+    guard try step(statement.statement, name) else {
+      throw .rejected(failed(name, "returned no row"))
+    }
     guard statement.statement.columnCount == 1 else {
       throw .rejected(failed(name, "returned \(statement.statement.columnCount) columns"))
     }
@@ -258,7 +260,8 @@ final class BatchRun {
     } catch {
       throw .rejected(
         Outcome.Rejection(
-          code: Outcome.Rejection.Code.malformed, message: "\(name): its values are damaged: \(error)"
+          code: Outcome.Rejection.Code.malformed,
+          message: "\(name): its values are damaged: \(error)"
         ))
     }
   }
@@ -348,7 +351,9 @@ final class BatchRun {
         try undo()
         return .exhausted(resources)
       }
-      if environment.makes(.autocommit), connection.isAutocommit { return .lostTransaction(rejection) }
+      if environment.makes(.autocommit), connection.isAutocommit {
+        return .lostTransaction(rejection)
+      }
       try undo()
       return .outcome(.rejected(rejection))
     }

@@ -1,6 +1,6 @@
 internal import SluiceJournal
-internal import SluiceShared
 internal import SluiceSQLite
+internal import SluiceShared
 
 /// The applier's memory, in tables of the database itself, so that it changes in the same
 /// transaction as what it speaks of.
@@ -76,7 +76,8 @@ final class BookkeepingTables {
     insertRejected = try connection.prepare(
       "INSERT INTO main._sluice_rejected VALUES(?,?,?,?,?,?,?)", persistent: true)
     updateState = try connection.prepare(
-      "UPDATE main._sluice_state SET txid = ?, commits = ?, time = ?, rejected = ?", persistent: true)
+      "UPDATE main._sluice_state SET txid = ?, commits = ?, time = ?, rejected = ?",
+      persistent: true)
     pruneKeys = try connection.prepare(
       "DELETE FROM main._sluice_keys WHERE key IN (SELECT key FROM main._sluice_keys WHERE time < ? ORDER BY time, key LIMIT \(Bookkeeping.keysPrunedAtOnce))",
       persistent: true)
@@ -149,7 +150,8 @@ final class BookkeepingTables {
   }
 
   func record(
-    rejected batch: BatchID, key: String?, txid: TxID, time_ms: Int64, _ rejection: Outcome.Rejection
+    rejected batch: BatchID, key: String?, txid: TxID, time_ms: Int64,
+    _ rejection: Outcome.Rejection
   ) throws(SQLiteError) {
     try insertRejected.bind(
       [

@@ -1,6 +1,6 @@
 internal import CSystem
-internal import SluiceShared
 internal import SluiceSQLite
+internal import SluiceShared
 
 /// What a batch can see beside the database, and that is the same whenever it is executed again:
 /// its random numbers, and counters that begin at 0.

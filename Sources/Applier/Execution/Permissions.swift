@@ -123,7 +123,8 @@ final class Permissions {
     case "defer_foreign_keys":
       // Turned off it makes SQLite forget violations that were deferred by it.
       let on = ["1", "on", "true", "yes"].contains(value?.lowercased() ?? "1")
-      return on ? nil : "PRAGMA defer_foreign_keys can only be turned on; the batch's end turns it off"
+      return on
+        ? nil : "PRAGMA defer_foreign_keys can only be turned on; the batch's end turns it off"
     default:
       return
         "PRAGMA \(name) is not allowed in a batch; allowed are \(Permissions.pragmas.sorted().joined(separator: ", ")) and defer_foreign_keys=ON"

@@ -330,7 +330,8 @@ final class Session {
   }
 
   /// A batch's place in its writer's order.
-  private func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing {
+  private func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing
+  {
     let known = try tables.writer(batch.id.writer)
     if let known {
       if batch.id.sequence <= known.sequence, environment.makes(.deduplicate) { return .repeated }
@@ -422,7 +423,8 @@ final class Session {
 
   private func finish(
     _ group: Group, _ count: Int, _ request: Request,
-    _ write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
+    _ write:
+      @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
   ) throws(StoreError) -> UInt32 {
     guard !group.outcomes.isEmpty else {
       try rollback()
@@ -443,24 +445,25 @@ final class Session {
     let encoder = encoder
     let compressor = compressor
     let onProgress = run.onProgress
-    try database.committing({ (snapshot, dirty) throws(StoreError) in
-      let encoded = try encoder.encode(dirty, over: snapshot, onProgress: onProgress)
-      let meta = CommitMeta(
-        commit: after.commits, time_ms: after.time_ms, entropy: group.entropy,
-        pageSize: UInt32(snapshot.pageSize), pageCount: encoded.pageCount,
-        checksum: encoded.checksum, rejected: rejectedAfter)
-      var content = CommitContent(
-        first: group.first, count: UInt32(group.outcomes.count), meta: meta,
-        entries: encoded.entries, outcomes: group.outcomes,
-        consumed: group.consumed.sorted { $0.key < $1.key }.map {
-          ConsumedThrough(segment: $0.key, offset: $0.value)
-        },
-        pages: encoded.bytes,
-        batches: SectionContent(.batches, group.bytes.bytes, compressor: compressor))
-      content.pruned = pruned
-      let (pages, segment) = try write(content)
-      return snapshot.adding(entries: pages, in: segment, meta: meta, extent: after)
-    }, { () throws(SQLiteError) in try commitStatement.run() })
+    try database.committing(
+      { (snapshot, dirty) throws(StoreError) in
+        let encoded = try encoder.encode(dirty, over: snapshot, onProgress: onProgress)
+        let meta = CommitMeta(
+          commit: after.commits, time_ms: after.time_ms, entropy: group.entropy,
+          pageSize: UInt32(snapshot.pageSize), pageCount: encoded.pageCount,
+          checksum: encoded.checksum, rejected: rejectedAfter)
+        var content = CommitContent(
+          first: group.first, count: UInt32(group.outcomes.count), meta: meta,
+          entries: encoded.entries, outcomes: group.outcomes,
+          consumed: group.consumed.sorted { $0.key < $1.key }.map {
+            ConsumedThrough(segment: $0.key, offset: $0.value)
+          },
+          pages: encoded.bytes,
+          batches: SectionContent(.batches, group.bytes.bytes, compressor: compressor))
+        content.pruned = pruned
+        let (pages, segment) = try write(content)
+        return snapshot.adding(entries: pages, in: segment, meta: meta, extent: after)
+      }, { () throws(SQLiteError) in try commitStatement.run() })
     tables.committed()
     extent = after
     rejected = rejectedAfter

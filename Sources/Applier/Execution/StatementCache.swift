@@ -1,6 +1,6 @@
 internal import Glibc
-internal import SluiceShared
 internal import SluiceSQLite
+internal import SluiceShared
 
 /// Prepared statements by their text, since most batches of a worker say the same.
 struct StatementCache {
@@ -19,7 +19,9 @@ struct StatementCache {
   subscript(sql: UnsafeRawBufferPointer) -> Entry? {
     guard let bucket = entries[StatementCache.hash(sql)] else { return nil }
     for (text, entry) in bucket where text.count == sql.count {
-      if text.withUnsafeBytes({ memcmp($0.baseAddress!, sql.baseAddress!, sql.count) == 0 }) { return entry }
+      if text.withUnsafeBytes({ memcmp($0.baseAddress!, sql.baseAddress!, sql.count) == 0 }) {
+        return entry
+      }
     }
     return nil
   }

@@ -154,11 +154,15 @@ final class JournalIntake {
         add(frames, of: segment)
         let quiet = now - segment.lastNews
         segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 16)
-        guard let queue = writers[writer], try isDone(segment, queue, now, foundNothing: frames.isEmpty) else { return found }
+        guard let queue = writers[writer],
+          try isDone(segment, queue, now, foundNothing: frames.isEmpty)
+        else { return found }
         retire(writer)
       case .failure(let error): try refuse(segment, writer, error)
       }
-      guard let next = writers[writer]?.segments.first, heldBack[writer] == nil else { return found }
+      guard let next = writers[writer]?.segments.first, heldBack[writer] == nil else {
+        return found
+      }
       segment = next
       result = read([next], now)[0]
     }

@@ -42,7 +42,8 @@ final class JournalSegmentReader {
     guard status.kind == .regular, status.links <= names else {
       throw StoreError(
         .foreign,
-        "a journal file must be a regular file with one name; remove it from the journal", path: path)
+        "a journal file must be a regular file with one name; remove it from the journal",
+        path: path)
     }
     owner = status.owner
     scanner = FrameScanner(file, nonce: 0)

@@ -24,7 +24,9 @@ final class PendingFrame {
     }
     switch opened {
     case .success(let (bytes, ranges)):
-      return bytes.withUnsafeBytes { body(.success(UnsafeRawBufferPointer(rebasing: $0[ranges[index]]))) }
+      return bytes.withUnsafeBytes {
+        body(.success(UnsafeRawBufferPointer(rebasing: $0[ranges[index]])))
+      }
     case .failure(let error): return body(.failure(error))
     case nil: return body(.failure(DecodingError("not opened")))
     }

@@ -52,6 +52,7 @@ struct OutcomeCollector {
         let outcome = try? writer.outcomeBlocking(
           ofDoubtful: batch, timeout: patience(submitted))
       {
+        lastDurable = input
         return BatchReport(key: input.batch.key, outcome)
       }
     } else if unsubmitted == nil {
@@ -83,6 +84,11 @@ struct OutcomeCollector {
     if var error = end?.error {
       if lastDurable != nil { error.message += "; what stands before it was submitted" }
       throw error
+    }
+    // A doubtful batch turned out well, but submitting stopped there.
+    let rest = whereToGoOn(end)
+    if !rest.isEmpty {
+      throw StoreError(.notSubmitted, "the journal failed for a while\(rest); submit the rest")
     }
   }
 

@@ -137,7 +137,7 @@ final class SubmitStream: Sendable {
     var error: StoreError?
     /// The first batch that was read and not submitted.
     var unsubmitted: InputBatch?
-    /// Otherwise there may be more in the input than was read.
+    /// The reading thread is done; otherwise there may be more in the input than was read.
     var isComplete: Bool
   }
 
@@ -145,7 +145,7 @@ final class SubmitStream: Sendable {
     state.withLock { state in
       End(
         error: state.error, unsubmitted: state.unsubmitted ?? state.waiting,
-        isComplete: state.isReadingDone && !state.isStopped)
+        isComplete: state.isReadingDone)
     }
   }
 }
