@@ -15,6 +15,9 @@ public final class Applier {
   private let lease: any Lease
   private let environment: Environment
   private let log: Log
+  private var pages: PageStore?
+  /// A batch that a term of this process had named and that did not end the process.
+  private var survived: BatchID?
 
   /// Opens the store at `path`. Throws `.noSuchStore`, `.damaged`, `.unsupported`, or `.invalid`
   /// where the store's lease is of a kind that this version does not have.
@@ -49,9 +52,10 @@ public final class Applier {
       case .stopped:
         options.logger.info("released")
         return
-      case .deposed(let error):
+      case .deposed(let error, let batch):
+        survived = batch
         options.logger.warning(
-          "no longer leading", metadata: ["reason": "\(error?.description ?? "")"])
+          "no longer leading", metadata: ["reason": "\(error)"])
       }
     }
   }
@@ -90,6 +94,13 @@ public final class Applier {
   }
 
   private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
+    // The database is opened before the claim, so that the time without an applier is short. Where
+    // it cannot be, the claim may be what mends it (a beacon that cannot be read).
+    if let pages {
+      _ = try? pages.snapshot(.latest)
+    } else {
+      pages = try? PageStore(path: layout.root, environment: environment)
+    }
     let started = environment.clock.elapsed()
     var claim = LogClaim(
       layout: layout, store: description.id, environment: environment,
@@ -97,12 +108,14 @@ public final class Applier {
     claim.segmentBytes = options.segmentBytes
     claim.clockTolerance = options.clockTolerance
     let clock = environment.clock
+    let survived = survived
     guard
       let won = try claim.claim(
         successorOf: seen.segment,
         firstBeacon: { holder, inherited in
           holder.beacon(
-            .active, Leader.firstStatus(after: inherited), time_ms: clock.wallTime_ms())
+            .active, Leader.firstStatus(after: inherited, survived: survived),
+            time_ms: clock.wallTime_ms())
         })
     else { return nil }
     try lease.claimed(at: started)
@@ -112,8 +125,14 @@ public final class Applier {
         "segment": "\(won.holder.header.number)", "term": "\(won.holder.header.term)",
         "txid": "\(won.holder.extent.txid)",
       ])
+    let store: PageStore
+    if let pages {
+      store = pages
+    } else {
+      store = try PageStore(path: layout.root, environment: environment)
+    }
     return try Leader(
-      won, store: try PageStore(path: layout.root, environment: environment), options: options,
-      lease: lease, environment: environment)
+      won, store: store, survived: survived, options: options, lease: lease,
+      environment: environment)
   }
 }

@@ -11,7 +11,7 @@ final class Leader {
     /// As asked; the store is released.
     case stopped
     /// Another applier took over, or the lease ran out.
-    case deposed(StoreError?)
+    case deposed(StoreError, executing: BatchID?)
   }
 
   private let store: PageStore
@@ -37,8 +37,8 @@ final class Leader {
   private var rate = RateMeter()
 
   init(
-    _ won: LogClaim.Won, store: PageStore, options: ApplierOptions, lease: any Lease,
-    environment: Environment
+    _ won: LogClaim.Won, store: PageStore, survived: BatchID?, options: ApplierOptions,
+    lease: any Lease, environment: Environment
   ) throws(StoreError) {
     self.store = store
     self.options = options
@@ -46,7 +46,7 @@ final class Leader {
     self.lease = lease
     logger = options.logger
     holder = won.holder
-    status = Leader.firstStatus(after: won.inherited)
+    status = Leader.firstStatus(after: won.inherited, survived: survived)
     carefulLeft = Leader.carefulBatches(after: won.inherited)
     segment = try Leader.openOwn(won.holder, store, environment)
     wallAtStart_ms = max(environment.clock.wallTime_ms(), won.holder.extent.time_ms)
@@ -87,13 +87,19 @@ final class Leader {
 
   private static let smallestGroup: UInt32 = 64
 
-  /// What the first beacon of a term says, given the last one of the term before.
-  static func firstStatus(after inherited: Beacon?) -> ApplierStatus {
+  /// What the first beacon of a term says, given the last one of the term before. An attempt that
+  /// this very process survived was no batch's fault, and does not count.
+  static func firstStatus(after inherited: Beacon?, survived: BatchID?) -> ApplierStatus {
     var status = inherited?.status ?? ApplierStatus()
     if let inherited, inherited.state != .released {
       status.uncleanTerms += 1
     } else {
       status.uncleanTerms = 0
+    }
+    if let survived, survived == status.executing,
+      let place = status.attempts.firstIndex(where: \.isExecuting)
+    {
+      status.attempts[place].count -= 1
     }
     for i in status.attempts.indices { status.attempts[i].isExecuting = false }
     status.groupBound = smallestGroup
@@ -117,6 +123,7 @@ final class Leader {
     let since = try logSince(newest)
     checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
     do throws(StoreError) {
+      try settle()
       while true {
         if shouldStop() { return try release() }
         let found = try intake.poll()
@@ -134,9 +141,20 @@ final class Leader {
       }
     } catch {
       publisher.abandon()
-      if error.code == .notLeading { return .deposed(error) }
+      if error.code == .notLeading { return .deposed(error, executing: status.executing) }
       throw error
     }
+  }
+
+  /// Opening the database may have taken longer than the lease. Nobody took over meanwhile (the mark
+  /// says so), so the term counts from here; and no batch is named before that is known.
+  private func settle() throws(StoreError) {
+    let started = environment.clock.elapsed()
+    publisher.start(beacon(.active), holder)
+    try publisher.wait()
+    _ = publisher.takeFinishedStart()
+    try holder.checkOpen()
+    try lease.claimed(at: started)
   }
 
   /// How much log earlier terms wrote since a checkpoint.
@@ -349,6 +367,11 @@ final class Leader {
     checkpointer.wait()
     return .stopped
   }
+}
+
+extension ApplierStatus {
+  /// The batch that was being executed.
+  fileprivate var executing: BatchID? { attempts.first(where: \.isExecuting)?.batch }
 }
 
 /// Batches a second, over the last whole second.

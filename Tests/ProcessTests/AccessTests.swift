@@ -66,9 +66,7 @@ struct AccessTests {
     }
   }
 
-  @Test(
-    "The state of a store that others own",
-    .disabled("status counts waiting batches in journal files, which only writers may read"))
+  @Test("The state of a store that others own")
   func status() async throws {
     try await onThread {
       let store = try makeStore()

@@ -49,11 +49,7 @@ private final class MovedClock: Clock {
 
 @Suite("An applier that loses its lease because it is slow was not ended by a batch")
 struct SlowApplierTests {
-  @Test(
-    "Opening the database takes longer than the lease, after a term without release",
-    .disabled(
-      "a term that is deposed before it executes the batch counts as an attempt: the third makes it poisonous"
-    ))
+  @Test("Opening the database takes longer than the lease, after a term without release")
   func slow() async throws {
     try await onThread {
       let store = try TestStore()

@@ -18,8 +18,21 @@ struct Backlog {
   }
 
   /// Counts the batches in `segments` of the journal that the database does not have yet: a segment
-  /// stays for a while after its batches are applied.
+  /// stays for a while after its batches are applied. A reader without the right to the journal is
+  /// told what the applier said last.
   init(
+    counting segments: [JournalSegmentID], in store: PageStore, _ environment: Environment,
+    otherwise status: ApplierStatus
+  ) throws(StoreError) {
+    do throws(StoreError) {
+      try self.init(counting: segments, in: store, environment)
+    } catch {
+      guard error.errno == 13 else { throw error }  // EACCES
+      self.init(status)
+    }
+  }
+
+  private init(
     counting segments: [JournalSegmentID], in store: PageStore, _ environment: Environment
   ) throws(StoreError) {
     guard !segments.isEmpty else { return }

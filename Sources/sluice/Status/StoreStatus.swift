@@ -49,7 +49,8 @@ struct StoreStatus {
       store: layout.root, txid: beacon.extent.txid, holder: state == .none ? "" : header.holder,
       term: header.term, state: state, beatAge_ms: beatAge_ms,
       backlog: isActive
-        ? Backlog(beacon.status) : try Backlog(counting: journal, in: store, environment),
+        ? Backlog(beacon.status)
+        : try Backlog(counting: journal, in: store, environment, otherwise: beacon.status),
       checkpoint: try checkpoint(layout, environment, now_ms),
       log: try extent(of: log),
       writers: isActive ? Int(beacon.status.writers) : Set(journal.map(\.writer)).count,
