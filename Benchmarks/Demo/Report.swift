@@ -79,20 +79,16 @@ struct Report {
   }
 
   private var visibleLine: String {
-    // What was on its way while nobody led waited for the takeover, and says nothing else.
-    let end = takeover.killed_ns + takeover.committed_ns
     let outcomes = verification.testimonies.filter { $0.visible_ns > 0 }
-    let undisturbed = outcomes.filter {
-      $0.began_ns > end || $0.began_ns + $0.visible_ns < takeover.killed_ns
+    let before = outcomes.filter { $0.began_ns + $0.visible_ns < takeover.killed_ns }
+    // What was on its way while nobody led waited for the takeover.
+    let end = takeover.killed_ns + takeover.committed_ns
+    let waited = outcomes.filter {
+      $0.began_ns < end && $0.began_ns + $0.visible_ns > takeover.killed_ns
     }
-    return line(
-      "",
-      "visible after \(quantiles(undisturbed.map(\.visible_ns))), while an applier led")
-      + "\n"
-      + line(
-        "",
-        "              \(quantiles(outcomes.map(\.visible_ns))), with the \(grouped(outcomes.count - undisturbed.count)) that waited for the takeover"
-      )
+    let all = quantiles(outcomes.map(\.visible_ns))
+    return line("", "visible after \(quantiles(before.map(\.visible_ns))) before the kill") + "\n"
+      + line("", "              \(all) in all; \(grouped(waited.count)) waited for the takeover")
   }
 
   private var readsLine: String {

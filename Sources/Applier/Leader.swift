@@ -312,7 +312,7 @@ final class Leader {
     }
     try removePublished()
     try keepHouse()
-    let pause = (now - lastWork) / 64
+    let pause = (now - lastWork) / 128
     environment.clock.sleep(min(options.slowestPoll, max(.microseconds(50), pause)))
   }
 

@@ -124,8 +124,9 @@ public struct PosixFileSystem: FileSystem {
   public func isNetwork(_ path: String) throws(StoreError) -> Bool {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     if let known = networks.withLock({ $0[directory] }) { return known }
-    let result = csystem_is_network(path)
-    guard result >= 0 else { throw posixError("statfs", path, -result) }
+    // Of the directory, since the file itself may be removed by now.
+    let result = csystem_is_network(directory.isEmpty ? "/" : directory)
+    guard result >= 0 else { throw posixError("statfs", directory, -result) }
     networks.withLock { $0[directory] = result == 1 }
     return result == 1
   }

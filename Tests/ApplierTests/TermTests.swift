@@ -198,6 +198,18 @@ struct IntakeTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[rereads ? 2 : 1]])
   }
 
+  /// Its writer was paused between making the file and giving it its size: it must find the mark.
+  @Test func aSegmentWithoutItsSizeIsMarkedBeforeItGoes() throws {
+    let store = try TestStore()
+    let id = JournalSegmentID(writer: WriterID(time_ms: 1, random: { 5 }), number: 1)
+    let own = try store.environment.fileSystem.create(
+      "\(store.layout.journal)/\(StoreLayout.journalName(id))", mode: 0o660)
+    store.options.retireAfter = .milliseconds(50)
+    try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
+    try own.resize(to: 65536)
+    #expect(try Mark.isClosed(own))
+  }
+
   @Test func aTornFrameGoesToQuarantine() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")

@@ -91,6 +91,11 @@ final class TestStore: Sendable {
     }
   }
 
+  /// What was rejected, in a failing test's words.
+  func rejections() throws -> [[SQLValue]] {
+    try query("SELECT sequence, code, message FROM _sluice_rejected LIMIT 3")
+  }
+
   // MARK: Other stores
 
   /// Makes another store beside this one; returns its path.

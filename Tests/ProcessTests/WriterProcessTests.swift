@@ -109,7 +109,15 @@ struct WriterProcessTests {
       #expect(end.output.split(separator: "\n").count == count)
       try wait("an empty journal") { try store.journalSegments().isEmpty }
       try applier.stop()
-      #expect(try store.rows(of: 0) == (0..<count).map { Int64($0 + 1) })
+      let rows = try store.rows(of: 0)
+      let expected = (0..<count).map { Int64($0 + 1) }
+      let lost = Set(expected).subtracting(rows).sorted()
+      let rejections = try store.rejections()
+      let isRight = rows == expected
+      #expect(
+        isRight,
+        "\(rows.count) rows of \(count), lost \(lost.prefix(5)) … \(lost.suffix(3)), rejected \(rejections)"
+      )
       _ = try History(store)
     }
   }

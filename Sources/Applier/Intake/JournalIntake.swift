@@ -153,7 +153,7 @@ final class JournalIntake {
         found = found || !frames.isEmpty
         add(frames, of: segment)
         let quiet = now - segment.lastNews
-        segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 16)
+        segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 128)
         guard let queue = writers[writer],
           try isDone(segment, queue, now, foundNothing: frames.isEmpty)
         else { return found }
@@ -339,19 +339,24 @@ final class JournalIntake {
   func remove(published txid: TxID) throws(StoreError) {
     guard !finished.isEmpty else { return }
     var kept: [JournalSegmentReader] = []
+    var paths: [String] = []
     for segment in finished {
       let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
       guard isPublished || !environment.makes(.removeOnlyPublished) else {
         kept.append(segment)
         continue
       }
-      do throws(StoreError) { try environment.fileSystem.unlink(segment.path) } catch {
+      paths.append(segment.path)
+      known.remove(StoreLayout.journalName(segment.id))
+    }
+    // Closed before they are removed: of a file that is open here NFS only hides the name.
+    finished = kept
+    for path in paths {
+      do throws(StoreError) { try environment.fileSystem.unlink(path) } catch {
         // ENOENT: removed already, or the reply to a first try was lost.
         if !error.isNoSuchFile { throw error }
       }
-      known.remove(StoreLayout.journalName(segment.id))
     }
-    finished = kept
   }
 
   // MARK: quarantine

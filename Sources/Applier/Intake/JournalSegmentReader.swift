@@ -148,7 +148,11 @@ final class JournalSegmentReader {
   /// poll; what it flushes later it will not acknowledge.
   func close(by name: String, environment: Environment) throws(StoreError) {
     guard !isMarked else { return }
-    if try !Mark.isClosed(file) {
+    // Only a mark that is there counts here. To the segment's owner a file too short to have one is
+    // closed; but an owner that has just made the file, and not yet given it its size, would find
+    // an empty mark after all, and acknowledge into a file that is being removed.
+    let block = try file.read(Block.size, at: Block.mark)
+    if !block.contains(where: { $0 != 0 }) {
       let writable = try environment.fileSystem.open(path, .write)
       try Mark.write(to: writable, by: name, time_ms: environment.clock.wallTime_ms())
     }
