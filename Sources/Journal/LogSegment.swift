@@ -10,6 +10,7 @@ public final class LogSegment: @unchecked Sendable {
   /// The header block's checksum: the `previous` of the first frame.
   public let headerChecksum: UInt32
   public let file: any File
+  private let checksSections: Bool
 
   public var number: UInt64 { header.number }
 
@@ -19,6 +20,7 @@ public final class LogSegment: @unchecked Sendable {
   ) throws(StoreError) {
     let access: FileAccess = environment.makes(.sharedDescriptor) ? .shared : .fixed
     file = try environment.fileSystem.open(path, access)
+    checksSections = environment.makes(.wholeFrames)
     let block = try file.read(Block.size, at: Block.header)
     var result: Result<(header: LogSegmentHeader, checksum: UInt32), StoreError> = .failure(
       StoreError(.damaged, "empty"))
@@ -85,7 +87,9 @@ public final class LogSegment: @unchecked Sendable {
       offset: Block.header + Int64(Block.size))
   }
 
-  public func scanner() -> FrameScanner { FrameScanner(file, nonce: header.nonce) }
+  public func scanner() -> FrameScanner {
+    FrameScanner(file, nonce: header.nonce, checksSections: checksSections)
+  }
 }
 
 /// A commit as its frame describes it, with what the caller asked for.

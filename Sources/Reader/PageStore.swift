@@ -120,7 +120,7 @@ public final class PageStore: Sendable {
     arrivals.wrappingAdd(1, ordering: .relaxed)
     let deadline = environment.clock.elapsed() + timeout
     let left = max(.zero, timeout)
-    let turn = state.wait(atMost: left) { state -> Turn? in
+    let turn = environment.clock.wait(on: state, atMost: left) { state -> Turn? in
       if state.snapshot.txid >= txid { return .done(state.snapshot) }
       guard !state.isPolling else { return nil }
       state.isPolling = true

@@ -22,7 +22,7 @@ public final class ScratchFile: VirtualFile {
   private var length: Int64 = 0
   private let memoryLimit: Int
 
-  public init(_ fileSystem: any FileSystem, _ budget: Budget, memoryLimit: Int = 256 << 10) {
+  public init(_ fileSystem: any FileSystem, _ budget: Budget, memoryLimit: Int = 8 << 20) {
     self.fileSystem = fileSystem
     self.budget = budget
     self.memoryLimit = memoryLimit
@@ -97,6 +97,8 @@ public final class ScratchFile: VirtualFile {
     guard size < length else { return }
     budget.used -= length - size
     length = size
+    // A rollback journal is emptied at each commit: back into memory.
+    if size == 0 { file = nil }
     if let file {
       do throws(StoreError) { try file.resize(to: size) } catch {
         throw .truncate

@@ -9,6 +9,11 @@ public protocol Clock: Sendable {
   func bootTime_ns() -> UInt64
   /// Waits without a condition; may return a little late, never early.
   func sleep(_ duration: Duration)
+  /// Waits until `take`, called under the monitor's lock after each wake, returns something, at most
+  /// `limit`; nil after that.
+  func wait<Value, R>(
+    on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
+  ) -> R?
 }
 
 /// CLOCK_REALTIME, CLOCK_BOOTTIME and nanosleep.
@@ -33,6 +38,12 @@ public struct SystemClock: Clock {
 }
 
 extension Clock {
+  public func wait<Value, R>(
+    on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
+  ) -> R? {
+    monitor.wait(atMost: limit, take)
+  }
+
   /// Boot time as a `Duration`, for arithmetic.
   public func elapsed() -> Duration { .nanoseconds(Int64(bootTime_ns())) }
 }

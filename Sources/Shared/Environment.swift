@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Everything a core gets from outside: what the simulator replaces.
 public struct Environment: Sendable {
   public var fileSystem: any FileSystem
@@ -5,7 +7,9 @@ public struct Environment: Sendable {
   public var executor: any Executor
   /// 64 random bits a call; for identifiers, nonces, entropy and jitter.
   public var random: @Sendable () -> UInt64
-  /// For tests of a debug build: what to leave out, to see that it was needed.
+  /// The id of the process that the core runs in: a forked child has another one than its parent.
+  public var processID: @Sendable () -> Int32
+  /// For tests of a build with `SafetyCheck`s to leave out: those, to see that they were needed.
   public var omittedChecks: Set<SafetyCheck> = []
 
   public init(
@@ -16,6 +20,7 @@ public struct Environment: Sendable {
     self.clock = clock
     self.executor = executor
     self.random = random
+    processID = { getpid() }
   }
 
   /// The real thing: POSIX files, the system's clocks, a few threads.

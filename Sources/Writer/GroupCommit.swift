@@ -1,4 +1,3 @@
-internal import Glibc
 internal import SluiceJournal
 internal import SluiceShared
 
@@ -16,7 +15,7 @@ final class GroupCommit: @unchecked Sendable {
   private let signal = Monitor(Signal.none)
   private let journal: JournalWriter
   private let poller: OutcomePoller?
-  private let clock: any Clock
+  private let environment: Environment
 
   /// A flush that takes no longer blocks a task's thread no more than any file operation does.
   private static let quickFlush_ns: UInt64 = 300_000
@@ -61,11 +60,11 @@ final class GroupCommit: @unchecked Sendable {
     case thread(Mailbox<Answer>)
   }
 
-  init(_ journal: JournalWriter, _ poller: OutcomePoller?, _ clock: any Clock) {
-    self.clock = clock
+  init(_ journal: JournalWriter, _ poller: OutcomePoller?, _ environment: Environment) {
+    self.environment = environment
     self.journal = journal
     self.poller = poller
-    state = Monitor(State(process: getpid()))
+    state = Monitor(State(process: environment.processID()))
   }
 
   /// Ends the flush thread, once it has nothing to do.
@@ -94,7 +93,7 @@ final class GroupCommit: @unchecked Sendable {
 
   func close(_ waker: Waker<Answer>) {
     let turn: Turn = state.withLock { state in
-      state.startAnewAfterFork()
+      state.startAnewAfterFork(environment.processID())
       state.isClosed = true
       state.closers.append(waker)
       guard !state.isFlushing else { return .none }
@@ -120,7 +119,7 @@ final class GroupCommit: @unchecked Sendable {
 
   private func enter(_ submission: Submission) -> (turn: Turn, isQuick: Bool) {
     let entered: (Turn, Bool)? = state.withLock { state in
-      state.startAnewAfterFork()
+      state.startAnewAfterFork(environment.processID())
       guard !state.isClosed else { return nil }
       state.queue.append(submission)
       guard !state.isFlushing else { return (.none, false) }
@@ -169,11 +168,11 @@ final class GroupCommit: @unchecked Sendable {
   /// Flushes one group; true where the caller keeps the turn and there is more to do.
   private func flushGroup(keepsTurn: Bool) -> Bool {
     let (group, closers) = state.withLock { $0.takeGroup() }
-    let begin = clock.bootTime_ns()
+    let begin = environment.clock.bootTime_ns()
     let result = group.isEmpty ? nil : write(group)
     if !closers.isEmpty { journal.close() }
     // The turn goes on before anybody is answered: the next flush need not wait for that.
-    let isQuick = clock.bootTime_ns() - begin <= Self.quickFlush_ns
+    let isQuick = environment.clock.bootTime_ns() - begin <= Self.quickFlush_ns
     let turn: Turn = state.withLock { state in
       state.isQuick = isQuick
       guard !state.queue.isEmpty || !state.closers.isEmpty else {
@@ -267,9 +266,9 @@ extension BatchID {
 
 extension GroupCommit.State {
   /// In a forked child: those who had the turn, or waited for it, live on in the parent only.
-  mutating func startAnewAfterFork() {
-    guard process != getpid() else { return }
-    self = GroupCommit.State(isClosed: isClosed, process: getpid())
+  mutating func startAnewAfterFork(_ present: Int32) {
+    guard process != present else { return }
+    self = GroupCommit.State(isClosed: isClosed, process: present)
   }
 
   /// Who gets the turn: the flush thread where there is one, since it keeps it while there is more;

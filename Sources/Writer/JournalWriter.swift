@@ -16,7 +16,6 @@ public final class JournalWriter {
   public let layout: StoreLayout
   public let store: StoreID
   let environment: Environment
-  private let processID: () -> Int32
   private let compressor = Compressor()
 
   /// The present writer id and the process that made it; nil before the first batch.
@@ -35,19 +34,10 @@ public final class JournalWriter {
   /// batches are written again, alone, before anything else. At most one group.
   private var doubtful: Group?
 
-  public convenience init(layout: StoreLayout, store: StoreID, environment: Environment) {
-    self.init(layout: layout, store: store, environment: environment, processID: { getpid() })
-  }
-
-  /// `processID` tells a forked child from the process that made the writer id.
-  init(
-    layout: StoreLayout, store: StoreID, environment: Environment,
-    processID: @escaping () -> Int32
-  ) {
+  public init(layout: StoreLayout, store: StoreID, environment: Environment) {
     self.layout = layout
     self.store = store
     self.environment = environment
-    self.processID = processID
   }
 
   /// Tries of one flush: each but the first in a new segment.
@@ -60,12 +50,12 @@ public final class JournalWriter {
   /// The name that the first batch of the next flush will have: to be known to whoever looks for its
   /// outcome before it is written. Takes a new writer id in a forked child.
   public func nextBatch() -> BatchID {
-    if let identity, identity.process == processID(), !isExpired(doubtful) {
+    if let identity, identity.process == environment.processID(), !isExpired(doubtful) {
       return BatchID(writer: identity.writer, sequence: next)
     }
     let made = Moment(environment.clock)
     let writer = WriterID(time_ms: made.wall_ms, random: environment.random)
-    begin(Identity(writer: writer, process: processID(), made: made))
+    begin(Identity(writer: writer, process: environment.processID(), made: made))
     return BatchID(writer: writer, sequence: next)
   }
 
@@ -77,7 +67,8 @@ public final class JournalWriter {
   public func flush(_ batches: [[UInt8]], as first: BatchID, ends: Bool = false)
     throws(StoreError)
   {
-    guard let identity, identity.process == processID(), first.writer == identity.writer,
+    guard let identity, identity.process == environment.processID(),
+      first.writer == identity.writer,
       first.sequence == next
     else {
       throw StoreError(.invalid, "a flush begins with the batch that nextBatch() names")
@@ -111,7 +102,7 @@ public final class JournalWriter {
   /// Ends the segment with an empty frame, so that the applier removes it without waiting for it to
   /// fall silent. Nothing depends on it, so a failure is none: the applier will retire the segment.
   public func close() {
-    guard let identity, identity.process == processID() else { return }
+    guard let identity, identity.process == environment.processID() else { return }
     try? resolveDoubtful()
     guard let segment else { return }
     self.segment = nil

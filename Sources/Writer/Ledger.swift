@@ -67,7 +67,7 @@ struct Ledger {
     precondition(
       row.next == first.sequence.rawValue,
       "a writer's sequence numbers have no gaps")
-    row.tickets.append(contentsOf: tickets)
+    for ticket in tickets { row.tickets.append(ticket) }
     rows[first.writer] = row
   }
 

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import SluiceJournal
 internal import SluiceShared
 
@@ -32,7 +31,6 @@ final class OutcomePoller: @unchecked Sendable {
     var hasNew = false
     var isPolling = false
     var looked_ns: UInt64 = 0
-    let process = getpid()
   }
 
   /// What is waited for.
@@ -106,7 +104,7 @@ extension OutcomePoller {
       look()
       passTurn()
     } else {
-      startThread { self.serve() }
+      _ = environment.executor.start { self.serve() }
     }
   }
 
@@ -237,7 +235,7 @@ extension OutcomePoller {
     while true {
       look()
       if state.withLock({ $0.waiters.isEmpty }) {
-        _ = state.wait(atMost: Self.linger) { $0.waiters.isEmpty ? nil : () }
+        _ = environment.clock.wait(on: state, atMost: Self.linger) { $0.waiters.isEmpty ? nil : () }
         let isDone = state.withLock { state in
           if state.waiters.isEmpty { state.isPolling = false }
           return state.waiters.isEmpty
@@ -300,7 +298,7 @@ extension OutcomePoller {
       }
       guard due > now else { return }
       let rest = Duration.nanoseconds(Int64(min(due - now, 1_000_000_000)))
-      if state.wait(atMost: rest, { $0.hasNew ? () : nil }) == nil { return }
+      if environment.clock.wait(on: state, atMost: rest, { $0.hasNew ? () : nil }) == nil { return }
     }
   }
 }
@@ -378,28 +376,26 @@ extension OutcomePoller {
     weak var poller: OutcomePoller?
   }
 
-  private static let registry = Monitor<[StoreID: Registered]>([:])
+  private struct Place: Hashable {
+    var store: StoreID
+    /// A forked child has no thread of its parent's, so it needs a poller of its own.
+    var process: Int32
+  }
+
+  private static let registry = Monitor<[Place: Registered]>([:])
 
   /// The process's poller of the store. It is at or before the present of this call.
   static func shared(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
     throws(StoreError) -> OutcomePoller
   {
-    func known() -> OutcomePoller? {
-      registry.withLock { registry in
-        // A forked child has no thread of its parent's, so it needs a poller of its own.
-        guard let poller = registry[store]?.poller, poller.isOfThisProcess else { return nil }
-        return poller
-      }
-    }
-    if let poller = known() { return poller }
+    let place = Place(store: store, process: environment.processID())
+    if let poller = registry.withLock({ $0[place]?.poller }) { return poller }
     let made = try OutcomePoller(layout: layout, store: store, environment: environment)
     return registry.withLock { registry in
-      if let poller = registry[store]?.poller, poller.isOfThisProcess { return poller }
+      if let poller = registry[place]?.poller { return poller }
       registry = registry.filter { $0.value.poller != nil }
-      registry[store] = Registered(poller: made)
+      registry[place] = Registered(poller: made)
       return made
     }
   }
-
-  private var isOfThisProcess: Bool { state.withLock { $0.process } == getpid() }
 }

@@ -48,7 +48,8 @@ public final class Writer: Sendable {
     poller =
       options.followsOutcomes ? try OutcomePoller.shared(layout, store, environment) : nil
     group = GroupCommit(
-      JournalWriter(layout: layout, store: store, environment: environment), poller, clock)
+      JournalWriter(layout: layout, store: store, environment: environment), poller,
+      environment)
   }
 
   deinit { group.stop() }

@@ -11,9 +11,9 @@ struct IdentityTests {
 
   @Test func aForkedChildMakesItsOwn() throws {
     let process = Monitor<Int32>(100)
-    let journal = JournalWriter(
-      layout: store.layout, store: store.id, environment: store.environment(),
-      processID: { process.withLock { $0 } })
+    var environment = store.environment()
+    environment.processID = { process.withLock { $0 } }
+    let journal = JournalWriter(layout: store.layout, store: store.id, environment: environment)
     let parents = try journal.flush([content(1)])
     let promised = journal.nextBatch()
     process.withLock { $0 = 101 }
@@ -30,9 +30,9 @@ struct IdentityTests {
 
   @Test func aChildDoesNotEndItsParentsSegment() throws {
     let process = Monitor<Int32>(100)
-    let journal = JournalWriter(
-      layout: store.layout, store: store.id, environment: store.environment(),
-      processID: { process.withLock { $0 } })
+    var environment = store.environment()
+    environment.processID = { process.withLock { $0 } }
+    let journal = JournalWriter(layout: store.layout, store: store.id, environment: environment)
     try journal.flush([content(1)])
     process.withLock { $0 = 101 }
     journal.close()

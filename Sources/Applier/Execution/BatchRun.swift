@@ -66,6 +66,9 @@ final class BatchRun {
   }
 
   private var hasAnalyzed = false
+  /// The batch deferred all foreign keys. That must not outlast it; but turning it off has all
+  /// cached statements compiled anew, so it is turned off only then.
+  private var hasDeferred = false
 
   /// Whether a batch ran ANALYZE since this was asked last.
   func takeAnalyzed() -> Bool {
@@ -222,12 +225,14 @@ final class BatchRun {
         }
         entry = StatementCache.Entry(
           statement: statement, analyzes: permissions.sawAnalyze,
-          changesSchema: permissions.sawSchemaChange)
+          changesSchema: permissions.sawSchemaChange,
+          defersForeignKeys: permissions.sawDeferral)
       } catch {
         throw .rejected(rejection(error, name))
       }
       statements.insert(entry, for: encoded.sql)
     }
+    if entry.defersForeignKeys { hasDeferred = true }
     if entry.analyzes, !context.isAlone { throw .needsOwnCommit }
     guard entry.statement.parameterCount == encoded.columns else {
       throw .rejected(
@@ -297,7 +302,8 @@ final class BatchRun {
           message: "a deferred foreign key is violated at the batch's end"))
     }
     // Only after the check: turning it off makes SQLite forget violations.
-    try ownInBatch(deferOff)
+    if hasDeferred { try ownInBatch(deferOff) }
+    hasDeferred = false
   }
 
   /// DDL must not touch what is Sluice's, also where the authorizer does not see the name.
@@ -364,7 +370,8 @@ final class BatchRun {
     stepsLeft = .max / 2
     try own(rollbackTo)
     try own(release)
-    try own(deferOff)
+    if hasDeferred { try own(deferOff) }
+    hasDeferred = false
   }
 
   private func rejection(_ error: SQLiteError, _ name: String?) -> Outcome.Rejection {

@@ -19,6 +19,8 @@ final class Permissions {
   private(set) var sawAnalyze = false
   /// The last statement prepared changes the schema.
   private(set) var sawSchemaChange = false
+  /// The last statement prepared turns the deferring of all foreign keys on.
+  private(set) var sawDeferral = false
 
   /// Decisions asked for since the batch's statement began to be prepared; nil while it runs.
   private var asked: Int?
@@ -31,6 +33,7 @@ final class Permissions {
     denial = nil
     sawAnalyze = false
     sawSchemaChange = false
+    sawDeferral = false
   }
 
   func endStatement() { asked = nil }
@@ -121,6 +124,7 @@ final class Permissions {
     case "data_version", "page_size":
       return isNested && value == nil ? nil : "PRAGMA \(name) is not allowed in a batch"
     case "defer_foreign_keys":
+      sawDeferral = true
       // Turned off it makes SQLite forget violations that were deferred by it.
       let on = ["1", "on", "true", "yes"].contains(value?.lowercased() ?? "1")
       return on

@@ -17,6 +17,7 @@ final class JournalSegmentReader {
   private(set) var offset = Block.firstJournalFrame
   private var checksum: UInt32 = 0
   private var scanner: FrameScanner
+  private let checksSections: Bool
   /// A frame with the end flag was read.
   private(set) var isEnded = false
   /// This process closed it.
@@ -46,6 +47,7 @@ final class JournalSegmentReader {
         path: path)
     }
     owner = status.owner
+    checksSections = environment.makes(.wholeFrames)
     scanner = FrameScanner(file, nonce: 0)
     lastNews = environment.clock.elapsed()
   }
@@ -118,7 +120,7 @@ final class JournalSegmentReader {
       }
       header = decoded
       checksum = sum
-      scanner = FrameScanner(file, nonce: decoded.nonce)
+      scanner = FrameScanner(file, nonce: decoded.nonce, checksSections: checksSections)
       scanner.readAhead = 16 << 10
       return true
     }
