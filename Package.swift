@@ -87,6 +87,7 @@ let package = Package(
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
+    tests("Simulator", ["SluiceShared", "SluiceFakes"]),
     tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
     tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),

@@ -1,4 +1,4 @@
-internal import SluiceShared
+public import SluiceShared
 
 /// What a file server holds: names, files with their blocks, and writes that have not landed yet.
 ///
@@ -48,7 +48,34 @@ public final class MemoryDisk: Sendable {
   public let linkReplaces: Bool
   let state = Monitor(State())
 
-  public init(linkReplaces: Bool = false) { self.linkReplaces = linkReplaces }
+  /// `clock`: the server's, from which times of modification come; without it, the clients'.
+  public init(linkReplaces: Bool = false, clock: (any Clock)? = nil) {
+    self.linkReplaces = linkReplaces
+  }
+
+  /// A disk of its own that holds everything that is stable here.
+  public func copy(clock: (any Clock)? = nil) -> MemoryDisk {
+    let copy = MemoryDisk(linkReplaces: linkReplaces, clock: clock)
+    let state = state.withLock { $0 }
+    copy.state.withLock { $0 = state }
+    return copy
+  }
+
+  /// The server restarts, with what is stable.
+  public func losePower(_ random: inout SeededRandom) {}
+
+  /// Everything lands and is stable, as after a clean shutdown.
+  public func settle() {}
+
+  /// What was tried through read-only mounts: how often, and the first path.
+  public var forbiddenWrites: (count: Int, first: String?) { (0, nil) }
+
+  /// The file that `path` names at the server.
+  public func inode(of path: String) -> UInt64? { state.withLock { $0.entries[path] } }
+
+  /// The whole content of a file as no loss of power can change it; nil where the name itself is not
+  /// stable.
+  public func stableContent(_ path: String) -> [UInt8]? { content(path) }
 
   func perform<R>(_ body: (inout State) -> Result<R, StoreError>) throws(StoreError) -> R {
     try state.withLock { body(&$0) }.get()

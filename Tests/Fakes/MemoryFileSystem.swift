@@ -9,17 +9,22 @@ public struct MemoryFileSystem: FileSystem {
   let hook: FileHook?
   let network: Bool
   let owner: UInt32
+  let host: MemoryHost?
+  let isReadOnly: Bool
 
   /// `isNetwork`: as NFS does it, a file that another client removed answers ESTALE.
   public init(
     _ disk: MemoryDisk = MemoryDisk(), clock: any Clock = ManualClock(), client: UInt64 = 0,
-    owner: UInt32 = 1000, isNetwork: Bool = false, hook: FileHook? = nil
+    owner: UInt32 = 1000, isNetwork: Bool = false, host: MemoryHost? = nil,
+    isReadOnly: Bool = false, hook: FileHook? = nil
   ) {
+    self.host = host
+    self.isReadOnly = isReadOnly
     self.disk = disk
     self.clock = clock
     self.client = client
     self.owner = owner
-    network = isNetwork
+    network = host.map { $0.kind == .network } ?? isNetwork
     self.hook = hook
   }
 
