@@ -88,6 +88,17 @@ let package = Package(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
     tests("Simulator", ["SluiceShared", "SluiceFakes"]),
+    .target(
+      name: "SluiceSimulator",
+      dependencies: [
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
+        "SluiceApplier", "SluiceLease", "SluiceFakes", "CSQLite", logging,
+      ],
+      path: "Tests/Simulator", swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-simulate",
+      dependencies: ["SluiceShared", "SluiceSimulator", arguments],
+      path: "Tests/Simulate", swiftSettings: settings),
     tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
     tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),

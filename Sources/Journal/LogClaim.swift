@@ -90,7 +90,7 @@ public struct LogClaim {
     let name = StoreLayout.logName(header.number)
     let path = "\(layout.log)/\(name)"
     let temporary = "\(path).\(hexadecimal(header.nonce, width: 16)).tmp"
-    let file = try fileSystem.create(temporary, mode: 0o644)
+    let file = try fileSystem.createUnique(temporary, mode: 0o644)
     defer { try? fileSystem.unlink(temporary) }
     try file.resize(to: segmentBytes)
     try file.write(header.encoded(), at: Block.header)

@@ -1,0 +1,57 @@
+public import SluiceShared
+
+/// The clocks of one simulated machine: each may be wrong and may run fast or slow; the wall clock
+/// also jumps.
+public final class SimulatedClock: Clock, @unchecked Sendable {
+  // Sendable: touched by the strand that has the scheduler's baton only.
+  private let scheduler: EventScheduler
+  /// What this machine's clocks run fast (or slow, negative), in parts per million.
+  private let drift_ppm: Int64
+  private let boot_ns: UInt64
+  /// Added to the true time by the wall clock.
+  public var offset_ms: Int64 = 0
+
+  /// In 2096: behind whatever time a store was really made at.
+  static let epoch_ms: Int64 = 4_000_000_000_000
+
+  public init(_ scheduler: EventScheduler, drift_ppm: Int64 = 0, boot_ns: UInt64 = 1_000_000_000) {
+    self.scheduler = scheduler
+    self.drift_ppm = drift_ppm
+    self.boot_ns = boot_ns
+  }
+
+  private var elapsed_ns: UInt64 {
+    let now = Int64(clamping: scheduler.now_ns)
+    return UInt64(now + now / 1_000_000 * drift_ppm)
+  }
+
+  public func wallTime_ms() -> Int64 {
+    SimulatedClock.epoch_ms + Int64(elapsed_ns / 1_000_000) + offset_ms
+  }
+
+  public func bootTime_ns() -> UInt64 { boot_ns + elapsed_ns }
+
+  public func sleep(_ duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    guard seconds >= 0, attoseconds >= 0 else { return }
+    let nanoseconds = min(seconds, 1 << 32) * 1_000_000_000 + attoseconds / 1_000_000_000
+    // Never early by this clock: one more nanosecond makes up for rounding.
+    scheduler.sleep(UInt64(nanoseconds * 1_000_000 / (1_000_000 + drift_ppm) + 1))
+  }
+
+  /// Looks again in steps, since nobody signals a simulated strand.
+  public func wait<Value, R>(
+    on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
+  ) -> R? {
+    let deadline = elapsed() + limit
+    let step = max(limit / 4, .microseconds(10))
+    while true {
+      if let result = monitor.withLock({ take(&$0) }) { return result }
+      let left = deadline - elapsed()
+      guard left > .zero, !scheduler.isOver, scheduler.current.process?.isDead != true else {
+        return nil
+      }
+      sleep(min(step, left))
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import ArgumentParser
+import Foundation
+import SluiceShared
+import SluiceSimulator
+
+/// Runs seeds through the simulator, several processes at once.
+@main
+struct Simulate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sluice-simulate",
+    abstract: "Runs the real writer, applier, reader and lease over a simulated NFS, seed by seed.",
+    subcommands: [Sweep.self, Mutations.self, Replay.self, Worker.self],
+    defaultSubcommand: Sweep.self)
+}
+
+struct Sweep: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs many seeds; fails where a promise breaks in one.")
+
+  @Option(help: "How many seeds.") var seeds: UInt64 = 20_000
+  @Option(help: "The first one.") var first: UInt64 = 1
+  @Option(help: "Processes at once.") var jobs = ProcessInfo.processInfo.activeProcessorCount
+
+  func run() throws {
+    let started = Date()
+    let result = try Workers(jobs: jobs).run(first: first, count: seeds)
+    let seconds = Date().timeIntervalSince(started)
+    print(
+      String(
+        format:
+          "%llu seeds in %.0f s: %d file operations, %d terms, %d batches, %d reads, %d deaths, %.1f simulated hours",
+        result.seeds, seconds, result.statistics.operations, result.statistics.terms,
+        result.statistics.batches, result.statistics.reads, result.statistics.deaths,
+        Double(result.statistics.simulated_ms) / 3_600_000))
+    for found in result.violations.sorted(by: { $0.seed < $1.seed }).prefix(20) {
+      print("seed \(found.seed): \(found.what)\n  make simulate SEED=\(found.seed)")
+    }
+    guard result.violations.isEmpty else { throw ExitCode.failure }
+    print("no promise was broken")
+  }
+}
+
+struct Mutations: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Leaves out one safety check after the other; fails where that is not found.")
+
+  @Option(help: "Processes at once.") var jobs = ProcessInfo.processInfo.activeProcessorCount
+  @Option(help: "Only this check.") var only: String?
+
+  func run() throws {
+    var missed = 0
+    for mutation in Mutation.all where only.map({ $0 == mutation.check.rawValue }) ?? true {
+      let started = Date()
+      let result = try Workers(jobs: jobs).run(
+        first: 1, count: mutation.seeds, omitting: mutation.check, stopsAtFirst: true)
+      let seconds = String(format: "%.1f s", Date().timeIntervalSince(started))
+      let name = mutation.what.padding(toLength: 58, withPad: " ", startingAt: 0)
+      if let found = result.violations.min(by: { $0.seed < $1.seed }) {
+        print("\(name) seed \(found.seed) (\(seconds)): \(found.what.prefix(150))")
+      } else {
+        print("\(name) NOT FOUND in \(mutation.seeds) seeds (\(seconds))")
+        missed += 1
+      }
+    }
+    guard missed == 0 else {
+      print("\(missed) were not found: the simulator is blind there")
+      throw ExitCode.failure
+    }
+  }
+}
+
+struct Replay: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs one seed and prints what happens in it.")
+
+  @Argument var seed: UInt64
+  @Option(help: "A check to leave out.") var without: String?
+
+  func run() throws {
+    try Determinism.ensure()
+    let simulation = try Simulation(omitting: without)
+    let violation = simulation.run(seed: seed) { print($0) }
+    print(violation.what.map { "seed \(seed): \($0)" } ?? "seed \(seed): no promise was broken")
+    if violation.what != nil { throw ExitCode.failure }
+  }
+}
+
+/// What `Workers` starts: every `step`th seed from `first` on, a line for each violation.
+struct Worker: ParsableCommand {
+  static let configuration = CommandConfiguration(shouldDisplay: false)
+
+  @Option var first: UInt64
+  @Option var step: UInt64
+  @Option var last: UInt64
+  @Option var without: String?
+  @Flag var stopsAtFirst = false
+
+  func run() throws {
+    try Determinism.ensure()
+    let simulation = try Simulation(omitting: without)
+    var total = World.Statistics()
+    var count = 0
+    for seed in stride(from: first, through: last, by: Int(step)) {
+      let (what, statistics) = simulation.run(seed: seed)
+      total = total + statistics
+      count += 1
+      if let what {
+        let line = what.replacingOccurrences(of: "\n", with: " / ")
+        FileHandle.standardOutput.write(Data("violation \(seed) \(line)\n".utf8))
+        if stopsAtFirst { break }
+      }
+    }
+    FileHandle.standardOutput.write(
+      Data(
+        "done \(count) \(total.operations) \(total.terms) \(total.reads) \(total.batches) \(total.deaths) \(total.simulated_ms)\n"
+          .utf8))
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import SluiceShared
+import SluiceSimulator
+
+/// Several processes of this program that share the seeds.
+struct Workers {
+  let jobs: Int
+
+  struct Result {
+    var seeds: UInt64 = 0
+    var statistics = World.Statistics()
+    var violations: [(seed: UInt64, what: String)] = []
+  }
+
+  func run(
+    first: UInt64, count: UInt64, omitting check: SafetyCheck? = nil, stopsAtFirst: Bool = false
+  ) throws -> Result {
+    let workers = try (0..<UInt64(jobs)).map { i in
+      var arguments = [
+        "worker", "--first", "\(first + i)", "--step", "\(jobs)", "--last", "\(first + count - 1)",
+      ]
+      if let check { arguments += ["--without", check.rawValue] }
+      if stopsAtFirst { arguments.append("--stops-at-first") }
+      return try start(arguments, on: Int(i))
+    }
+    var result = Result()
+    for (process, output) in workers {
+      let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      var isDone = false
+      for line in text.split(separator: "\n") {
+        let words = line.split(separator: " ", maxSplits: 2)
+        if words.first == "violation", words.count == 3, let seed = UInt64(words[1]) {
+          result.violations.append((seed, String(words[2])))
+        } else if words.first == "done" {
+          isDone = true
+          add(line.split(separator: " ").dropFirst().compactMap { Int($0) }, to: &result)
+        }
+      }
+      if !isDone {
+        throw StoreError(
+          .io, "a simulating process ended with status \(process.terminationStatus): see above")
+      }
+    }
+    return result
+  }
+
+  private func add(_ numbers: [Int], to result: inout Result) {
+    guard numbers.count == 7 else { return }
+    result.seeds += UInt64(numbers[0])
+    var statistics = World.Statistics()
+    statistics.operations = numbers[1]
+    statistics.terms = numbers[2]
+    statistics.reads = numbers[3]
+    statistics.batches = numbers[4]
+    statistics.deaths = numbers[5]
+    statistics.simulated_ms = UInt64(numbers[6])
+    result.statistics = result.statistics + statistics
+  }
+
+  private static let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+
+  private func start(_ arguments: [String], on place: Int) throws -> (Process, FileHandle) {
+    let process = Process()
+    let pinning = Workers.pinning(place)
+    let words = pinning + [Workers.program.path] + arguments
+    process.executableURL = URL(fileURLWithPath: words[0])
+    process.arguments = Array(words.dropFirst())
+    var environment = ProcessInfo.processInfo.environment
+    environment["SWIFT_BACKTRACE"] = "enable=no"
+    environment["SWIFT_DETERMINISTIC_HASHING"] = "1"
+    process.environment = environment
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    try process.run()
+    return (process, pipe.fileHandleForReading)
+  }
+
+  /// Keeps a process to one processor, where that can be had: only one of its threads runs at a
+  /// time, and passing the baton to another processor takes longer than most of what is done with it.
+  private static func pinning(_ place: Int) -> [String] {
+    let words = [
+      "/usr/bin/taskset", "-c", "\(place % ProcessInfo.processInfo.activeProcessorCount)",
+    ]
+    let trial = Process()
+    trial.executableURL = URL(fileURLWithPath: words[0])
+    trial.arguments = Array(words.dropFirst()) + ["/bin/true"]
+    trial.standardError = FileHandle.nullDevice
+    guard (try? trial.run()) != nil else { return [] }
+    trial.waitUntilExit()
+    return trial.terminationStatus == 0 ? words : []
+  }
+}

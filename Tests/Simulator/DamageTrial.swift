@@ -1,0 +1,68 @@
+import SluiceFakes
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+
+/// After a run: single bits are damaged, one at a time. Whoever opens the store then is told so, or
+/// is shown exactly what is there; never something else, and never less.
+struct DamageTrial: @unchecked Sendable {
+  // Sendable: used by the strand that has the scheduler's baton only.
+  private let world: World
+  private let machine: Machine
+  private let txid: TxID
+  private let content: String
+  private static let trials = 3
+
+  init(_ world: World, _ machine: Machine, txid: TxID, content: String) {
+    self.world = world
+    self.machine = machine
+    self.txid = txid
+    self.content = content
+  }
+
+  func run() {
+    let files = world.disk.paths.filter {
+      $0 != World.layout.current
+        && ($0.hasSuffix(".log") || $0.hasSuffix(".sqlite") || $0.hasSuffix(".pages"))
+    }
+    for _ in 0..<DamageTrial.trials where world.oracle.violation == nil {
+      let path = files[world.scheduler.random.below(files.count)]
+      guard let content = world.disk.content(path) else { continue }
+      // Where something stands: a hole's damage is nobody's loss.
+      let blocks = stride(from: 0, to: content.count, by: 512).filter { start in
+        content[start..<min(start + 512, content.count)].contains { $0 != 0 }
+      }
+      guard !blocks.isEmpty else { continue }
+      let block = blocks[world.scheduler.random.below(blocks.count)]
+      let offset = min(block + world.scheduler.random.below(512), content.count - 1)
+      turnOver(path, at: Int64(offset), bit: UInt8(1 << world.scheduler.random.below(8)))
+    }
+  }
+
+  private func turnOver(_ path: String, at offset: Int64, bit: UInt8) {
+    world.note("bit \(bit) of \(path) at \(offset) turns over")
+    world.disk.damage(path, at: offset) { $0 ^= bit }
+    world.live("afterDamage", on: machine, isReader: true) { life in
+      do {
+        let database = Database(
+          try PageStore(path: World.layout.root, environment: life.environment),
+          executor: life.environment.executor)
+        try database.read { transaction in
+          let text = try world.shown(transaction)
+          if text != content || transaction.txid != txid {
+            world.oracle.violate(
+              "with a bit of \(path) at \(offset) turned over, \(transaction.txid) was shown in place of \(txid), or with other content"
+            )
+          }
+        }
+      } catch {
+        world.note("found: \(error)")
+        guard let error = error as? StoreError, error.path != nil else {
+          return world.oracle.violate(
+            "with a bit of \(path) at \(offset) turned over, the error names no file: \(error)")
+        }
+      }
+    }
+    world.disk.damage(path, at: offset) { $0 ^= bit }
+  }
+}

@@ -1,0 +1,110 @@
+import SluiceJournal
+import SluiceShared
+
+/// What the database must hold after each batch, computed from the history that the log records and
+/// from nothing else: a second, simple implementation of everything that the workload uses.
+struct Model {
+  private var balances = [Int64](repeating: NamedWork.balance, count: NamedWork.accounts)
+  private var rows = ["0:0:0"]
+  private var tables: [String] = []
+  private var keys: [String: Use] = [:]
+
+  private struct Use {
+    var work: NamedWork
+    var txid: TxID
+    var outcome: Kind
+  }
+
+  enum Kind: Hashable {
+    case applied
+    case rejected
+    case keyReused
+    case duplicate(of: TxID)
+
+    init(_ outcome: Outcome) {
+      switch outcome {
+      case .applied: self = .applied
+      case .rejected(let rejection):
+        self = rejection.code == Outcome.Rejection.Code.keyReused ? .keyReused : .rejected
+      case .duplicate(let txid, _): self = .duplicate(of: txid)
+      }
+    }
+  }
+
+  /// What a reader is to see: the same text as `Shown.query` makes.
+  var shown: String {
+    "\(balances.map(String.init).joined(separator: ","))|\(rows.joined(separator: " "))|\(tables.sorted().joined(separator: ","))"
+  }
+
+  /// Executes `named` as batch `txid` of a commit; returns what must become of it.
+  mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
+    if let key = named.key, let use = keys[key] {
+      return use.work == named ? .duplicate(of: use.txid) : .keyReused
+    }
+    let kind = perform(named, txid, meta)
+    if let key = named.key { keys[key] = Use(work: named, txid: txid, outcome: kind) }
+    return kind
+  }
+
+  /// It was rejected for what its environment did to it.
+  mutating func reject(_ named: NamedWork, _ txid: TxID) {
+    guard let key = named.key, keys[key] == nil else { return }
+    keys[key] = Use(work: named, txid: txid, outcome: .rejected)
+  }
+
+  private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
+    var noise = Noise(meta.entropy, txid)
+    switch named.work {
+    case .append: append(named, &noise, meta)
+    case .appendTwice:
+      append(named, &noise, meta)
+      append(named, &noise, meta)
+    case .transfer(let from, let to, let amount):
+      guard from == to || balances[from - 1] >= amount else { return .rejected }
+      balances[to - 1] += amount
+      balances[from - 1] -= amount
+      append(named, &noise, meta)
+    case .ruin: return .rejected
+    case .guarded:
+      guard rows.count % 2 == 0 else { return .rejected }
+      append(named, &noise, meta)
+    case .makeTable:
+      tables.append("made\(named.name)")
+      append(named, &noise, meta)
+    }
+    return .applied
+  }
+
+  private mutating func append(_ named: NamedWork, _ noise: inout Noise, _ meta: CommitMeta) {
+    rows.append("\(named.name):\(noise.next()):\(meta.time_ms / 1000)")
+  }
+}
+
+/// The batch's random numbers, as docs/FORMAT.md says they follow from the record.
+private struct Noise {
+  private var state: UInt64
+
+  init(_ entropy: Identifier128, _ txid: TxID) {
+    state = entropy.high ^ (entropy.low &* 0x9E37_79B9_7F4A_7C15) ^ txid.rawValue
+    _ = next()
+  }
+
+  mutating func next() -> Int64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return Int64(bitPattern: z ^ (z >> 31))
+  }
+}
+
+/// How a reader asks for all that the workload writes.
+enum Shown {
+  static let query = """
+    SELECT (SELECT group_concat(balance) FROM (SELECT balance FROM account ORDER BY id)) || '|' ||
+      (SELECT group_concat(name || ':' || noise || ':' || second, ' ')
+       FROM (SELECT name, noise, second FROM op ORDER BY place)) || '|' ||
+      ifnull((SELECT group_concat(name)
+       FROM (SELECT name FROM sqlite_schema WHERE name GLOB 'made*' ORDER BY name)), '')
+    """
+}

@@ -1,0 +1,121 @@
+import SluiceFakes
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+
+/// What was told to anybody in a run, and what must follow from it.
+final class Oracle {
+  /// What a writer knows of a batch that it submitted.
+  enum Told: Equatable {
+    case durable
+    /// It may be in the journal, or not.
+    case unknown
+  }
+
+  let scheduler: EventScheduler
+  private(set) var works: [Int64: NamedWork] = [:]
+  private var lastName: Int64 = 0
+  private(set) var told: [BatchID: (named: NamedWork, told: Told)] = [:]
+  private(set) var outcomes: [BatchID: AppliedOutcome] = [:]
+  /// Works whose last submit said that they are not in the journal, and that were not tried again.
+  private(set) var refused: Set<Int64> = []
+  /// What readers were shown, by TxID.
+  private(set) var shown: [TxID: String] = [:]
+  /// The highest TxID that anybody has seen, and since when.
+  private(set) var floors: [(since_ns: UInt64, txid: TxID)] = [(0, .zero)]
+  private(set) var violation: String?
+
+  init(_ scheduler: EventScheduler) { self.scheduler = scheduler }
+
+  var floor: TxID { floors[floors.count - 1].txid }
+
+  func violate(_ what: String) {
+    guard violation == nil else { return }
+    violation = what
+    scheduler.finish()
+  }
+
+  // MARK: Writers
+
+  /// New work, or keyed work once more, or a key with something else in it.
+  func nextWork(_ plan: SimulationPlan, _ random: inout SeededRandom) -> NamedWork {
+    let keyed = works.values.filter { $0.key != nil }.sorted { $0.name < $1.name }
+    if !keyed.isEmpty, random.chance(0.15) {
+      let again = keyed[random.below(keyed.count)]
+      refused.remove(again.name)
+      if random.chance(0.8) { return again }
+      return add(work(&random), key: again.key, padding: 0)
+    }
+    let key = random.chance(0.4) ? "key \(lastName + 1)" : nil
+    let padding = plan.mostPadding == 0 ? 0 : random.below(plan.mostPadding)
+    return add(work(&random), key: key, padding: padding)
+  }
+
+  private func add(_ work: Work, key: String?, padding: Int) -> NamedWork {
+    lastName += 1
+    let named = NamedWork(name: lastName, work: work, key: key, padding: padding)
+    works[lastName] = named
+    return named
+  }
+
+  private func work(_ random: inout SeededRandom) -> Work {
+    switch random.below(20) {
+    case 0..<8:
+      .transfer(
+        from: 1 + random.below(NamedWork.accounts), to: 1 + random.below(NamedWork.accounts),
+        amount: Int64(1 + random.below(120)))
+    case 8..<14: .append
+    case 14..<16: .appendTwice
+    case 16..<18: .ruin
+    case 18: .guarded
+    default: .makeTable
+    }
+  }
+
+  /// A submit returned: `batch` is durable, or in doubt.
+  func submitted(_ named: NamedWork, as batch: BatchID, _ what: Told) {
+    if let known = told[batch], known.named != named {
+      violate("batch \(batch) was given to work \(known.named.name) and to \(named.name)")
+    }
+    told[batch] = (named, what)
+  }
+
+  func notSubmitted(_ named: NamedWork) {
+    if named.key == nil { refused.insert(named.name) }
+  }
+
+  /// A writer was told what became of its batch.
+  func outcome(_ outcome: AppliedOutcome, of batch: BatchID) {
+    if let known = outcomes[batch], known != outcome {
+      violate("batch \(batch) has two outcomes: \(known) and \(outcome)")
+    }
+    outcomes[batch] = outcome
+    saw(outcome.txid)
+  }
+
+  // MARK: Readers
+
+  /// Somebody knows now that everything up to `txid` is applied.
+  func saw(_ txid: TxID) {
+    if txid > floor { floors.append((scheduler.now_ns, txid)) }
+  }
+
+  /// What anybody had seen by then.
+  func floor(at time_ns: UInt64) -> TxID {
+    floors.last { $0.since_ns <= time_ns }?.txid ?? .zero
+  }
+
+  /// A reader's transaction at `txid` showed this; it began when `floor` was known to somebody.
+  func read(_ text: String, at txid: TxID, notBefore floor: TxID, by reader: String) {
+    if txid < floor { violate("\(reader) was shown \(txid), but \(floor) had been seen before") }
+    if let known = shown[txid], known != text {
+      violate("two readers saw different content as of \(txid)")
+    }
+    shown[txid] = text
+    let balances = text.prefix { $0 != "|" }.split(separator: ",").compactMap { Int64($0) }
+    if balances.reduce(0, +) != NamedWork.balance * Int64(NamedWork.accounts) {
+      violate("\(reader) saw \(balances) as of \(txid): money came or went")
+    }
+    saw(txid)
+  }
+}

@@ -1,0 +1,114 @@
+import SluiceFakes
+import SluiceShared
+
+/// What happens to one process's file operations, as the weather has it.
+final class ProcessFaults: @unchecked Sendable {
+  // Sendable: touched by the strand that has the scheduler's baton only.
+  private let process: SimulatedProcess
+  private let world: World
+  private let machine: Machine
+  private let weather: Weather
+  /// A reader: nothing is written, and only what a read can meet happens.
+  private let isReader: Bool
+
+  static let inputOutputError: Int32 = 5
+  static let fullDisk: Int32 = 28
+  static let exists: Int32 = 17
+  static let missing: Int32 = 2
+
+  init(_ process: SimulatedProcess, _ machine: Machine, _ world: World, isReader: Bool) {
+    self.process = process
+    self.machine = machine
+    self.world = world
+    self.isReader = isReader
+    weather = world.weather
+  }
+
+  private var random: SeededRandom {
+    get { process.scheduler.random }
+    set { process.scheduler.random = newValue }
+  }
+
+  func fate(_ operation: FileOperation) -> FileFate {
+    process.operations += 1
+    world.operations += 1
+    wait()
+    let fate = process.isGone ? .fails(died(operation)) : drawn(operation)
+    world.trace(process, operation, fate)
+    return fate
+  }
+
+  private func wait() {
+    guard !process.isGone else { return }
+    if !world.isCalm, random.chance(weather.freeze) {
+      process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
+    }
+    let usual =
+      machine.isNetwork ? 300_000 + random.below(1_500_000) : 20_000 + random.below(80_000)
+    var duration = Double(usual) * process.slowness
+    if !world.isCalm {
+      if random.chance(weather.slow) { duration *= Double(10 + random.below(90)) }
+      if random.chance(weather.stuck) { duration += Double(random.below(4_000_000_000)) }
+      if random.chance(0.01) { process.slowness = [0.3, 1, 1, 5, 30][random.below(5)] }
+    }
+    process.scheduler.sleep(UInt64(duration))
+    while machine.isCutOff, !process.isGone { process.scheduler.sleep(50_000_000) }
+    if random.chance(weather.drift) { world.disk.drift(&random) }
+  }
+
+  private func drawn(_ operation: FileOperation) -> FileFate {
+    guard !world.isCalm else { return .done }
+    let isWrite = operation.action == .write
+    let pieceBytes = 4096
+    if random.chance(weather.death * (isReader ? 0.2 : 1)) {
+      process.die()
+      let error = died(operation)
+      switch random.below(3) {
+      case 0: return .fails(error)
+      case 1: return .doneButFails(error)
+      default: return isWrite ? .failsTorn(pieceBytes: pieceBytes, error) : .fails(error)
+      }
+    }
+    if random.chance(weather.failure) { return .fails(inputOutputError(operation)) }
+    switch operation.action {
+    case .write:
+      if random.chance(weather.fullDisk) {
+        return random.chance(0.5)
+          ? .fails(.posix(Self.fullDisk, operation.path, "write"))
+          : .failsTorn(
+            pieceBytes: pieceBytes, .posix(Self.fullDisk, operation.path, "write"))
+      }
+      if random.chance(weather.lateWrite) {
+        return .failsTorn(pieceBytes: pieceBytes, inputOutputError(operation))
+      }
+      if random.chance(weather.tornWrite) { return .torn(pieceBytes: pieceBytes) }
+    case .resize where random.chance(weather.fullDisk):
+      return .fails(.posix(Self.fullDisk, operation.path, "ftruncate"))
+    case .sync where random.chance(weather.lateWrite): return .fails(inputOutputError(operation))
+    case .read where random.chance(weather.tornRead): return .torn(pieceBytes: 0)
+    case .link, .create, .makeDirectory:
+      if random.chance(weather.lostReply) {
+        return .doneButFails(.posix(Self.exists, operation.path, "repeated"))
+      }
+    case .unlink where random.chance(weather.lostReply):
+      return .doneButFails(.posix(Self.missing, operation.path, "repeated"))
+    default: break
+    }
+    return .done
+  }
+
+  private func died(_ operation: FileOperation) -> StoreError {
+    .posix(Self.inputOutputError, operation.path, "the process died")
+  }
+
+  private func inputOutputError(_ operation: FileOperation) -> StoreError {
+    .posix(Self.inputOutputError, operation.path, "\(operation.action) fails here")
+  }
+}
+
+extension Duration {
+  var inNanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+  }
+}

@@ -1,0 +1,44 @@
+import SluiceFakes
+import SluiceShared
+
+/// What a run consists of; everything is drawn from its seed.
+public struct SimulationPlan: Sendable {
+  public let seed: UInt64
+  /// File operations until the storm is over.
+  var operations: Int
+  /// Machines that mount the store over NFS; 0: all processes are on the file server itself.
+  var machines: Int
+  var appliers: Int
+  var writers: Int
+  var readers: Int
+  /// The lease is granted and refused at random instead of following the beacon.
+  var hasFakeLease: Bool
+  var lease: Duration
+  /// A journal segment silent for this long is retired.
+  var silence: Duration
+  var checkpointBytes: Int64
+  var logSegmentBytes: Int64
+  /// Bytes that a batch carries beside what it does, at most.
+  var mostPadding: Int
+  /// Writers' pauses between batches, at most.
+  var mostPause: Duration
+
+  public init(seed: UInt64) {
+    self.seed = seed
+    var random = SeededRandom(seed: seed ^ 0x5EED)
+    operations = 800 + random.below(1600)
+    machines = random.chance(0.2) ? 0 : 2 + random.below(2)
+    appliers = 2 + random.below(2)
+    writers = 1 + random.below(3)
+    readers = 1 + random.below(2)
+    hasFakeLease = random.chance(0.4)
+    lease = .milliseconds([300, 1000, 3000][random.below(3)])
+    silence = .milliseconds([200, 1000, 5000][random.below(3)])
+    checkpointBytes = [16 << 10, 64 << 10, 1 << 20][random.below(3)]
+    logSegmentBytes = [128 << 10, 256 << 10, 1 << 20][random.below(3)]
+    mostPadding = [0, 200, 6000][random.below(3)]
+    mostPause = .milliseconds([5, 50, 500][random.below(3)])
+  }
+
+  var isNetwork: Bool { machines > 0 }
+}

@@ -1,0 +1,211 @@
+import SluiceApplier
+import SluiceFakes
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+
+/// What is checked when the storm is over: a healthy applier applies what is left, and then every
+/// promise is compared with what was told.
+struct Verification: @unchecked Sendable {
+  // Sendable: used by the strand that has the scheduler's baton only.
+  private let world: World
+  private let machine: Machine
+
+  init(_ world: World) {
+    self.world = world
+    let scheduler = world.scheduler
+    let clock = SimulatedClock(scheduler)
+    machine = Machine(
+      "after",
+      MemoryHost(
+        world.disk, clock: clock, random: SeededRandom(seed: 1),
+        kind: world.plan.isNetwork ? .network : .local), clock)
+  }
+
+  func run() {
+    drain()
+    guard world.oracle.violation == nil else { return }
+    let seen = Seen()
+    world.live("history", on: machine, isReader: true) { life in
+      seen.history = try Entry.all(life.environment)
+      let database = Database(
+        try PageStore(path: World.layout.root, environment: life.environment),
+        executor: life.environment.executor)
+      try database.read { transaction in
+        let content = try world.shown(transaction)
+        seen.content = content
+        world.oracle.read(
+          content, at: transaction.txid, notBefore: world.oracle.floor, by: "the end")
+        let check = try transaction.scalar("PRAGMA integrity_check")
+        if check != .text("ok") {
+          world.oracle.violate("integrity_check says \(String(describing: check))")
+        }
+      }
+    }
+    guard world.oracle.violation == nil else { return }
+    world.recorded(seen.history.count)
+    compare(seen.history)
+    guard world.oracle.violation == nil else { return }
+    world.live("checkpoint", on: machine, isReader: false) { life in
+      // Compares the content with the checksum that the last commit states.
+      let store = try PageStore(path: World.layout.root, environment: life.environment)
+      try Checkpoint(
+        layout: World.layout, store: store.description.id, environment: life.environment
+      ).make(of: try store.snapshot())
+    }
+    guard world.oracle.violation == nil else { return }
+    DamageTrial(world, machine, txid: TxID(UInt64(seen.history.count)), content: seen.content).run()
+  }
+
+  /// What the store holds in the end.
+  private final class Seen: @unchecked Sendable {
+    // Sendable: touched by the strand that has the scheduler's baton only.
+    var history: [Entry] = []
+    var content = ""
+  }
+
+  /// Applies all there is, until no journal file is left.
+  private func drain() {
+    world.live("drain", on: machine, isReader: false) { life in
+      var options = world.applierOptions(life)
+      options.leaseTime = .seconds(2)
+      options.beat = .milliseconds(400)
+      options.standbyPoll = .milliseconds(100)
+      options.retireAfter = .seconds(1)
+      options.slowestPoll = .milliseconds(500)
+      options.clockTolerance = nil
+      let applier = try Applier(
+        path: World.layout.root, options: options, environment: life.environment)
+      let deadline = world.scheduler.now_ns + 60_000_000_000
+      try applier.run {
+        if world.journalFiles.isEmpty { return true }
+        if world.scheduler.now_ns > deadline {
+          world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
+        }
+        return life.isGone
+      }
+    }
+  }
+
+  /// One batch of the history, as the log records it.
+  struct Entry {
+    var txid: TxID
+    var meta: CommitMeta
+    var outcome: BatchOutcome
+    /// nil where the log holds no content of it.
+    var batch: Batch?
+
+    static func all(_ environment: Environment) throws(StoreError) -> [Entry] {
+      let id = try StoreDescription.read(World.layout, environment.fileSystem).id
+      let log = Log(layout: World.layout, store: id, environment: environment)
+      var follower = LogFollower(after: .empty)
+      var entries: [Entry] = []
+      try follower.advance(log, to: log.present()) { (commit, cursor) throws(StoreError) in
+        let outcomes = try cursor.outcomes(of: commit.header)
+        let bytes = try cursor.section(.batches, of: commit.header)
+        let ranges = (try? BatchList.ranges(bytes, count: outcomes.count)) ?? []
+        for (i, outcome) in outcomes.enumerated() {
+          let batch = bytes.withUnsafeBytes {
+            try? Batch(decoding: UnsafeRawBufferPointer(rebasing: $0[ranges[i]]))
+          }
+          entries.append(
+            Entry(
+              txid: commit.first.advanced(by: UInt64(i)), meta: commit.meta, outcome: outcome,
+              batch: batch))
+        }
+      }
+      return entries
+    }
+  }
+
+  /// Executes the history a second time in the model, and compares it with everything that anybody
+  /// was told or shown.
+  private func compare(_ history: [Entry]) {
+    let oracle = world.oracle
+    var model = Model()
+    var found: [BatchID: Entry] = [:]
+    var last: [WriterID: SequenceNumber] = [:]
+    expect(model.shown, at: .zero)
+    for (i, entry) in history.enumerated() {
+      let id = entry.outcome.batch
+      guard entry.txid.rawValue == UInt64(i) + 1 else {
+        return oracle.violate("TxID \(i + 1) is missing from the history")
+      }
+      if found.updateValue(entry, forKey: id) != nil {
+        return oracle.violate("batch \(id) is in the history twice")
+      }
+      if let before = last.updateValue(id.sequence, forKey: id.writer), before >= id.sequence {
+        return oracle.violate("batch \(id) comes after \(before) of its writer")
+      }
+      if !execute(entry, &model) { return }
+      expect(model.shown, at: entry.txid)
+    }
+    for (id, told) in oracle.told.sorted(by: {
+      ($0.key.writer, $0.key.sequence) < ($1.key.writer, $1.key.sequence)
+    }) {
+      let entry = found[id]
+      if entry == nil, told.told == .durable {
+        return oracle.violate("batch \(id) (\(told.named.name)) was durable, and is nowhere")
+      }
+      if let name = entry?.batch.flatMap(NamedWork.name), name != told.named.name {
+        return oracle.violate("batch \(id) is work \(name), submitted was \(told.named.name)")
+      }
+    }
+    for (id, outcome) in oracle.outcomes {
+      guard let entry = found[id] else {
+        return oracle.violate("the outcome of \(id) came from nowhere")
+      }
+      if entry.txid != outcome.txid || entry.outcome.outcome != outcome.outcome {
+        return oracle.violate("batch \(id) was told to be \(outcome), the log says \(entry)")
+      }
+    }
+    let names = Set(history.compactMap { $0.batch.flatMap(NamedWork.name) })
+    for name in oracle.refused.sorted() where names.contains(name) {
+      return oracle.violate("work \(name) was said not to be in the journal, and was executed")
+    }
+  }
+
+  /// False after a violation.
+  private func execute(_ entry: Entry, _ model: inout Model) -> Bool {
+    let oracle = world.oracle
+    guard let batch = entry.batch, let name = NamedWork.name(of: batch),
+      let named = oracle.works[name], named.batch == batch
+    else {
+      // A poisonous batch is recorded without its content, for reading it may end the process.
+      if case .rejected(let rejection) = entry.outcome.outcome,
+        rejection.code == Outcome.Rejection.Code.poisonous
+      {
+        return true
+      }
+      oracle.violate(
+        "batch \(entry.outcome.batch) is none that was submitted: \(entry.outcome.outcome)")
+      return false
+    }
+    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
+      model.reject(named, entry.txid)
+      return true
+    }
+    let expected = model.execute(named, entry.txid, entry.meta)
+    guard Model.Kind(entry.outcome.outcome) == expected else {
+      oracle.violate(
+        "batch \(entry.outcome.batch), \(named.work), is \(entry.outcome.outcome), and should be \(expected)"
+      )
+      return false
+    }
+    return true
+  }
+
+  private func expect(_ text: String, at txid: TxID) {
+    guard let shown = world.oracle.shown[txid], shown != text else { return }
+    world.oracle.violate("as of \(txid) a reader was shown\n\(shown)\nthe history says\n\(text)")
+  }
+}
+
+extension World {
+  /// What is in the journal, but for quarantine and what is none of ours.
+  var journalFiles: [String] {
+    disk.paths.filter { $0.hasPrefix(World.layout.journal + "/") && $0.hasSuffix(".seg") }
+      .filter { !$0.hasPrefix(World.layout.quarantine) }
+  }
+}

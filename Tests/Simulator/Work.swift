@@ -1,0 +1,80 @@
+import SluiceJournal
+import SluiceShared
+
+/// What one batch of a simulated writer is to do.
+enum Work: Hashable {
+  case append
+  /// Two rows.
+  case appendTwice
+  /// Rejected where the account has less.
+  case transfer(from: Int, to: Int, amount: Int64)
+  /// Changes much, then ends the whole transaction: rejected, and nothing of it may stay.
+  case ruin
+  /// Only where the number of rows is even.
+  case guarded
+  case makeTable
+}
+
+/// A piece of work with a name that nothing else has: it goes into every row that is written, so
+/// that each row tells whose it is.
+struct NamedWork: Hashable {
+  var name: Int64
+  var work: Work
+  var key: String?
+  var padding: Int
+
+  static let accounts = 8
+  static let balance: Int64 = 100
+  static let schema = """
+    CREATE TABLE account(id INTEGER PRIMARY KEY, balance INTEGER NOT NULL CHECK (balance >= 0));
+    CREATE TABLE op(
+      place INTEGER PRIMARY KEY, name INTEGER NOT NULL, noise INTEGER NOT NULL,
+      second INTEGER NOT NULL, padding BLOB);
+    INSERT INTO op VALUES (1, 0, 0, 0, NULL);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(accounts))
+      INSERT INTO account SELECT i, \(balance) FROM n;
+    """
+
+  private static let insert = """
+    INSERT INTO op(name, noise, second, padding)
+    VALUES (?, random(), CAST(strftime('%s', 'now') AS INTEGER), ?)
+    """
+
+  var batch: Batch {
+    let row: [SQLValue] = [
+      .integer(name), padding == 0 ? .null : .blob([UInt8](repeating: 7, count: padding)),
+    ]
+    var batch = Batch([Batch.Statement(NamedWork.insert, row)], key: key)
+    switch work {
+    case .append: break
+    case .appendTwice: batch.statements = [Batch.Statement(NamedWork.insert, rows: [row, row])]
+    case .transfer(let from, let to, let amount):
+      let move = "UPDATE account SET balance = balance + ? WHERE id = ?"
+      batch.statements.append(
+        Batch.Statement(
+          move,
+          rows: [
+            [.integer(amount), .integer(Int64(to))], [.integer(-amount), .integer(Int64(from))],
+          ]))
+    case .ruin:
+      batch.statements += [
+        Batch.Statement("UPDATE account SET balance = balance + 1"),
+        Batch.Statement(
+          "INSERT OR ROLLBACK INTO op(place, name, noise, second) VALUES (1, ?, 0, 0)",
+          [.integer(name)]),
+        Batch.Statement("UPDATE account SET balance = balance + 1"),
+      ]
+    case .guarded: batch.guards = [Batch.Statement("SELECT count(*) % 2 = 0 FROM op")]
+    case .makeTable: batch.statements.append(Batch.Statement("CREATE TABLE made\(name)(x)"))
+    }
+    return batch
+  }
+
+  /// The name that a batch read back from the log has; nil where it is none of these.
+  static func name(of batch: Batch) -> Int64? {
+    guard let statement = batch.statements.first, statement.sql == insert,
+      case .integer(let name) = statement.rows.first?.first
+    else { return nil }
+    return name
+  }
+}

@@ -1,0 +1,105 @@
+import SluiceFakes
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+
+extension World {
+  /// A reader process, its mount read-only: reads as fresh as it likes, and looks at
+  /// `current.sqlite`.
+  func reader(_ life: Life) throws {
+    let store = try PageStore(path: World.layout.root, environment: life.environment)
+    let database = Database(store, executor: life.environment.executor)
+    var begun_ns: UInt64 = 0
+    for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isCalm {
+      switch scheduler.random.below(10) {
+      case 0..<6:
+        begun_ns = life.environment.clock.bootTime_ns()
+        try read(.latest, notBefore: oracle.floor, database, life)
+      case 6..<8: try readStale(since: begun_ns, database, life)
+      case 8: try readAtLeast(database, life)
+      default: try lookAtCurrent(life)
+      }
+      scheduler.sleep(UInt64(scheduler.random.below(100_000_000)))
+    }
+  }
+
+  private func read(
+    _ freshness: Freshness, notBefore floor: TxID, _ database: Database, _ life: Life
+  ) throws {
+    let lasts = scheduler.random.chance(0.2)
+    let pause = UInt64(scheduler.random.below(3_000_000_000))
+    try database.read(freshness) { transaction in
+      let text = try shown(transaction)
+      guard !life.isGone else { return }
+      note("\(life.name) was shown \(transaction.txid)")
+      oracle.read(text, at: transaction.txid, notBefore: floor, by: life.name)
+      wasRead()
+      guard lasts else { return }
+      // A transaction shows the same for as long as it lasts.
+      scheduler.sleep(pause)
+      let again = try shown(transaction)
+      if !life.isGone, again != text {
+        oracle.violate("\(life.name) was shown two contents in one transaction")
+      }
+    }
+  }
+
+  func shown(_ transaction: ReadTransaction) throws -> String {
+    guard case .text(let text) = try transaction.scalar(Shown.query) else { return "" }
+    return text
+  }
+
+  /// Within its bound it costs no file operation, and beyond it is as fresh as it says.
+  private func readStale(since begun_ns: UInt64, _ database: Database, _ life: Life) throws {
+    let limit = Duration.milliseconds([0, 50, 1000, 10000][scheduler.random.below(4)])
+    let age = Duration.nanoseconds(
+      Int64(
+        life.environment.clock.bootTime_ns() - min(begun_ns, life.environment.clock.bootTime_ns())))
+    // Clocks differ by some hundred parts per million.
+    let bound_ns = limit.inNanoseconds + limit.inNanoseconds / 1000 + 1000
+    let floor = oracle.floor(at: scheduler.now_ns - min(bound_ns, scheduler.now_ns))
+    let before = life.process.operations
+    if begun_ns != 0, age <= limit {
+      _ = try database.store.snapshot(.maxStaleness(limit))
+      if life.process.operations != before {
+        oracle.violate("\(life.name) read files although it accepts what is \(limit) old")
+      }
+    }
+    try read(.maxStaleness(limit), notBefore: floor, database, life)
+  }
+
+  private func readAtLeast(_ database: Database, _ life: Life) throws {
+    let wanted = TxID(oracle.floor.rawValue + UInt64(scheduler.random.below(3)))
+    do throws(StoreError) {
+      let snapshot = try database.store.snapshot(.atLeast(wanted, timeout: .seconds(1)))
+      if !life.isGone, snapshot.txid < wanted {
+        oracle.violate("\(life.name) was given \(snapshot.txid), at least \(wanted) was asked for")
+      }
+      if !life.isGone { oracle.saw(snapshot.txid) }
+    } catch {
+      guard error.code != .timeout else { return }
+      throw error
+    }
+  }
+
+  /// What any SQLite tool would open.
+  private func lookAtCurrent(_ life: Life) throws {
+    let target: String
+    do throws(StoreError) {
+      target = try life.environment.fileSystem.readSymbolicLink(World.layout.current)
+    } catch {
+      guard error.errno != ProcessFaults.missing else { return }
+      throw error
+    }
+    guard !life.isGone else { return }
+    note("\(life.name) was shown current.sqlite -> \(target)")
+    guard let txid = StoreLayout.checkpointTxID(String(target.dropFirst("checkpoints/".count)))
+    else {
+      return oracle.violate("current.sqlite points to \(target)")
+    }
+    if disk.inode(of: "\(World.layout.root)/\(target)") == nil {
+      oracle.violate("current.sqlite points to \(target), which is not there")
+    }
+    oracle.saw(txid)
+  }
+}

@@ -1,0 +1,77 @@
+import SluiceFakes
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+
+extension World {
+  /// A writer process: submits some batches, asks for some outcomes, and ends or dies.
+  func writer(_ life: Life) throws {
+    if scheduler.random.chance(0.15) { return try submitOnce(life) }
+    let writer = try Writer(store: World.layout.root, environment: life.environment)
+    var receipts: [Receipt] = []
+    for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isCalm {
+      let works = (0..<(1 + scheduler.random.below(4))).map { _ in
+        oracle.nextWork(plan, &scheduler.random)
+      }
+      note("\(life.name) submits \(works.map { "\($0.name) \($0.work)" }.joined(separator: ", "))")
+      let results = writer.submitBlocking(works.map(\.batch))
+      receipts += record(results, of: works, life)
+      if !receipts.isEmpty, scheduler.random.chance(0.4) {
+        try askForOutcome(of: receipts[scheduler.random.below(receipts.count)], writer, life)
+      }
+      if scheduler.random.chance(0.1) { receipts = receipts.suffix(2) }
+      let pause = scheduler.random.below(Int(plan.mostPause.inNanoseconds))
+      scheduler.sleep(UInt64(pause))
+    }
+    if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
+  }
+
+  private func submitOnce(_ life: Life) throws {
+    let works = (0..<(1 + scheduler.random.below(2))).map { _ in
+      oracle.nextWork(plan, &scheduler.random)
+    }
+    note("\(life.name) submits once \(works.map(\.name))")
+    let (writer, results) = try Writer.submitOnce(
+      store: World.layout.root, works.map(\.batch), environment: life.environment)
+    let receipts = record(results, of: works, life)
+    if let last = receipts.last { try askForOutcome(of: last, writer, life) }
+  }
+
+  private func record(
+    _ results: [Result<Receipt, StoreError>], of works: [NamedWork], _ life: Life
+  ) -> [Receipt] {
+    // A dead process tells nobody anything.
+    guard !life.isGone else { return [] }
+    var receipts: [Receipt] = []
+    for (named, result) in zip(works, results) {
+      switch result {
+      case .success(let receipt):
+        note("\(life.name) was told: \(named.name) is durable as \(receipt.batch)")
+        oracle.submitted(named, as: receipt.batch, .durable)
+        receipts.append(receipt)
+      case .failure(let error):
+        note("\(life.name) was told: \(named.name) \(error.code.rawValue): \(error)")
+        switch error.code {
+        case .outcomeUnknown:
+          if let batch = error.batch { oracle.submitted(named, as: batch, .unknown) }
+        case .notSubmitted, .backlogFull: oracle.notSubmitted(named)
+        default: oracle.violate("\(life.name): a submit failed with \(error)")
+        }
+      }
+    }
+    return receipts
+  }
+
+  private func askForOutcome(of receipt: Receipt, _ writer: Writer, _ life: Life) throws {
+    let limit = Duration.milliseconds([5, 100, 2000][scheduler.random.below(3)])
+    do throws(StoreError) {
+      let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit)
+      guard !life.isGone else { return }
+      note("\(life.name) was told: \(receipt.batch) is \(outcome.txid)")
+      oracle.outcome(outcome, of: receipt.batch)
+    } catch {
+      guard error.code != .timeout else { return }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,305 @@
+import Logging
+import SluiceFakes
+import SluiceJournal
+public import SluiceShared
+
+/// One simulated machine.
+final class Machine: @unchecked Sendable {
+  // Sendable: touched by the strand that has the scheduler's baton only.
+
+  let name: String
+  let host: MemoryHost
+  let clock: SimulatedClock
+  var isNetwork: Bool { host.kind == .network }
+  /// Its network is cut: file operations wait.
+  var isCutOff = false
+
+  init(_ name: String, _ host: MemoryHost, _ clock: SimulatedClock) {
+    self.name = name
+    self.host = host
+    self.clock = clock
+  }
+}
+
+/// One run: machines, their processes, what goes wrong with them, and what is checked.
+///
+/// The writers, appliers, readers and the lease are the real code; only the file system, the clocks
+/// and the executor beneath them are simulated.
+public final class World: @unchecked Sendable {
+  // Sendable: touched by the strand that has the scheduler's baton only, and before and after the
+  // run by its caller.
+  static let layout = StoreLayout("/store")
+
+  public let plan: SimulationPlan
+  let weather: Weather
+  let scheduler: EventScheduler
+  let oracle: Oracle
+  let disk: MemoryDisk
+  let omitted: Set<SafetyCheck>
+  private(set) var machines: [Machine] = []
+  private var processes: [SimulatedProcess] = []
+  private var lastProcess: UInt64 = 0
+  private static let lastNumber = Monitor<Int32>(0)
+  /// File operations so far.
+  var operations = 0
+  /// The storm is over: nothing goes wrong any more.
+  private(set) var isCalm = false
+  public private(set) var statistics = Statistics()
+  private let tracer: ((String) -> Void)?
+  let random: SeededRandom
+
+  /// What happened, to see that a run is worth something.
+  public struct Statistics: Sendable {
+    public var operations = 0
+    public var terms = 0
+    public var reads = 0
+    public var batches = 0
+    public var deaths = 0
+    public var simulated_ms: UInt64 = 0
+
+    public init() {}
+
+    public static func + (a: Statistics, b: Statistics) -> Statistics {
+      var sum = a
+      sum.operations += b.operations
+      sum.terms += b.terms
+      sum.reads += b.reads
+      sum.batches += b.batches
+      sum.deaths += b.deaths
+      sum.simulated_ms += b.simulated_ms
+      return sum
+    }
+  }
+
+  /// `trace` gets a line for everything that happens.
+  public init(
+    _ plan: SimulationPlan, from template: StoreTemplate, omitting omitted: Set<SafetyCheck> = [],
+    trace: ((String) -> Void)? = nil
+  ) {
+    self.plan = plan
+    self.omitted = omitted
+    tracer = trace
+    scheduler = EventScheduler(seed: plan.seed)
+    var random = SeededRandom(seed: plan.seed ^ 0x3EA7)
+    weather = Weather.drawn(&random)
+    oracle = Oracle(scheduler)
+    disk = template.disk.copy(clock: SimulatedClock(scheduler))
+    for i in 0..<max(1, plan.machines) {
+      let clock = SimulatedClock(
+        scheduler, drift_ppm: Int64(random.below(401)) - 200,
+        boot_ns: UInt64(1 + random.below(1000)) * 1_000_000_000)
+      clock.offset_ms = Int64(random.below(4000)) - 2000
+      let host = MemoryHost(
+        disk, clock: SimulatedClock(scheduler), random: SeededRandom(seed: random.next()),
+        kind: plan.isNetwork ? .network : .local)
+      machines.append(Machine("m\(i + 1)", host, clock))
+    }
+    self.random = random
+  }
+
+  /// Runs it; returns the first violation, or nil.
+  public func run() -> String? {
+    scheduler.start(nil) { [self] in conduct() }
+    scheduler.run()
+    statistics.operations = operations
+    statistics.simulated_ms = scheduler.now_ns / 1_000_000
+    return oracle.violation
+  }
+
+  // MARK: Conducting
+
+  private func conduct() {
+    var supervisors: [EventScheduler.Strand] = []
+    for i in 0..<plan.appliers {
+      supervisors.append(supervise("A\(i + 1)", i) { try self.applier($0) })
+    }
+    for i in 0..<plan.writers {
+      supervisors.append(supervise("W\(i + 1)", i) { try self.writer($0) })
+    }
+    for i in 0..<plan.readers {
+      supervisors.append(supervise("R\(i + 1)", i + 1) { try self.reader($0) })
+    }
+    while operations < plan.operations, !scheduler.isOver { conductEvents() }
+    isCalm = true
+    for process in processes { process.die() }
+    for strand in supervisors { scheduler.join(strand) }
+    guard !scheduler.isOver else { return }
+    for machine in machines { machine.isCutOff = false }
+    if !plan.isNetwork || scheduler.random.chance(0.3) { losePower() }
+    note("calm")
+    Verification(self).run()
+    scheduler.finish()
+  }
+
+  private func conductEvents() {
+    let pause = weather.events == 0 ? 0.5 : min(0.5, 0.5 / weather.events)
+    scheduler.sleep(UInt64(pause * 1e9))
+    guard scheduler.random.chance(weather.events * pause) else { return }
+    let machine = machines[scheduler.random.below(machines.count)]
+    let living = processes.filter { !$0.isDead }
+    switch scheduler.random.below(10) {
+    case 0..<3 where !living.isEmpty: kill(living[scheduler.random.below(living.count)])
+    case 3..<5 where !living.isEmpty:
+      let process = living[scheduler.random.below(living.count)]
+      note("\(process.name) stands still")
+      process.freeze(UInt64(scheduler.random.below(60_000_000_000)))
+    case 5..<7: stop(machine)
+    case 7: losePower()
+    case 8:
+      let jump = Int64(scheduler.random.below(40_000)) - 20_000
+      note("\(machine.name)'s wall clock jumps by \(jump) ms")
+      machine.clock.offset_ms += jump
+    default:
+      guard machine.isNetwork else { return }
+      note("\(machine.name) is cut off")
+      machine.isCutOff = true
+      let duration = UInt64(scheduler.random.below(20_000_000_000))
+      scheduler.start(nil) { [self] in
+        scheduler.sleep(duration)
+        machine.isCutOff = false
+        note("\(machine.name) is back")
+      }
+    }
+  }
+
+  private func kill(_ process: SimulatedProcess) {
+    note("\(process.name) is killed")
+    statistics.deaths += 1
+    process.die()
+  }
+
+  /// A machine loses power. A local one is the file server too.
+  private func stop(_ machine: Machine) {
+    guard machine.isNetwork else { return losePower() }
+    note("\(machine.name) stops")
+    for process in processes where !process.isDead && process.machine === machine { process.die() }
+    machine.host.die()
+  }
+
+  private func losePower() {
+    note("the file server restarts")
+    if !plan.isNetwork {
+      for process in processes where !process.isDead { process.die() }
+      for process in processes { disk.abandon(client: process.number) }
+      for machine in machines { machine.host.die() }
+    }
+    disk.losePower(&scheduler.random)
+  }
+
+  /// Keeps a role played: life after life, until the storm is over.
+  private func supervise(
+    _ name: String, _ place: Int, _ role: @escaping @Sendable (Life) throws -> Void
+  )
+    -> EventScheduler.Strand
+  {
+    let machine = machines[place % machines.count]
+    return scheduler.start(nil) { [self] in
+      var life = 0
+      while !isCalm, !scheduler.isOver {
+        life += 1
+        live("\(name).\(life)", on: machine, isReader: name.hasPrefix("R"), role)
+        scheduler.sleep(UInt64([1, 30, 1000][scheduler.random.below(3)]) * 1_000_000)
+      }
+    }
+  }
+
+  /// One process from its start to its end.
+  func live(
+    _ name: String, on machine: Machine, isReader: Bool,
+    _ role: @escaping @Sendable (Life) throws -> Void
+  ) {
+    lastProcess += 1
+    let process = SimulatedProcess(name, number: lastProcess, scheduler)
+    process.machine = machine
+    processes.removeAll(where: \.isDead)
+    processes.append(process)
+    let life = Life(
+      process: process, machine: machine,
+      environment: environment(process, machine, isReader: isReader))
+    let strand = scheduler.start(process) { [self] in
+      do { try role(life) } catch { judge(error, process) }
+    }
+    scheduler.join(strand)
+    if process.isDead { statistics.deaths += 1 }
+    process.die()
+    disk.abandon(client: process.number)
+  }
+
+  private func environment(_ process: SimulatedProcess, _ machine: Machine, isReader: Bool)
+    -> Environment
+  {
+    let faults = ProcessFaults(process, machine, self, isReader: isReader)
+    var environment = Environment(
+      fileSystem: MemoryFileSystem(
+        disk, clock: SimulatedClock(scheduler), client: process.number, host: machine.host,
+        isReadOnly: isReader, hook: { faults.fate($0) }),
+      clock: machine.clock, executor: SimulatedExecutor(process),
+      random: { process.random.next() })
+    // In this real process other runs may be under way or have been; none shares with another.
+    let number = World.lastNumber.withLock { last in
+      last &+= 1
+      return last
+    }
+    environment.processID = { number }
+    environment.omittedChecks = omitted
+    return environment
+  }
+
+  /// A life ended by an error: what the weather does is no violation, anything else is.
+  private func judge(_ error: any Error, _ process: SimulatedProcess) {
+    guard !process.isGone else { return }
+    note("\(process.name) ends: \(error)")
+    guard let error = error as? StoreError else {
+      return oracle.violate("\(process.name) ended with \(error)")
+    }
+    switch error.code {
+    case .notLeading, .wrongClock, .timeout, .outcomeUnknown, .notSubmitted, .backlogFull: return
+    default: break
+    }
+    if let code = error.errno, [5, 28, 116].contains(code) { return }
+    oracle.violate("\(process.name) ended with \(error)")
+  }
+
+  // MARK: Telling
+
+  func began() { statistics.terms += 1 }
+  func wasRead() { statistics.reads += 1 }
+  func recorded(_ count: Int) { statistics.batches += count }
+
+  func note(_ text: @autoclosure () -> String) {
+    guard let tracer else { return }
+    tracer("\(time)  \(text())")
+  }
+
+  private var time: String {
+    let microseconds = scheduler.now_ns / 1000
+    return "\(microseconds / 1_000_000).\(padded(microseconds % 1_000_000, width: 6))"
+  }
+
+  func trace(_ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate) {
+    guard tracer != nil else { return }
+    var text = "\(process.name) \(operation.action) \(operation.path.dropFirst("/store/".count))"
+    switch operation.action {
+    case .read, .write, .readOn: text += " \(operation.count) at \(operation.offset)"
+    case .resize: text += " to \(operation.offset)"
+    default: break
+    }
+    switch fate {
+    case .done: break
+    case .fails(let error): text += " FAILS: \(error.message)"
+    case .doneButFails(let error): text += " DONE, BUT ANSWERED: \(error.message)"
+    case .torn: text += " in pieces"
+    case .failsTorn(_, let error): text += " in pieces, FAILS: \(error.message)"
+    }
+    note(text)
+  }
+}
+
+/// One process's life as its role sees it.
+struct Life {
+  let process: SimulatedProcess
+  let machine: Machine
+  let environment: Environment
+  var name: String { process.name }
+  var isGone: Bool { process.isGone }
+}
