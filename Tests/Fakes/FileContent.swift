@@ -5,11 +5,15 @@ struct FileContent {
     var stable: BlockMap.Block?
     /// A sync failed: no later one on that machine makes it durable.
     var isForgotten = false
+    /// What the block was after the file had been cut, which is as durable as the size.
+    var cut: BlockMap.Block??
   }
 
   private(set) var blocks = BlockMap()
   private(set) var size: Int64 = 0
   private var unsettled: [Int: Unsettled] = [:]
+  /// Whether any of them was cut.
+  private var hasCuts = false
   /// The size on the disk, where it is another.
   private var stableSize: Int64?
 
@@ -41,6 +45,10 @@ struct FileContent {
       let from = Int(newSize % Int64(BlockMap.blockBytes))
       if from > 0, blocks[last - 1] != nil { unsettle(last - 1) }
       cut(to: newSize)
+      for number in unsettled.keys where number >= last || number == last - 1 && from > 0 {
+        unsettled[number]?.cut = .some(blocks[number])
+        hasCuts = true
+      }
     }
     if newSize != size { setSize(newSize) }
   }
@@ -86,12 +94,23 @@ struct FileContent {
     if !unsettled.isEmpty { unsettled[number] = nil }
   }
 
-  mutating func settleSize() { stableSize = nil }
+  /// The size is on the disk.
+  mutating func settleSize() {
+    stableSize = nil
+    guard hasCuts else { return }
+    for number in Array(unsettled.keys) {
+      guard let old = unsettled[number], let cut = old.cut else { continue }
+      unsettled[number] =
+        cut == blocks[number] ? nil : Unsettled(stable: cut, isForgotten: old.isForgotten)
+    }
+    hasCuts = false
+  }
 
   /// All that no sync has failed for is on the disk.
   mutating func settle() {
     stableSize = nil
     guard !unsettled.isEmpty else { return }
+    settleSize()
     unsettled = unsettled.filter(\.value.isForgotten)
   }
 
