@@ -81,11 +81,17 @@ extension HostCache {
     if let inode { files[inode]?.until_ns = 0 }
   }
 
-  /// A write failed: what is cached is not what the file holds.
-  func distrust(_ inode: UInt64) {
+  /// A write failed: what is cached is not what the file holds, except for what is still to be sent.
+  func distrust(_ inode: UInt64, _ now_ns: UInt64, _ state: MemoryDisk.State) {
     files[inode]?.removePages()
     files[inode]?.attributes = nil
-    files[inode]?.until_ns = 0
+    guard revalidate(inode, now_ns, state) else { return }
+    for writer in writers(inode, state) {
+      for unsynced in state.handles[writer]?.unsynced ?? [] where unsynced.landed == 0 {
+        wrote(unsynced.change, inode, state)
+      }
+    }
+    expire(inode)
   }
 
   // MARK: Pages

@@ -128,7 +128,7 @@ final class MemoryFile: File {
       switch fate {
       case .failsTorn(_, let error):
         loosen(changes, &state)
-        cache?.distrust(inode)
+        cache?.distrust(inode, now_ns, state)
         return .failure(error)
       case .doneButFails(let error):
         for change in changes { state.send(change, number, now_ms: now_ms) }
@@ -185,7 +185,7 @@ final class MemoryFile: File {
       switch fate {
       case .fails(let error), .failsTorn(_, let error):
         state.failSync(number)
-        cache?.distrust(inode)
+        cache?.distrust(inode, now_ns, state)
         return .failure(error)
       case .doneButFails(let error):
         if failure(now_ns, &state) == nil { sync(now_ms, &state) }

@@ -162,6 +162,24 @@ struct SimulatedFaultTests {
     #expect(outcomes.count == 4)
   }
 
+  @Test("After a failed write processes here see what was written before and is still to be sent")
+  func unsentBesideAFailedWrite() throws {
+    let fails = Monitor(false)
+    let network = Network { operation in
+      operation.action == .write && fails.withLock { $0 }
+        ? .failsTorn(pieceBytes: 4096, .posix(5, "", "")) : .done
+    }
+    let file = try network.mine.create(Self.path, mode: 0o644)
+    try file.write(block(1), at: 0)
+    fails.withLock { $0 = true }
+    #expect(errno { try file.write(block(2), at: 4096) } == 5)
+    #expect(runs(try network.neighbour().content(.fixed)) == blocks(1))
+    #expect(runs(network.disk.content(Self.path)) == "")
+    fails.withLock { $0 = false }
+    try file.write(block(3), at: 8192)
+    #expect(runs(try network.neighbour().content(.fixed)) == blocks(1, 0, 3))
+  }
+
   @Test("What was to be synced and was not may land or not; a later sync does not make up for it")
   func failedSync() throws {
     for kind in [MemoryHost.Kind.network, .local] {

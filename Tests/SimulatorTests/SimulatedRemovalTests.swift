@@ -35,7 +35,7 @@ struct SimulatedRemovalTests {
       try network.mine.put(block(1))
       let file = try network.mine.open(path, .write)
       try network.theirs.unlink(path)
-      let seconds = network.seconds(atMost: 30) {
+      let seconds = network.seconds(atMost: 12) {
         let code = errno {
           try file.write(block(2), at: 0)
           try file.sync()
