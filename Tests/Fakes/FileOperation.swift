@@ -31,9 +31,11 @@ public enum FileFate: Sendable {
   /// It is done, and the caller gets the error all the same: a lost reply, or a retry's answer.
   case doneButFails(StoreError)
   /// Of a write: it succeeds, and lands piece by piece (`pieceBytes` each, in any order) until the
-  /// file's next sync, as a page cache does it. Of a read: it is made in two halves.
+  /// file's next sync, as a page cache does it; on a local host it is there at once. Of a read: it
+  /// is made in two halves. All else is done.
   case torn(pieceBytes: Int)
-  /// Of a write: the caller gets the error, and any pieces of it may land at any later time.
+  /// Of a write: the caller gets the error, and any pieces of it may land at any later time. All
+  /// else fails.
   case failsTorn(pieceBytes: Int, StoreError)
 }
 

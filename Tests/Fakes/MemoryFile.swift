@@ -5,42 +5,46 @@ final class MemoryFile: File {
   let path: String
   private let fileSystem: MemoryFileSystem
   private let inode: UInt64
+  /// Of the handle.
   private let number: UInt64
-  private let isWritable: Bool
-  private let isScratch: Bool
+  private let access: FileAccess
+
+  private var disk: MemoryDisk { fileSystem.disk }
+  private var cache: HostCache? { fileSystem.cache }
 
   init(
-    _ fileSystem: MemoryFileSystem, inode: UInt64, number: UInt64, path: String, isWritable: Bool
+    _ fileSystem: MemoryFileSystem, inode: UInt64, number: UInt64, path: String,
+    access: FileAccess
   ) {
     self.fileSystem = fileSystem
     self.inode = inode
     self.number = number
     self.path = path
-    self.isWritable = isWritable
-    isScratch = path == "(scratch)"
+    self.access = access
   }
 
-  deinit {
-    fileSystem.disk.state.withLock { state in
-      // close(2) does not lose what was written; it lands some time.
-      for i in state.afloat.indices where state.afloat[i].file == number {
-        state.afloat[i].file = nil
-      }
-      state.open[inode, default: 1] -= 1
-      state.removeIfUnused(inode)
-    }
-  }
+  deinit { disk.state.withLock { $0.close(number) } }
 
   private func fate(_ action: FileOperation.Action, _ offset: Int64, _ count: Int) -> FileFate {
-    guard !isScratch, let hook = fileSystem.hook else { return .done }
-    return hook(FileOperation(action, path, offset: offset, count: count))
+    fileSystem.hook?(FileOperation(action, path, offset: offset, count: count)) ?? .done
   }
 
-  /// NFS has no file without a name: its handle is stale.
-  private func staleness(_ state: MemoryDisk.State) -> StoreError? {
-    guard fileSystem.network, !isScratch, state.inodes[inode]?.links == 0 else { return nil }
-    return .posix(116, path, "stale")
+  /// Why nothing can be done with the file any more. NFS has no file without a name: its handle is
+  /// stale, at once where nothing is cached, else some time or never.
+  private func failure(_ now_ns: UInt64, _ state: inout MemoryDisk.State) -> StoreError? {
+    // The process or the machine died.
+    guard state.handles[number] != nil else { return .posix(5, path, "closed") }
+    let isStale: Bool
+    if let cache {
+      isStale = cache.isStale(number, now_ns, &state)
+    } else {
+      let links = state.inodes[inode]?.links
+      isStale = links == nil || fileSystem.network && links == 0
+    }
+    return isStale ? .posix(116, path, "stale") : nil
   }
+
+  // MARK: Reading
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
   {
@@ -52,8 +56,9 @@ final class MemoryFile: File {
       let first = try readNow(
         into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<half]), at: offset)
       guard first == half else { return first }
-      if case .fails(let error) = fate(.readOn, offset + Int64(half), buffer.count - half) {
-        throw error
+      switch fate(.readOn, offset + Int64(half), buffer.count - half) {
+      case .fails(let error), .failsTorn(_, let error), .doneButFails(let error): throw error
+      case .done, .torn: break
       }
       return try half
         + readNow(
@@ -64,114 +69,155 @@ final class MemoryFile: File {
   private func readNow(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)
     throws(StoreError) -> Int
   {
-    let bytes = try fileSystem.disk.perform { state -> Result<[UInt8], StoreError> in
-      if let error = staleness(state) { return .failure(error) }
-      // Reading one's own file writes back first.
-      state.flush(file: number)
-      return .success(state.read(inode, at: offset, count: buffer.count))
+    let now_ns = fileSystem.now_ns
+    let now_ms = disk.now_ms(fileSystem.clock)
+    return try disk.perform { state -> Result<Int, StoreError> in
+      let failure = failure(now_ns, &state)
+      if let cache, access == .fixed {
+        // What is in the page cache can be read after the file has become stale.
+        if let failure, failure.errno != 116 { return .failure(failure) }
+        let count = cache.read(
+          inode, into: buffer, at: offset, isStale: failure != nil, now_ns, state)
+        return count.map { .success($0) } ?? .failure(.posix(116, path, "stale"))
+      }
+      if let failure { return .failure(failure) }
+      // A read past the cache sends first what this machine has to send.
+      if let cache, access == .shared {
+        for writer in cache.writers(inode, state) { state.flush(writer, now_ms: now_ms) }
+      }
+      state.flush(number, now_ms: now_ms)
+      return .success(state.inodes[inode]?.content.read(into: buffer, at: offset) ?? 0)
     }
-    buffer.copyBytes(from: bytes)
-    return bytes.count
   }
+
+  func status() throws(StoreError) -> FileStatus {
+    let fate = fate(.status, 0, 0)
+    if case .fails(let error) = fate { throw error }
+    let now_ns = fileSystem.now_ns
+    let status = try disk.perform { state -> Result<FileStatus, StoreError> in
+      if let failure = failure(now_ns, &state) { return .failure(failure) }
+      let found =
+        if let cache { cache.status(inode, now_ns, state) } else {
+          state.inodes[inode].map { FileStatus($0, inode) }
+        }
+      return found.map { .success($0) } ?? .failure(.posix(116, path, "fstat"))
+    }
+    switch fate {
+    case .doneButFails(let error), .failsTorn(_, let error): throw error
+    case .done, .torn, .fails: return status
+    }
+  }
+
+  // MARK: Writing
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     let fate = fate(.write, offset, bytes.count)
     if case .fails(let error) = fate { throw error }
-    guard isWritable else { throw .posix(9, path, "write") }
-    let content = Array(bytes)
-    try fileSystem.disk.perform { state -> Result<Void, StoreError> in
-      if let error = staleness(state) { return .failure(error) }
-      state.replaceAfloat(of: number, offset..<offset + Int64(content.count))
-      switch fate {
-      case .torn(let pieceBytes):
-        state.float(content, at: offset, pieceBytes, inode, number, fileSystem.client)
-      case .failsTorn(let pieceBytes, let error):
-        state.float(content, at: offset, pieceBytes, inode, nil, fileSystem.client)
+    guard access == .write else { throw .posix(9, path, "write") }
+    let changes = MemoryFile.changes(bytes, at: offset, fate)
+    let now_ns = fileSystem.now_ns
+    let now_ms = disk.now_ms(fileSystem.clock)
+    try disk.perform { state -> Result<Void, StoreError> in
+      if let failure = failure(now_ns, &state) {
+        guard case .failsTorn(_, let error) = fate else { return .failure(failure) }
+        loosen(changes, &state)
         return .failure(error)
-      case .doneButFails(let error):
-        state.write(inode, at: offset, content)
-        return .failure(error)
-      case .done, .fails:
-        state.write(inode, at: offset, content)
       }
-      return .success(())
-    }
-  }
-
-  func sync() throws(StoreError) {
-    let fate = fate(.sync, 0, 0)
-    try fileSystem.disk.perform { state -> Result<Void, StoreError> in
+      state.replaceUnlanded(of: number, offset..<offset + Int64(bytes.count), now_ms: now_ms)
+      if let cache { for change in changes { cache.wrote(change, inode, state) } }
       switch fate {
-      case .fails(let error), .failsTorn(_, let error):
-        for i in state.afloat.indices where state.afloat[i].file == number {
-          state.afloat[i].file = nil
-        }
+      case .failsTorn(_, let error):
+        loosen(changes, &state)
+        cache?.distrust(inode, now_ns, state)
         return .failure(error)
       case .doneButFails(let error):
-        state.flush(file: number)
+        for change in changes { state.send(change, number, now_ms: now_ms) }
         return .failure(error)
-      case .done, .torn:
-        if let error = staleness(state) { return .failure(error) }
-        state.flush(file: number)
+      case .done, .torn, .fails:
+        if floats(fate) {
+          for change in changes { state.float(change, number) }
+        } else {
+          for change in changes { state.send(change, number, now_ms: now_ms) }
+        }
         return .success(())
       }
     }
   }
 
+  /// On a network a write goes out when the client's cache likes; on the machine's own disk all see
+  /// it at once. Without a host, as the hook has it.
+  private func floats(_ fate: FileFate) -> Bool {
+    if let host = fileSystem.host { return host.kind == .network }
+    if case .torn = fate { return true }
+    return false
+  }
+
+  private func loosen(_ changes: [ContentChange], _ state: inout MemoryDisk.State) {
+    for change in changes {
+      state.late.loose.append(
+        LateWrites.Loose(
+          change: change, inode: inode, host: fileSystem.host?.cache.number ?? 0, hostDied: false))
+    }
+  }
+
+  private static func changes(
+    _ bytes: UnsafeRawBufferPointer, at offset: Int64, _ fate: FileFate
+  ) -> [ContentChange] {
+    var partBytes = BlockMap.blockBytes
+    switch fate {
+    case .torn(let pieceBytes), .failsTorn(let pieceBytes, _): partBytes = pieceBytes
+    case .done, .doneButFails, .fails: break
+    }
+    var changes: [ContentChange] = []
+    changes.reserveCapacity(bytes.count / BlockMap.blockBytes + 1)
+    for span in BlockSpans(at: offset, count: bytes.count, partBytes: partBytes) {
+      let part = UnsafeRawBufferPointer(rebasing: bytes[span.start..<span.start + span.count])
+      changes.append(.write(block: span.number, from: span.from, bytes: Array(part)))
+    }
+    return changes
+  }
+
+  func sync() throws(StoreError) {
+    let fate = fate(.sync, 0, 0)
+    let now_ns = fileSystem.now_ns
+    let now_ms = disk.now_ms(fileSystem.clock)
+    try disk.perform { state -> Result<Void, StoreError> in
+      switch fate {
+      case .fails(let error), .failsTorn(_, let error):
+        state.failSync(number)
+        cache?.distrust(inode, now_ns, state)
+        return .failure(error)
+      case .doneButFails(let error):
+        if failure(now_ns, &state) == nil { sync(now_ms, &state) }
+        return .failure(error)
+      case .done, .torn:
+        if let failure = failure(now_ns, &state) { return .failure(failure) }
+        sync(now_ms, &state)
+        return .success(())
+      }
+    }
+  }
+
+  private func sync(_ now_ms: Int64, _ state: inout MemoryDisk.State) {
+    state.sync(number, wholeFile: !fileSystem.network, now_ms: now_ms)
+  }
+
   func resize(to size: Int64) throws(StoreError) {
-    if case .fails(let error) = fate(.resize, size, 0) { throw error }
-    try fileSystem.disk.perform { state -> Result<Void, StoreError> in
-      if let error = staleness(state) { return .failure(error) }
-      state.flush(file: number)
-      let last = (size + Int64(MemoryDisk.blockBytes) - 1) / Int64(MemoryDisk.blockBytes)
-      if let old = state.inodes[inode]?.size, old > size {
-        let blocks = state.inodes[inode]?.blocks.filter { $0.key < last }
-        state.inodes[inode]?.blocks = blocks ?? [:]
-        let rest = Int(last * Int64(MemoryDisk.blockBytes) - size)
-        if rest > 0, state.inodes[inode]?.blocks[last - 1] != nil {
-          state.write(inode, at: size, [UInt8](repeating: 0, count: rest))
-        }
-      }
-      state.inodes[inode]?.size = size
+    let fate = fate(.resize, size, 0)
+    switch fate {
+    case .fails(let error), .failsTorn(_, let error): throw error
+    case .done, .torn, .doneButFails: break
+    }
+    guard access == .write else { throw .posix(22, path, "ftruncate") }
+    let now_ns = fileSystem.now_ns
+    let now_ms = disk.now_ms(fileSystem.clock)
+    try disk.perform { state -> Result<Void, StoreError> in
+      if let failure = failure(now_ns, &state) { return .failure(failure) }
+      state.flush(number, now_ms: now_ms)
+      state.send(.resize(to: size), number, now_ms: now_ms)
+      cache?.resized(inode, to: size)
+      if case .doneButFails(let error) = fate { return .failure(error) }
       return .success(())
-    }
-  }
-
-  func status() throws(StoreError) -> FileStatus {
-    if case .fails(let error) = fate(.status, 0, 0) { throw error }
-    return try fileSystem.disk.perform { state -> Result<FileStatus, StoreError> in
-      if let error = staleness(state) { return .failure(error) }
-      guard let found = state.inodes[inode] else { return .failure(.posix(116, path, "fstat")) }
-      return .success(FileStatus(found, inode))
-    }
-  }
-}
-
-extension MemoryDisk.State {
-  /// What an open file wrote before and now writes again is replaced in its cache, not sent twice.
-  fileprivate mutating func replaceAfloat(of file: UInt64, _ range: Range<Int64>) {
-    guard !afloat.isEmpty else { return }
-    var kept: [MemoryDisk.Piece] = []
-    for piece in afloat {
-      let place = piece.offset..<piece.offset + Int64(piece.bytes.count)
-      if piece.file == file, place.overlaps(range) {
-        if place.clamped(to: range) != place { land(piece) }
-      } else {
-        kept.append(piece)
-      }
-    }
-    afloat = kept
-  }
-
-  fileprivate mutating func float(
-    _ bytes: [UInt8], at offset: Int64, _ pieceBytes: Int, _ inode: UInt64, _ file: UInt64?,
-    _ client: UInt64
-  ) {
-    for start in stride(from: 0, to: bytes.count, by: pieceBytes) {
-      let piece = Array(bytes[start..<min(bytes.count, start + pieceBytes)])
-      afloat.append(
-        MemoryDisk.Piece(
-          inode: inode, offset: offset + Int64(start), bytes: piece, file: file, client: client))
     }
   }
 }

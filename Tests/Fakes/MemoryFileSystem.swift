@@ -1,9 +1,11 @@
 public import SluiceShared
 
 /// One process's mount of a `MemoryDisk`, with a hook before each operation.
+///
+/// Without a host it stands for a machine of its own that caches nothing.
 public struct MemoryFileSystem: FileSystem {
   public let disk: MemoryDisk
-  /// Whose mount it is: its unlanded writes are known by it.
+  /// The process: its unlanded writes are known by it.
   public let client: UInt64
   let clock: any Clock
   let hook: FileHook?
@@ -12,201 +14,282 @@ public struct MemoryFileSystem: FileSystem {
   let host: MemoryHost?
   let isReadOnly: Bool
 
-  /// `isNetwork`: as NFS does it, a file that another client removed answers ESTALE.
+  /// `isNetwork`: as NFS does it, a file that another client removed answers ESTALE; a `host` says
+  /// by its kind. `isReadOnly`: what changes anything fails with EROFS, and the disk counts it.
   public init(
     _ disk: MemoryDisk = MemoryDisk(), clock: any Clock = ManualClock(), client: UInt64 = 0,
     owner: UInt32 = 1000, isNetwork: Bool = false, host: MemoryHost? = nil,
     isReadOnly: Bool = false, hook: FileHook? = nil
   ) {
-    self.host = host
-    self.isReadOnly = isReadOnly
     self.disk = disk
     self.clock = clock
     self.client = client
     self.owner = owner
+    self.host = host
+    self.isReadOnly = isReadOnly
     network = host.map { $0.kind == .network } ?? isNetwork
     self.hook = hook
   }
 
-  /// Makes directories, those above them too; no hook is called.
+  /// Makes directories, those above them too; no hook is called, and they are durable.
   public func makeDirectories(_ paths: [String]) {
-    let now = clock.wallTime_ms()
+    let now_ms = disk.now_ms(clock)
     disk.state.withLock { state in
       for path in paths {
         var prefix = ""
         for part in path.split(separator: "/") {
-          prefix += "/\(part)"
-          guard state.entries[prefix] == nil else { continue }
-          let number = state.number()
-          state.inodes[number] = MemoryDisk.Inode(
-            kind: .directory, owner: owner, permissions: 0o755, modified_ms: now)
-          state.entries[prefix] = number
+          let place = Place(String(part), in: prefix)
+          prefix = place.path
+          guard state.find(place) == nil else { continue }
+          let inode = state.make(
+            MemoryDisk.Inode(
+              kind: .directory, links: 1, owner: owner, permissions: 0o755, modified_ms: now_ms))
+          state.directories[place.directory]?.setDurably(place.name, inode)
+          state.directories[prefix] = Directory(inode: inode)
         }
       }
     }
   }
 
+  // MARK: What all operations have in common
+
+  /// The cache of the machine; nil where nothing is cached.
+  var cache: HostCache? { network ? host?.cache : nil }
+
+  var now_ns: UInt64 { host?.clock.bootTime_ns() ?? 0 }
+
+  /// Calls the hook, then does it as the hook has it. `changes`: not allowed on a read-only mount.
   private func operate<R>(
-    _ action: FileOperation.Action, _ path: String,
-    _ body: (inout MemoryDisk.State) -> Result<R, StoreError>
+    _ action: FileOperation.Action, _ path: String, changes: Bool = false,
+    _ body: (inout MemoryDisk.State, Place, _ now_ns: UInt64) -> Result<R, StoreError>
   ) throws(StoreError) -> R {
-    switch hook?(FileOperation(action, path)) ?? .done {
+    let isForbidden = changes && isReadOnly
+    if isForbidden { noteForbidden(path) }
+    let fate = hook?(FileOperation(action, path)) ?? .done
+    if isForbidden { throw .posix(30, path, "\(action)") }
+    let now_ns = now_ns
+    let place = Place(path)
+    switch fate {
     case .fails(let error), .failsTorn(_, let error): throw error
+    case .done, .torn: return try disk.perform { body(&$0, place, now_ns) }
     case .doneButFails(let error):
-      _ = try disk.perform(body)
+      _ = try disk.perform { state in
+        let result = body(&state, place, now_ns)
+        if changes { cache?.forget(place) }
+        return result
+      }
       throw error
-    case .done, .torn: return try disk.perform(body)
     }
   }
 
-  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
-    try operate(.open, path) { state -> Result<any File, StoreError> in
-      guard let inode = state.entries[path] else { return .failure(.posix(2, path, "open")) }
-      if state.inodes[inode]?.kind == .symbolicLink { return .failure(.posix(40, path, "open")) }
-      return .success(file(inode, path, access == .write, &state))
+  private func noteForbidden(_ path: String) {
+    disk.state.withLock { state in
+      state.forbiddenWrites += 1
+      if state.firstForbidden == nil { state.firstForbidden = path }
     }
+  }
+
+  /// What this machine takes a name for.
+  private func find(_ place: Place, _ now_ns: UInt64, _ state: MemoryDisk.State) -> UInt64? {
+    if let cache { return cache.find(place, now_ns, state) }
+    return state.find(place)
+  }
+
+  /// What `use` makes of the file that this machine takes a name for. Where the server does not know
+  /// that file any more, it is asked for the name again.
+  private func withFile<R>(
+    _ place: Place, _ now_ns: UInt64, _ state: MemoryDisk.State, _ use: (UInt64) -> R?
+  ) -> R? {
+    if let inode = find(place, now_ns, state), let result = use(inode) { return result }
+    // What is cached as missing is missing.
+    guard let cache, find(place, now_ns, state) != nil else { return nil }
+    return cache.findAnew(place, now_ns, state).flatMap(use)
+  }
+
+  private func hasParent(_ place: Place, _ state: MemoryDisk.State) -> Bool {
+    state.directories[place.directory] != nil
+  }
+
+  // MARK: Files
+
+  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    let isWritable = access == .write
+    let (inode, number) = try operate(.open, path, changes: isWritable) {
+      state, place, now_ns -> Result<(UInt64, UInt64), StoreError> in
+      let found = withFile(place, now_ns, state) { inode -> UInt64? in
+        guard let cache else { return inode }
+        return cache.revalidateAtOpen(inode, now_ns, state) ? inode : nil
+      }
+      guard let inode = found else { return .failure(.posix(2, path, "open")) }
+      if state.inodes[inode]?.kind == .symbolicLink { return .failure(.posix(40, path, "open")) }
+      return .success((inode, open(inode, path, isWritable, &state)))
+    }
+    return MemoryFile(self, inode: inode, number: number, path: path, access: access)
   }
 
   public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
-    let now = clock.wallTime_ms()
-    return try operate(.create, path) { state -> Result<any File, StoreError> in
-      guard state.entries[path] == nil else { return .failure(.posix(17, path, "create")) }
-      guard hasParent(path, state) else { return .failure(.posix(2, path, "create")) }
-      let inode = state.number()
-      state.inodes[inode] = MemoryDisk.Inode(
-        kind: .regular, owner: owner, permissions: mode, modified_ms: now)
-      state.entries[path] = inode
-      return .success(file(inode, path, true, &state))
+    let now_ms = disk.now_ms(clock)
+    let (inode, number) = try operate(.create, path, changes: true) {
+      state, place, now_ns -> Result<(UInt64, UInt64), StoreError> in
+      guard state.find(place) == nil else { return .failure(.posix(17, path, "create")) }
+      guard hasParent(place, state) else { return .failure(.posix(2, path, "create")) }
+      let inode = make(.regular, at: place, mode, now_ms, now_ns, &state)
+      let number = open(inode, path, true, &state)
+      cache?.revalidate(inode, now_ns, state)
+      return .success((inode, number))
     }
+    return MemoryFile(self, inode: inode, number: number, path: path, access: .write)
   }
 
-  private func file(
+  private func open(
     _ inode: UInt64, _ path: String, _ isWritable: Bool, _ state: inout MemoryDisk.State
-  ) -> any File {
-    state.open[inode, default: 0] += 1
-    return MemoryFile(
-      self, inode: inode, number: state.number(), path: path, isWritable: isWritable)
+  ) -> UInt64 {
+    state.open(inode, path, isWritable: isWritable, client: client, host: host?.cache)
   }
 
-  private func hasParent(_ path: String, _ state: MemoryDisk.State) -> Bool {
-    guard let slash = path.lastIndex(of: "/") else { return false }
-    let parent = String(path[..<slash])
-    return parent.isEmpty || state.entries[parent].flatMap { state.inodes[$0]?.kind } == .directory
+  private func make(
+    _ kind: FileStatus.Kind, at place: Place, _ mode: UInt32, target: String = "",
+    _ now_ms: Int64, _ now_ns: UInt64, _ state: inout MemoryDisk.State
+  ) -> UInt64 {
+    let inode = state.make(
+      MemoryDisk.Inode(
+        kind: kind, owner: owner, permissions: mode, modified_ms: now_ms, target: target))
+    set(place, inode, now_ns, &state)
+    return inode
   }
+
+  private func set(
+    _ place: Place, _ inode: UInt64?, _ now_ns: UInt64, _ state: inout MemoryDisk.State
+  ) {
+    state.set(place, inode, by: host?.cache.number ?? 0)
+    cache?.changed(place, inode, now_ns)
+    cache?.expire(inode)
+  }
+
+  public func scratchFile() throws(StoreError) -> any File { ScratchMemoryFile(owner: owner) }
+
+  // MARK: Names
 
   public func list(_ directory: String) throws(StoreError) -> [String] {
-    try operate(.list, directory) { state -> Result<[String], StoreError> in
-      guard state.entries[directory] != nil else {
-        return .failure(.posix(2, directory, "list"))
+    try operate(.list, directory) { state, place, now_ns -> Result<[String], StoreError> in
+      let path = place.name.isEmpty ? place.directory : directory
+      guard let names = state.directories[path]?.list() else {
+        return .failure(.posix(state.find(place) == nil ? 2 : 20, directory, "list"))
       }
-      let prefix = directory + "/"
-      let names = state.entries.keys.filter { $0.hasPrefix(prefix) }
-        .map { String($0.dropFirst(prefix.count)) }.filter { !$0.contains("/") }
-      return .success(names.sorted())
+      cache?.listed(path, now_ns, state)
+      return .success(names)
     }
   }
 
   public func link(_ path: String, to newPath: String) throws(StoreError) {
-    try operate(.link, newPath) { state -> Result<Void, StoreError> in
-      guard let inode = state.entries[path] else { return .failure(.posix(2, path, "link")) }
-      guard hasParent(newPath, state) else { return .failure(.posix(2, newPath, "link")) }
-      if let old = state.entries[newPath] {
-        guard disk.linkReplaces else { return .failure(.posix(17, newPath, "link")) }
-        state.inodes[old]?.links -= 1
-        state.removeIfUnused(old)
+    try operate(.link, newPath, changes: true) { state, place, now_ns -> Result<Void, StoreError> in
+      let found = withFile(Place(path), now_ns, state) { state.isThere($0) ? $0 : nil }
+      guard let inode = found else { return .failure(.posix(2, path, "link")) }
+      guard hasParent(place, state) else { return .failure(.posix(2, newPath, "link")) }
+      if state.find(place) != nil, !disk.linkReplaces {
+        return .failure(.posix(17, newPath, "link"))
       }
-      state.entries[newPath] = inode
-      state.inodes[inode]?.links += 1
+      set(place, inode, now_ns, &state)
       return .success(())
     }
   }
 
   public func unlink(_ path: String) throws(StoreError) {
-    try operate(.unlink, path) { state -> Result<Void, StoreError> in
-      guard let inode = state.entries.removeValue(forKey: path) else {
+    try operate(.unlink, path, changes: true) { state, place, now_ns -> Result<Void, StoreError> in
+      guard find(place, now_ns, state) != nil, let inode = state.find(place) else {
         return .failure(.posix(2, path, "unlink"))
       }
-      state.inodes[inode]?.links -= 1
-      state.removeIfUnused(inode)
+      guard state.inodes[inode]?.kind != .directory else {
+        return .failure(.posix(21, path, "unlink"))
+      }
+      if let cache {
+        let handles = cache.handles(of: inode, at: place, state)
+        if !handles.isEmpty {
+          cache.renameSilly(inode, at: place, openedBy: handles, &state)
+          cache.changed(place, nil, now_ns)
+          return .success(())
+        }
+      }
+      set(place, nil, now_ns, &state)
+      cache?.expire(inode)
       return .success(())
     }
   }
 
   public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
-    let now = clock.wallTime_ms()
-    try operate(.makeDirectory, path) { state -> Result<Void, StoreError> in
-      guard state.entries[path] == nil else { return .failure(.posix(17, path, "mkdir")) }
-      guard hasParent(path, state) else { return .failure(.posix(2, path, "mkdir")) }
-      let number = state.number()
-      state.inodes[number] = MemoryDisk.Inode(
-        kind: .directory, owner: owner, permissions: mode, modified_ms: now)
-      state.entries[path] = number
+    let now_ms = disk.now_ms(clock)
+    try operate(.makeDirectory, path, changes: true) {
+      state, place, now_ns -> Result<Void, StoreError> in
+      guard state.find(place) == nil else { return .failure(.posix(17, path, "mkdir")) }
+      guard hasParent(place, state) else { return .failure(.posix(2, path, "mkdir")) }
+      _ = make(.directory, at: place, mode, now_ms, now_ns, &state)
       return .success(())
     }
   }
 
   public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
-    try operate(.setPermissions, path) { state -> Result<Void, StoreError> in
-      guard let inode = state.entries[path] else { return .failure(.posix(2, path, "chmod")) }
+    try operate(.setPermissions, path, changes: true) {
+      state, place, now_ns -> Result<Void, StoreError> in
+      let found = withFile(place, now_ns, state) { state.isThere($0) ? $0 : nil }
+      guard let inode = found else { return .failure(.posix(2, path, "chmod")) }
       state.inodes[inode]?.permissions = mode
+      state.inodes[inode]?.changes.add(host?.cache.number ?? 0)
+      cache?.expire(inode)
       return .success(())
     }
   }
 
   public func syncDirectory(_ path: String) throws(StoreError) {
-    try operate(.syncDirectory, path) { state -> Result<Void, StoreError> in
-      state.entries[path] == nil ? .failure(.posix(2, path, "fsync")) : .success(())
+    try operate(.syncDirectory, path) { state, place, _ -> Result<Void, StoreError> in
+      let path = place.name.isEmpty ? place.directory : path
+      guard state.directories[path] != nil else {
+        return .failure(.posix(state.find(place) == nil ? 2 : 20, path, "fsync"))
+      }
+      cache?.openedDirectory(path)
+      state.syncDirectory(path)
+      return .success(())
     }
   }
 
   public func status(_ path: String) throws(StoreError) -> FileStatus {
-    try operate(.status, path) { state -> Result<FileStatus, StoreError> in
-      guard let number = state.entries[path], let inode = state.inodes[number] else {
-        return .failure(.posix(2, path, "lstat"))
+    try operate(.status, path) { state, place, now_ns -> Result<FileStatus, StoreError> in
+      let found = withFile(place, now_ns, state) { inode -> FileStatus? in
+        if let cache { return cache.status(inode, now_ns, state) }
+        return state.inodes[inode].map { FileStatus($0, inode) }
       }
-      return .success(FileStatus(inode, number))
+      return found.map { .success($0) } ?? .failure(.posix(2, path, "lstat"))
     }
   }
 
   public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
-    let now = clock.wallTime_ms()
-    try operate(.replaceSymbolicLink, path) { state -> Result<Void, StoreError> in
-      let number = state.number()
-      var inode = MemoryDisk.Inode(
-        kind: .symbolicLink, owner: owner, permissions: 0o777, modified_ms: now)
-      inode.target = target
-      state.inodes[number] = inode
-      if let old = state.entries.updateValue(number, forKey: path) { state.inodes[old] = nil }
+    let now_ms = disk.now_ms(clock)
+    try operate(.replaceSymbolicLink, path, changes: true) {
+      state, place, now_ns -> Result<Void, StoreError> in
+      guard hasParent(place, state) else { return .failure(.posix(2, path, "symlink")) }
+      if let old = state.find(place), state.inodes[old]?.kind == .directory {
+        return .failure(.posix(21, path, "rename"))
+      }
+      _ = make(.symbolicLink, at: place, 0o777, target: target, now_ms, now_ns, &state)
       return .success(())
     }
   }
 
   public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
-    try operate(.readSymbolicLink, path) { state -> Result<String, StoreError> in
-      guard let number = state.entries[path], let inode = state.inodes[number],
-        inode.kind == .symbolicLink
-      else { return .failure(.posix(2, path, "readlink")) }
-      return .success(inode.target)
+    try operate(.readSymbolicLink, path) { state, place, now_ns -> Result<String, StoreError> in
+      let found = withFile(place, now_ns, state) { inode -> String?? in
+        if let known = cache?.targets[inode] { return known }
+        guard state.isThere(inode), let file = state.inodes[inode] else { return nil }
+        guard file.kind == .symbolicLink else { return .some(nil) }
+        cache?.targets[inode] = file.target
+        return file.target
+      }
+      switch found {
+      case .none: return .failure(.posix(2, path, "readlink"))
+      case .some(.none): return .failure(.posix(22, path, "readlink"))
+      case .some(.some(let target)): return .success(target)
+      }
     }
   }
 
   public func isNetwork(_ path: String) throws(StoreError) -> Bool { network }
-
-  public func scratchFile() throws(StoreError) -> any File {
-    let now = clock.wallTime_ms()
-    return try disk.perform { state -> Result<any File, StoreError> in
-      let number = state.number()
-      state.inodes[number] = MemoryDisk.Inode(
-        kind: .regular, links: 0, owner: owner, permissions: 0o600, modified_ms: now)
-      return .success(file(number, "(scratch)", true, &state))
-    }
-  }
-}
-
-extension FileStatus {
-  init(_ inode: MemoryDisk.Inode, _ number: UInt64) {
-    self.init(
-      kind: inode.kind, size: inode.size, modified_ms: inode.modified_ms, owner: inode.owner,
-      links: inode.links, permissions: inode.permissions, inode: number)
-  }
 }

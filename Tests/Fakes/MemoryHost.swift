@@ -12,13 +12,26 @@ public final class MemoryHost: Sendable {
   public let kind: Kind
   let disk: MemoryDisk
   let clock: any Clock
+  let cache: HostCache
 
+  /// How long what it caches is good is drawn from `random` and counted by `clock`'s boot time.
   public init(_ disk: MemoryDisk, clock: any Clock, random: SeededRandom, kind: Kind) {
+    self.kind = kind
     self.disk = disk
     self.clock = clock
-    self.kind = kind
+    let number = disk.state.withLock { state in
+      state.lastHost += 1
+      return state.lastHost
+    }
+    cache = HostCache(number: number, isNetwork: kind == .network, random: random)
   }
 
-  /// The machine stopped: all its processes died, and its caches are empty when it comes back.
-  public func die() {}
+  /// The machine stopped: all its processes died, and its caches are empty when it comes back. What
+  /// it had not sent may land late or never; files that it had renamed when they were unlinked stay.
+  public func die() {
+    disk.state.withLock { state in
+      state.abandon(host: cache)
+      cache.clear()
+    }
+  }
 }

@@ -2,10 +2,365 @@ import SluiceFakes
 import SluiceShared
 import Testing
 
-@Suite struct SimulatedNFSTests {
-  @Test func aDiskIsCopied() {
-    let disk = MemoryDisk()
-    MemoryFileSystem(disk).makeDirectories(["/s"])
-    #expect(disk.copy().paths == ["/s"])
+@Suite("What another client sees, and when")
+struct SimulatedNFSTests {
+  private let path = Network.path
+  private let directory = Network.directory
+
+  // MARK: Names
+
+  @Test("A file created, linked or removed elsewhere is listed at once")
+  func listing() throws {
+    let network = Network()
+    #expect(try network.mine.list(directory) == [])
+    try network.theirs.put([1])
+    try network.theirs.link(path, to: "/s/other")
+    #expect(try network.mine.list(directory) == ["file", "other"])
+    try network.theirs.unlink(path)
+    #expect(try network.mine.list(directory) == ["other"])
+  }
+
+  @Test("A name that was missing a moment ago is missing for 20 to 59 s")
+  func missingNames() throws {
+    let asks: [(MemoryFileSystem) throws -> Void] = [
+      { _ = try $0.open(Network.path, .shared) }, { _ = try $0.status(Network.path) },
+    ]
+    for ask in asks {
+      let seconds = try Network.seconds { network in
+        #expect(errno { try ask(network.mine) } == 2)
+        try network.theirs.put([1])
+        return { errno { try ask(network.mine) } == nil }
+      }
+      #expect(seconds.allSatisfy { (20...59).contains($0) })
+      #expect(Set(seconds).count > 20)
+    }
+    let seconds = try Network.seconds { network in
+      #expect(errno { _ = try network.mine.readSymbolicLink(path) } == 2)
+      try network.theirs.replaceSymbolicLink(path, target: "x")
+      return { (try? network.mine.readSymbolicLink(path)) == "x" }
+    }
+    #expect(seconds.allSatisfy { (20...59).contains($0) })
+  }
+
+  @Test("So is a name that a listing lacked")
+  func unlistedNames() throws {
+    let seconds = try Network.seconds { network in
+      #expect(try network.mine.list(directory) == [])
+      try network.theirs.put([1])
+      return { network.mine.has(path) }
+    }
+    #expect(seconds.allSatisfy { (20...59).contains($0) })
+  }
+
+  @Test("The other machine's processes see it all the same")
+  func missingElsewhere() throws {
+    let network = Network()
+    #expect(!network.mine.has(path))
+    #expect(!network.neighbour().has(path))
+    try network.theirs.put([1])
+    #expect(!network.neighbour().has(path))
+    #expect(network.theirs.has(path))
+  }
+
+  @Test("It is seen at once after the directory was opened or listed")
+  func openingTheDirectory() throws {
+    for opens in [
+      { try $0.syncDirectory(Network.directory) }, { _ = try $0.list(Network.directory) },
+    ] as [(MemoryFileSystem) throws -> Void] {
+      let network = Network()
+      #expect(!network.mine.has(path))
+      try network.theirs.put([1])
+      #expect(!network.mine.has(path))
+      try opens(network.mine)
+      #expect(network.mine.has(path))
+      #expect(try network.mine.content(.shared) == [1])
+    }
+  }
+
+  @Test("O_EXCL and link ask the server also for a name that is cached as missing")
+  func exclusiveCreation() throws {
+    let network = Network()
+    try network.mine.put([2], at: "/s/mine")
+    #expect(!network.mine.has(path))
+    try network.theirs.put([1])
+    #expect(errno { _ = try network.mine.create(path, mode: 0o600) } == 17)
+    #expect(errno { try network.mine.link("/s/mine", to: path) } == 17)
+  }
+
+  @Test("A name that is cached as missing is known once it was created here")
+  func creationHere() throws {
+    let network = Network()
+    #expect(!network.mine.has(path))
+    try network.mine.put([1])
+    #expect(network.mine.has(path))
+    #expect(network.neighbour().has(path))
+  }
+
+  @Test("unlink of a name that is cached as missing fails here, and removes nothing")
+  func unlinkOfMissing() throws {
+    let network = Network()
+    #expect(!network.mine.has(path))
+    try network.theirs.put([1])
+    #expect(errno { try network.mine.unlink(path) } == 2)
+    #expect(network.disk.paths.contains(path))
+    _ = try network.mine.list(directory)
+    try network.mine.unlink(path)
+    #expect(!network.disk.paths.contains(path))
+  }
+
+  @Test("A name that was removed and made anew elsewhere is the old file for up to 30 s")
+  func replacedName() throws {
+    let seconds = try Network.seconds { network in
+      try network.theirs.put([1])
+      try network.theirs.link(path, to: "/s/old")
+      #expect(try network.mine.content(.shared) == [1])
+      try network.theirs.unlink(path)
+      try network.theirs.put([2])
+      return { try network.mine.content(.shared) == [2] }
+    }
+    #expect(seconds.allSatisfy { $0 <= 30.1 })
+    #expect(seconds.contains { $0 > 10 })
+
+    let network = Network()
+    try network.theirs.put([1])
+    try network.theirs.link(path, to: "/s/old")
+    #expect(try network.mine.content(.shared) == [1])
+    try network.theirs.unlink(path)
+    try network.theirs.put([2])
+    try network.mine.syncDirectory(directory)
+    #expect(try network.mine.content(.shared) == [2])
+  }
+
+  @Test("A symbolic link that was repointed elsewhere is the old one for up to 30 s")
+  func repointedLink() throws {
+    let seconds = try Network.seconds { network in
+      try network.theirs.replaceSymbolicLink(path, target: "old")
+      #expect(try network.mine.readSymbolicLink(path) == "old")
+      try network.theirs.replaceSymbolicLink(path, target: "new")
+      #expect(try network.theirs.readSymbolicLink(path) == "new")
+      return { try network.mine.readSymbolicLink(path) == "new" }
+    }
+    #expect(seconds.allSatisfy { $0 <= 30.1 })
+    #expect(seconds.contains { $0 > 10 })
+
+    let network = Network(seed: 3)
+    try network.theirs.replaceSymbolicLink(path, target: "old")
+    #expect(try network.mine.readSymbolicLink(path) == "old")
+    try network.theirs.replaceSymbolicLink(path, target: "new")
+    _ = try network.mine.list(directory)
+    #expect(try network.mine.readSymbolicLink(path) == "new")
+  }
+
+  // MARK: Content
+
+  @Test("What was written and synced elsewhere is read by a fresh open at once")
+  func freshOpen() throws {
+    let network = Network()
+    try network.theirs.put([1, 2])
+    #expect(try network.mine.content(.fixed) == [1, 2])
+    try network.theirs.change([3, 4, 5])
+    #expect(try network.mine.content(.fixed) == [3, 4, 5])
+  }
+
+  @Test("It is read by a kept O_DIRECT descriptor at once")
+  func keptDirect() throws {
+    let network = Network()
+    try network.theirs.put([1])
+    let kept = try network.mine.open(path, .shared)
+    #expect(try kept.read(9, at: 0) == [1])
+    try network.theirs.change([3, 4])
+    #expect(try kept.read(9, at: 0) == [3, 4])
+  }
+
+  @Test("It is read by a kept plain descriptor after 2.5 to 23 s")
+  func keptPlain() throws {
+    let seconds = try Network.seconds { network in
+      try network.theirs.put([1])
+      let kept = try network.mine.open(path, .fixed)
+      #expect(try kept.read(9, at: 0) == [1])
+      try network.theirs.change([3, 4])
+      return { try kept.read(9, at: 0) == [3, 4] }
+    }
+    #expect(seconds.allSatisfy { (2.5...23.1).contains($0) })
+    #expect(Set(seconds).count > 20)
+  }
+
+  @Test("The size that fstat and lstat give is old for 2.5 to 23 s")
+  func attributes() throws {
+    for byName in [false, true] {
+      let seconds = try Network.seconds { network in
+        try network.theirs.put([1])
+        let kept = try network.mine.open(path, .shared)
+        try network.theirs.change([3, 4])
+        return {
+          try (byName ? network.mine.status(path) : kept.status()).size == 2
+        }
+      }
+      #expect(seconds.allSatisfy { (2.5...23.1).contains($0) })
+    }
+  }
+
+  @Test("It is never read by a fresh plain open while a process here has the file open for writing")
+  func openForWritingHere() throws {
+    let network = Network()
+    try network.theirs.put(block(1))
+    let writer = try network.mine.open(path, .write)
+    #expect(try runs(network.neighbour().content(.fixed)) == blocks(1))
+    try network.theirs.change(block(2))
+    for _ in 0..<60 {
+      #expect(try runs(network.neighbour().content(.fixed)) == blocks(1))
+      network.clock.advance(by: .seconds(5))
+    }
+    #expect(try runs(network.neighbour().content(.shared)) == blocks(2))
+    #expect(try runs(writer.read(4096, at: 0)) == blocks(2))
+    withExtendedLifetime(writer) {}
+  }
+
+  @Test("It is read once that process has closed the file")
+  func closedHere() throws {
+    let network = Network()
+    try network.theirs.put(block(1))
+    do {
+      let writer = try network.mine.open(path, .write)
+      #expect(try runs(network.mine.content(.fixed)) == blocks(1))
+      try network.theirs.change(block(2))
+      #expect(try runs(network.mine.content(.fixed)) == blocks(1))
+      withExtendedLifetime(writer) {}
+    }
+    #expect(try runs(network.mine.content(.fixed)) == blocks(2))
+  }
+
+  @Test("What was written and not synced is seen on its own machine, elsewhere when it lands")
+  func unsynced() throws {
+    let network = Network()
+    let writer = try network.mine.create(path, mode: 0o644)
+    try writer.write(block(7) + block(8), at: 0)
+    #expect(try runs(network.neighbour().content(.fixed)) == blocks(7, 8))
+    #expect(runs(try network.theirs.content(.shared)) == "")
+    #expect(network.disk.hasAfloat)
+    var random = SeededRandom(seed: 5)
+    network.disk.drift(&random)
+    let landed = runs(try network.theirs.content(.shared))
+    #expect([blocks(7), blocks(0, 8)].contains(landed))
+    network.disk.drift(&random)
+    #expect(!network.disk.hasAfloat)
+    #expect(try runs(network.theirs.content(.shared)) == blocks(7, 8))
+  }
+
+  @Test("A read past the cache sends first what this machine has to send")
+  func readBack() throws {
+    for own in [false, true] {
+      let network = Network()
+      let writer = try network.mine.create(path, mode: 0o644)
+      try writer.write([1, 2, 3], at: 4094)
+      let reader = own ? writer : try network.neighbour().open(path, .shared)
+      #expect(try reader.read(9, at: 4094) == [1, 2, 3])
+      #expect(network.disk.content(path)?.suffix(4) == [0, 1, 2, 3])
+    }
+  }
+
+  @Test("The loser of O_EXCL may read an empty file, the loser of link reads a whole one")
+  func losers() throws {
+    let network = Network()
+    let winner = try network.theirs.create(path, mode: 0o644)
+    try winner.write([1, 2], at: 0)
+    #expect(errno { _ = try network.mine.create(path, mode: 0o600) } == 17)
+    #expect(try network.mine.content(.shared) == [])
+
+    try winner.sync()
+    try network.theirs.link(path, to: "/s/claim")
+    try network.mine.put([9], at: "/s/mine")
+    #expect(errno { try network.mine.link("/s/mine", to: "/s/claim") } == 17)
+    #expect(try network.mine.content(.shared, at: "/s/claim") == [1, 2])
+  }
+
+  @Test("A write becomes visible in pieces; a read may have an old half and a new one")
+  func pieces() throws {
+    let count = 64 << 10
+    let changes = Monitor<(any File)?>(nil)
+    let network = Network { operation in
+      if operation.action == .read { return .torn(pieceBytes: 0) }
+      if operation.action == .readOn {
+        _ = changes.withLock { file in
+          errno {
+            try file?.write([UInt8](repeating: 2, count: count), at: 0)
+            try file?.sync()
+          }
+        }
+      }
+      return .done
+    }
+    try network.theirs.put([UInt8](repeating: 1, count: count))
+    let writer = try network.theirs.open(path, .write)
+    changes.withLock { $0 = writer }
+    let read = try network.mine.open(path, .shared).read(count, at: 0)
+    #expect(runs(read) == "1×32768 2×32768")
+
+    try writer.write([UInt8](repeating: 3, count: count), at: 0)
+    var random = SeededRandom(seed: 8)
+    for _ in 0..<8 { network.disk.drift(&random) }
+    let here = try network.theirs.open(path, .fixed).read(count, at: 0)
+    #expect(runs(here) == "3×65536")
+    let landed = network.disk.content(path) ?? []
+    #expect(landed.count { $0 == 3 } == 8 * 4096)
+  }
+
+  @Test("The handshake holds: of two that write and then read past the cache one sees the other")
+  func handshake() throws {
+    for seed in 1...50 as ClosedRange<UInt64> {
+      let network = Network(seed: seed)
+      try network.mine.put(block(0) + block(0))
+      let files = [
+        try network.mine.open(path, .write), try network.theirs.open(path, .write),
+      ]
+      var random = SeededRandom(seed: seed)
+      var steps = [0, 0]
+      var seen = [false, false]
+      while steps != [3, 3] {
+        let i = random.below(2)
+        switch steps[i] {
+        case 0: try files[i].write(block(1), at: Int64(i) * 4096)
+        case 1: try files[i].sync()
+        case 2: seen[i] = try files[i].read(1, at: Int64(1 - i) * 4096) == [1]
+        default: continue
+        }
+        steps[i] += 1
+        if random.chance(0.2) { network.disk.drift(&random) }
+      }
+      #expect(seen[0] || seen[1])
+    }
+  }
+
+  @Test("The time of modification is the server's")
+  func serverTime() throws {
+    let server = ManualClock(wall_ms: 5_000)
+    let network = Network(disk: MemoryDisk(clock: server))
+    let file = try network.mine.create(path, mode: 0o644)
+    #expect(try file.status().modified_ms == 5_000)
+    server.setWall(6_000)
+    try file.write([1], at: 0)
+    try file.sync()
+    #expect(try network.theirs.status(path).modified_ms == 6_000)
+  }
+
+  @Test("A local disk is never stale, and unsynced data is read by others at once")
+  func local() throws {
+    let network = Network(kind: .local) { operation in
+      operation.action == .write ? .torn(pieceBytes: 512) : .done
+    }
+    let other = network.neighbour()
+    #expect(!other.has(path))
+    let writer = try network.mine.create(path, mode: 0o644)
+    #expect(other.has(path))
+    let kept = try other.open(path, .fixed)
+    try writer.write([1, 2, 3], at: 0)
+    #expect(try kept.read(9, at: 0) == [1, 2, 3])
+    #expect(try kept.status().size == 3)
+    try other.unlink(path)
+    #expect(try other.list(directory) == [])
+    try writer.write([4], at: 0)
+    #expect(try kept.read(9, at: 0) == [4, 2, 3])
+    #expect(try kept.status().links == 0)
+    #expect(try !other.isNetwork(path))
   }
 }
