@@ -50,7 +50,6 @@ public struct Checkpoint: Sendable {
       try linked("\(sidecar).\(suffix)", to: sidecar)
       try fileSystem.syncDirectory(layout.checkpoints)
       try linked(pages, to: path)
-      try fileSystem.syncDirectory(layout.checkpoints)
     }
     try pointCurrent(to: snapshot.txid)
   }
@@ -126,6 +125,10 @@ public struct Checkpoint: Sendable {
     let present = try? environment.fileSystem.readSymbolicLink(layout.current)
     // Names are padded, so their order is the checkpoints'.
     if let present, present >= target { return }
+    // Whoever linked it may have died before its name was durable; the link must not outlive it.
+    if environment.makes(.syncDirectory) {
+      try environment.fileSystem.syncDirectory(layout.checkpoints)
+    }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)
     try environment.fileSystem.syncDirectory(layout.root)
   }

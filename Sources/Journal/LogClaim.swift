@@ -100,6 +100,8 @@ public struct LogClaim {
     do throws(StoreError) {
       try fileSystem.link(temporary, to: path)
     } catch {
+      // The temporary file is gone: lost with the file server's power, or cleared away.
+      if error.isNoSuchFile { return nil }
       // EEXIST may be the answer to a retried request whose first try succeeded.
       guard error.isExistingFile else { throw error }
       guard let taken = try? LogSegment(path: path, store: store, environment: environment),

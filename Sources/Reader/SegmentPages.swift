@@ -38,16 +38,17 @@ final class SegmentPages: Sendable {
       path: fresh.path, offset: entry.offset)
   }
 
+  /// Two that ask at once may both open it; the lock is not held while the file server is asked.
   private func settledFile() -> any File {
-    settled.withLock { settled in
-      if let settled { return settled }
-      var file = segment.file
-      let fileSystem = files.environment.fileSystem
-      if (try? fileSystem.isNetwork(file.path)) == true {
-        file = (try? fileSystem.open(file.path, .fixed)) ?? file
-      }
-      settled = file
-      return file
+    if let known = settled.withLock({ $0 }) { return known }
+    var file = segment.file
+    let fileSystem = files.environment.fileSystem
+    if (try? fileSystem.isNetwork(file.path)) == true {
+      file = (try? fileSystem.open(file.path, .fixed)) ?? file
+    }
+    return settled.withLock { settled in
+      settled = settled ?? file
+      return settled ?? file
     }
   }
 }

@@ -111,7 +111,7 @@ final class GroupCommit: @unchecked Sendable {
 
   private func receive(_ mailbox: Mailbox<Answer>) -> Answer {
     while true {
-      let answer = mailbox.take()
+      let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
       _ = flushGroup(keepsTurn: false)
     }

@@ -147,7 +147,7 @@ extension OutcomePoller {
     }
     add(waiter, subject, .thread(mailbox), timeout)
     while true {
-      let answer = mailbox.take()
+      let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
       while true {
         look()

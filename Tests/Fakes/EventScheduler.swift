@@ -18,6 +18,8 @@ public final class EventScheduler: @unchecked Sendable {
     fileprivate var wake_ns: UInt64
     fileprivate var thread: StrandThread?
     fileprivate var joining: [Strand] = []
+    /// The step at which it gave way last: of several whose time it is, the longest waiting goes on.
+    fileprivate var lastStep = 0
     public fileprivate(set) var isDone = false
 
     fileprivate init(_ process: SimulatedProcess?, _ number: Int, _ wake_ns: UInt64) {
@@ -79,6 +81,13 @@ public final class EventScheduler: @unchecked Sendable {
   /// Ends the run: every strand goes to its end without waiting.
   public func finish() { isOver = true }
 
+  /// Lets those go on whose time it is; where the run is over or the process died, they are what the
+  /// caller waits for.
+  public func yield() {
+    current.wake_ns = now_ns
+    giveWay()
+  }
+
   /// Lets others go on for `duration_ns`; at once where the run is over or the process died.
   public func sleep(_ duration_ns: UInt64) {
     guard !isOver, current.process?.isDead != true else { return }
@@ -105,6 +114,7 @@ public final class EventScheduler: @unchecked Sendable {
   private func giveWay() {
     steps += 1
     let mine = current
+    mine.lastStep = steps
     guard let next = choose() else { preconditionFailure("every strand waits for another") }
     guard next !== mine else {
       now_ns = max(now_ns, mine.next_ns)
@@ -129,14 +139,17 @@ public final class EventScheduler: @unchecked Sendable {
     }
   }
 
-  /// The strand whose time comes first; the oldest of several.
+  /// The strand whose time comes first; of several the one that waited longest.
   private func choose() -> Strand? {
     var best: Strand?
     var bestTime = UInt64.max
     for strand in strands {
       // When the run is over, time stands still and only joining waits.
       let time = isOver && strand.wake_ns != .max ? 0 : strand.next_ns
-      if time < bestTime { (best, bestTime) = (strand, time) }
+      guard time != .max else { continue }
+      if time < bestTime || time == bestTime && strand.lastStep < best?.lastStep ?? 0 {
+        (best, bestTime) = (strand, time)
+      }
     }
     return best
   }

@@ -48,9 +48,11 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
     while true {
       if let result = monitor.withLock({ take(&$0) }) { return result }
       let left = deadline - elapsed()
-      guard left > .zero, !scheduler.isOver, scheduler.current.process?.isDead != true else {
-        return nil
+      guard !scheduler.isOver, scheduler.current.process?.isDead != true else {
+        scheduler.yield()
+        return monitor.withLock { take(&$0) }
       }
+      guard left > .zero else { return nil }
       sleep(min(step, left))
     }
   }
