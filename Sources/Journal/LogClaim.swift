@@ -302,8 +302,10 @@ public struct LogClaim {
       let pagesOffset = copy.section(.pages)?.offset,
       let pages = try? PageEntry.decode(index, base: place.offset + pagesOffset)
     else {
+      // It was whole a moment ago: the file server lost power before it was durable.
       throw StoreError(
-        .damaged, "a commit to be carried over changed while it was read; start the applier again",
+        .notLeading,
+        "a commit to be carried over changed while it was read; this claim is given up",
         path: scanner.file.path, offset: frame.offset)
     }
     let extent = LogExtent(

@@ -24,6 +24,8 @@ final class Oracle {
   /// The highest TxID that anybody has seen, and since when.
   private(set) var floors: [(since_ns: UInt64, txid: TxID)] = [(0, .zero)]
   private(set) var violation: String?
+  /// Since the file server lost power: what is published.
+  private var published: (() -> TxID)?
 
   init(_ scheduler: EventScheduler) { self.scheduler = scheduler }
 
@@ -96,8 +98,21 @@ final class Oracle {
   // MARK: Readers
 
   /// Somebody knows now that everything up to `txid` is applied.
+  ///
+  /// A beacon can be read before it is durable; a file server that loses power then, while the holder
+  /// dies, forgets it. The commits are durable and the next applier publishes them again, the same;
+  /// until then readers are shown less than somebody saw (docs/GUARANTEES.md says so). So what is
+  /// known from before a loss of power counts only as far as it is published.
   func saw(_ txid: TxID) {
-    if txid > floor { floors.append((scheduler.now_ns, txid)) }
+    guard txid > floor else { return }
+    if let published, published() < txid { return }
+    floors.append((scheduler.now_ns, txid))
+  }
+
+  /// The file server lost power; `published` tells what is published at any time after.
+  func serverLostPower(_ published: @escaping () -> TxID) {
+    self.published = published
+    floors.append((scheduler.now_ns, min(floor, published())))
   }
 
   /// What anybody had seen by then.

@@ -11,6 +11,7 @@ import SluiceShared
 /// simulated one.
 public struct StoreTemplate: Sendable {
   public let disk: MemoryDisk
+  let store: StoreID
 
   public init(pageSize: Int) throws {
     let folder = FileManager.default.temporaryDirectory
@@ -23,6 +24,7 @@ public struct StoreTemplate: Sendable {
     var creation = StoreCreation()
     creation.source = source
     try creation.make(at: path)
+    store = try StoreDescription.read(StoreLayout(path), PosixFileSystem()).id
     disk = MemoryDisk()
     try StoreTemplate.take(path, into: disk)
     disk.settle()

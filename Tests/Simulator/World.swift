@@ -35,6 +35,7 @@ public final class World: @unchecked Sendable {
   let scheduler: EventScheduler
   let oracle: Oracle
   let disk: MemoryDisk
+  private let template: StoreTemplate
   let omitted: Set<SafetyCheck>
   private(set) var machines: [Machine] = []
   private var processes: [SimulatedProcess] = []
@@ -83,6 +84,7 @@ public final class World: @unchecked Sendable {
     var random = SeededRandom(seed: plan.seed ^ 0x3EA7)
     weather = Weather.drawn(&random)
     oracle = Oracle(scheduler)
+    self.template = template
     disk = template.disk.copy(clock: SimulatedClock(scheduler))
     for i in 0..<max(1, plan.machines) {
       let clock = SimulatedClock(
@@ -184,6 +186,19 @@ public final class World: @unchecked Sendable {
       for machine in machines { machine.host.die() }
     }
     disk.losePower(&scheduler.random)
+    oracle.serverLostPower { [self] in published }
+  }
+
+  /// What the newest segment with a beacon says, straight from the disk.
+  private var published: TxID {
+    let server = Environment(
+      fileSystem: MemoryFileSystem(disk), clock: SimulatedClock(scheduler),
+      executor: InlineExecutor(), random: { 0 })
+    let log = Log(layout: World.layout, store: template.store, environment: server)
+    for number in (try? log.listed()) ?? [] {
+      if let beacon = try? log.open(number)?.control().beacon { return beacon.extent.txid }
+    }
+    return .zero
   }
 
   /// Keeps a role played: life after life, until the storm is over.

@@ -154,10 +154,13 @@ final class JournalIntake {
         add(frames, of: segment)
         let quiet = now - segment.lastNews
         segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 128)
-        guard let queue = writers[writer],
-          try isDone(segment, queue, now, foundNothing: frames.isEmpty)
-        else { return found }
-        retire(writer)
+        guard let queue = writers[writer] else { return found }
+        do throws(StoreError) {
+          guard try isDone(segment, queue, now, foundNothing: frames.isEmpty) else { return found }
+          retire(writer)
+        } catch {
+          try refuse(segment, writer, error)
+        }
       case .failure(let error): try refuse(segment, writer, error)
       }
       guard let next = writers[writer]?.segments.first, heldBack[writer] == nil else {
@@ -280,7 +283,7 @@ final class JournalIntake {
     throws(StoreError)
   {
     guard !error.isStaleHandle, !error.isNoSuchFile else {
-      // Removed by another applier, which means: published.
+      // Removed: by another applier, which means published, or by a writer that could not begin it.
       writers[writer]?.segments.removeFirst()
       if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
       return
