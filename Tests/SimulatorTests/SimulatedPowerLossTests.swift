@@ -200,6 +200,19 @@ struct SimulatedPowerLossTests {
     }
   }
 
+  @Test("It may come back also where nobody has it open")
+  func removalOfAClosedFile() throws {
+    let outcomes = try outcomes {
+      try $0.mine.put(block(1))
+      try $0.mine.syncDirectory(directory)
+      try $0.mine.unlink(path)
+      return try $0.mine.scratchFile()
+    } after: { network, _ in
+      runs(network.disk.content(path))
+    }
+    #expect(outcomes == ["none", blocks(1)])
+  }
+
   @Test("Of a directory's unsynced changes the last ones are undone, in order")
   func order() throws {
     let outcomes = try outcomes {
