@@ -203,9 +203,10 @@ struct SimulatedPowerLossTests {
   @Test("It may come back also where nobody has it open")
   func removalOfAClosedFile() throws {
     let outcomes = try outcomes {
-      try $0.mine.put(block(1))
-      try $0.mine.syncDirectory(directory)
-      try $0.mine.unlink(path)
+      let file = try durable($0, block(1))
+      try $0.theirs.unlink(path)
+      // Closed when it has no name.
+      withExtendedLifetime(file) {}
       return try $0.mine.scratchFile()
     } after: { network, _ in
       runs(network.disk.content(path))
