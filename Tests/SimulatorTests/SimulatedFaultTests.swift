@@ -130,6 +130,10 @@ struct SimulatedFaultTests {
       #expect(errno { try attempt.run(network.mine, file) } == 5)
       #expect(network.mine.has("/s/new"))
     }
+    let (network, _) = try prepare(.unlink, .doneButFails(.posix(2, "", "")))
+    #expect(errno { try network.mine.unlink("/s/old") } == 2)
+    try network.theirs.put([2], at: "/s/old")
+    #expect(network.mine.has("/s/old"))
   }
 
   @Test("Reading fails when the hook says so", arguments: reads.indices)

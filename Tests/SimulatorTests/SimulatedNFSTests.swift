@@ -216,6 +216,21 @@ struct SimulatedNFSTests {
     withExtendedLifetime(writer) {}
   }
 
+  @Test("Nor does a fresh open see at once that it grew")
+  func grownElsewhere() throws {
+    let seconds = try Network.seconds { network in
+      try network.theirs.put(block(1))
+      let writer = try network.mine.open(path, .write)
+      try network.theirs.change(block(2) + block(2))
+      return {
+        try withExtendedLifetime(writer) {
+          try network.neighbour().content(.fixed).count == 8192
+        }
+      }
+    }
+    #expect(seconds.allSatisfy { (2.5...23.1).contains($0) })
+  }
+
   @Test("It is read once that process has closed the file")
   func closedHere() throws {
     let network = Network()

@@ -200,6 +200,20 @@ struct SimulatedPowerLossTests {
     }
   }
 
+  @Test("It may come back also where nobody has it open")
+  func removalOfAClosedFile() throws {
+    let outcomes = try outcomes {
+      let file = try durable($0, block(1))
+      try $0.theirs.unlink(path)
+      // Closed when it has no name.
+      withExtendedLifetime(file) {}
+      return try $0.mine.scratchFile()
+    } after: { network, _ in
+      runs(network.disk.content(path))
+    }
+    #expect(outcomes == ["none", blocks(1)])
+  }
+
   @Test("Of a directory's unsynced changes the last ones are undone, in order")
   func order() throws {
     let outcomes = try outcomes {
