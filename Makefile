@@ -6,12 +6,13 @@ RELEASE := -c release --static-swift-stdlib
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help run test bench build lint format clean deps
+.PHONY: help run test bench build simulate lint format clean deps
 
 help:
 	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
 	@echo 'make test    all tests'
 	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
+	@echo 'make simulate   whole systems in simulated time, SEEDS of them; SEED=n replays one'
 	@echo 'make build   the command, for release: .build/release/sluice'
 	@echo 'make lint    the format, checked; make format sets it right'
 	@echo 'make clean   removes what was built'
@@ -28,6 +29,19 @@ test: deps
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench
 	.build/release/sluice-bench $(ARGS)
+
+# A build of its own, optimized and with the safety checks to leave out.
+SIMULATION := .build/simulation
+SEEDS ?= 20000
+simulate: deps
+	$(SWIFT) build -c release --scratch-path $(SIMULATION) -Xswiftc -DSLUICE_SIMULATION \
+	  --product sluice-simulate
+ifdef SEED
+	$(SIMULATION)/release/sluice-simulate replay $(SEED) $(if $(WITHOUT),--without $(WITHOUT))
+else
+	$(SIMULATION)/release/sluice-simulate mutations
+	$(SIMULATION)/release/sluice-simulate sweep --seeds $(SEEDS)
+endif
 
 build: deps
 	$(SWIFT) build $(RELEASE) --product sluice

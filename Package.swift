@@ -87,7 +87,7 @@ let package = Package(
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
-    tests("Simulator", ["SluiceShared", "SluiceFakes"]),
+    tests("Simulator", ["SluiceShared", "SluiceFakes", "SluiceSimulator"]),
     .target(
       name: "SluiceSimulator",
       dependencies: [

@@ -65,8 +65,7 @@ public final class Applier {
     options.logger.info("standing by", metadata: ["store": "\(layout.root)"])
     var jitter = environment.random() % 50
     while !shouldStop() {
-      let seen = try observe()
-      if try lease.mayClaim(seen) {
+      if let seen = try observe(), try lease.mayClaim(seen) {
         do throws(StoreError) {
           if let leader = try claim(seen) { return leader }
         } catch {
@@ -82,11 +81,13 @@ public final class Applier {
     return nil
   }
 
-  private func observe() throws(StoreError) -> LeaseObservation {
-    guard let number = try log.listed().first, let segment = try log.open(number) else {
+  /// nil: the newest segment is gone again (a file server that lost power); look once more.
+  private func observe() throws(StoreError) -> LeaseObservation? {
+    guard let number = try log.listed().first else {
       throw StoreError(
         .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
     }
+    guard let segment = try log.open(number) else { return nil }
     let control = try segment.control()
     return LeaseObservation(
       segment: number, counter: control.beacon?.counter ?? 0,

@@ -51,21 +51,37 @@ struct Mutations: ParsableCommand {
     var missed = 0
     for mutation in Mutation.all where only.map({ $0 == mutation.check.rawValue }) ?? true {
       let started = Date()
-      let result = try Workers(jobs: jobs).run(
-        first: 1, count: mutation.seeds, omitting: mutation.check, stopsAtFirst: true)
+      let found = try seed(finding: mutation)
       let seconds = String(format: "%.1f s", Date().timeIntervalSince(started))
       let name = mutation.what.padding(toLength: 58, withPad: " ", startingAt: 0)
-      if let found = result.violations.min(by: { $0.seed < $1.seed }) {
-        print("\(name) seed \(found.seed) (\(seconds)): \(found.what.prefix(150))")
+      if let found {
+        say("\(name) seed \(found.seed) (\(seconds)): \(found.what.prefix(150))")
       } else {
-        print("\(name) NOT FOUND in \(mutation.seeds) seeds (\(seconds))")
+        say("\(name) NOT FOUND in \(mutation.seeds) seeds (\(seconds))")
         missed += 1
       }
     }
     guard missed == 0 else {
-      print("\(missed) were not found: the simulator is blind there")
+      say("\(missed) were not found: the simulator is blind there")
       throw ExitCode.failure
     }
+  }
+}
+
+extension Mutations {
+  /// Looks in ever larger portions, since most are found by a few seeds.
+  private func seed(finding mutation: Mutation) throws -> (seed: UInt64, what: String)? {
+    var first: UInt64 = 1
+    var count: UInt64 = 20
+    while first <= mutation.seeds {
+      let portion = min(count, mutation.seeds - first + 1)
+      let result = try Workers(jobs: jobs).run(
+        first: first, count: portion, omitting: mutation.check, stopsAtFirst: true)
+      if let found = result.violations.min(by: { $0.seed < $1.seed }) { return found }
+      first += portion
+      count *= 3
+    }
+    return nil
   }
 }
 
@@ -116,3 +132,6 @@ struct Worker: ParsableCommand {
           .utf8))
   }
 }
+
+/// A line of output, at once.
+func say(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }

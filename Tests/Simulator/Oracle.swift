@@ -112,7 +112,8 @@ final class Oracle {
   /// The file server lost power; `published` tells what is published at any time after.
   func serverLostPower(_ published: @escaping () -> TxID) {
     self.published = published
-    floors.append((scheduler.now_ns, min(floor, published())))
+    let kept = published()
+    for i in floors.indices { floors[i].txid = min(floors[i].txid, kept) }
   }
 
   /// What anybody had seen by then.

@@ -32,15 +32,27 @@ final class ProcessFaults: @unchecked Sendable {
   func fate(_ operation: FileOperation) -> FileFate {
     process.operations += 1
     world.operations += 1
-    wait()
+    wait(operation)
     let fate = process.isGone ? .fails(died(operation)) : drawn(operation)
     world.trace(process, operation, fate)
     return fate
   }
 
-  private func wait() {
+  /// The longest waits come where they hurt most: before something is told to others, and before the
+  /// mark of a log segment is looked at.
+  private func hurts(_ operation: FileOperation) -> Bool {
+    guard operation.path.hasSuffix(".log") else { return false }
+    switch operation.action {
+    case .write: return operation.offset != 0
+    case .read: return operation.offset == 0 && operation.count <= 4096
+    default: return false
+    }
+  }
+
+  private func wait(_ operation: FileOperation) {
     guard !process.isGone else { return }
-    if !world.isCalm, random.chance(weather.freeze) {
+    let freeze = weather.freeze * (hurts(operation) ? 15 : 1)
+    if !world.isCalm, random.chance(freeze) {
       process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
     }
     let usual =

@@ -186,7 +186,7 @@ public final class World: @unchecked Sendable {
       for machine in machines { machine.host.die() }
     }
     disk.losePower(&scheduler.random)
-    oracle.serverLostPower { [self] in published }
+    oracle.serverLostPower { [unowned self] in published }
   }
 
   /// What the newest segment with a beacon says, straight from the disk.

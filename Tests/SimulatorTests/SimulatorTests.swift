@@ -1,0 +1,40 @@
+import SluiceShared
+import SluiceSimulator
+import Testing
+
+/// A few seeds of what `make simulate` runs by the thousand.
+@Suite("Whole systems in simulated time", .serialized)
+struct SimulatorTests {
+  @Test func noPromiseBreaksInAFewSeeds() throws {
+    let simulation = try Simulation()
+    var total = World.Statistics()
+    for seed in 1...25 as ClosedRange<UInt64> {
+      let (violation, statistics) = simulation.run(seed: seed)
+      #expect(violation == nil, "make simulate SEED=\(seed)")
+      total = total + statistics
+    }
+    // They are worth something.
+    #expect(total.terms > 25)
+    #expect(total.deaths > 25)
+    #expect(total.batches > 500)
+    #expect(total.reads > 250)
+  }
+
+  @Test func theSameSeedRunsTheSame() throws {
+    let simulation = try Simulation()
+    var first: [String] = []
+    var second: [String] = []
+    _ = simulation.run(seed: 7) { first.append($0) }
+    _ = simulation.run(seed: 7) { second.append($0) }
+    #expect(first.count > 1000)
+    #expect(first == second)
+  }
+
+  /// Those that nearly every run shows; `make simulate` finds all of `Mutation.all`.
+  @Test(arguments: ["deduplicate", "autocommit", "changeCounter", "syncDirectory"])
+  func aCheckLeftOutIsFound(_ check: String) throws {
+    let simulation = try Simulation(omitting: check)
+    let found = (1...60 as ClosedRange<UInt64>).first { simulation.run(seed: $0).what != nil }
+    #expect(found != nil)
+  }
+}
