@@ -102,7 +102,9 @@ let package = Package(
     tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
     tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),
-    tests("Journal", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
+    tests(
+      "Journal",
+      ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes", "SluiceSimulator"]),
     tests(
       "Applier",
       [

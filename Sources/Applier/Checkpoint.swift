@@ -38,7 +38,7 @@ public struct Checkpoint: Sendable {
         try? fileSystem.unlink("\(sidecar).\(suffix)")
       }
       let checksums = try write(snapshot, to: pages)
-      let file = try fileSystem.createUnique("\(sidecar).\(suffix)", mode: 0o444)
+      let file = try fileSystem.create("\(sidecar).\(suffix)", mode: 0o444)
       try CheckpointSidecar.write(
         CheckpointSidecar.Header(
           store: store, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
@@ -65,7 +65,7 @@ public struct Checkpoint: Sendable {
 
   /// Writes all pages and reads them back; returns their checksums.
   private func write(_ snapshot: Snapshot, to path: String) throws(StoreError) -> [UInt32] {
-    let file = try environment.fileSystem.createUnique(path, mode: 0o444)
+    let file = try environment.fileSystem.create(path, mode: 0o444)
     let perPiece = Checkpoint.pieceBytes / snapshot.pageSize
     var checksums: [UInt32] = []
     checksums.reserveCapacity(Int(snapshot.pageCount))

@@ -227,7 +227,6 @@ final class Leader {
       session.onProgress = { [unowned self] in beatDuringExecution() }
     }
     let done = try session.commit(request) { [self] (content) throws(StoreError) in
-      if !environment.makes(.checkBeforePublishing) { try publishNow(.active) }
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
     }

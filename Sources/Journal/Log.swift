@@ -27,6 +27,12 @@ public final class Log {
     /// The segment was closed; a successor has not published yet.
     public var isClosed: Bool
     public var extent: LogExtent { beacon.extent }
+
+    public init(segment: LogSegment, beacon: Beacon, isClosed: Bool) {
+      self.segment = segment
+      self.beacon = beacon
+      self.isClosed = isClosed
+    }
   }
 
   public init(layout: StoreLayout, store: StoreID, environment: Environment) {
@@ -104,7 +110,18 @@ public final class Log {
 
   /// The numbers of the log's segments, newest first, from a directory opened anew.
   public func listed() throws(StoreError) -> [UInt64] {
-    try environment.fileSystem.list(layout.log).compactMap(StoreLayout.logNumber).sorted(by: >)
+    if let newest, !environment.makes(.listNames) { return probed(above: newest.number) }
+    return try environment.fileSystem.list(layout.log).compactMap(StoreLayout.logNumber).sorted(
+      by: >)
+  }
+
+  /// What `listed` must not do: asks for one name after the other.
+  private func probed(above known: UInt64) -> [UInt64] {
+    var last = known
+    while (try? environment.fileSystem.status("\(layout.log)/\(StoreLayout.logName(last + 1))"))
+      != nil
+    { last += 1 }
+    return (1...last).reversed()
   }
 
   /// The segment of a number that a listing of `log/` showed; nil where it is gone (list again).
@@ -123,8 +140,7 @@ public final class Log {
     let name = StoreLayout.logName(number)
     var other: LogSegment?
     for directory in [layout.log, layout.oldLog] {
-      let isListed = try environment.fileSystem.list(directory).contains(name)
-      guard isListed || !environment.makes(.listNames) else { continue }
+      guard try environment.fileSystem.list(directory).contains(name) else { continue }
       opened[number] = nil
       guard let segment = try open(number, in: directory) else { continue }
       if segment.header.nonce == position.nonce { return segment }

@@ -90,8 +90,14 @@ public struct LogClaim {
     let name = StoreLayout.logName(header.number)
     let path = "\(layout.log)/\(name)"
     let temporary = "\(path).\(hexadecimal(header.nonce, width: 16)).tmp"
-    let file = try fileSystem.createUnique(temporary, mode: 0o644)
     defer { try? fileSystem.unlink(temporary) }
+    let file: any File
+    do throws(StoreError) { file = try fileSystem.create(temporary, mode: 0o644) } catch {
+      // Nobody else has this nonce: it is the answer to a request sent again. The next try has
+      // another name.
+      guard error.isExistingFile else { throw error }
+      return nil
+    }
     try file.resize(to: segmentBytes)
     try file.write(header.encoded(), at: Block.header)
     try file.sync()

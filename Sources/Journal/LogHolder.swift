@@ -71,7 +71,9 @@ public final class LogHolder: @unchecked Sendable {
       try file.sync()
       return header
     }
-    if environment.makes(.markAfterFrame) { try checkOpen() }
+    if environment.makes(.markAfterFrame), environment.makes(.checkBeforePublishing) {
+      try checkOpen()
+    }
     let pages = frameHeader.section(.pages).map { frameHeader.offset + $0.offset } ?? 0
     let placed = content.entries.map { entry in
       PageEntry(
@@ -153,6 +155,7 @@ public final class LogHolder: @unchecked Sendable {
         throw error
       }
     }
+    if !environment.makes(.checkBeforePublishing) { try checkOpen() }
   }
 
   /// Reads the mark: throws `.notLeading` where somebody closed the segment.

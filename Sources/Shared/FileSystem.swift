@@ -101,15 +101,3 @@ extension File {
     if let failure { throw failure }
   }
 }
-
-extension FileSystem {
-  /// Creates a file under a name that nobody else would choose (it has a nonce in it). EEXIST is
-  /// then the answer to this very request, sent again after its reply was lost; so the file is ours,
-  /// and empty.
-  public func createUnique(_ path: String, mode: UInt32) throws(StoreError) -> any File {
-    do throws(StoreError) { return try create(path, mode: mode) } catch {
-      guard error.errno == 17 else { throw error }
-      return try open(path, .write)
-    }
-  }
-}

@@ -1,4 +1,5 @@
 import SluiceShared
+import SluiceSimulator
 import Testing
 
 @Suite("What a flush returned for is never lost")

@@ -1,4 +1,5 @@
 import SluiceShared
+import SluiceSimulator
 import Testing
 
 @Suite("One history, whoever believes to lead, and latest reads see all of it")

@@ -76,7 +76,8 @@ extension Mutations {
     while first <= mutation.seeds {
       let portion = min(count, mutation.seeds - first + 1)
       let result = try Workers(jobs: jobs).run(
-        first: first, count: portion, omitting: mutation.check, stopsAtFirst: true)
+        first: first, count: portion, omitting: mutation.check, kind: mutation.kind,
+        stopsAtFirst: true)
       if let found = result.violations.min(by: { $0.seed < $1.seed }) { return found }
       first += portion
       count *= 3
@@ -109,6 +110,7 @@ struct Worker: ParsableCommand {
   @Option var step: UInt64
   @Option var last: UInt64
   @Option var without: String?
+  @Option(transform: { Simulation.Kind(rawValue: $0) ?? .system }) var kind = Simulation.Kind.system
   @Flag var stopsAtFirst = false
 
   func run() throws {
@@ -117,7 +119,7 @@ struct Worker: ParsableCommand {
     var total = World.Statistics()
     var count = 0
     for seed in stride(from: first, through: last, by: Int(step)) {
-      let (what, statistics) = simulation.run(seed: seed)
+      let (what, statistics) = simulation.run(kind, seed: seed)
       total = total + statistics
       count += 1
       if let what {

@@ -13,11 +13,13 @@ struct Workers {
   }
 
   func run(
-    first: UInt64, count: UInt64, omitting check: SafetyCheck? = nil, stopsAtFirst: Bool = false
+    first: UInt64, count: UInt64, omitting check: SafetyCheck? = nil,
+    kind: Simulation.Kind = .system, stopsAtFirst: Bool = false
   ) throws -> Result {
     let workers = try (0..<UInt64(jobs)).map { i in
       var arguments = [
         "worker", "--first", "\(first + i)", "--step", "\(jobs)", "--last", "\(first + count - 1)",
+        "--kind", kind.rawValue,
       ]
       if let check { arguments += ["--without", check.rawValue] }
       if stopsAtFirst { arguments.append("--stops-at-first") }

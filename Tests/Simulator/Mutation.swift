@@ -5,20 +5,22 @@ public import SluiceShared
 public struct Mutation: Sendable {
   public let check: SafetyCheck
   public let what: String
+  /// What kind of run finds it: a whole system where it can.
+  public let kind: Simulation.Kind
   /// Seeds from 1 on.
   public let seeds: UInt64
 
   public static let all: [Mutation] = [
     Mutation(.markAfterFrame, "mark not read after a commit frame"),
     Mutation(.markAfterFlush, "mark not read after a journal flush"),
-    Mutation(.markAfterStart, "mark not read after the start frame"),
+    Mutation(.markAfterStart, "mark not read after the start frame", .log),
     Mutation(.markBeforeReading, "parent read before its mark is written"),
     Mutation(.markDownToStart, "only the nearest segment closed"),
-    Mutation(.parentByStart, "parent chosen by its beacon"),
+    Mutation(.parentByStart, "parent chosen by its beacon", .log, seeds: 6000),
     Mutation(.checkBeforePublishing, "beacon written before the mark is read"),
     Mutation(.publishBeforeAcknowledging, "acknowledged before the beacon"),
     Mutation(.claimByLink, "segment number taken as by rename"),
-    Mutation(.newSegmentAfterError, "segment used again after a failed write"),
+    Mutation(.newSegmentAfterError, "segment used again after a failed write", .log),
     Mutation(.lookBehindMark, "reader ignores the mark"),
     Mutation(.removeOnlyPublished, "journal segment removed before it is confirmed"),
     Mutation(.rereadAfterMark, "frames not read again after closing"),
@@ -34,7 +36,10 @@ public struct Mutation: Sendable {
     Mutation(.syncDirectory, "directory not synced"),
   ]
 
-  init(_ check: SafetyCheck, _ what: String, seeds: UInt64 = 2000) {
+  init(
+    _ check: SafetyCheck, _ what: String, _ kind: Simulation.Kind = .system, seeds: UInt64 = 2000
+  ) {
+    self.kind = kind
     self.check = check
     self.what = what
     self.seeds = seeds

@@ -20,6 +20,25 @@ public struct Simulation: Sendable {
       })
   }
 
+  /// What a run consists of.
+  public enum Kind: String, CaseIterable, Sendable {
+    /// Whole processes: writers, appliers, readers.
+    case system
+    /// The log's handshake alone: claimants, holders and followers.
+    case log
+    /// The journal's handshake alone: writers, and an applier's reading, closing and removing.
+    case journal
+  }
+
+  /// The first violation of one of the handshakes, or of a whole system, without a trace.
+  public func run(_ kind: Kind, seed: UInt64) -> (what: String?, statistics: World.Statistics) {
+    switch kind {
+    case .system: run(seed: seed)
+    case .log: (LogRun(seed: seed, omitting: omitted, mistake: nil).run(), World.Statistics())
+    case .journal: (JournalRun(seed: seed, omitting: omitted).run(), World.Statistics())
+    }
+  }
+
   /// The first violation, or nil. `trace` gets a line for everything that happens.
   public func run(seed: UInt64, trace: ((String) -> Void)? = nil) -> (
     what: String?, statistics: World.Statistics

@@ -107,7 +107,8 @@ struct Verification: @unchecked Sendable {
         let ranges = (try? BatchList.ranges(bytes, count: outcomes.count)) ?? []
         for (i, outcome) in outcomes.enumerated() {
           let batch = bytes.withUnsafeBytes {
-            try? Batch(decoding: UnsafeRawBufferPointer(rebasing: $0[ranges[i]]))
+            ranges.indices.contains(i)
+              ? try? Batch(decoding: UnsafeRawBufferPointer(rebasing: $0[ranges[i]])) : nil
           }
           entries.append(
             Entry(

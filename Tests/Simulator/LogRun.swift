@@ -1,12 +1,11 @@
 import SluiceFakes
-import SluiceShared
+import SluiceJournal
+public import SluiceShared
 import Synchronization
-
-@testable import SluiceJournal
 
 /// What the run's own appliers may do wrong, where the real code has no way to: what the files alone
 /// cannot prevent.
-enum LogMistake: String, CaseIterable, Sendable {
+public enum LogMistake: String, CaseIterable, Sendable {
   /// A segment's number is taken by an operation that replaces a file of that name.
   case claimByRename
   /// The beacon is written before the mark is read.
@@ -20,7 +19,7 @@ enum LogMistake: String, CaseIterable, Sendable {
 ///
 /// Each process may pause before any file operation for any time, die there and be followed by
 /// another; writes land in pieces, fail, and land after all.
-final class LogRun: @unchecked Sendable {
+public final class LogRun: @unchecked Sendable {
   // Sendable: everything is touched by the thread that has the scheduler's baton only.
   static let layout = StoreLayout("/s")
   static let store = StoreID(high: 1, low: 2)
@@ -35,18 +34,20 @@ final class LogRun: @unchecked Sendable {
   private var lastClient: UInt64 = 0
   private var lastCommitID: UInt64 = 0
   /// The longest history that anybody believed: each commit's identity and last TxID.
-  private(set) var believed: [Commit] = []
+  public private(set) var believed: [Commit] = []
   private(set) var violation: String?
   /// What happened, to see that a run is worth something.
-  private(set) var claims = 0
-  private(set) var reads = 0
+  public private(set) var claims = 0
+  public private(set) var reads = 0
 
-  struct Commit: Equatable {
+  public struct Commit: Equatable {
     var id: UInt64
     var last: TxID
   }
 
-  init(seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?) {
+  public init(
+    seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?
+  ) {
     scheduler = Scheduler(seed: seed, steps: steps)
     disk = MemoryDisk(linkReplaces: mistake == .claimByRename)
     self.omitted = omitted
@@ -54,7 +55,7 @@ final class LogRun: @unchecked Sendable {
   }
 
   /// The first violation, or nil.
-  func run() -> String? {
+  public func run() -> String? {
     do throws(StoreError) { try makeStore() } catch { return "no store: \(error)" }
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in
@@ -105,7 +106,7 @@ final class LogRun: @unchecked Sendable {
   ) {
     lastClient += 1
     let client = lastClient
-    let faults = Faults(
+    let faults = HandshakeFaults(
       scheduler, process, disk, client: client, mayDie: process.name.hasPrefix("A"))
     let fileSystem = MemoryFileSystem(disk, clock: clock, client: client) { faults.fate($0) }
     let name = "\(process.name).\(process.life)"
@@ -113,7 +114,9 @@ final class LogRun: @unchecked Sendable {
       try role(Life(name: name, process: process, environment: environment(over: fileSystem)))
     } catch {
       // Injected errors and losing the lead end a life; anything else is damage.
-      if error.code != .notLeading, error.errno != Faults.injected { violate("\(name): \(error)") }
+      if error.code != .notLeading, error.errno != HandshakeFaults.injected {
+        violate("\(name): \(error)")
+      }
     }
     disk.abandon(client: client)
   }
@@ -203,7 +206,7 @@ final class LogRun: @unchecked Sendable {
     do throws(StoreError) {
       _ = try holder.commit(content)
     } catch {
-      guard error.errno == Faults.injected, !life.process.isDead else { throw error }
+      guard error.errno == HandshakeFaults.injected, !life.process.isDead else { throw error }
       // What a careless applier would do: the same place again, with something else in it.
       let (content, second) = self.content(behind: holder)
       _ = try holder.commit(content)

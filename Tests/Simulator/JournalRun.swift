@@ -1,6 +1,6 @@
 import SluiceFakes
 import SluiceJournal
-import SluiceShared
+public import SluiceShared
 import SluiceWriter
 
 /// One run of the journal's handshake: two writers, whose code is the real one, and two appliers, one
@@ -8,7 +8,7 @@ import SluiceWriter
 ///
 /// The appliers are stand-ins that read, mark, read again and remove in the order that DESIGN.md
 /// prescribes; of a real applier's work only that matters here.
-final class JournalRun: @unchecked Sendable {
+public final class JournalRun: @unchecked Sendable {
   // Sendable: everything is touched by the thread that has the scheduler's baton only.
   private static let layout = StoreLayout("/s")
   private static let store = StoreID(high: 1, low: 2)
@@ -21,20 +21,20 @@ final class JournalRun: @unchecked Sendable {
   private var lastClient: UInt64 = 0
   private var lastContent: UInt64 = 0
   /// What `flush` returned for.
-  private(set) var acknowledged: [BatchID: UInt64] = [:]
+  public private(set) var acknowledged: [BatchID: UInt64] = [:]
   /// What is in a published commit.
-  private(set) var published: [BatchID: UInt64] = [:]
-  private(set) var removals = 0
+  public private(set) var published: [BatchID: UInt64] = [:]
+  public private(set) var removals = 0
   private(set) var violation: String?
 
-  init(seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>) {
+  public init(seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>) {
     scheduler = Scheduler(seed: seed, steps: steps)
     self.omitted = omitted
     isNetwork = scheduler.random.chance(0.5)
   }
 
   /// The first violation, or nil.
-  func run() -> String? {
+  public func run() -> String? {
     MemoryFileSystem(disk, clock: clock).makeDirectories([JournalRun.layout.journal])
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in
@@ -56,7 +56,7 @@ final class JournalRun: @unchecked Sendable {
   ) {
     lastClient += 1
     let client = lastClient
-    let faults = Faults(scheduler, process, disk, client: client, mayDie: true)
+    let faults = HandshakeFaults(scheduler, process, disk, client: client, mayDie: true)
     let fileSystem = MemoryFileSystem(disk, clock: clock, client: client, isNetwork: isNetwork) {
       faults.fate($0)
     }
@@ -66,7 +66,7 @@ final class JournalRun: @unchecked Sendable {
     environment.omittedChecks = omitted
     do throws(StoreError) { try role(environment) } catch {
       let isExpected =
-        error.errno == Faults.injected || error.isStaleHandle || error.isNoSuchFile
+        error.errno == HandshakeFaults.injected || error.isStaleHandle || error.isNoSuchFile
         || error.code == .outcomeUnknown || error.code == .notSubmitted
       if !isExpected { violate("\(process.name): \(error)") }
     }

@@ -3,7 +3,7 @@ import SluiceShared
 
 /// What happens to one process's file operations: pauses, death, torn and failing writes, lost
 /// replies, as the scheduler's seed decides.
-final class Faults: @unchecked Sendable {
+final class HandshakeFaults: @unchecked Sendable {
   // Sendable: touched by the thread that has the scheduler's baton only.
 
   /// EIO: of this number nothing else makes errors here.
@@ -27,7 +27,8 @@ final class Faults: @unchecked Sendable {
   }
 
   func fate(_ operation: FileOperation) -> FileFate {
-    let error = StoreError.posix(Faults.injected, operation.path, "\(operation.action) fails here")
+    let error = StoreError.posix(
+      HandshakeFaults.injected, operation.path, "\(operation.action) fails here")
     let isWrite = operation.action == .write
     // The longest waits where they hurt most: just before something is told to others.
     let isBeacon = isWrite && (8192...12288).contains(operation.offset)
