@@ -1,0 +1,90 @@
+#!/bin/bash
+# `make nfs`: the command on real NFSv4.1 clients against real servers, all on this machine. See
+# README.md beside this file.
+#
+# usage: run.sh [-o ONLY] [-d DIR] [SERVER…]
+#   SERVER   ganesha or knfsd, one after the other                      (default: both)
+#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart crash
+#   -d DIR   state directory                                   (default: PROJECT/.build/nfs)
+# Ends with 0 when every promise was kept, and when this machine cannot run it, which a line says.
+set -u
+HERE=$(dirname "$(readlink -f "$0")")
+PROJECT=$HERE/../..
+STATE=${SLUICE_NFS_STATE:-$(readlink -m "$PROJECT/.build/nfs")}
+ONLY=budgets,latency,pause,cut,restart,crash
+while getopts o:d:h option; do
+  case $option in
+    o) ONLY=$OPTARG ;;
+    d) STATE=$OPTARG ;;
+    *) sed -n '2,11p' "$0"; exit 2 ;;
+  esac
+done
+shift $((OPTIND - 1))
+SERVERS=${*:-ganesha knfsd}
+# The lease of the appliers, and of the file servers with their grace period.
+LEASE_s=3 SERVER_LEASE_s=10
+
+skip() {
+  echo "make nfs: SKIPPED, $*"
+  exit 0
+}
+[ "$(uname -m)" = x86_64 ] || skip "user-mode Linux is there for x86-64 only, this is $(uname -m)"
+[ "$(id -u)" = 0 ] || skip "it must be run as root"
+unshare -n -m -p -f --kill-child --mount-proc true 2>/dev/null || skip "no namespaces can be made here"
+[ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
+command -v apt-get >/dev/null || skip "its packages come from Debian, by apt-get"
+# In the guests /tmp is their own.
+case $(readlink -m "$STATE")/ in /tmp/*) STATE=/var/tmp/sluice-nfs ;; esac
+mkdir -p "$STATE" || skip "$STATE cannot be made"
+
+BIN=$STATE/bin
+mkdir -p "$BIN"
+for program in sluice sluice-nfs-probe; do
+  cp "$PROJECT/.build/release/$program" "$BIN/" || exit 1
+done
+export BIN LEASE_s SERVER_LEASE_s ONLY HERE SABOTAGE=${SABOTAGE:-}
+
+# Prints the report of one server; false when anything in it failed.
+report() {
+  awk -F '\t' -v server="$1" -v seconds="$2" '
+    $1 == "scenario" { scenario[++s] = $0 }
+    $1 == "budget" { budget[++b] = $0 }
+    $1 == "note" { note[++n] = $2 }
+    $1 == "end" { ended = 1 }
+    END {
+      printf "\n%s (%d s)\n\n", server, seconds
+      if (s) printf "  %-34s %-10s %s\n", "scenario", "no applier", "verdict"
+      for (i = 1; i <= s; i++) {
+        split(scenario[i], f, "\t")
+        printf "  %-34s %-10s %s\n", f[2], f[3], f[4]
+        if (f[4] !~ /^ok/) failed++
+      }
+      if (b) printf "\n  %-44s %8s %9s\n", "requests to the server", "at most", "measured"
+      for (i = 1; i <= b; i++) {
+        split(budget[i], f, "\t")
+        over = f[4] > f[3] + 0.1
+        printf "  %-44s %8s %9s  %s%s\n", f[2], f[3], f[4], over ? "OVER  " : "", f[5]
+        if (over) failed++
+      }
+      if (n) print ""
+      for (i = 1; i <= n; i++) print "  " note[i]
+      if (!ended) print "\n  BROKEN OFF: see the logs in the state directory"
+      exit failed || !ended
+    }' "$3"
+}
+
+failed=0
+for server in $SERVERS; do
+  began=$SECONDS
+  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$STATE" -g $SERVER_LEASE_s -t 200 \
+    -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$HERE/guest.sh'" 2>"$STATE/log"
+  status=$?
+  results=$STATE/run/results
+  if [ $status = 3 ]; then
+    [ $failed = 0 ] && skip "$(grep '^testbed: ' "$STATE/log" | tail -n 1)"
+    exit 1
+  fi
+  touch "$results"
+  report "$server" $((SECONDS - began)) "$results" || { failed=1; cp -r "$STATE/run" "$STATE/failed-$server" 2>/dev/null; }
+done
+exit $failed
