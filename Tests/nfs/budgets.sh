@@ -3,7 +3,7 @@
 # shellcheck shell=bash disable=SC2154
 
 budgets() {
-  local before=$RUN/before after=$RUN/after commits=100 seconds=5
+  local before=$RUN/before after=$RUN/after commits=200 seconds=5
   probe() { "$BIN/sluice-nfs-probe" budget "$@" "$before" "$after" >>"$RUN/results"; }
   # count MOUNT FILE
   count() { on 1 "sluice-nfs-probe requests $1" >"$2"; }
@@ -37,7 +37,7 @@ budgets() {
   count /mnt/journal "$before"
   sleep $seconds
   count /mnt/journal "$after"
-  probe "idle applier, listings a second" 21 $seconds --of GETATTR
+  probe "idle applier, listings a second" 20 0 --of GETATTR
   probe "idle applier, a look at 5 segments" 6 1 --each GETATTR
   on 2 'kill -9 $(cat /tmp/idle)'
   on 1 'kill $(cat /tmp/applier)'

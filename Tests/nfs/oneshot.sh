@@ -25,5 +25,5 @@ for ((number = 1; ; number++)); do
   done
   # On the host's disk, before the next one: a host that loses power takes what is not.
   sync "$diary"
-  read -r -t 0.2 -u 7
+  read -r -t 0.5 -u 7
 done

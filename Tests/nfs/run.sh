@@ -73,18 +73,38 @@ report() {
     }' "$3"
 }
 
+bash "$HERE/testbed.sh" -F -d "$STATE" 2>"$STATE/log" || skip "$(sed -n 's/^testbed: //p' "$STATE/log" | tail -n 1)"
+
+# The servers side by side: each has hosts and a network of its own, and they mostly wait.
+run_on() {
+  local server=$1 state=$STATE/$1 began=$SECONDS
+  mkdir -p "$state"
+  ln -sfn "$STATE/root" "$state/root"
+
+  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 240 \
+    -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$HERE/guest.sh'" 2>"$state/log"
+  echo "$? $((SECONDS - began))" >"$state/ended"
+}
+for server in $SERVERS; do
+  rm -f "$STATE/$server/ended"
+  run_on "$server" &
+done
+wait
 failed=0
 for server in $SERVERS; do
-  began=$SECONDS
-  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$STATE" -g $SERVER_LEASE_s -t 200 \
-    -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$HERE/guest.sh'" 2>"$STATE/log"
-  status=$?
-  results=$STATE/run/results
-  if [ $status = 3 ]; then
-    [ $failed = 0 ] && skip "$(grep '^testbed: ' "$STATE/log" | tail -n 1)"
-    exit 1
+  state=$STATE/$server results=$STATE/$server/run/results
+  read -r status seconds <"$state/ended"
+  if [ "$status" = 3 ]; then
+    reason=$(grep '^testbed: ' "$state/log" | tail -n 1)
+    echo "make nfs: SKIPPED on $server, ${reason#testbed: }"
+    continue
   fi
   touch "$results"
-  report "$server" $((SECONDS - began)) "$results" || { failed=1; cp -r "$STATE/run" "$STATE/failed-$server" 2>/dev/null; }
+  report "$server" "$seconds" "$results" && continue
+  failed=1
+  # For whoever looks into it, until the next failure.
+  rm -rf "$STATE/failed-$server"
+  cp -r "$state/run" "$STATE/failed-$server" 2>/dev/null
+  echo "  (what was said is in $STATE/failed-$server)"
 done
 exit $failed

@@ -14,6 +14,7 @@
 #   -e DIR      exported directory (ganesha)     (default: DIR/export, emptied
 #               at each start unless -k; must be on ext4/xfs/btrfs, not overlay)
 #   -k          keep what is in the export from the run before
+#   -F          only fetch the packages into DIR, and end
 #   -H CMD      host-side hook, run in the test network namespace while the guests
 #               run: fault injection.  Functions: crash N (guest N loses power),
 #               pause N / unpause N, cut N / heal N (network), server_stop (kill -9)
@@ -42,14 +43,14 @@
 set -u
 {   # (one block, so that bash has read all of it before it starts)
 SELF=$(readlink -f "$0"); HERE=$(dirname "$SELF"); ARGS=("$@")
-N=2 SRV=ganesha OPTS= LIMIT=300 MEM=256 D=$HERE/../../.build/nfs EXPORT= KEEP=0 HOOK= QUIET=0 RTT=0
+N=2 SRV=ganesha OPTS= LIMIT=300 MEM=256 D=$HERE/../../.build/nfs EXPORT= KEEP=0 HOOK= QUIET=0 RTT=0 FETCH=0
 LEASE=15 GRACE=20
-while getopts n:s:o:t:m:d:e:kH:qr:g:h f; do case $f in
+while getopts n:s:o:t:m:d:e:kFH:qr:g:h f; do case $f in
   n) N=$OPTARG;; s) SRV=$OPTARG;; o) OPTS=$OPTARG;; t) LIMIT=$OPTARG;; m) MEM=$OPTARG;;
   d) D=$OPTARG;; e) EXPORT=$OPTARG;; k) KEEP=1;; H) HOOK=$OPTARG;; q) QUIET=1;; r) RTT=$OPTARG;;
-  g) LEASE=$OPTARG GRACE=$OPTARG;;
-  *) sed -n '2,49p' "$SELF"; exit 2;; esac; done
-shift $((OPTIND-1)); [ $# -ge 1 ] || { sed -n '2,49p' "$SELF"; exit 2; }
+  g) LEASE=$OPTARG GRACE=$OPTARG;; F) FETCH=1;;
+  *) sed -n '2,42p' "$SELF"; exit 2;; esac; done
+shift $((OPTIND-1)); [ $# -ge 1 ] || [ $FETCH = 1 ] || { sed -n '2,42p' "$SELF"; exit 2; }
 CMD="$*"; mkdir -p "$D"; D=$(readlink -f "$D"); EXPORT=${EXPORT:-$D/export}; ROOT=$D/root; RUN=$D/run
 SERVER=10.77.0.1
 
@@ -83,6 +84,7 @@ shim() {
 if [ -z "${TB_INNER:-}" ]; then
   fetch || no "could not get the packages"
   shim
+  [ $FETCH = 0 ] || exit 0
   # own network, mount and pid namespaces: nothing outlives this run, no address leaks out
   TB_INNER=1 exec timeout -k 5 $((LIMIT+20)) unshare -n -m -p -f --kill-child --mount-proc bash "$SELF" "${ARGS[@]}"
 fi
@@ -160,10 +162,11 @@ bash "$RUN/cmd" >$OUT/stdout 2>$OUT/stderr </dev/null
 rc=$?; cd /; umount /mnt/efs; echo $rc >$OUT/rc.new; mv $OUT/rc.new $OUT/rc
 EOS
 chmod +x "$RUN/init"; printf '%s\n' "$CMD" >"$RUN/cmd"
+# (the same address at each boot: the clients' ARP entry of a restarted server would be wrong for 30 s)
 boot() { # boot I IP extra...
   local i=$1 ip=$2; shift 2; mkdir -p "$RUN/g$i"; tap tap$i
   TMPDIR=$SHM LD_PRELOAD=$UML_PRELOAD "$UML" mem=${MEM}M root=/dev/root rootfstype=hostfs rootflags=/ ro init="$RUN/init" quiet \
-    con=null con0=null,fd:1 ssl=null uml_dir="$RUN/" umid=u$i "vec0:transport=tap,ifname=tap$i,depth=64,gro=1" \
+    con=null con0=null,fd:1 ssl=null uml_dir="$RUN/" umid=u$i "vec0:transport=tap,ifname=tap$i,depth=64,gro=1,mac=02:00:0a:4d:00:0$i" \
     TB_G=$i TB_IP=$ip TB_N=$N TB_SERVER=$SERVER TB_ROOT="$ROOT" TB_RTT=$RTT TB_RUN="$RUN" TB_LEASE=$LEASE TB_GRACE=$GRACE \
     "TB_OPTS=$OPTS" "$@" \
     </dev/null >"$RUN/g$i/console" 2>&1 &

@@ -4,7 +4,7 @@ import SluiceShared
 /// How many requests of each kind a mount sent to its file server, as the kernel counts them in
 /// `/proc/self/mountstats`.
 struct MountStatistics {
-  private(set) var requests: [String: Int] = [:]
+  var requests: [String: Int] = [:]
 
   /// Of the mount that `path` lies on.
   static func now(of path: String) throws(StoreError) -> MountStatistics {
@@ -18,7 +18,8 @@ struct MountStatistics {
         countsOperations = false
         // device SERVER:/ mounted on DIRECTORY with fstype nfs4 …
         let mount = words.count > 7 && words[7].hasPrefix("nfs") ? String(words[4]) : "-"
-        isMeant = (path == mount || path.hasPrefix(mount + "/")) && mount.count >= best.count
+        let contains = path == mount || path.hasPrefix(mount + "/")
+        isMeant = contains && mount.count >= best.count
         if isMeant { (best, statistics) = (mount, MountStatistics()) }
       } else if line.contains("per-op statistics") {
         countsOperations = true
@@ -54,9 +55,9 @@ struct MountStatistics {
   var total: Int { requests.values.reduce(0, +) }
 
   /// Each kind's share of `count` repetitions, the most frequent first.
-  func each(of count: Int) -> String {
+  func each(of count: Double) -> String {
     requests.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-      .map { "\($0.key) \(fixed(Double($0.value) / Double(count), 2))" }
+      .map { "\($0.key) \(fixed(Double($0.value) / count, 2))" }
       .joined(separator: ", ")
   }
 }

@@ -13,13 +13,15 @@ struct ReadRole: ParsableCommand {
 
   @Argument var store: String
   @Argument var diary: String
-  @Option(help: "Between two reads, in milliseconds.") var pause = 10
+  @Option(help: "Between two reads, in milliseconds.") var pause = 20
+  @Option(help: "A file to be made on the server, whose clock all hosts have in common.")
+  var clockFile: String
 
   func run() throws {
     let termination = TerminationRequest()
     let diary = try Diary(diary)
     let database = try Database(path: store)
-    let clock = SystemClock()
+    let clock = ServerClock(difference_ms: try ServerClock.difference(clockFile))
     var last = TxID.zero
     var entries: [String: Int64] = [:]
     while !termination.isPending {
@@ -37,7 +39,7 @@ struct ReadRole: ParsableCommand {
       } catch {
         diary.add("failure \(began) \(clock.wallTime_ms()) \(error)")
       }
-      clock.sleep(.milliseconds(pause))
+      SystemClock().sleep(.milliseconds(pause))
     }
     diary.add("end", sync: true)
   }
@@ -66,6 +68,32 @@ struct ReadRole: ParsableCommand {
       }
       return found
     }
+  }
+}
+
+/// This host's clock, set by the file server's: reads on several hosts are compared.
+private struct ServerClock {
+  let difference_ms: Int64
+
+  func wallTime_ms() -> Int64 { SystemClock().wallTime_ms() + difference_ms }
+
+  /// How much the server's clock is ahead, from the request that was answered soonest.
+  static func difference(_ path: String) throws -> Int64 {
+    let fileSystem = PosixFileSystem()
+    let clock = SystemClock()
+    var best = (took: UInt64.max, difference: Int64(0))
+    for i in 0..<20 {
+      let file = try fileSystem.create("\(path).\(i)", mode: 0o600)
+      let began = clock.bootTime_ns()
+      let before = clock.wallTime_ms()
+      try file.write([1], at: 0)
+      try file.sync()
+      let difference = try file.status().modified_ms - (before + clock.wallTime_ms()) / 2
+      let took = clock.bootTime_ns() - began
+      if took < best.took { best = (took, difference) }
+      try fileSystem.unlink("\(path).\(i)")
+    }
+    return best.difference
   }
 }
 

@@ -27,7 +27,7 @@ struct RequestCounts: AsyncParsableCommand {
   }
 
   private func report(_ name: String, _ aim: Double, _ used: MountStatistics, _ count: Int) {
-    Budget.report(name, aim, Double(used.total) / Double(count), used.each(of: count))
+    Budget.report(name, aim, Double(used.total) / Double(count), used.each(of: Double(count)))
   }
 
   /// What `body` cost, closing what it closed included, which is not waited for.

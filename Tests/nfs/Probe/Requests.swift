@@ -1,5 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
+import SluiceShared
 
 /// Prints how many requests of each kind a mount made so far.
 struct Requests: ParsableCommand {
@@ -8,6 +9,7 @@ struct Requests: ParsableCommand {
   @Argument var path: String
 
   func run() throws {
+    print("TIME_ms", SystemClock().elapsed().wholeMilliseconds)
     for (name, count) in try MountStatistics.now(of: path).requests { print(name, count) }
   }
 }
@@ -18,7 +20,7 @@ struct Budget: ParsableCommand {
 
   @Argument var name: String
   @Argument var aim: Double
-  @Argument var repetitions: Int
+  @Argument(help: "0: the seconds that passed.") var repetitions: Int
   @Argument var before: String
   @Argument var after: String
   @Option(name: .customLong("of"), help: "Count this kind only.") var kind: String?
@@ -26,11 +28,13 @@ struct Budget: ParsableCommand {
   var unit: String?
 
   func run() throws {
-    let used = try MountStatistics(readLines(after)) - MountStatistics(readLines(before))
-    let repetitions = unit.map { used.requests[$0] ?? 0 } ?? repetitions
+    var used = try MountStatistics(readLines(after)) - MountStatistics(readLines(before))
+    let time_ms = used.requests.removeValue(forKey: "TIME_ms") ?? 0
+    var count = Double(repetitions)
+    if repetitions == 0 { count = Double(time_ms) / 1000 }
+    if let unit { count = Double(used.requests[unit] ?? 0) }
     let measured = kind.map { used.requests[$0] ?? 0 } ?? used.total
-    Self.report(
-      name, aim, Double(measured) / Double(repetitions), used.each(of: repetitions))
+    Self.report(name, aim, Double(measured) / count, used.each(of: count))
   }
 
   /// Prints `budget NAME AIM MEASURED DETAIL`, tab-separated.

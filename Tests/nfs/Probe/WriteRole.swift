@@ -15,7 +15,7 @@ struct WriteRole: AsyncParsableCommand {
   @Argument var store: String
   @Argument(help: "The writer's name in the tables.") var name: String
   @Argument var diary: String
-  @Option(help: "Between two batches, in milliseconds.") var pause = 20
+  @Option(help: "Between two batches, in milliseconds.") var pause = 40
   @Flag(help: "Make the tables first, then end.") var setup = false
 
   /// Longer than everything that is done to the servers and hosts here.
