@@ -23,7 +23,8 @@ struct MountStatistics {
         if isMeant { (best, statistics) = (mount, MountStatistics()) }
       } else if line.contains("per-op statistics") {
         countsOperations = true
-      } else if isMeant, countsOperations, words.count > 8, let name = words.first, name.hasSuffix(":"),
+      } else if isMeant, countsOperations, words.count > 8, let name = words.first,
+        name.hasSuffix(":"),
         let count = Int(words[1])
       {
         if count > 0 { statistics.requests[String(name.dropLast())] = count }
