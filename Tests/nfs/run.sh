@@ -33,8 +33,10 @@ skip() {
 unshare -n -m -p -f --kill-child --mount-proc true 2>/dev/null || skip "no namespaces can be made here"
 [ -c /dev/net/tun ] || skip "there is no /dev/net/tun"
 command -v apt-get >/dev/null || skip "its packages come from Debian, by apt-get"
-# In the guests /tmp is their own.
-case $(readlink -m "$STATE")/ in /tmp/*) STATE=/var/tmp/sluice-nfs ;; esac
+# The guests see this machine's files, but these directories are their own.
+case $(readlink -m "$STATE")/ in
+  /tmp/* | /root/* | /run/* | /mnt/* | /dev/*) STATE=/var/tmp/sluice-nfs ;;
+esac
 mkdir -p "$STATE" || skip "$STATE cannot be made"
 
 BIN=$STATE/bin
@@ -42,6 +44,7 @@ mkdir -p "$BIN"
 for program in sluice sluice-nfs-probe; do
   cp "$PROJECT/.build/release/$program" "$BIN/" || exit 1
 done
+cp "$HERE/guest.sh" "$HERE/oneshot.sh" "$BIN/"
 export BIN LEASE_s SERVER_LEASE_s ONLY HERE SABOTAGE=${SABOTAGE:-}
 
 # Prints the report of one server; false when anything in it failed.
@@ -82,7 +85,7 @@ run_on() {
   ln -sfn "$STATE/root" "$state/root"
 
   bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 240 \
-    -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$HERE/guest.sh'" 2>"$state/log"
+    -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$BIN/guest.sh'" 2>"$state/log"
   echo "$? $((SECONDS - began))" >"$state/ended"
 }
 for server in $SERVERS; do
@@ -90,15 +93,15 @@ for server in $SERVERS; do
   run_on "$server" &
 done
 wait
-failed=0
+failed=0 ran=0 skipped=
 for server in $SERVERS; do
   state=$STATE/$server results=$STATE/$server/run/results
   read -r status seconds <"$state/ended"
   if [ "$status" = 3 ]; then
-    reason=$(grep '^testbed: ' "$state/log" | tail -n 1)
-    echo "make nfs: SKIPPED on $server, ${reason#testbed: }"
+    skipped="$server: $(sed -n 's/^testbed: //p' "$state/log" | tail -n 1)"
     continue
   fi
+  ran=1
   touch "$results"
   report "$server" "$seconds" "$results" && continue
   failed=1
@@ -107,4 +110,6 @@ for server in $SERVERS; do
   cp -r "$state/run" "$STATE/failed-$server" 2>/dev/null
   echo "  (what was said is in $STATE/failed-$server)"
 done
+[ -z "$skipped" ] || [ $ran = 1 ] || skip "$skipped"
+[ -z "$skipped" ] || echo "make nfs: SKIPPED $skipped"
 exit $failed

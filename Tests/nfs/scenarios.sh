@@ -25,7 +25,7 @@ begin_work() {
         echo \$! >>/tmp/writers
       done
       sluice-nfs-probe read $VIEW \$OUT/host$host.reader --clock-file /mnt/efs/clock$host 2>\$OUT/reader.log & echo \$! >/tmp/reader
-      . '$HERE/oneshot.sh' host$host-0 \$OUT/host$host-0.writer 2>\$OUT/oneshot.log & echo \$! >/tmp/oneshot" || return 1
+      . '$BIN/oneshot.sh' host$host-0 \$OUT/host$host-0.writer 2>\$OUT/oneshot.log & echo \$! >/tmp/oneshot" || return 1
   done
 }
 

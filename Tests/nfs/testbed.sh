@@ -9,7 +9,7 @@
 #   -o OPTS     extra mount options, e.g. 'actimeo=1' or 'lookupcache=none'
 #   -t SECS     hard limit for the whole run after package fetch  (default 300)
 #   -m MB       memory per guest                                  (default 256)
-#   -d DIR      state directory, not under /tmp  (default: <project>/.build/nfs)
+#   -d DIR      state directory, not under /tmp, /root, /run, /mnt (default: <project>/.build/nfs)
 #   -g SECS     the server's lease and grace period              (default 15 and 20)
 #   -e DIR      exported directory (ganesha)     (default: DIR/export, emptied
 #               at each start unless -k; must be on ext4/xfs/btrfs, not overlay)
@@ -55,7 +55,7 @@ CMD="$*"; mkdir -p "$D"; D=$(readlink -f "$D"); EXPORT=${EXPORT:-$D/export}; ROO
 SERVER=10.77.0.1
 
 no() { echo "testbed: $*" >&2; exit 3; }   # what this machine cannot do
-case $D/ in /tmp/*) no "the state directory must not lie under /tmp (each guest has its own), not $D";; esac
+case $D/ in /tmp/*|/root/*|/run/*|/mnt/*|/dev/*) no "the state directory cannot be $D: each guest has its own $(cut -d/ -f1,2 <<<"$D")";; esac
 
 # ---- 1. packages: fetched with apt-get download, unpacked (not installed) -------------
 fetch() {
