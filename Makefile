@@ -6,11 +6,12 @@ RELEASE := -c release --static-swift-stdlib
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help run test bench build simulate lint format clean deps
+.PHONY: help run test nfs bench build simulate lint format clean deps
 
 help:
 	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
 	@echo 'make test    all tests'
+	@echo 'make nfs     the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
 	@echo 'make simulate   whole systems in simulated time, SEEDS of them; SEED=n replays one'
 	@echo 'make build   the command, for release: .build/release/sluice'
@@ -25,6 +26,11 @@ run: deps
 test: deps
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --parallel $(ARGS)
+
+nfs: deps
+	$(SWIFT) build $(RELEASE) --product sluice
+	$(SWIFT) build $(RELEASE) --product sluice-nfs-probe
+	Tests/nfs/run.sh $(ARGS)
 
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench

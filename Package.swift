@@ -84,6 +84,13 @@ let package = Package(
         "SluiceApplier", "CSQLite", arguments, logging,
       ],
       path: "Benchmarks/Bench", swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-nfs-probe",
+      dependencies: [
+        "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter",
+        arguments,
+      ],
+      path: "Tests/nfs/Probe", swiftSettings: settings),
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),

@@ -190,6 +190,11 @@ final class Leader {
   /// One batch a commit, its name durable before it is decoded, so that a batch that ends the
   /// process is known by its third time.
   private func workCarefully() throws(StoreError) {
+    // A new term reads live segments from their beginning. What is in the history already was not
+    // being executed when the last term ended: it is passed over, or it would use up the care, and
+    // two beacons for each batch of it would keep the new ones waiting.
+    let repeats = try session.repeats(in: intake.next(Int(Leader.smallestGroup), bytes: .max))
+    if repeats > 0 { return intake.take(repeats, in: session.extent.txid) }
     let batches = intake.next(1, bytes: .max)
     guard let batch = batches.first else { return }
     let place = status.attempts.firstIndex { $0.batch == batch.id }

@@ -26,9 +26,28 @@ public struct PosixFileSystem: FileSystem {
 
   public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     let file = try writable(path, O_RDWR | O_CREAT | O_EXCL, mode: mode)
-    // The umask must not take the group's right to write marks.
-    guard fchmod(file.descriptor, mode) == 0 else { throw posixError("fchmod", path) }
+    try setPermissions(file, mode)
     return file
+  }
+
+  /// One descriptor with O_DIRECT where the file is on NFS: it reads past the cache what others
+  /// write (the mark), as the second one of `writable` does, without an OPEN of its own. A write
+  /// through it is as durable after `sync` as any: the kernel sends it before pwrite(2) returns,
+  /// stable or followed by a COMMIT, and `sync` finds nothing left to send.
+  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    guard try isNetwork(path) else { return try create(path, mode: mode) }
+    let flags = O_RDWR | O_CREAT | O_EXCL
+    let file = PosixFile(
+      try descriptor(path, flags, mode: mode, direct: true, foreign: true), path)
+    try setPermissions(file, mode)
+    return file
+  }
+
+  /// The umask must not take the group's right to write marks. Whether it did costs no request to
+  /// the server, which told the permissions when it made the file; setting them costs one.
+  private func setPermissions(_ file: PosixFile, _ mode: UInt32) throws(StoreError) {
+    guard try file.status().permissions != mode else { return }
+    guard fchmod(file.descriptor, mode) == 0 else { throw posixError("fchmod", file.path) }
   }
 
   /// A file that this process writes. On NFS a second descriptor with O_DIRECT reads it, because a
@@ -87,7 +106,11 @@ public struct PosixFileSystem: FileSystem {
     guard chmod(path, mode_t(mode)) == 0 else { throw posixError("chmod", path) }
   }
 
+  /// On NFS a name is durable when the call that made it returns (the server may not answer before),
+  /// and the client's fsync of a directory does nothing (`nfs_fsync_dir`); opening the directory for
+  /// it would cost one or two requests.
   public func syncDirectory(_ path: String) throws(StoreError) {
+    guard try !isNetwork(path + "/") else { return }
     let descriptor = try descriptor(path, O_RDONLY | O_DIRECTORY, foreign: false)
     defer { close(descriptor) }
     guard fsync(descriptor) == 0 else { throw posixError("fsync", path) }
@@ -120,7 +143,7 @@ public struct PosixFileSystem: FileSystem {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  /// Asked once for each directory: the answer costs a request to the server.
+  /// Asked once for each directory.
   public func isNetwork(_ path: String) throws(StoreError) -> Bool {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     if let known = networks.withLock({ $0[directory] }) { return known }

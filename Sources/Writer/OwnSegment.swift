@@ -25,7 +25,7 @@ struct OwnSegment {
     _ environment: Environment
   ) throws(StoreError) {
     let path = "\(layout.journal)/\(StoreLayout.journalName(header.id))"
-    file = try environment.fileSystem.create(path, mode: 0o660)
+    file = try environment.fileSystem.createUncached(path, mode: 0o660)
     do throws(StoreError) {
       try file.resize(to: size)
     } catch {

@@ -34,6 +34,9 @@ struct Sluice: ParsableCommand {
   static func main() {
     // A reader of the output that goes away is `OutputFile.hasReader`, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
+    // What this program makes has the permissions that it says, whatever the user's mask; setting
+    // them afterwards would be one more request to the file server for each file.
+    umask(0)
     do {
       var command = try parseAsRoot(Parameter.marked(Array(CommandLine.arguments.dropFirst())))
       try command.run()

@@ -117,6 +117,40 @@ struct TermTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[9]])
   }
 
+  /// A term that follows one that died reads live segments from their beginning: what is applied
+  /// already must not use up the care that is meant for what was being executed.
+  @Test func whatIsAppliedAlreadyIsNotExecutedWithCare() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let writer = try store.writer()
+    // The last segment, which is live, holds more of them than the care of a second term is for.
+    for i in 0..<460 { _ = try writer.submitBlocking(insert(Int64(i))) }
+    try store.drain()
+    let bad = try writer.submitBlocking(insert(1000))
+    var options = store.options
+    options.leaseTime = .milliseconds(100)
+    options.drains = true
+    options.beforeBatch = { (id: BatchID) throws(StoreError) in
+      if id == bad.batch { throw StoreError(.io, "killed by the batch") }
+    }
+    var ends = 0
+    while ends < 10 {
+      do throws(StoreError) {
+        try Applier(path: store.path, options: options, environment: store.environment)
+          .run(shouldStop: { false })
+        break
+      } catch {
+        #expect(error.message == "killed by the batch")
+        ends += 1
+      }
+    }
+    // Once in its group, three times alone.
+    #expect(ends == 4)
+    let outcome = try writer.outcomeBlocking(of: bad, timeout: .seconds(5)).outcome
+    #expect(outcome.rejectionCode == Outcome.Rejection.Code.poisonous)
+    #expect(try store.query("SELECT count(*) FROM t") == [[460]])
+  }
+
   @Test func aClosedHolderStops() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")

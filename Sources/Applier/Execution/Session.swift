@@ -329,6 +329,18 @@ final class Session {
     var isRefused: Bool { if case .refused = self { true } else { false } }
   }
 
+  /// How many batches at the front are in the history already.
+  func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
+    guard environment.makes(.deduplicate) else { return 0 }
+    var count = 0
+    for batch in batches {
+      let known = try own { () throws(SQLiteError) in try tables.writer(batch.id.writer) }
+      guard let known, batch.id.sequence <= known.sequence else { break }
+      count += 1
+    }
+    return count
+  }
+
   /// A batch's place in its writer's order.
   private func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing
   {

@@ -79,6 +79,10 @@ final class JournalSegmentReader {
     }
   }
 
+  /// Bytes read at once.
+  private static let smallestRead = 16 << 10
+  private static let largestRead = 1 << 20
+
   /// Reads what is new from the server. Returns whole frames in order, at most about `bytes` of
   /// them; none where there is nothing new.
   func poll(store: StoreID, atMost bytes: Int64, now: Duration) throws(StoreError) -> [Frame] {
@@ -88,7 +92,14 @@ final class JournalSegmentReader {
     }
     var frames: [Frame] = []
     var total: Int64 = 0
+    let start = offset
+    scanner.readAhead = JournalSegmentReader.smallestRead
     while !isEnded, total < bytes, let frame = try nextFrame() {
+      // As much at once as was found so far: a new term reads whole segments, and each read is a
+      // round trip; a term that is up to date reads no further than there is something.
+      scanner.readAhead = min(
+        max(JournalSegmentReader.smallestRead, Int(offset - start)),
+        JournalSegmentReader.largestRead)
       if let frame {
         frames.append(frame)
         total += max(frame.rawBytes, 512)
@@ -121,7 +132,6 @@ final class JournalSegmentReader {
       header = decoded
       checksum = sum
       scanner = FrameScanner(file, nonce: decoded.nonce, checksSections: checksSections)
-      scanner.readAhead = 16 << 10
       return true
     }
   }

@@ -21,7 +21,8 @@ struct csystem_status {
 int csystem_fstat(int descriptor, struct csystem_status *status);
 int csystem_lstat(const char *path, struct csystem_status *status);
 
-/// 1 where the path lies on NFS (statfs), 0 where not, -errno.
+/// 1 where the path lies on NFS, 0 where not, -errno. Asks the kernel's table of mounts, because
+/// statfs is a request to the server, and statfs only where that does not say.
 int csystem_is_network(const char *path);
 
 /// Continues the CRC-32C (Castagnoli) `crc` over `length` bytes. Start with 0.

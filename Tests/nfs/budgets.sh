@@ -1,0 +1,44 @@
+# Requests to the file server that an operation may cost, counted by the clients' kernels. Nothing
+# else uses the mounts meanwhile: the applier is alone on host 1, everybody else on host 2.
+# shellcheck shell=bash disable=SC2154
+
+budgets() {
+  local before=$RUN/before after=$RUN/after commits=200 seconds=5
+  probe() { "$BIN/sluice-nfs-probe" budget "$@" "$before" "$after" >>"$RUN/results"; }
+  # count MOUNT FILE
+  count() { on 1 "sluice-nfs-probe requests $1" >"$2"; }
+
+  on 1 "sluice init /mnt/efs/budget && sluice init /mnt/efs/alone" >/dev/null || return 1
+  on 2 "efsmount /mnt/ro ro,nosharecache" || return 1
+  # On host 1 the journal is a mount of its own, so that what the applier does there is counted by
+  # itself. (Not mounted into the store's own directory: crossing that would be counted too.)
+  on 1 "efsmount /mnt/journal nosharecache; mkdir -p /tmp/budget && cd /tmp/budget || exit 1
+    cp /mnt/efs/budget/store.json .
+    for part in journal log checkpoints; do mkdir \$part; done
+    mount --bind /mnt/journal/budget/journal journal
+    mount --bind /mnt/efs/budget/log log
+    mount --bind /mnt/efs/budget/checkpoints checkpoints
+    sluice apply /tmp/budget --ttl $LEASE_s >/dev/null 2>\$OUT/budget.log & echo \$! >/tmp/applier" || return 1
+
+  # Five writers have a segment in the journal; one of them submits, and waits for each batch.
+  on 2 "sluice-nfs-probe write --setup /mnt/efs/budget x /tmp/x" || return 1
+  on 2 "sluice-nfs-probe commits /mnt/efs/budget 20 --idle-writers 4 --linger 600 >/dev/null 2>&1 & echo \$! >/tmp/idle" || return 1
+  on 2 "sluice-nfs-probe commits /mnt/efs/budget 10" >/dev/null || return 1
+  count /mnt/efs "$before" && on 2 "sluice-nfs-probe commits /mnt/efs/budget $commits" >/dev/null &&
+    count /mnt/efs "$after" || return 1
+  # (and the one commit that the load begins with)
+  probe "commit" 3 $((commits + 1))
+
+  on 2 "sluice-nfs-probe count --with-applier /mnt/efs/budget /mnt/ro/budget $BIN/sluice" >>"$RUN/results" || return 1
+  on 2 "sluice-nfs-probe count /mnt/efs/alone /mnt/ro/alone $BIN/sluice" >>"$RUN/results" || return 1
+
+  # All are quiet since long: the applier looks 20 times a second, each time one listing (the GETATTR)
+  # and at most one read of each segment.
+  count /mnt/journal "$before"
+  sleep $seconds
+  count /mnt/journal "$after"
+  probe "idle applier, listings a second" 20 0 --of GETATTR
+  probe "idle applier, a look at 5 segments" 6 1 --each GETATTR
+  on 2 'kill -9 $(cat /tmp/idle)'
+  on 1 'kill $(cat /tmp/applier)'
+}

@@ -1,0 +1,45 @@
+# The host side of `make nfs`: how the scripts beside this one speak to the guests and keep results.
+# Runs within testbed.sh as its hook, so crash, pause, cut, server_stop … are there.
+# shellcheck shell=bash disable=SC2154  # RUN, LEASE_s and so on are testbed.sh's and run.sh's
+
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+
+# on N 'COMMANDS': guest N runs them; prints what they print, returns their exit status.
+on() {
+  local guest=$1 request=$RUN/g$1/ask/$BASHPID.$RANDOM$RANDOM
+  shift
+  printf '%s\n' "$*" >"$request.new"
+  mv "$request.new" "$request.sh"
+  local deadline=$(($(now_ms) + ${PATIENCE_s:-30} * 1000))
+  until [ -e "$request.rc" ]; do
+    if (($(now_ms) > deadline)); then
+      echo "guest $guest did not answer: $*" >&2
+      return 124
+    fi
+    sleep .03
+  done
+  cat "$request.err" >&2
+  cat "$request.out"
+  return "$(cat "$request.rc")"
+}
+
+# result KIND FIELD…: a line of the report, its fields separated by tabs.
+result() { (IFS=$'\t' && echo "$*") >>"$RUN/results"; }
+
+# must WHAT COMMAND…: notes that the present scenario failed unless the command succeeds.
+FAILURES=()
+must() {
+  local what=$1
+  shift
+  "$@" || { FAILURES+=("$what"); echo "FAILED: $what" >&2; return 1; }
+}
+
+# within SECONDS COMMAND…: tries until it succeeds.
+within() {
+  local deadline=$(($(now_ms) + $1 * 1000))
+  shift
+  until "$@"; do
+    (($(now_ms) < deadline)) || return 1
+    sleep .05
+  done
+}
