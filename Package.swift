@@ -84,6 +84,15 @@ let package = Package(
         "SluiceApplier", "CSQLite", arguments, logging,
       ],
       path: "Benchmarks/Bench", swiftSettings: settings),
+    .target(name: "CLossy", path: "Tests/Crash/Lossy"),
+    .executableTarget(
+      name: "sluice-crash",
+      dependencies: [
+        "BenchmarkSupport", "CLossy", "SluiceFakes", "SluiceShared", "SluiceJournal",
+        "SluiceSQLite", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease", arguments,
+        logging,
+      ],
+      path: "Tests/Crash", exclude: ["Lossy"], swiftSettings: settings),
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
@@ -107,5 +116,6 @@ let package = Package(
         "sluice", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
         "SluiceLease", "SluiceFakes", logging,
       ]),
+    tests("Crash", ["BenchmarkSupport"]),
   ]
 )
