@@ -63,12 +63,24 @@ final class Cast {
     guard members[index].process.isRunning else { return }
     members[index].mayEndEarly = true
     members[index].process.signal(SIGKILL)
+    _ = members[index].process.wait(atMost: .seconds(20))
   }
 
   /// All at once, and waits for their ends.
   func killAll() throws {
-    for index in members.indices { kill(index) }
+    for index in members.indices where isRunning(index) {
+      members[index].mayEndEarly = true
+      members[index].process.signal(SIGKILL)
+    }
     try waitForAll()
+  }
+
+  /// Asks a process to end in order; one that has hardly begun may end at once.
+  func terminate(_ index: Int) {
+    members[index].process.signal(SIGTERM)
+    if members[index].process.wait(atMost: .seconds(20)) == .killed(signal: SIGTERM) {
+      members[index].mayEndEarly = true
+    }
   }
 
   func waitForAll() throws {

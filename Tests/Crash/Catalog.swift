@@ -61,7 +61,7 @@ struct Catalog {
     return (0..<rows).map { row in
       let left = cells[row]
       guard row + rows < cells.count else { return "  \(left)" }
-      return "  \(left)" + String(repeating: " ", count: max(1, 46 - left.count))
+      return "  \(left)" + String(repeating: " ", count: max(1, 48 - left.count))
         + cells[row + rows]
     }
   }

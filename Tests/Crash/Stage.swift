@@ -102,9 +102,7 @@ struct Stage {
     if isLossy || (plan.kind != .undisturbed && random.below(3) == 0) {
       return try cast.killAll()
     }
-    for index in cast.indices(of: .applier) + cast.indices(of: .reader) {
-      cast.members[index].process.signal(SIGTERM)
-    }
+    for index in cast.indices(of: .applier) + cast.indices(of: .reader) { cast.terminate(index) }
     try cast.waitForAll()
   }
 
