@@ -25,7 +25,7 @@ struct Catalog {
   /// A point at which few have met that fate yet, and a time; nil where none is known.
   func choose(_ fate: CrashPlan.Fate, _ role: Role, _ random: inout SeededRandom) -> CrashPlan? {
     let met = fate == .die ? deaths[role] : stops[role]
-    let points = (reached[role] ?? [:]).keys.sorted()
+    let points = (reached[role] ?? [:]).keys.sorted().shuffled(using: &random)
       .sorted { (met?[$0] ?? 0) < (met?[$1] ?? 0) }
     guard !points.isEmpty else { return nil }
     let point = points[random.below(max(1, points.count / (random.below(3) == 0 ? 1 : 4)))]
