@@ -89,16 +89,18 @@ public struct LogClaim {
     let fileSystem = environment.fileSystem
     let name = StoreLayout.logName(header.number)
     let path = "\(layout.log)/\(name)"
-    let temporary = "\(path).\(hexadecimal(header.nonce, width: 16)).tmp"
+    let temporary = "\(layout.log)/\(StoreLayout.temporaryName(name, header.nonce))"
     let file = try fileSystem.create(temporary, mode: 0o644)
     defer { try? fileSystem.unlink(temporary) }
-    try file.resize(to: segmentBytes)
-    try file.write(header.encoded(), at: Block.header)
-    try file.sync()
-    try compareClocks(file, begun_ms: header.created_ms)
     do throws(StoreError) {
+      try file.resize(to: segmentBytes)
+      try file.write(header.encoded(), at: Block.header)
+      try file.sync()
+      try compareClocks(file, begun_ms: header.created_ms)
       try fileSystem.link(temporary, to: path)
     } catch {
+      // Removed by a later holder, who has this number or a higher one.
+      if error.isNoSuchFile || error.isStaleHandle { return nil }
       // EEXIST may be the answer to a retried request whose first try succeeded.
       guard error.isExistingFile else { throw error }
       guard let taken = try? LogSegment(path: path, store: store, environment: environment),
