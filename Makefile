@@ -6,12 +6,16 @@ RELEASE := -c release --static-swift-stdlib
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help run test bench build lint format clean deps
+SEED ?=
+ROUNDS ?= 2000
+
+.PHONY: help run test bench crash build lint format clean deps
 
 help:
 	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
 	@echo 'make test    all tests'
 	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
+	@echo 'make crash   processes killed at named points, power failing; ROUNDS=2000 SEED=…'
 	@echo 'make build   the command, for release: .build/release/sluice'
 	@echo 'make lint    the format, checked; make format sets it right'
 	@echo 'make clean   removes what was built'
@@ -28,6 +32,10 @@ test: deps
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench
 	.build/release/sluice-bench $(ARGS)
+
+crash: deps
+	$(SWIFT) build $(RELEASE) --product sluice-crash
+	.build/release/sluice-crash --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 build: deps
 	$(SWIFT) build $(RELEASE) --product sluice

@@ -112,12 +112,14 @@ final class Campaign {
 
   private func kind(_ random: inout SeededRandom, _ round: Int, isFirst: Bool) -> RoundPlan.Kind {
     if isFirst, round <= 2 { return .undisturbed }
+    if let only = options.only { return only }
     return switch random.below(20) {
-    case 0..<10: .point
-    case 10..<13: .chain
-    case 13..<15: .random
-    case 15..<18: .together
-    case 18: .pause
+    case 0..<6: .point
+    case 6..<10: .each
+    case 10..<12: .chain
+    case 12..<14: .random
+    case 14..<17: .together
+    case 17..<19: .pause
     default: random.below(4) == 0 ? .undisturbed : .pause
     }
   }

@@ -44,7 +44,8 @@ final class Cast {
     var words = [role.rawValue, store, notes] + arguments
     if let layer { words += ["--layer", layer] }
     if let plan { words += ["--plan", "\(plan)"] }
-    if let sabotage { words += ["--sabotage", sabotage.rawValue] }
+    // The store itself is well made.
+    if let sabotage, role != .creator { words += ["--sabotage", sabotage.rawValue] }
     let process = try ChildProcess(
       name, executable, words, output: "\(directory)/\(name).out",
       log: "\(directory)/\(name).log")

@@ -97,7 +97,8 @@ struct Contents {
     if txid == .zero { return found }
     let digest = Digest(try database.query(Digest.query).first ?? [])
     if digest != model.digest(txid) {
-      found.append("\(path) has \(digest), as of batch \(txid) it is \(model.digest(txid) ?? digest)")
+      found.append(
+        "\(path) has \(digest), as of batch \(txid) it is \(model.digest(txid) ?? digest)")
     }
     if txid == model.last { found += try compare(with: model) { try database.query($0) } }
     return found

@@ -27,6 +27,8 @@ struct Run: ParsableCommand {
   var age = 12
   @Option(help: "Whether power fails at the end of a round: both, plain or lossy.")
   var layer = Layer.both
+  @Option(help: "Only rounds of this kind.")
+  var only: RoundPlan.Kind?
   @Option(help: "Where the stores are made; on a disk, not in memory.")
   var directory = ".build/crash"
   @Option(help: "Break something, to see that it is found.")

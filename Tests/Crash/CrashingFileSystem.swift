@@ -130,7 +130,7 @@ private final class CrashingFile: File {
   func sync() throws(StoreError) {
     let place = lastWritten.withLock { $0 }
     owner.script.reach(.before, .sync, place)
-    if owner.sabotage != .noSync { try base.sync() }
+    if owner.sabotage?.leavesOutSync(of: kind) != true { try base.sync() }
     owner.script.reach(.after, .sync, place)
   }
 

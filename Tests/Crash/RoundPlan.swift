@@ -1,8 +1,9 @@
+import ArgumentParser
 import SluiceFakes
 
 /// What happens in one round, decided before it begins.
 struct RoundPlan: CustomStringConvertible {
-  enum Kind: String, CaseIterable {
+  enum Kind: String, CaseIterable, ExpressibleByArgument {
     /// Nothing; for learning which points there are.
     case undisturbed
     /// One process dies at a named point.
@@ -15,6 +16,8 @@ struct RoundPlan: CustomStringConvertible {
     case pause
     /// A process dies at a named point, and its successor at another.
     case chain
+    /// Each process has a point of its own to die at.
+    case each
   }
 
   struct Worker {
@@ -58,15 +61,22 @@ struct RoundPlan: CustomStringConvertible {
       for _ in 0..<(kind == .chain ? 2 : 1) {
         if let plan = catalog.choose(fate, victim, &random) { plans.append(plan) }
       }
+    case .each:
+      goesOn = false
+      // First the appliers', then the workers'.
+      let roles =
+        Array(repeating: Role.applier, count: appliers)
+        + Array(repeating: .worker, count: workers.count)
+      plans = roles.compactMap { catalog.choose(.die, $0, &random) }
     case .undisturbed, .random, .together: break
     }
   }
 
   var description: String {
-    let what = plans.map(\.description).joined(separator: " then ")
+    let what = plans.map(\.description).joined(separator: kind == .each ? " and " : " then ")
     let how = goesOn ? "the others go on" : "all die, \(delay_us) µs later"
     let who = workers.map { "\($0.habit) \($0.batches)" }.joined(separator: ", ")
     return
-      "\(kind) \(plans.isEmpty ? "" : "\(victim.rawValue) \(what)"); \(how); workers: \(who); \(appliers) appliers\(hasReader ? ", a reader" : "")"
+      "\(kind) \(plans.isEmpty ? "" : "\(kind == .each ? "" : "\(victim.rawValue) ")\(what)"); \(how); workers: \(who); \(appliers) appliers\(hasReader ? ", a reader" : "")"
   }
 }

@@ -26,14 +26,11 @@ struct Stage {
 
   /// `firstWorker` numbers the workers.
   mutating func perform(firstWorker: Int) throws {
-    let ofApplier = plan.victim == .applier
-    for number in 0..<plan.appliers {
-      try startApplier(ofApplier && number == 0 ? plan.plans.first : nil)
-    }
+    for number in 0..<plan.appliers { try startApplier(planned(.applier, number)) }
     for (i, worker) in plan.workers.enumerated() {
       let number = firstWorker + i
       try cast.start(
-        .worker, !ofApplier && i == 0 ? plan.plans.first : nil,
+        .worker, planned(.worker, i),
         ["\(number)", "\(worker.seed)", worker.habit.rawValue, "\(worker.batches)"],
         worker: number)
     }
@@ -47,6 +44,9 @@ struct Stage {
         try startApplier(plan.plans[1])
         waitForDeath(1)
       }
+    case .each:
+      wait { workersAreDone || !cast.indices(of: .applier).contains(where: cast.isRunning) }
+      sleep(microseconds: plan.delay_us)
     case .pause: pause()
     case .random:
       for _ in 0...random.below(2) {
@@ -57,6 +57,15 @@ struct Stage {
     case .together: sleep(microseconds: random.below(120_000))
     }
     try end()
+  }
+
+  /// The fate of the `number`th process of a role that is there from the beginning.
+  private func planned(_ role: Role, _ number: Int) -> CrashPlan? {
+    if plan.kind == .each {
+      let place = number + (role == .worker ? plan.appliers : 0)
+      return place < plan.plans.count ? plan.plans[place] : nil
+    }
+    return role == plan.victim && number == 0 ? plan.plans.first : nil
   }
 
   private mutating func startApplier(_ plan: CrashPlan?) throws {
@@ -70,8 +79,8 @@ struct Stage {
 
   /// Waits until a process with a plan has died, or nothing more can come of it.
   private mutating func waitForDeath(_ count: Int) {
-    let victims = cast.indices(of: plan.victim)
-    let index = plan.kind == .chain ? victims[min(victims.count - 1, count * plan.appliers)] : victims[0]
+    // The first successor comes after all that were there from the beginning.
+    let index = victims[min(victims.count - 1, count * plan.appliers)]
     wait { !cast.isRunning(index) || workersAreDone }
     sleep(microseconds: plan.delay_us)
   }
@@ -85,7 +94,8 @@ struct Stage {
       cast.members[index].process.signal(SIGSTOP)
     }
     let isApplier = plan.victim == .applier
-    sleep(microseconds: (isApplier ? 280_000 : 100_000) + random.below(isApplier ? 150_000 : 80_000))
+    sleep(
+      microseconds: (isApplier ? 280_000 : 100_000) + random.below(isApplier ? 150_000 : 80_000))
     cast.members[index].process.signal(SIGCONT)
   }
 

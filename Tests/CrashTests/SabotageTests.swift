@@ -10,11 +10,13 @@ struct SabotageTests {
   @Test(
     "Each sabotage is found",
     arguments: [
-      ("no-sync", "lossy", 24), ("no-directory-sync", "lossy", 24),
-      ("no-mark-check", "plain", 120), ("early-acknowledgement", "plain", 24),
+      ("no-journal-sync", "lossy", 60), ("no-log-sync", "lossy", 24),
+      ("no-checkpoint-sync", "lossy", 60), ("no-directory-sync", "lossy", 24),
+      ("no-mark-check", "plain --only pause", 60), ("early-acknowledgement", "plain", 60),
     ])
   func sabotage(_ name: String, layer: String, rounds: Int) throws {
-    let run = try play(["--sabotage", name, "--layer", layer, "--rounds", "\(rounds)"])
+    let layer = ["--layer"] + layer.split(separator: " ").map(String.init)
+    let run = try play(["--sabotage", name, "--rounds", "\(rounds)"] + layer)
     #expect(run.ending == .exited(1))
     #expect(run.output.contains { $0.hasPrefix("BROKEN") }, "\(run.output.suffix(10))")
   }
