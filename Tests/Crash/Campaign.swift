@@ -72,6 +72,7 @@ final class Campaign {
       while round < options.age, played < options.rounds, violations.isEmpty {
         round += 1
         played += 1
+        if played % 250 == 0 { say("\(played) rounds, all kept so far") }
         let next = RoundPlan(
           kind(&random, round, isFirst: seed == self.seed), catalog, isLossy: isLossy, &random)
         plan = "\(next)"
@@ -111,7 +112,8 @@ final class Campaign {
   }
 
   private func kind(_ random: inout SeededRandom, _ round: Int, isFirst: Bool) -> RoundPlan.Kind {
-    if isFirst, round <= 2 { return .undisturbed }
+    // Until it is known which points there are.
+    if (isFirst && round <= 2) || !catalog.isKnown { return .undisturbed }
     if let only = options.only { return only }
     return switch random.below(20) {
     case 0..<6: .point

@@ -35,6 +35,11 @@ struct Catalog {
     return CrashPlan(fate, point, count)
   }
 
+  /// Appliers and workers came to their end and told what they came to.
+  var isKnown: Bool {
+    (reached[.applier]?.count ?? 0) > 40 && (reached[.worker]?.count ?? 0) > 10
+  }
+
   // MARK: the report
 
   func lines() -> [String] {

@@ -1,5 +1,6 @@
 import BenchmarkSupport
 import Glibc
+import Logging
 import SluiceApplier
 import SluiceJournal
 import SluiceShared
@@ -40,6 +41,7 @@ struct Creation {
   private func look(_ store: String, _ account: Account, _ figures: inout Figures) -> [String] {
     var options = ApplierOptions.hasty("first")
     options.drains = true
+    options.logger.logLevel = .critical
     var environment = Environment.posix()
     environment.clock = ImpatientClock()
     do throws(StoreError) {

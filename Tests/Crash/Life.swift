@@ -1,5 +1,6 @@
 import BenchmarkSupport
 import Glibc
+import Logging
 import SluiceApplier
 import SluiceFakes
 import SluiceJournal
@@ -200,6 +201,8 @@ final class Life {
   private func recover() throws(StoreError) {
     var options = ApplierOptions.hasty("recovery")
     options.drains = true
+    // What it has to say of torn writes is counted.
+    options.logger.logLevel = .critical
     try Applier(path: store, options: options, lease: SureLease(), environment: environment)
       .run(shouldStop: { false })
   }
@@ -230,6 +233,7 @@ final class Life {
     let deadline = clock.elapsed() + .seconds(10)
     var options = ApplierOptions.hasty("last")
     options.retireAfter = .milliseconds(1)
+    options.logger.logLevel = .critical
     let contents = contents
     try Applier(path: store, options: options, lease: SureLease(), environment: environment)
       .run(shouldStop: {

@@ -109,7 +109,7 @@ struct Stage {
     if !wait({ workersAreDone }) {
       complaints.append("workers did not come to their end within \(Self.patience)")
     }
-    if isLossy || (plan.kind != .undisturbed && random.below(3) == 0) {
+    if plan.kind != .undisturbed, isLossy || random.below(3) == 0 {
       return try cast.killAll()
     }
     for index in cast.indices(of: .applier) + cast.indices(of: .reader) { cast.terminate(index) }
