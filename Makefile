@@ -6,7 +6,10 @@ RELEASE := -c release --static-swift-stdlib
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help run test nfs bench build simulate lint format clean deps
+SEED ?=
+ROUNDS ?= 2000
+
+.PHONY: help run test nfs crash simulate bench build lint format clean deps
 
 help:
 	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
@@ -14,6 +17,7 @@ help:
 	@echo 'make nfs     the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
 	@echo 'make simulate   whole systems in simulated time, SEEDS of them; SEED=n replays one'
+	@echo 'make crash   processes killed at named points, power failing; ROUNDS=2000 SEED=…'
 	@echo 'make build   the command, for release: .build/release/sluice'
 	@echo 'make lint    the format, checked; make format sets it right'
 	@echo 'make clean   removes what was built'
@@ -48,6 +52,9 @@ else
 	$(SIMULATION)/release/sluice-simulate mutations
 	$(SIMULATION)/release/sluice-simulate sweep --seeds $(SEEDS)
 endif
+crash: deps
+	$(SWIFT) build $(RELEASE) --product sluice-crash
+	.build/release/sluice-crash --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 build: deps
 	$(SWIFT) build $(RELEASE) --product sluice

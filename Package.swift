@@ -91,6 +91,15 @@ let package = Package(
         arguments,
       ],
       path: "Tests/nfs/Probe", swiftSettings: settings),
+    .target(name: "CLossy", path: "Tests/Crash/Lossy"),
+    .executableTarget(
+      name: "sluice-crash",
+      dependencies: [
+        "BenchmarkSupport", "CLossy", "SluiceFakes", "SluiceShared", "SluiceJournal",
+        "SluiceSQLite", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease", arguments,
+        logging,
+      ],
+      path: "Tests/Crash", exclude: ["Lossy"], swiftSettings: settings),
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
@@ -128,5 +137,6 @@ let package = Package(
         "sluice", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
         "SluiceLease", "SluiceFakes", logging,
       ]),
+    tests("Crash", ["BenchmarkSupport"]),
   ]
 )

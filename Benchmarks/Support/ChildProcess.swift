@@ -34,10 +34,18 @@ public final class ChildProcess {
     let flags = O_WRONLY | O_CREAT | O_APPEND
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, flags, 0o644)
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log, flags, 0o644)
+    // A thread of a pool may have signals blocked, SIGTERM among them: the process begins with none.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var nothing = sigset_t()
+    sigemptyset(&nothing)
+    posix_spawnattr_setsigmask(&attributes, &nothing)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var started: pid_t = 0
     let status = Self.withPointers([executable] + arguments) { arguments in
       Self.withPointers(Self.environment) { environment in
-        posix_spawn(&started, executable, &actions, nil, arguments, environment)
+        posix_spawn(&started, executable, &actions, &attributes, arguments, environment)
       }
     }
     guard status == 0 else {

@@ -97,10 +97,13 @@ public final class Applier {
   private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
     // The database is opened before the claim, so that the time without an applier is short. Where
     // it cannot be, the claim may be what mends it (a beacon that cannot be read).
-    if let pages {
-      _ = try? pages.snapshot(.latest)
-    } else {
-      pages = try? PageStore(path: layout.root, environment: environment)
+    // A holder that died in the middle of a beacon makes readers wait, but not its successor.
+    if (try? log.present(waits: false)) != nil {
+      if let pages {
+        _ = try? pages.snapshot(.latest)
+      } else {
+        pages = try? PageStore(path: layout.root, environment: environment)
+      }
     }
     let started = environment.clock.elapsed()
     var claim = LogClaim(

@@ -30,15 +30,16 @@ public struct Checkpoint: Sendable {
       try fileSystem.unlink(path)
     }
     if try !fileSystem.list(layout.checkpoints).contains(name) {
-      let suffix = "\(hexadecimal(environment.random(), width: 16)).tmp"
-      let pages = "\(path).\(suffix)"
+      let nonce = environment.random()
+      let pages = StoreLayout.temporaryName(path, nonce)
       let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
+      let newSidecar = StoreLayout.temporaryName(sidecar, nonce)
       defer {
         try? fileSystem.unlink(pages)
-        try? fileSystem.unlink("\(sidecar).\(suffix)")
+        try? fileSystem.unlink(newSidecar)
       }
       let checksums = try write(snapshot, to: pages)
-      let file = try fileSystem.create("\(sidecar).\(suffix)", mode: 0o444)
+      let file = try fileSystem.create(newSidecar, mode: 0o444)
       try CheckpointSidecar.write(
         CheckpointSidecar.Header(
           store: store, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
@@ -47,7 +48,7 @@ public struct Checkpoint: Sendable {
         checksums: checksums, to: file)
       try file.sync()
       // The sidecar first: a database without one is no checkpoint yet.
-      try linked("\(sidecar).\(suffix)", to: sidecar)
+      try linked(newSidecar, to: sidecar)
       try fileSystem.syncDirectory(layout.checkpoints)
       try linked(pages, to: path)
     }

@@ -124,6 +124,7 @@ final class Leader {
     checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
     do throws(StoreError) {
       try settle()
+      removeStrays()
       while true {
         if shouldStop() { return try release() }
         let found = try intake.poll()
@@ -155,6 +156,16 @@ final class Leader {
     _ = publisher.takeFinishedStart()
     try holder.checkOpen()
     try lease.claimed(at: started)
+  }
+
+  /// What others left behind: at the beginning of a term, and when a checkpoint was made.
+  private func removeStrays() {
+    do throws(StoreError) {
+      try Strays(layout: store.layout, environment: environment)
+        .remove(log: holder, checkpoint: checkpointer.newest)
+    } catch {
+      logger.warning("temporary files stay", metadata: ["error": "\(error)"])
+    }
   }
 
   /// How much log earlier terms wrote since a checkpoint.
@@ -322,9 +333,11 @@ final class Leader {
 
   private func keepHouse() throws(StoreError) {
     checkpointer.noteLog(bytes: holder.usedBytes)
+    let newest = checkpointer.newest
     if let error = checkpointer.finished() {
       logger.error("checkpoint failed", metadata: ["error": "\(error)"])
     }
+    if checkpointer.newest > newest { removeStrays() }
     if checkpointer.isDue(session.snapshot, published: publisher.publishedTxID) {
       checkpointer.start(session.snapshot)
     }

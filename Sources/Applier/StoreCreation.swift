@@ -25,7 +25,7 @@ public struct StoreCreation: Sendable {
     guard (512...65536).contains(pageSize), pageSize & (pageSize - 1) == 0 else {
       throw StoreError(.invalid, "a page size is a power of two from 512 to 65536, not \(pageSize)")
     }
-    try makeDirectories(layout, fileSystem)
+    let isNew = try makeDirectories(layout, fileSystem)
     let id = StoreID(time_ms: environment.clock.wallTime_ms(), random: environment.random)
     let database = "\(layout.checkpoints)/new.tmp"
     defer { try? fileSystem.unlink(database) }
@@ -49,12 +49,25 @@ public struct StoreCreation: Sendable {
         })
     else { throw StoreError(.invalid, "another `init` is making this store", path: path) }
     _ = won
+    // Every name on the way to a batch: what is acknowledged later relies on them.
+    try? fileSystem.unlink(database)
+    try fileSystem.syncDirectory(layout.checkpoints)
+    try fileSystem.syncDirectory(layout.journal)
+    try fileSystem.syncDirectory(layout.log)
     try fileSystem.syncDirectory(layout.root)
+    if isNew { try fileSystem.syncDirectory(parent(of: layout.root)) }
   }
 
+  private func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// Returns whether the store's directory was not there before.
   private func makeDirectories(_ layout: StoreLayout, _ fileSystem: any FileSystem)
-    throws(StoreError)
+    throws(StoreError) -> Bool
   {
+    var isNew = true
     do throws(StoreError) { try fileSystem.makeDirectory(layout.root, mode: 0o755) } catch {
       guard error.isExistingFile else { throw error }
       guard try fileSystem.list(layout.root).isEmpty else {
@@ -62,6 +75,7 @@ public struct StoreCreation: Sendable {
           .invalid, "the directory is not empty; `init` wants a new or an empty one",
           path: layout.root)
       }
+      isNew = false
     }
     // Writers of the directory's group make files there, and only their owner or the applier's user
     // removes them.
@@ -70,6 +84,7 @@ public struct StoreCreation: Sendable {
     try fileSystem.makeDirectory(layout.log, mode: 0o755)
     try fileSystem.makeDirectory(layout.oldLog, mode: 0o755)
     try fileSystem.makeDirectory(layout.checkpoints, mode: 0o755)
+    return isNew
   }
 
   /// Makes the first database, a plain SQLite file; returns its page size.

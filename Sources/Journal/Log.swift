@@ -42,7 +42,9 @@ public final class Log {
   }
 
   /// What is published now: at least everything that anybody saw published before this was called.
-  public func present() throws(StoreError) -> Present {
+  ///
+  /// Waits some seconds for what cannot be read now, unless `waits` is false.
+  public func present(waits: Bool = true) throws(StoreError) -> Present {
     if let newest {
       let control = try newest.control()
       let open = !control.isClosed || !environment.makes(.lookBehindMark)
@@ -50,16 +52,29 @@ public final class Log {
         return Present(segment: newest, beacon: beacon, isClosed: false)
       }
     }
-    return try search()
+    return try search(attempts: waits ? Log.patience : 1)
+  }
+
+  /// A position that was published at some time, the present one where it can be read: for who only
+  /// has to begin somewhere. A beacon torn by its holder's end does not keep it waiting.
+  public func beginning() throws(StoreError) -> Present {
+    if let present = try? present(waits: false) { return present }
+    for number in try listed() {
+      guard let segment = try open(number), let control = try? segment.control(),
+        let beacon = control.beacon
+      else { continue }
+      return Present(segment: segment, beacon: beacon, isClosed: control.isClosed)
+    }
+    return try present()
   }
 
   /// Looks at most, with pauses of up to 25 ms: about five seconds, in which a beacon that is being
   /// written is there, and a living holder has made several.
   private static let patience = 200
 
-  private func search() throws(StoreError) -> Present {
+  private func search(attempts: Int) throws(StoreError) -> Present {
     var unreadable: StoreError?
-    for attempt in 0..<Log.patience {
+    for attempt in 0..<attempts {
       if attempt > 0 { environment.clock.sleep(.milliseconds(min(attempt, 25))) }
       let numbers = try listed()
       unreadable = nil

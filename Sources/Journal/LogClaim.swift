@@ -89,7 +89,7 @@ public struct LogClaim {
     let fileSystem = environment.fileSystem
     let name = StoreLayout.logName(header.number)
     let path = "\(layout.log)/\(name)"
-    let temporary = "\(path).\(hexadecimal(header.nonce, width: 16)).tmp"
+    let temporary = "\(layout.log)/\(StoreLayout.temporaryName(name, header.nonce))"
     defer { try? fileSystem.unlink(temporary) }
     let file: any File
     do throws(StoreError) { file = try fileSystem.create(temporary, mode: 0o644) } catch {
@@ -98,16 +98,17 @@ public struct LogClaim {
       guard error.isExistingFile else { throw error }
       return nil
     }
-    try file.resize(to: segmentBytes)
-    try file.write(header.encoded(), at: Block.header)
-    try file.sync()
-    try compareClocks(file, begun_ms: header.created_ms)
-    if !environment.makes(.claimByLink) { try? fileSystem.unlink(path) }
     do throws(StoreError) {
+      try file.resize(to: segmentBytes)
+      try file.write(header.encoded(), at: Block.header)
+      try file.sync()
+      try compareClocks(file, begun_ms: header.created_ms)
+      if !environment.makes(.claimByLink) { try? fileSystem.unlink(path) }
       try fileSystem.link(temporary, to: path)
     } catch {
-      // The temporary file is gone: lost with the file server's power, or cleared away.
-      if error.isNoSuchFile { return nil }
+      // Removed by a later holder, who has this number or a higher one; or lost with the file
+      // server's power.
+      if error.isNoSuchFile || error.isStaleHandle { return nil }
       // EEXIST may be the answer to a retried request whose first try succeeded.
       guard error.isExistingFile else { throw error }
       guard let taken = try? LogSegment(path: path, store: store, environment: environment),

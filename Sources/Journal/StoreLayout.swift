@@ -33,6 +33,9 @@ public struct StoreLayout: Sendable {
   public static func sidecarName(_ txid: TxID) -> String {
     padded(txid.rawValue, width: 16) + ".pages"
   }
+  public static func sidecarTxID(_ name: String) -> TxID? {
+    number(name, suffix: ".pages", digits: 16).map { TxID($0) }
+  }
 
   public static func journalName(_ segment: JournalSegmentID) -> String {
     "\(segment.writer).\(padded(segment.number, width: 8)).seg"
@@ -43,6 +46,20 @@ public struct StoreLayout: Sendable {
     else { return nil }
     let id = JournalSegmentID(writer: writer, number: number)
     return journalName(id) == name ? id : nil
+  }
+
+  /// The name under which a file is made before `link` gives it `name`; `nonce` keeps two makers
+  /// apart.
+  public static func temporaryName(_ name: String, _ nonce: UInt64) -> String {
+    "\(name).\(hexadecimal(nonce, width: 16)).tmp"
+  }
+  /// The name that a temporary file was to get; nil for any other name.
+  public static func temporaryTarget(_ name: String) -> String? {
+    let tail = name.utf8.suffix(21)
+    guard name.hasSuffix(".tmp"), tail.count == 21, tail.first == UInt8(ascii: "."),
+      tail.dropFirst().prefix(16).allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
+    else { return nil }
+    return String(name.dropLast(21))
   }
 
   private static func number(_ name: String, suffix: String, digits: Int) -> UInt64? {

@@ -25,8 +25,8 @@ public struct AppliedBatch: Hashable, Sendable {
 
 /// Follows the published log and picks out of it the outcomes of some writers' batches.
 ///
-/// It begins at the present of when it is made, which must therefore be before the first batch that
-/// it is to find is written.
+/// It begins at the present of when it is made or before, which must therefore be before the first
+/// batch that it is to find is written.
 ///
 /// Synchronous and not safe to use from two threads at once.
 public struct OutcomeFollower {
@@ -35,7 +35,7 @@ public struct OutcomeFollower {
 
   public init(_ log: Log) throws(StoreError) {
     self.log = log
-    follower = LogFollower(at: try log.present())
+    follower = LogFollower(at: try log.beginning())
   }
 
   /// The published present. Whom to look for must be decided after this was read: a batch that is in

@@ -20,6 +20,8 @@ final class JournalIntake {
   var silence: Duration = .seconds(60)
   /// A quiet segment is read at least this often.
   static let slowestPoll: Duration = .seconds(1)
+  /// A write that was begun is there after this long (FACTS: pieces of one for up to 55 ms).
+  private static let landing: Duration = .milliseconds(200)
 
   private var writers: [WriterID: WriterQueue] = [:]
   /// The names taken in.
@@ -220,6 +222,17 @@ final class JournalIntake {
       return true
     }
     let hasRemains = try segment.hasRemains()
+    if hasRemains {
+      // A write that was on its way when the mark came may land between that reading and this one,
+      // and in pieces: it is read as a frame then. Its writer finds the mark.
+      let now = environment.clock.elapsed()
+      let since = segment.remainsSince ?? now
+      segment.remainsSince = since
+      if now - since < JournalIntake.landing {
+        segment.nextPoll = .zero
+        return false
+      }
+    }
     if next != nil || hasRemains {
       try quarantine(segment)
       damaged.insert(segment.id.writer)

@@ -22,6 +22,8 @@ final class JournalSegmentReader {
   private(set) var isEnded = false
   /// This process closed it.
   private(set) var isMarked = false
+  /// When something behind the last whole frame of a closed segment was first seen (boot time).
+  var remainsSince: Duration?
   /// When something new was last found in it, and when it is to be read again (boot time).
   var lastNews: Duration
   var nextPoll: Duration = .zero

@@ -1,0 +1,128 @@
+import BenchmarkSupport
+import Glibc
+import SluiceFakes
+import SluiceShared
+
+/// All rounds of a run, store after store, until one shows something wrong.
+final class Campaign {
+  struct Report {
+    var lines: [String]
+    var violations: [String]
+  }
+
+  private let options: Run
+  private let seed: UInt64
+  private let directory: String
+  private let executable: String
+  private let clock = SystemClock()
+  private var catalog = Catalog()
+  private var figures = Figures()
+  private var played = 0
+  /// What to say of a failure: where and how to see it again.
+  private var failure: [String] = []
+
+  init(_ options: Run) throws {
+    self.options = options
+    seed = options.seed ?? UInt64.random(in: 1...999_999_999)
+    executable = try ownExecutable()
+    var path = options.directory
+    if !path.hasPrefix("/") {
+      path = try PosixFileSystem().readSymbolicLink("/proc/self/cwd") + "/" + path
+    }
+    mkdir(path, 0o755)
+    directory = path
+  }
+
+  func play() throws -> Report {
+    let began = clock.elapsed()
+    var next = seed
+    var violations: [String] = []
+    while played < options.rounds, violations.isEmpty {
+      let isLossy =
+        options.layer == .lossy || (options.layer == .both && (next - seed) % 2 == 1)
+      violations = try play(seed: next, isLossy: isLossy)
+      next += 1
+    }
+    let seconds = (clock.elapsed() - began).inSeconds
+    var lines = catalog.lines() + [""] + figures.lines(seconds: seconds)
+    if violations.isEmpty {
+      lines.append("Nothing was lost: every promise was kept.")
+    } else {
+      lines += ["", "BROKEN (\(violations.count)):"] + violations.prefix(12).map { "  \($0)" }
+      lines += failure
+    }
+    return Report(lines: lines, violations: violations)
+  }
+
+  /// The rounds of one store; returns what is wrong.
+  private func play(seed: UInt64, isLossy: Bool) throws -> [String] {
+    let work = try WorkDirectory(in: directory, prefix: "store")
+    // Kept unless all comes out well, also where something throws.
+    work.isKept = true
+    var random = SeededRandom(seed: seed)
+    var plan = "creation"
+    var violations: [String] = []
+    var round = 0
+    do {
+      violations = try playCreation(&random, isLossy: isLossy)
+      let life = try Life(
+        work, seed: random.next(), isLossy: isLossy, executable: executable,
+        sabotage: options.sabotage)
+      if violations.isEmpty { try life.begin(&figures) }
+      while round < options.age, played < options.rounds, violations.isEmpty {
+        round += 1
+        played += 1
+        if played % 250 == 0 { say("\(played) rounds, all kept so far") }
+        let next = RoundPlan(
+          kind(&random, round, isFirst: seed == self.seed), catalog, isLossy: isLossy, &random)
+        plan = "\(next)"
+        violations = try life.play(next, &catalog, &figures)
+      }
+      if violations.isEmpty {
+        plan = "the end"
+        violations = try life.end(&figures)
+      }
+    } catch {
+      violations.append("\(error)")
+    }
+    work.isKept = !violations.isEmpty
+    if work.isKept {
+      failure = [
+        "seed \(seed)\(isLossy ? " (power fails)" : ""), round \(round): \(plan)",
+        "the store and what the processes said: \(work.path)",
+        "again: make crash SEED=\(seed) ROUNDS=\(max(1, round)) ARGS='--layer \(isLossy ? "lossy" : "plain")'",
+      ]
+    }
+    return violations
+  }
+
+  private func playCreation(_ random: inout SeededRandom, isLossy: Bool) throws -> [String] {
+    for _ in 0..<2 {
+      let work = try WorkDirectory(in: directory, prefix: "creation")
+      work.isKept = true
+      let plan = random.below(4) == 0 ? nil : catalog.choose(.die, .creator, &random)
+      let creation = Creation(
+        work: work, isLossy: isLossy, executable: executable, sabotage: options.sabotage)
+      let violations = try creation.play(
+        plan, seed: random.next(), &catalog, &figures)
+      work.isKept = !violations.isEmpty
+      if work.isKept { return violations + ["the store: \(work.path)"] }
+    }
+    return []
+  }
+
+  private func kind(_ random: inout SeededRandom, _ round: Int, isFirst: Bool) -> RoundPlan.Kind {
+    // Until it is known which points there are.
+    if (isFirst && round <= 2) || !catalog.isKnown { return .undisturbed }
+    if let only = options.only { return only }
+    return switch random.below(20) {
+    case 0..<6: .point
+    case 6..<10: .each
+    case 10..<12: .chain
+    case 12..<14: .random
+    case 14..<17: .together
+    case 17..<19: .pause
+    default: random.below(4) == 0 ? .undisturbed : .pause
+    }
+  }
+}

@@ -1,0 +1,111 @@
+import BenchmarkSupport
+import Glibc
+import SluiceShared
+
+/// The processes of one round.
+final class Cast {
+  struct Member {
+    var role: Role
+    var process: ChildProcess
+    var notes: String
+    /// Of a worker.
+    var number = 0
+    var habit: Habit?
+    /// Killed, or with a plan to die: it need not come to its end.
+    var mayEndEarly = false
+  }
+
+  private let executable: String
+  private let store: String
+  private let directory: String
+  private let layer: String?
+  private let sabotage: Sabotage?
+  private(set) var members: [Member] = []
+  private var started = 0
+
+  /// `directory` takes notes and output; `layer` the records of the lossy layer.
+  init(
+    executable: String, store: String, directory: String, layer: String?, sabotage: Sabotage?
+  ) {
+    self.executable = executable
+    self.store = store
+    self.directory = directory
+    self.layer = layer
+    self.sabotage = sabotage
+  }
+
+  @discardableResult
+  func start(_ role: Role, _ plan: CrashPlan?, _ arguments: [String] = [], worker: Int = 0)
+    throws -> Int
+  {
+    started += 1
+    let name = "\(role.rawValue)-\(started)"
+    let notes = "\(directory)/\(name).notes"
+    var words = [role.rawValue, store, notes] + arguments
+    if let layer { words += ["--layer", layer] }
+    if let plan { words += ["--plan", "\(plan)"] }
+    // The store itself is well made.
+    if let sabotage, role != .creator { words += ["--sabotage", sabotage.rawValue] }
+    let process = try ChildProcess(
+      name, executable, words, output: "\(directory)/\(name).out",
+      log: "\(directory)/\(name).log")
+    members.append(
+      Member(
+        role: role, process: process, notes: notes, number: worker,
+        habit: arguments.compactMap(Habit.init).first, mayEndEarly: plan?.fate == .die))
+    return members.count - 1
+  }
+
+  func indices(of role: Role) -> [Int] { members.indices.filter { members[$0].role == role } }
+
+  func isRunning(_ index: Int) -> Bool { members[index].process.isRunning }
+
+  func kill(_ index: Int) {
+    guard members[index].process.isRunning else { return }
+    members[index].mayEndEarly = true
+    members[index].process.signal(SIGKILL)
+    _ = members[index].process.wait(atMost: .seconds(20))
+  }
+
+  /// All at once, and waits for their ends.
+  func killAll() throws {
+    for index in members.indices where isRunning(index) {
+      members[index].mayEndEarly = true
+      members[index].process.signal(SIGKILL)
+    }
+    try waitForAll()
+  }
+
+  /// Asks a process to end in order; one that has hardly begun may end at once.
+  func terminate(_ index: Int) {
+    members[index].process.signal(SIGTERM)
+    if members[index].process.wait(atMost: .seconds(20)) == .killed(signal: SIGTERM) {
+      members[index].mayEndEarly = true
+    }
+  }
+
+  func waitForAll() throws {
+    for member in members where member.process.wait(atMost: .seconds(20)) == nil {
+      throw RunError("\(member.process.name) did not end within 20 s")
+    }
+  }
+
+  /// Whether a process's notes hold a line that begins so.
+  func hasNoted(_ index: Int, _ word: String) -> Bool {
+    guard let lines = try? readLines(members[index].notes) else { return false }
+    return lines.contains { $0.hasPrefix(word) }
+  }
+
+  func account(_ index: Int) throws -> Account {
+    try Account(worker: members[index].number, notes: members[index].notes)
+  }
+
+  /// What a process says at its end if it was not killed: nil where all is well.
+  func complaint(_ index: Int) -> String? {
+    let member = members[index]
+    guard let ending = member.process.wait(atMost: .zero), !member.mayEndEarly else { return nil }
+    guard ending != .exited(0) else { return nil }
+    let said = (try? readLines("\(directory)/\(member.process.name).log"))?.last ?? ""
+    return "\(member.process.name) \(ending): \(said)"
+  }
+}

@@ -1,0 +1,78 @@
+import BenchmarkSupport
+import SluiceFakes
+
+/// The points that really occur, by role: how often a process comes to each, and how often one has
+/// died there.
+struct Catalog {
+  private var reached: [Role: [CrashPoint: Int]] = [:]
+  private var deaths: [Role: [CrashPoint: Int]] = [:]
+  private var stops: [Role: [CrashPoint: Int]] = [:]
+
+  mutating func learn(_ account: Account, _ role: Role) {
+    for (point, count) in account.reached {
+      reached[role, default: [:]][point] = max(reached[role]?[point] ?? 0, count)
+    }
+  }
+
+  mutating func note(_ point: CrashPoint, _ role: Role, _ fate: CrashPlan.Fate) {
+    switch fate {
+    case .die: deaths[role, default: [:]][point, default: 0] += 1
+    case .stop: stops[role, default: [:]][point, default: 0] += 1
+    }
+    if reached[role]?[point] == nil { reached[role, default: [:]][point] = 1 }
+  }
+
+  /// A point at which few have met that fate yet, and a time; nil where none is known.
+  func choose(_ fate: CrashPlan.Fate, _ role: Role, _ random: inout SeededRandom) -> CrashPlan? {
+    let met = fate == .die ? deaths[role] : stops[role]
+    let points = (reached[role] ?? [:]).keys.sorted().shuffled(using: &random)
+      .sorted { (met?[$0] ?? 0) < (met?[$1] ?? 0) }
+    guard !points.isEmpty else { return nil }
+    let point = points[random.below(max(1, points.count / (random.below(3) == 0 ? 1 : 4)))]
+    let most = reached[role]?[point] ?? 1
+    // Often the first times, when a segment or a term begins.
+    let count = random.below(2) == 0 ? 1 + random.below(min(3, most)) : 1 + random.below(most)
+    return CrashPlan(fate, point, count)
+  }
+
+  /// Appliers and workers came to their end and told what they came to.
+  var isKnown: Bool {
+    (reached[.applier]?.count ?? 0) > 40 && (reached[.worker]?.count ?? 0) > 10
+  }
+
+  // MARK: the report
+
+  func lines() -> [String] {
+    Role.allCases.flatMap { role -> [String] in
+      let points = (reached[role] ?? [:]).keys.sorted()
+      guard !points.isEmpty else { return [] }
+      let died = deaths[role]?.values.reduce(0, +) ?? 0
+      let covered = points.count { deaths[role]?[$0] != nil }
+      let stopped = stops[role]?.values.reduce(0, +) ?? 0
+      return [
+        "\(role.rawValue): \(points.count) named points, died at \(covered) of them, \(grouped(died)) times; stopped \(grouped(stopped)) times at \(stops[role]?.count ?? 0)"
+      ] + table(points.map { "\(padded(deaths[role]?[$0] ?? 0)) \($0)" })
+    }
+  }
+
+  private func padded(_ count: Int) -> String {
+    let text = String(count)
+    return String(repeating: " ", count: max(0, 4 - text.count)) + text
+  }
+
+  /// In two columns.
+  private func table(_ cells: [String]) -> [String] {
+    let rows = (cells.count + 1) / 2
+    return (0..<rows).map { row in
+      let left = cells[row]
+      guard row + rows < cells.count else { return "  \(left)" }
+      return "  \(left)" + String(repeating: " ", count: max(1, 48 - left.count))
+        + cells[row + rows]
+    }
+  }
+}
+
+/// What a process of a round is.
+enum Role: String, CaseIterable, Hashable {
+  case applier, worker, creator, reader
+}

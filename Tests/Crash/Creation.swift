@@ -1,0 +1,63 @@
+import BenchmarkSupport
+import Glibc
+import Logging
+import SluiceApplier
+import SluiceJournal
+import SluiceShared
+
+/// A store whose making is cut off: either it is one, or everybody is told that it is none.
+struct Creation {
+  let work: WorkDirectory
+  let isLossy: Bool
+  let executable: String
+  let sabotage: Sabotage?
+
+  func play(
+    _ plan: CrashPlan?, seed: UInt64, _ catalog: inout Catalog, _ figures: inout Figures
+  ) throws -> [String] {
+    for directory in [work["disk"], work["layer"], work["layer/grave"], work["notes"]] {
+      guard mkdir(directory, 0o755) == 0 else { throw RunError("\(directory) cannot be made") }
+    }
+    let store = work["disk/store"]
+    let cast = Cast(
+      executable: executable, store: store, directory: work["notes"],
+      layer: isLossy ? work["layer"] : nil, sabotage: sabotage)
+    let index = try cast.start(.creator, plan)
+    try cast.waitForAll()
+    let account = try cast.account(index)
+    catalog.learn(account, .creator)
+    for fate in account.fates { catalog.note(fate, .creator, .die) }
+    if isLossy {
+      let failure = try PowerFailure(store: work["disk"], layer: work["layer"], seed: seed)
+      figures.powerFailures += 1
+      figures.blocksLost += failure.blocksLost
+      figures.namesLost += failure.namesLost
+    }
+    figures.creations += 1
+    if !account.isComplete { figures.deaths += 1 }
+    return look(store, account, &figures)
+  }
+
+  private func look(_ store: String, _ account: Account, _ figures: inout Figures) -> [String] {
+    var options = ApplierOptions.hasty("first")
+    options.drains = true
+    options.logger.logLevel = .critical
+    var environment = Environment.posix()
+    environment.clock = ImpatientClock()
+    do throws(StoreError) {
+      try Applier(path: store, options: options, environment: environment)
+        .run(shouldStop: { false })
+      return []
+    } catch {
+      if account.isComplete { return ["the store was made, and then: \(error)"] }
+      figures.creationsCutOff += 1
+    }
+    // What is there is named; nothing is made over it.
+    do throws(StoreError) {
+      try StoreCreation().make(at: store, environment: environment)
+      return []
+    } catch {
+      return error.code == .invalid ? [] : ["after a making that was cut off: \(error)"]
+    }
+  }
+}

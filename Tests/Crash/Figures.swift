@@ -1,0 +1,52 @@
+import BenchmarkSupport
+
+/// What a run counted.
+struct Figures {
+  var rounds: [String: Int] = [:]
+  var lives = 0
+  var deaths = 0
+  var submitted = 0
+  var durable = 0
+  var told = 0
+  var unanswered = 0
+  var doubtful = 0
+  var applied = 0
+  var rejected = 0
+  var duplicate = 0
+  var poisonous = 0
+  var sights = 0
+  var terms: UInt64 = 0
+  var checkpoints = 0
+  var quarantined = 0
+  var powerFailures = 0
+  var blocksLost = 0
+  var namesLost = 0
+  /// Times that a read between a power failure and the next applier saw less than had been seen.
+  var readsBehind = 0
+  var creations = 0
+  var creationsCutOff = 0
+
+  func lines(seconds: Double) -> [String] {
+    let all = rounds.values.reduce(0, +) + creations
+    let kinds = rounds.sorted { $0.key < $1.key }.map { "\($0.key) \(grouped($0.value))" }
+    var lines = [
+      "rounds    \(grouped(all)) in \(fixed(seconds, 1)) s (\(fixed(seconds / Double(max(1, all)) * 1000, 0)) ms each), \(grouped(lives)) stores: \(kinds.joined(separator: ", ")), creation \(grouped(creations))",
+      "processes \(grouped(deaths)) died; \(grouped(terms)) terms in office; \(grouped(checkpoints)) checkpoints checked",
+      "batches   \(grouped(submitted)) submitted, \(grouped(durable)) acknowledged, \(grouped(told)) outcomes told; \(grouped(unanswered)) unanswered at a death, \(grouped(doubtful)) in doubt",
+      "history   \(grouped(applied)) applied, \(grouped(rejected)) rejected, \(grouped(duplicate)) duplicate; \(grouped(poisonous)) taken for poison after three deaths",
+      "reads     \(grouped(sights)) snapshots, each as the history says",
+      "aside     \(grouped(quarantined)) journal segments in quarantine, none with anything acknowledged",
+    ]
+    if powerFailures > 0 {
+      lines.append(
+        "power     \(grouped(powerFailures)) failures took back \(grouped(blocksLost)) blocks and \(grouped(namesLost)) names; \(grouped(readsBehind)) left a read behind what had been seen, until an applier started"
+      )
+    }
+    if creations > 0 {
+      lines.append(
+        "creation  \(grouped(creations)) stores, \(grouped(creationsCutOff)) cut off and refused by name"
+      )
+    }
+    return lines
+  }
+}

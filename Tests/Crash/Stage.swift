@@ -1,0 +1,130 @@
+import BenchmarkSupport
+import Glibc
+import SluiceFakes
+import SluiceShared
+
+/// Plays one round: starts the processes, lets happen to them what the plan says, and ends them.
+struct Stage {
+  let plan: RoundPlan
+  let cast: Cast
+  /// Power fails at the end: nobody ends in order.
+  let isLossy: Bool
+  private var random: SeededRandom
+  private let clock = SystemClock()
+  private var appliers = 0
+  private(set) var complaints: [String] = []
+
+  /// Longer than anything in a round takes.
+  private static let patience = Duration.seconds(20)
+
+  init(_ plan: RoundPlan, _ cast: Cast, isLossy: Bool) {
+    self.plan = plan
+    self.cast = cast
+    self.isLossy = isLossy
+    random = SeededRandom(seed: plan.seed)
+  }
+
+  /// `firstWorker` numbers the workers.
+  mutating func perform(firstWorker: Int) throws {
+    for number in 0..<plan.appliers { try startApplier(planned(.applier, number)) }
+    for (i, worker) in plan.workers.enumerated() {
+      let number = firstWorker + i
+      try cast.start(
+        .worker, planned(.worker, i),
+        ["\(number)", "\(worker.seed)", worker.habit.rawValue, "\(worker.batches)"],
+        worker: number)
+    }
+    if plan.hasReader { try cast.start(.reader, nil) }
+    switch plan.kind {
+    case .undisturbed: break
+    case .point: waitForDeath(0)
+    case .chain:
+      waitForDeath(0)
+      if plan.plans.count > 1 {
+        try startApplier(plan.plans[1])
+        waitForDeath(1)
+      }
+    case .each:
+      wait { workersAreDone || !cast.indices(of: .applier).contains(where: cast.isRunning) }
+      sleep(microseconds: plan.delay_us)
+    case .pause: pause()
+    case .random:
+      for _ in 0...random.below(2) {
+        sleep(microseconds: random.below(70_000))
+        let running = cast.members.indices.filter(cast.isRunning)
+        if !running.isEmpty { cast.kill(running[random.below(running.count)]) }
+      }
+    case .together: sleep(microseconds: random.below(120_000))
+    }
+    try end()
+  }
+
+  /// The fate of the `number`th process of a role that is there from the beginning.
+  private func planned(_ role: Role, _ number: Int) -> CrashPlan? {
+    if plan.kind == .each {
+      let place = number + (role == .worker ? plan.appliers : 0)
+      return place < plan.plans.count ? plan.plans[place] : nil
+    }
+    return role == plan.victim && number == 0 ? plan.plans.first : nil
+  }
+
+  private mutating func startApplier(_ plan: CrashPlan?) throws {
+    appliers += 1
+    try cast.start(.applier, plan, ["applier \(appliers)"])
+  }
+
+  // MARK: what happens
+
+  private var victims: [Int] { cast.indices(of: plan.victim) }
+
+  /// Waits until a process with a plan has died, or nothing more can come of it.
+  private mutating func waitForDeath(_ count: Int) {
+    // The first successor comes after all that were there from the beginning.
+    let index = victims[min(victims.count - 1, count * plan.appliers)]
+    wait { !cast.isRunning(index) || workersAreDone }
+    sleep(microseconds: plan.delay_us)
+  }
+
+  /// Waits until a process has stopped, and continues it when others have gone on without it.
+  private mutating func pause() {
+    let index = victims[0]
+    wait { cast.hasNoted(index, "stopped") || !cast.isRunning(index) || workersAreDone }
+    if !cast.hasNoted(index, "stopped") {
+      // It did not come there; then anywhere.
+      cast.members[index].process.signal(SIGSTOP)
+    }
+    let isApplier = plan.victim == .applier
+    sleep(
+      microseconds: (isApplier ? 280_000 : 100_000) + random.below(isApplier ? 150_000 : 80_000))
+    cast.members[index].process.signal(SIGCONT)
+  }
+
+  // MARK: the end
+
+  private var workersAreDone: Bool { !cast.indices(of: .worker).contains(where: cast.isRunning) }
+
+  private mutating func end() throws {
+    guard plan.goesOn, plan.kind != .together else { return try cast.killAll() }
+    if !cast.indices(of: .applier).contains(where: cast.isRunning) { try startApplier(nil) }
+    if !wait({ workersAreDone }) {
+      complaints.append("workers did not come to their end within \(Self.patience)")
+    }
+    if plan.kind != .undisturbed, isLossy || random.below(3) == 0 {
+      return try cast.killAll()
+    }
+    for index in cast.indices(of: .applier) + cast.indices(of: .reader) { cast.terminate(index) }
+    try cast.waitForAll()
+  }
+
+  @discardableResult
+  private func wait(_ condition: () -> Bool) -> Bool {
+    let end = clock.elapsed() + Self.patience
+    while !condition() {
+      guard clock.elapsed() < end else { return false }
+      clock.sleep(.milliseconds(1))
+    }
+    return true
+  }
+
+  private func sleep(microseconds: Int) { clock.sleep(.microseconds(microseconds)) }
+}
