@@ -2,15 +2,17 @@
 # missing are installed by the first target that builds.
 
 SWIFT ?= swift
+JOBS ?= 1
 RELEASE := -c release --static-swift-stdlib
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
 SOURCES := Package.swift Sources Tests Benchmarks
 
-.PHONY: help run test bench build lint format clean deps
+.PHONY: help run test fuzz differential bench build lint format clean deps
 
 help:
 	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
 	@echo 'make test    all tests'
+	@echo 'make fuzz    every decoder against a fuzzer: SECONDS=60 each, TARGETS=all, JOBS=1'
 	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
 	@echo 'make build   the command, for release: .build/release/sluice'
 	@echo 'make lint    the format, checked; make format sets it right'
@@ -24,6 +26,9 @@ run: deps
 test: deps
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --parallel $(ARGS)
+
+fuzz: deps
+	SWIFT='$(SWIFT)' JOBS='$(JOBS)' Tests/Fuzz/run $(or $(SECONDS),60) $(TARGETS)
 
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench

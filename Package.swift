@@ -109,3 +109,27 @@ let package = Package(
       ]),
   ]
 )
+
+// The fuzzers need libFuzzer's instrumentation and the modules' insides, so an ordinary build leaves
+// them out; see `Tests/Fuzz/run`. What reads input is in the command, which is a library then.
+if Context.environment["SLUICE_FUZZ"] != nil {
+  package.products = [.executable(name: "sluice-fuzz", targets: ["sluice-fuzz"])]
+  package.targets.removeAll { $0.name == "sluice" || $0.type == .test }
+  package.targets += [
+    .target(
+      name: "sluice",
+      dependencies: ["SluiceShared", "SluiceJournal", "SluiceSQLite", arguments],
+      path: "Sources/sluice",
+      exclude: [
+        "Commands", "Logging", "Output", "Status", "Submitting", "ExitCode.swift", "Sluice.swift",
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-fuzz",
+      dependencies: [
+        "sluice", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
+        "SluiceApplier", "CSQLite",
+      ],
+      path: "Tests/Fuzz", exclude: ["Dictionaries", "run"], swiftSettings: settings),
+  ]
+}
