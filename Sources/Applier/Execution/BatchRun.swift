@@ -139,6 +139,7 @@ final class BatchRun {
     }
     var values = check.values
     try bind(&values, check, statement.statement, name)
+    try checkEnd(of: values, name)
     defer { statement.statement.reset() }
     guard try step(statement.statement, name) else {
       throw .rejected(failed(name, "returned no row"))
@@ -198,6 +199,16 @@ final class BatchRun {
         throw .sqlite(
           SQLiteError(code: SQLITE_ABORT, message: "\(name) ended the transaction"))
       }
+    }
+    try checkEnd(of: values, name)
+  }
+
+  /// What lies behind the last value was meant by somebody, and would be left out without a word.
+  private func checkEnd(of values: ByteReader, _ name: String) throws(Stop) {
+    guard values.isAtEnd else {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.malformed, message: "\(name): bytes behind its last value"))
     }
   }
 
