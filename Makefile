@@ -13,6 +13,7 @@ help:
 	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
 	@echo 'make test    all tests'
 	@echo 'make fuzz    every decoder against a fuzzer: SECONDS=60 each, TARGETS=all, JOBS=1'
+	@echo 'make differential  random SQL through the queue and through SQLite alone, compared'
 	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
 	@echo 'make build   the command, for release: .build/release/sluice'
 	@echo 'make lint    the format, checked; make format sets it right'
@@ -29,6 +30,10 @@ test: deps
 
 fuzz: deps
 	SWIFT='$(SWIFT)' JOBS='$(JOBS)' Tests/Fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
+differential: deps
+	$(SWIFT) build $(RELEASE) --product sluice-differential
+	.build/release/sluice-differential $(if $(SEED),--seed $(SEED) --seeds 1) $(if $(SECONDS),--seconds $(SECONDS) --seeds 1000000) $(ARGS)
 
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench

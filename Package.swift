@@ -87,6 +87,13 @@ let package = Package(
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
       swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-differential",
+      dependencies: [
+        "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
+        "SluiceWriter", "SluiceApplier", "CSQLite", arguments, logging,
+      ],
+      path: "Tests/Differential", swiftSettings: settings),
     tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
     tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),
