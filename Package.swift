@@ -101,7 +101,8 @@ let package = Package(
     tests(
       "Applier",
       [
-        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
+        "SluiceApplier",
         "SluiceLease",
         logging,
       ]),

@@ -61,6 +61,8 @@ final class PlainDatabase {
       return .duplicate(of: earlier.txid, original: earlier.outcome)
     }
     let outcome = try transaction(batch)
+    // As the applier does, so that both plan by what ANALYZE found out.
+    if batch.statements.contains(where: { $0.sql == "ANALYZE" }) { try open() }
     if let key = batch.key { keys[key] = (bytes, txid, outcome) }
     return outcome
   }

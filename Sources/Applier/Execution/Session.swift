@@ -477,6 +477,7 @@ final class Session {
     }
     database.discard()
     tables.rolledBack()
+    run.forgetStatements()
     if let failure = database.failure { throw failure }
   }
 

@@ -54,8 +54,9 @@ struct SchemaView {
           type == "view"
           ? .view
           : sql.contains("USING fts5") ? .fullText : sql.contains("USING rtree") ? .tree : .ordinary
-        // What virtual tables keep their own things in is left alone, mostly.
-        if isShadow(name), !name.hasSuffix("_config") { continue }
+        // What virtual tables keep their own things in is left alone: the queue denies what plain
+        // SQLite would crash of.
+        if isShadow(name) { continue }
         try tables.append(table(name, kind, connection))
       }
     }
