@@ -12,7 +12,7 @@ struct Changes {
     }
     switch table.kind {
     case .fullText where choose.chance(0.5): return fullText(table, &choose)
-    case .view where choose.chance(0.6): return query(schema, table, &choose)
+    case .view where choose.chance(0.85): return query(schema, table, &choose)
     default:
       return choose.weighted([
         (4, insertMany), (4, insert), (2, insertSelect), (4, update), (2, delete), (2, query),
@@ -36,7 +36,7 @@ struct Changes {
   private static func returning(_ table: SchemaView.Table, _ choose: inout Chooser) -> String {
     guard choose.chance(0.25), table.kind == .ordinary else { return "" }
     return choose.chance(0.5)
-      ? " RETURNING *" : " RETURNING \(quote(choose.one(table.columns).name)), typeof(rowid)"
+      ? " RETURNING *" : " RETURNING \(quote(choose.one(table.columns).name)), last_insert_rowid()"
   }
 
   private static func columns(_ table: SchemaView.Table, _ choose: inout Chooser)
