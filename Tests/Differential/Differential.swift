@@ -22,6 +22,8 @@ struct Differential: ParsableCommand {
   var batches = 250
   @Option(help: "Where stores are made; on a file system in memory it is fast.")
   var directory = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+  @Option(help: "In a debug build: a check that the applier leaves out, to see that it is missed.")
+  var omit: String?
   @Flag(help: "Go on after a difference.")
   var keepGoing = false
   @Flag(help: "Print every batch and its outcome.")
@@ -42,6 +44,7 @@ struct Differential: ParsableCommand {
       options.rounds = rounds
       options.batchesPerRound = batches
       options.shows = show
+      options.omittedChecks = Set(omit.flatMap(SafetyCheck.init(rawValue:)).map { [$0] } ?? [])
       let run = try SeedRun(seed: seed, options: options, directory: path)
       do { try run.run() } catch {
         print("seed \(seed): \(error)")

@@ -13,6 +13,7 @@ struct SeedOptions {
   var rounds = 4
   var batchesPerRound = 250
   var shows = false
+  var omittedChecks: Set<SafetyCheck> = []
 }
 
 /// A difference between the queue and plain SQLite.
@@ -70,6 +71,7 @@ final class SeedRun {
     applierEnvironment = environment
     applierEnvironment.clock = ManualClock()
     applierEnvironment.executor = InlineExecutor()
+    applierEnvironment.omittedChecks = options.omittedChecks
     applierOptions = ApplierOptions(holder: "differential")
     applierOptions.logger.logLevel = .critical
     applierOptions.clockTolerance = nil
