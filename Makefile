@@ -2,6 +2,7 @@
 # missing are installed by the first target that builds.
 
 SWIFT ?= swift
+JOBS ?= 1
 RELEASE := -c release --static-swift-stdlib
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
 SOURCES := Package.swift Sources Tests Benchmarks
@@ -9,18 +10,21 @@ SOURCES := Package.swift Sources Tests Benchmarks
 SEED ?=
 ROUNDS ?= 2000
 
-.PHONY: help run test nfs crash simulate bench build lint format clean deps
+
+.PHONY: help run test simulate nfs crash fuzz differential bench build lint format clean deps
 
 help:
-	@echo 'make run     the main job: appliers, workers and readers, one applier killed, all verified'
-	@echo 'make test    all tests'
-	@echo 'make nfs     the command on real NFSv4.1 clients, hosts and servers failing (as root)'
-	@echo 'make bench   speed, as ratios to bare files and plain SQLite'
-	@echo 'make simulate   whole systems in simulated time, SEEDS of them; SEED=n replays one'
-	@echo 'make crash   processes killed at named points, power failing; ROUNDS=2000 SEED=…'
-	@echo 'make build   the command, for release: .build/release/sluice'
-	@echo 'make lint    the format, checked; make format sets it right'
-	@echo 'make clean   removes what was built'
+	@echo 'make run           the main job: appliers, workers, readers, one applier killed, all verified'
+	@echo 'make test          all tests'
+	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 replays one'
+	@echo 'make nfs           the command on real NFSv4.1 clients, hosts and servers failing (as root)'
+	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
+	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, TARGETS=all, JOBS=1'
+	@echo 'make differential  random SQL through the queue and through SQLite alone, compared'
+	@echo 'make bench         speed, as ratios to bare files and plain SQLite'
+	@echo 'make build         the command, for release: .build/release/sluice'
+	@echo 'make lint          the format, checked; make format sets it right'
+	@echo 'make clean         removes what was built'
 
 run: deps
 	$(SWIFT) build $(RELEASE) --product sluice
@@ -35,6 +39,12 @@ nfs: deps
 	$(SWIFT) build $(RELEASE) --product sluice
 	$(SWIFT) build $(RELEASE) --product sluice-nfs-probe
 	Tests/nfs/run.sh $(ARGS)
+fuzz: deps
+	SWIFT='$(SWIFT)' JOBS='$(JOBS)' Tests/Fuzz/run $(or $(SECONDS),60) $(TARGETS)
+
+differential: deps
+	$(SWIFT) build $(RELEASE) --product sluice-differential
+	.build/release/sluice-differential $(if $(SEED),--seed $(SEED) --seeds 1) $(if $(SECONDS),--seconds $(SECONDS) --seeds 1000000) $(ARGS)
 
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench
@@ -52,6 +62,7 @@ else
 	$(SIMULATION)/release/sluice-simulate mutations
 	$(SIMULATION)/release/sluice-simulate sweep --seeds $(SEEDS)
 endif
+
 crash: deps
 	$(SWIFT) build $(RELEASE) --product sluice-crash
 	.build/release/sluice-crash --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(ARGS)

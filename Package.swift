@@ -115,6 +115,13 @@ let package = Package(
       name: "sluice-simulate",
       dependencies: ["SluiceShared", "SluiceSimulator", arguments],
       path: "Tests/Simulate", swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-differential",
+      dependencies: [
+        "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
+        "SluiceWriter", "SluiceApplier", "CSQLite", arguments, logging,
+      ],
+      path: "Tests/Differential", swiftSettings: settings),
     tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
     tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),
@@ -124,7 +131,8 @@ let package = Package(
     tests(
       "Applier",
       [
-        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
+        "SluiceApplier",
         "SluiceLease",
         logging,
       ]),
@@ -140,3 +148,27 @@ let package = Package(
     tests("Crash", ["BenchmarkSupport"]),
   ]
 )
+
+// The fuzzers need libFuzzer's instrumentation and the modules' insides, so an ordinary build leaves
+// them out; see `Tests/Fuzz/run`. What reads input is in the command, which is a library then.
+if Context.environment["SLUICE_FUZZ"] != nil {
+  package.products = [.executable(name: "sluice-fuzz", targets: ["sluice-fuzz"])]
+  package.targets.removeAll { $0.name == "sluice" || $0.type == .test }
+  package.targets += [
+    .target(
+      name: "sluice",
+      dependencies: ["SluiceShared", "SluiceJournal", "SluiceSQLite", arguments],
+      path: "Sources/sluice",
+      exclude: [
+        "Commands", "Logging", "Output", "Status", "Submitting", "ExitCode.swift", "Sluice.swift",
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "sluice-fuzz",
+      dependencies: [
+        "sluice", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
+        "SluiceApplier", "CSQLite",
+      ],
+      path: "Tests/Fuzz", exclude: ["Dictionaries", "run"], swiftSettings: settings),
+  ]
+}

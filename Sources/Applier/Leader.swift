@@ -92,14 +92,15 @@ final class Leader {
   static func firstStatus(after inherited: Beacon?, survived: BatchID?) -> ApplierStatus {
     var status = inherited?.status ?? ApplierStatus()
     if let inherited, inherited.state != .released {
-      status.uncleanTerms += 1
+      // What a beacon says is checked against its checksum only: it must not end its successor.
+      if status.uncleanTerms < .max { status.uncleanTerms += 1 }
     } else {
       status.uncleanTerms = 0
     }
     if let survived, survived == status.executing,
       let place = status.attempts.firstIndex(where: \.isExecuting)
     {
-      status.attempts[place].count -= 1
+      status.attempts[place].count = max(1, status.attempts[place].count) - 1
     }
     for i in status.attempts.indices { status.attempts[i].isExecuting = false }
     status.groupBound = smallestGroup
@@ -110,7 +111,7 @@ final class Leader {
   /// terms in a row, since others may have come before the one at fault.
   static func carefulBatches(after inherited: Beacon?) -> Int {
     guard let inherited, inherited.state != .released else { return 0 }
-    let terms = min(inherited.status.uncleanTerms + 1, 16)
+    let terms = min(inherited.status.uncleanTerms, 15) + 1
     return Int(max(1, inherited.status.groupBound)) * Int(terms)
   }
 

@@ -195,7 +195,7 @@ public struct EncodedBatch {
         key = text
       case BatchField.flags:
         let flags = try content.varint()
-        guard flags <= 3 else { throw DecodingError("unknown flags \(flags)") }
+        guard flags <= 3, content.isAtEnd else { throw DecodingError("unknown flags \(flags)") }
         wantsResults = flags & 1 != 0
         checksForeignKeysAtEnd = flags & 2 != 0
       case BatchField.text:
@@ -261,6 +261,7 @@ extension Batch.Statement {
       for _ in 0..<encoded.columns { row.append(try values.value()) }
       rows.append(row)
     }
+    guard values.isAtEnd else { throw DecodingError("bytes behind a statement's last value") }
     self.init(String(decoding: encoded.sql, as: UTF8.self), rows: rows)
   }
 }

@@ -62,6 +62,12 @@ public struct LogPosition: Hashable, Sendable {
     writer.append(startFrame)
   }
 
+  /// Its places can be where it says, and be counted on from.
+  var isSound: Bool {
+    Block.firstLogFrame <= startFrame && startFrame <= lastFrame && lastFrame < end
+      && end < Int64.max / 4 && segment < UInt64(Int64.max)
+  }
+
   init(from reader: inout ByteReader) throws(DecodingError) {
     self.init(
       segment: try reader.integer(), nonce: try reader.integer(), end: try reader.integer(),
@@ -83,6 +89,12 @@ public struct LogExtent: Hashable, Sendable {
   }
 
   public static let empty = LogExtent(txid: .zero, commits: 0, time_ms: 0)
+
+  /// Its numbers can be counted on from, and be stored by SQLite.
+  var isSound: Bool {
+    txid.rawValue < UInt64(Int64.max) && commits < UInt64(Int64.max)
+      && time_ms.magnitude < 1 << 60
+  }
 }
 
 /// A batch that was being executed when a term ended, and how often.
@@ -163,15 +175,13 @@ public struct Beacon: Hashable, Sendable {
       let startFrame = try reader.integer(Int64.self)
       let commitTime = try reader.integer(Int64.self)
       let time = try reader.integer(Int64.self)
-      guard Block.firstLogFrame <= startFrame, startFrame <= lastFrame, lastFrame < end else {
-        return nil
-      }
       var beacon = Beacon(
         state: state,
         position: LogPosition(
           segment: number, nonce: nonce, end: end, lastFrame: lastFrame, checksum: checksum,
           startFrame: startFrame),
         extent: LogExtent(txid: txid, commits: commits, time_ms: commitTime), time_ms: time)
+      guard beacon.position.isSound, beacon.extent.isSound, counter < .max else { return nil }
       beacon.counter = counter
       beacon.status = try ApplierStatus(from: &reader)
       return beacon
@@ -231,7 +241,11 @@ public struct ApplierStatus: Hashable, Sendable {
     quarantined = try reader.integer()
     writers = try reader.integer()
     uncleanTerms = try reader.integer()
-    for _ in 0..<(try reader.integer(UInt8.self)) {
+    let attemptCount = Int(try reader.integer(UInt8.self))
+    guard attemptCount <= Beacon.mostAttempts else {
+      throw DecodingError("\(attemptCount) attempts, at most \(Beacon.mostAttempts) are kept")
+    }
+    for _ in 0..<attemptCount {
       let writer = try reader.identifier()
       let sequence = SequenceNumber(try reader.integer())
       let count: UInt32 = try reader.integer()

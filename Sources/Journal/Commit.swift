@@ -63,12 +63,15 @@ public struct CommitMeta: Hashable, Sendable {
     bytes.withUnsafeBytes { raw in
       var reader = ByteReader(raw)
       do throws(DecodingError) {
-        result = .success(
-          CommitMeta(
-            commit: try reader.integer(), time_ms: try reader.integer(),
-            entropy: try reader.identifier(), pageSize: try reader.integer(),
-            pageCount: try reader.integer(), checksum: DatabaseChecksum(try reader.integer()),
-            rejected: try reader.integer()))
+        let meta = CommitMeta(
+          commit: try reader.integer(), time_ms: try reader.integer(),
+          entropy: try reader.identifier(), pageSize: try reader.integer(),
+          pageCount: try reader.integer(), checksum: DatabaseChecksum(try reader.integer()),
+          rejected: try reader.integer())
+        guard LogExtent(txid: .zero, commits: meta.commit, time_ms: meta.time_ms).isSound else {
+          throw DecodingError("its number or its time cannot be meant")
+        }
+        result = .success(meta)
       } catch {
         result = .failure(error)
       }

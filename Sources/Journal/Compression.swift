@@ -54,8 +54,18 @@ public final class Decompressor {
     return ZSTD_isError(count) == 0 && count == output.count
   }
 
+  /// Whether `count` bytes can come out, looked at before memory is taken for them: zstd's own header
+  /// says how many, where it says anything, and a block of at most 128 KiB takes at least four bytes.
+  private static func mayHold(_ bytes: UnsafeRawBufferPointer, count: Int) -> Bool {
+    let stated = ZSTD_getFrameContentSize(bytes.baseAddress, bytes.count)
+    // The two largest numbers mean "does not say" and "is no zstd".
+    guard stated == UInt64(count) || stated >= UInt64.max - 1 else { return false }
+    return count / (128 << 10) <= bytes.count / 4
+  }
+
   /// The content of `bytes`, which must be exactly `count` bytes long.
   public func decompress(_ bytes: UnsafeRawBufferPointer, count: Int) -> [UInt8]? {
+    guard Decompressor.mayHold(bytes, count: count) else { return nil }
     var whole = false
     let output = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       whole = decompress(bytes, into: UnsafeMutableRawBufferPointer(buffer))

@@ -97,7 +97,7 @@ public struct FrameHeader: Sendable {
       _ = try reader.take(6)
       guard place == offset, sectionCount <= mostSections, flags <= 1,
         headerBytes == fixedBytes + 24 * sectionCount + 4, bytes.count >= headerBytes,
-        length >= headerBytes, length <= Int64.max / 4
+        length >= headerBytes, length <= Int64.max / 4, numbersAreSound(kind, first, count)
       else { return nil }
       let covered = UnsafeRawBufferPointer(rebasing: bytes[0..<headerBytes - 4])
       let checksum = UInt32(
@@ -130,6 +130,12 @@ public struct FrameHeader: Sendable {
     } catch {
       return nil
     }
+  }
+
+  /// The numbers of the frame's batches can be counted on from, and be stored by SQLite: a journal
+  /// frame is somebody else's, and must not end the applier that reads it. A commit holds a batch.
+  private static func numbersAreSound(_ kind: FrameKind, _ first: UInt64, _ count: UInt32) -> Bool {
+    first < UInt64(Int64.max) - UInt64(count) && (kind != .commit || (first > 0 && count > 0))
   }
 
   /// The header's bytes and, as their last four, the frame's checksum.

@@ -63,6 +63,8 @@ public struct FrameScanner {
     return stored.withUnsafeBytes { decompressor.decompress($0, count: Int(section.rawBytes)) }
   }
 
+  private static let unquestionedBytes = 16 << 20
+
   /// A section's bytes as they stand in the file; nil where they are not what the header says.
   public mutating func stored(_ section: FrameSection, of header: FrameHeader) throws(StoreError)
     -> [UInt8]?
@@ -74,6 +76,10 @@ public struct FrameScanner {
       let start = Int(offset - windowOffset)
       bytes = Array(window[start..<start + count])
     } else {
+      // Where much is claimed, its end is looked at before memory is taken for it.
+      if count > Self.unquestionedBytes {
+        guard try file.read(1, at: offset + section.storedBytes - 1).count == 1 else { return nil }
+      }
       bytes = try file.read(count, at: offset)
     }
     guard bytes.count == count, crc32c(bytes) == section.crc || !checksSections else { return nil }

@@ -94,7 +94,9 @@ public struct JournalSegmentHeader: Hashable, Sendable {
       let before = try reader.integer(UInt64.self)
       let end = try reader.integer(Int64.self)
       let created = try reader.integer(Int64.self)
-      guard first.rawValue > 0, end >= 0 else { return .absent }
+      guard first.rawValue > 0, first.rawValue < UInt64(Int64.max), end >= 0 else {
+        return .absent
+      }
       let header = JournalSegmentHeader(
         store: store, id: JournalSegmentID(writer: writer, number: number), nonce: nonce,
         firstSequence: first,

@@ -79,6 +79,10 @@ public struct LogSegmentHeader: Hashable, Sendable {
     } catch {
       throw refusal(.damaged, "\(error)")
     }
+    // Both are counted on from.
+    guard header.number < UInt64(Int64.max), header.term < UInt64(Int64.max) else {
+      throw refusal(.damaged, "its number or its term cannot be meant")
+    }
     guard header.store == store else {
       throw refusal(.foreign, "it belongs to store \(header.store), not \(store); remove it")
     }

@@ -73,6 +73,9 @@ public struct StartRecord: Hashable, Sendable {
           txid: TxID(try reader.integer()), commits: try reader.integer(),
           time_ms: try reader.integer()))
     }
+    guard position.segment == 0 || position.isSound, extents.allSatisfy(\.isSound) else {
+      throw DecodingError("it names a position or an extent that cannot be")
+    }
     self.init(
       parent: position.segment == 0 ? nil : position, inherited: extents[0], carried: extents[1],
       engine: Engine(

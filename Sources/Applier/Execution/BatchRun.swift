@@ -33,6 +33,11 @@ final class BatchRun {
   private let release: Statement
   private let rollbackTo: Statement
   private let deferOff: Statement
+  /// Changes nothing, so that `changes()` is 0 in a batch that has changed nothing yet. (Only
+  /// INSERT, UPDATE and DELETE set it: what the batch before left would show until then.)
+  private let changeNothing: Statement
+  /// The running batch ran a statement that changes the schema.
+  private var hasChangedSchema = false
   /// Steps of the virtual machine that the running batch has left.
   private var stepsLeft: Int64 = 0
   private var ranOutOfSteps = false
@@ -56,6 +61,8 @@ final class BatchRun {
     savepoint = try connection.prepare("SAVEPOINT batch", persistent: true)
     release = try connection.prepare("RELEASE batch", persistent: true)
     rollbackTo = try connection.prepare("ROLLBACK TO batch", persistent: true)
+    changeNothing = try connection.prepare(
+      "DELETE FROM main._sluice_state WHERE 0", persistent: true)
     deferOff = try connection.prepare("PRAGMA defer_foreign_keys = OFF", persistent: true)
     connection.setProgressHandler(every: BatchRun.stepsPerCall) { [unowned self] in
       onProgress()
@@ -64,6 +71,11 @@ final class BatchRun {
       return ranOutOfSteps
     }
   }
+
+  /// Drops what was compiled for a schema that is no more, after DDL or its rollback. SQLite would
+  /// compile it again when it is run; but what is wrong with a text is to be found when a restarted
+  /// applier would find it, so that a replay has the same outcomes.
+  func forgetStatements() { statements.removeAll() }
 
   private var hasAnalyzed = false
   /// The batch deferred all foreign keys. That must not outlast it; but turning it off has all
@@ -96,7 +108,9 @@ final class BatchRun {
   /// Executes a decoded batch. Throws where the applier itself cannot go on.
   func execute(_ batch: EncodedBatch, _ context: Context) throws(StoreError) -> BatchEnd {
     if batch.checksForeignKeysAtEnd, !context.isAlone { return .needsOwnCommit }
+    try own(changeNothing)
     determinism.begin(context.txid, entropy: context.entropy, connection)
+    hasChangedSchema = false
     stepsLeft = stepsPerBatch
     ranOutOfSteps = false
     budget.wasExhausted = false
@@ -108,23 +122,34 @@ final class BatchRun {
       for (i, check) in batch.guards.enumerated() { try run(guard: check, i + 1, context) }
       var rows: [[SQLValue]] = []
       var resultBytes = 0
-      var changedSchema = false
       for (i, statement) in batch.statements.enumerated() {
         try run(
-          statement, i + 1, context, wantsRows: batch.wantsResults, &rows, &resultBytes,
-          &changedSchema)
+          statement, i + 1, context, wantsRows: batch.wantsResults, &rows, &resultBytes)
       }
       permissions.mode = .applier
-      try checkEnd(batch, changedSchema)
+      try checkEnd(batch)
       let applied = Outcome.Applied(
         changes: connection.totalChanges - before, lastRowID: connection.lastInsertRowID,
         rows: batch.wantsResults ? rows : nil)
-      try ownInBatch(release)
-      return .outcome(.applied(applied))
+      return try releasing(applied)
     } catch {
       permissions.mode = .applier
       return try end(after: error)
     }
+  }
+
+  /// Ends the batch's savepoint, with which virtual tables write what they kept in memory. When one
+  /// of them fails, the savepoint is gone already, and with it the way back for this batch alone.
+  private func releasing(_ applied: Outcome.Applied) throws(Stop) -> BatchEnd {
+    do throws(SQLiteError) { try release.run() } catch {
+      guard !error.isDamage, error.primary != SQLITE_FULL, error.primary != SQLITE_NOMEM else {
+        throw .sqlite(error)
+      }
+      statements.dropRunning()
+      forgetStatements()
+      return .lostTransaction(rejection(error, nil))
+    }
+    return .outcome(.applied(applied))
   }
 
   // MARK: statements
@@ -142,6 +167,7 @@ final class BatchRun {
     }
     var values = check.values
     try bind(&values, check, statement.statement, name)
+    try checkEnd(of: values, name)
     defer { statement.statement.reset() }
     guard try step(statement.statement, name) else {
       throw .rejected(failed(name, "returned no row"))
@@ -170,11 +196,11 @@ final class BatchRun {
 
   private func run(
     _ encoded: EncodedBatch.Statement, _ number: Int, _ context: Context, wantsRows: Bool,
-    _ rows: inout [[SQLValue]], _ resultBytes: inout Int, _ changedSchema: inout Bool
+    _ rows: inout [[SQLValue]], _ resultBytes: inout Int
   ) throws(Stop) {
     let name = "statement \(number)"
     guard let prepared = try prepared(encoded, name, context) else { return }
-    changedSchema = changedSchema || prepared.changesSchema
+    hasChangedSchema = hasChangedSchema || prepared.changesSchema
     hasAnalyzed = hasAnalyzed || prepared.analyzes
     let statement = prepared.statement
     var values = encoded.values
@@ -195,12 +221,25 @@ final class BatchRun {
         }
         rows.append(row)
       }
-      determinism.hasExecuted = true
       // OR ROLLBACK, RAISE(ROLLBACK), a full disk and an interrupt end the whole transaction.
       if environment.makes(.autocommit), connection.isAutocommit {
         throw .sqlite(
           SQLiteError(code: SQLITE_ABORT, message: "\(name) ended the transaction"))
       }
+    }
+    if prepared.changesSchema {
+      forgetStatements()
+      try checkShadowTables()
+    }
+    try checkEnd(of: values, name)
+  }
+
+  /// What lies behind the last value was meant by somebody, and would be left out without a word.
+  private func checkEnd(of values: ByteReader, _ name: String) throws(Stop) {
+    guard values.isAtEnd else {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.malformed, message: "\(name): bytes behind its last value"))
     }
   }
 
@@ -234,7 +273,8 @@ final class BatchRun {
     }
     if entry.defersForeignKeys { hasDeferred = true }
     if entry.analyzes, !context.isAlone { throw .needsOwnCommit }
-    guard entry.statement.parameterCount == encoded.columns else {
+    // Without rows it is not run, and how many values a row would have is not said.
+    guard entry.statement.parameterCount == encoded.columns || encoded.rows == 0 else {
       throw .rejected(
         Outcome.Rejection(
           code: Outcome.Rejection.Code.wrongParameters,
@@ -283,8 +323,8 @@ final class BatchRun {
   // MARK: the end
 
   /// What must hold before the savepoint is released.
-  private func checkEnd(_ batch: EncodedBatch, _ changedSchema: Bool) throws(Stop) {
-    if changedSchema { try checkSchema() }
+  private func checkEnd(_ batch: EncodedBatch) throws(Stop) {
+    if hasChangedSchema { try checkSchema() }
     if batch.checksForeignKeysAtEnd {
       let violations = try ownQuery("PRAGMA foreign_key_check")
       if let first = violations.first {
@@ -304,6 +344,36 @@ final class BatchRun {
     // Only after the check: turning it off makes SQLite forget violations.
     if hasDeferred { try ownInBatch(deferOff) }
     hasDeferred = false
+  }
+
+  /// Nothing of its own may hang on the tables in which a virtual table keeps its content.
+  ///
+  /// Measured on 3.40.1: with a trigger or an index on one, or a foreign key to one, SQLite's own
+  /// write to it begins a savepoint, with which FTS5 writes what it has in memory, which begins a
+  /// savepoint …, until the stack ends, and the applier with it.
+  private func checkShadowTables() throws(Stop) {
+    let virtual = try ownQuery(
+      "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0 LIMIT 1")
+    guard !virtual.isEmpty else { return }
+    let hanging = try ownQuery(
+      """
+      WITH shadow(name) AS (
+        SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')
+      SELECT s.name FROM main.sqlite_schema AS s
+      WHERE s.type IN ('trigger', 'index') AND s.sql IS NOT NULL
+        AND s.tbl_name COLLATE NOCASE IN shadow
+      UNION ALL
+      SELECT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k
+      WHERE t.type = 'table' AND k."table" COLLATE NOCASE IN shadow
+      """)
+    if let first = hanging.first?.first {
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.denied,
+          message:
+            "\(first.display): no trigger, index or foreign key on the tables that a virtual table keeps its content in"
+        ))
+    }
   }
 
   /// DDL must not touch what is Sluice's, also where the authorizer does not see the name.
@@ -330,6 +400,7 @@ final class BatchRun {
 
   private func end(after stop: Stop) throws(StoreError) -> BatchEnd {
     statements.dropRunning()
+    if hasChangedSchema { forgetStatements() }
     switch stop {
     case .fatal(let error): throw error
     case .needsOwnCommit:
@@ -343,8 +414,8 @@ final class BatchRun {
       let rejection = rejection(error, nil)
       let exhausted =
         error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted
-      if error.primary == SQLITE_IOERR || error.primary == SQLITE_CORRUPT {
-        // Damage in the database itself, or a device: never a batch's fault.
+      if error.isDamage {
+        // In the database itself, or a device: never a batch's fault.
         throw StoreError(
           error.primary == SQLITE_CORRUPT ? .damaged : .io,
           "executing a batch failed on the database: \(error.message)")
@@ -381,7 +452,9 @@ final class BatchRun {
         message: "\(error.message): a batch takes at most \(stepsPerBatch) steps; split it")
     }
     let prefix = name.map { "\($0): " } ?? ""
-    if error.primary == SQLITE_AUTH, let denial = permissions.denial {
+    // A function that is denied has the code of any mistake, and only the text says why.
+    let isDenied = error.primary == SQLITE_AUTH || error.message.contains("not authorized")
+    if isDenied, let denial = permissions.denial {
       return Outcome.Rejection(
         code: Outcome.Rejection.Code.denied, message: prefix + denial)
     }
@@ -410,6 +483,14 @@ final class BatchRun {
 
   /// SHA-256 of a batch's bytes: what tells a repeated key from a reused one.
   static func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+}
+
+extension SQLiteError {
+  /// A virtual table that finds itself inconsistent is no damage: a full-text index over another
+  /// table's text is so when nobody tells it of a change, which is a batch's affair.
+  fileprivate var isDamage: Bool {
+    primary == SQLITE_IOERR || (primary == SQLITE_CORRUPT && code != SQLITE_CORRUPT | 1 << 8)
+  }
 }
 
 extension SQLValue {

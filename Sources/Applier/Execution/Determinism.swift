@@ -7,18 +7,18 @@ internal import SluiceShared
 final class Determinism {
   private var state: UInt64 = 0
   private var totalChangesBefore: Int64 = 0
-  /// `changes()` speaks of the batch's own statements only.
-  var hasExecuted = false
 
-  /// Overrides SQLite's functions on a connection.
+  /// Overrides SQLite's functions on a connection. As those, they may stand in triggers, views and
+  /// defaults.
   func install(on connection: Connection) throws(SQLiteError) {
     // Localtime in SQL is UTC everywhere.
     csystem_use_utc()
     unowned let connection = connection
-    try connection.createFunction("random", argumentCount: 0) { [self] context in
+    try connection.createFunction("random", argumentCount: 0, flags: .innocuous) { [self] context in
       context.setResult(integer: Int64(bitPattern: next()))
     }
-    try connection.createFunction("randomblob", argumentCount: 1) { [self] context in
+    try connection.createFunction("randomblob", argumentCount: 1, flags: .innocuous) {
+      [self] context in
       let wanted = max(1, context.integer(0))
       guard wanted <= Int64(Limits.batchBytes) else {
         context.fail("randomblob makes at most \(Limits.batchBytes) bytes")
@@ -30,10 +30,8 @@ final class Determinism {
         context.setResult(blob: UnsafeRawBufferPointer(rebasing: $0[0..<Int(wanted)]))
       }
     }
-    try connection.createFunction("changes", argumentCount: 0) { [self] context in
-      context.setResult(integer: hasExecuted ? connection.changes : 0)
-    }
-    try connection.createFunction("total_changes", argumentCount: 0) { [self] context in
+    try connection.createFunction("total_changes", argumentCount: 0, flags: .innocuous) {
+      [self] context in
       context.setResult(integer: connection.totalChanges - totalChangesBefore)
     }
   }
@@ -43,7 +41,6 @@ final class Determinism {
     state = entropy.high ^ (entropy.low &* 0x9E37_79B9_7F4A_7C15) ^ txid.rawValue
     _ = next()
     totalChangesBefore = connection.totalChanges
-    hasExecuted = false
     connection.lastInsertRowID = 0
   }
 

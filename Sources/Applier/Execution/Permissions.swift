@@ -17,6 +17,8 @@ final class Permissions {
   private(set) var denial: String?
   /// The last statement prepared was ANALYZE, which has to be alone in its commit.
   private(set) var sawAnalyze = false
+  /// The last statement prepared is ALTER TABLE.
+  private var sawAlter = false
   /// The last statement prepared changes the schema.
   private(set) var sawSchemaChange = false
   /// The last statement prepared turns the deferring of all foreign keys on.
@@ -32,6 +34,7 @@ final class Permissions {
     asked = 0
     denial = nil
     sawAnalyze = false
+    sawAlter = false
     sawSchemaChange = false
     sawDeferral = false
   }
@@ -71,6 +74,7 @@ final class Permissions {
     case SQLITE_CREATE_INDEX, SQLITE_DROP_INDEX, SQLITE_CREATE_TRIGGER, SQLITE_DROP_TRIGGER,
       SQLITE_ALTER_TABLE:
       sawSchemaChange = true
+      if request.action == SQLITE_ALTER_TABLE { sawAlter = true }
       return reserved(request.first) ?? reserved(request.second)
     case SQLITE_ANALYZE:
       sawAnalyze = true
@@ -93,6 +97,8 @@ final class Permissions {
   ]
 
   private func reading(_ table: String) -> String? {
+    // ADD COLUMN reads it for itself, to see whether a CHECK or NOT NULL holds.
+    if sawAlter, table == "pragma_quick_check" { return nil }
     let shows =
       table.hasPrefix("pragma_")
       ? !Permissions.pragmas.contains(String(table.dropFirst(7)))
@@ -120,6 +126,8 @@ final class Permissions {
   private func pragma(_ name: String, _ value: String?, _ isNested: Bool) -> String? {
     switch name {
     case _ where Permissions.pragmas.contains(name): return nil
+    // Asked for by `pragma_quick_check` only, and so by ADD COLUMN.
+    case "quick_check" where isNested: return nil
     // FTS5 and R-tree read these for themselves.
     case "data_version", "page_size":
       return isNested && value == nil ? nil : "PRAGMA \(name) is not allowed in a batch"

@@ -489,6 +489,7 @@ final class Session {
     }
     database.discard()
     tables.rolledBack()
+    run.forgetStatements()
     if let failure = database.failure { throw failure }
   }
 

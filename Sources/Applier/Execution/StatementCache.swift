@@ -31,12 +31,14 @@ struct StatementCache {
   /// Large texts are not kept: a dump's statements never come again.
   mutating func insert(_ entry: Entry, for sql: UnsafeRawBufferPointer) {
     guard sql.count <= 4096 else { return }
-    if count >= capacity {
-      entries.removeAll(keepingCapacity: true)
-      count = 0
-    }
+    if count >= capacity { removeAll() }
     entries[StatementCache.hash(sql), default: []].append((Array(sql), entry))
     count += 1
+  }
+
+  mutating func removeAll() {
+    entries.removeAll(keepingCapacity: true)
+    count = 0
   }
 
   /// After an error: resets all, so that nothing keeps a transaction open.

@@ -62,7 +62,11 @@ final class JournalSegmentReader {
     /// The batches section, decompressed when the frame is opened.
     let stored: [UInt8]
     let codec: Codec
+    /// At most `mostRawBytes`, whatever the frame says: they are added up before it is opened.
     let rawBytes: Int64
+
+    /// One more than a frame may have, and so refused.
+    static let mostRawBytes = Int64(Limits.journalFrameBytes) + 1
 
     var last: SequenceNumber { SequenceNumber(first.rawValue + UInt64(count) - 1) }
 
@@ -150,7 +154,7 @@ final class JournalSegmentReader {
       guard let stored = try scanner.stored(section, of: found) else { return nil }
       frame = Frame(
         first: SequenceNumber(found.first), count: found.count, end: found.end, stored: stored,
-        codec: section.codec, rawBytes: section.rawBytes)
+        codec: section.codec, rawBytes: min(section.rawBytes, Frame.mostRawBytes))
     }
     offset = found.end
     checksum = found.checksum

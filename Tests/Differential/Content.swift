@@ -1,0 +1,96 @@
+import SluiceSQLite
+import SluiceShared
+
+/// All that a database says, in an order that does not depend on where it is kept.
+struct Content: Equatable {
+  /// A line for each thing and each row.
+  var lines: [String] = []
+
+  /// `prepare` is the one way to ask, since two kinds of connections are compared.
+  init(_ query: (String) throws -> [[SQLValue]]) throws {
+    let schema = try query(
+      "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_sluice\\_%' ESCAPE '\\' ORDER BY 1, 2"
+    )
+    for row in schema { lines.append(row.map(Content.text).joined(separator: " | ")) }
+    for row in schema where row[0] == .text("table") {
+      guard case .text(let name) = row[1] else { continue }
+      try add(name, query)
+    }
+    for pragma in ["user_version", "application_id"] {
+      lines.append("\(pragma) \(try query("PRAGMA \(pragma)"))")
+    }
+    do {
+      // In no order: tables are looked at as a hash table has them.
+      let violations = try query("PRAGMA foreign_key_check")
+      lines += violations.map { "foreign key: " + $0.map(Content.text).joined(separator: " | ") }
+        .sorted()
+    } catch {
+      // A key to columns that are not unique; which of several is met first is anyone's guess.
+      lines.append("foreign keys: \(error)".contains("mismatch") ? "a mismatch" : "\(error)")
+    }
+    // A CHECK may ask for what only the connection that wrote the row knew.
+    for row in try query("PRAGMA integrity_check(1000)") {
+      let line = row.map(Content.text).joined(separator: " | ")
+      if line != "'ok'", !line.contains("CHECK constraint failed") {
+        lines.append("integrity: \(line)")
+      }
+    }
+  }
+
+  private mutating func add(_ name: String, _ query: (String) throws -> [[SQLValue]]) throws {
+    if name.hasPrefix("sqlite_stat") {
+      // ANALYZE looks at the applier's tables too.
+      let rows = try query(
+        "SELECT * FROM \(name) WHERE tbl NOT LIKE '\\_sluice\\_%' ESCAPE '\\' ORDER BY 1, 2, 3")
+      for row in rows { lines.append("\(name): " + row.map(Content.text).joined(separator: " | ")) }
+      return
+    }
+    let table = quote(name)
+    var rows: [[SQLValue]]
+    do {
+      rows = try query("SELECT rowid, * FROM \(table)")
+    } catch {
+      // Without rowids, or a virtual table that has lost what it stands on.
+      do { rows = try query("SELECT * FROM \(table)") } catch {
+        lines.append("\(name): \(error)")
+        return
+      }
+    }
+    lines.append("\(name): \(rows.count) rows")
+    // In the order of their text: a table may be read through an index.
+    lines += rows.map { "\(name): " + $0.map(Content.text).joined(separator: " | ") }.sorted()
+    // Text that is no UTF-8 was repaired above: its bytes count too.
+    let names = try query("SELECT name FROM pragma_table_info(\(Values.literal(.text(name))))")
+    for case .text(let column)? in names.map(\.first) {
+      let sums = try? query(
+        "SELECT count(*) FROM \(table) WHERE typeof(\(quote(column))) = 'text' AND hex(\(quote(column))) <> hex(CAST(\(quote(column)) AS BLOB))"
+      )
+      lines.append("\(name).\(column): \(sums ?? [])")
+      let bytes = try? query(
+        "SELECT hex(substr(CAST(\(quote(column)) AS BLOB), 1, 64)) FROM \(table) ORDER BY 1")
+      lines.append("\(name).\(column): \(bytes ?? [])")
+    }
+  }
+
+  static func text(_ value: SQLValue) -> String {
+    switch value {
+    case .null: "NULL"
+    case .integer(let number): "\(number)"
+    case .real(let number): "\(number) (\(hexadecimal(number.bitPattern, width: 16)))"
+    case .text(let text):
+      text.count > 200 ? "'\(text.prefix(200))…' \(text.utf8.count)" : "'\(text)'"
+    case .blob(let bytes):
+      "x'\(bytes.prefix(64).map { hexadecimal($0, width: 2) }.joined())' \(bytes.count) \(crc32c(bytes))"
+    }
+  }
+
+  /// The first lines in which two databases differ.
+  func differences(from other: Content) -> [String] {
+    lines.difference(from: other.lines).prefix(12).map { change in
+      switch change {
+      case .insert(_, let line, _): "queue: \(line.prefix(400))"
+      case .remove(_, let line, _): "plain: \(line.prefix(400))"
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import SluiceJournal
+import SluiceShared
+
+/// A batch, and what is known of it beforehand.
+struct GeneratedBatch {
+  var batch: Batch
+  /// It holds something that a batch must not do, and that plain SQLite would do: it must be refused
+  /// as denied, and is not executed there.
+  var isForbidden = false
+}
+
+/// Random batches for a database that is known about.
+struct BatchGenerator {
+  var schema = SchemaView()
+  var choose: Chooser
+  private var keys: [(String, GeneratedBatch)] = []
+
+  init(seed: UInt64) { choose = Chooser(seed: seed) }
+
+  mutating func next() -> GeneratedBatch {
+    // A repeat of a batch with its key, or of its key alone.
+    if let (key, earlier) = keys.randomOne(&choose), choose.chance(0.03) {
+      if choose.chance(0.5) { return earlier }
+      var other = fresh()
+      if !other.isForbidden { other.batch.key = key }
+      return other
+    }
+    var generated = fresh()
+    if choose.chance(0.08) {
+      let key = "key-\(choose.next())"
+      generated.batch.key = key
+      keys.append((key, generated))
+      if keys.count > 50 { keys.removeFirst(25) }
+    }
+    return generated
+  }
+
+  private mutating func fresh() -> GeneratedBatch {
+    if choose.chance(0.01) { return forbidden() }
+    var statements: [Batch.Statement] = []
+    for _ in 0..<choose.weighted([(8, 1), (4, 2), (3, 4), (1, 8)]) {
+      statements.append(statement())
+    }
+    var batch = Batch(statements, wantsResults: choose.chance(0.4))
+    if choose.chance(0.1) { batch.guards = [guardQuery()] }
+    if choose.chance(0.01) { batch.checksForeignKeysAtEnd = true }
+    return GeneratedBatch(batch: batch)
+  }
+
+  private mutating func statement() -> Batch.Statement {
+    if schema.ordinary.count < 3 || choose.chance(0.12) {
+      return .init(Definitions.any(&schema, &choose))
+    }
+    if choose.chance(0.02) { return broken() }
+    if choose.chance(0.02) { return .init("PRAGMA defer_foreign_keys = ON") }
+    return Changes.any(schema, &choose)
+  }
+
+  /// What does not compile, or is not given its values.
+  private mutating func broken() -> Batch.Statement {
+    var statement = Changes.any(schema, &choose)
+    switch choose.below(7) {
+    case 0: statement.sql = String(statement.sql.prefix(choose.below(statement.sql.count + 1)))
+    case 1: statement.sql += "; SELECT 1"
+    case 2: statement.sql += "; -- nothing more"
+    case 3: return .init(choose.one(["", " ", "-- nothing", ";", ";;"]))
+    case 4: return .init("SELECT \u{1}")
+    case 5: statement.rows = statement.rows.map { $0 + [1] }
+    default: return .init("INSERT INTO nowhere VALUES (?)", [1])
+    }
+    return statement
+  }
+
+  private mutating func guardQuery() -> Batch.Statement {
+    guard let table = schema.tables.randomOne(&choose) else { return .init("SELECT 1") }
+    return choose.weighted([
+      (4, .init("SELECT 1")), (2, .init("SELECT count(*) < ? FROM \(table.quoted)", [50])),
+      (1, .init("SELECT count(*) = 0 FROM \(table.quoted) WHERE rowid = ?", [3])),
+      (1, .init("SELECT 1, 2")), (1, .init("SELECT NULL")), (1, .init("SELECT 'x'")),
+      (1, .init("SELECT '0.5'")), (1, .init("SELECT 1 UNION ALL SELECT 1")),
+      (1, .init("SELECT 1 WHERE 0")), (1, .init("SELECT 0.0")), (1, .init("SELECT x'31'")),
+      (1, .init("DELETE FROM \(table.quoted)")), (1, .init("SELECT nothing")),
+    ])
+  }
+
+  private mutating func forbidden() -> GeneratedBatch {
+    let statement = choose.one([
+      "BEGIN", "COMMIT", "ROLLBACK", "END", "SAVEPOINT batch", "RELEASE batch", "ROLLBACK TO batch",
+      "ATTACH ':memory:' AS other", "DETACH main", "VACUUM", "CREATE TEMP TABLE x(a)",
+      "CREATE TEMP VIEW x AS SELECT 1", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = WAL",
+      "PRAGMA writable_schema = ON", "PRAGMA defer_foreign_keys = OFF",
+      "DELETE FROM _sluice_writers", "UPDATE \"_SLUICE_state\" SET txid = 0",
+      "DROP TABLE _sluice_keys", "CREATE TABLE _sluice_x(a)", "ALTER TABLE _sluice_state ADD x",
+      "CREATE INDEX _sluice_i ON _sluice_state(txid)", "SELECT * FROM sqlite_stmt",
+      "SELECT * FROM pragma_database_list", "SELECT load_extension('x')",
+      "CREATE TRIGGER _sluice_t AFTER INSERT ON _sluice_state BEGIN SELECT 1; END",
+    ])
+    var statements = [Batch.Statement(statement)]
+    if choose.chance(0.5) { statements.insert(.init("CREATE TABLE leftover(a)"), at: 0) }
+    return GeneratedBatch(batch: Batch(statements), isForbidden: true)
+  }
+}
