@@ -143,7 +143,9 @@ final class Leader {
       }
     } catch {
       publisher.abandon()
-      if error.code == .notLeading { return .deposed(error, executing: status.executing) }
+      if error.code == .notLeading || error.isLostOpen {
+        return .deposed(error, executing: status.executing)
+      }
       throw error
     }
   }

@@ -18,6 +18,18 @@ final class FailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
+/// Fails one write, when told to, as an NFS client that lost what this process had open.
+final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: atomic.
+  let forgets = Atomic<Bool>(false)
+
+  override func willWrite(_ path: String) throws(StoreError) {
+    if path.contains("/log/"), forgets.exchange(false, ordering: .relaxed) {
+      throw StoreError(.io, "write failed: Bad file descriptor", path: path, errno: EBADF)
+    }
+  }
+}
+
 /// Calls back before some operations.
 final class HookedFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: set before the file system is used.

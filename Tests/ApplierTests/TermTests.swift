@@ -151,6 +151,33 @@ struct TermTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[460]])
   }
 
+  /// As after a host was away for longer than the file server's lease.
+  @Test func aTermWhoseFilesAreLostEndsAndTheNextGoesOn() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let files = ForgetfulFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    let writer = try store.writer()
+    var options = store.options
+    options.leaseTime = .milliseconds(200)
+    var receipt: Receipt?
+    var passes = 0
+    try Applier(path: store.path, options: options, environment: environment).run(shouldStop: {
+      passes += 1
+      if passes == 5 {
+        files.forgets.store(true, ordering: .relaxed)
+        receipt = try? writer.submitBlocking(insert(1))
+      }
+      return passes > 400
+    })
+    let didForget = !files.forgets.load(ordering: .relaxed)
+    #expect(didForget)
+    let outcome = try writer.outcomeBlocking(of: #require(receipt), timeout: .seconds(5)).outcome
+    #expect(outcome.isApplied)
+    #expect(try store.query("SELECT count(*) FROM t") == [[1]])
+  }
+
   @Test func aClosedHolderStops() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
