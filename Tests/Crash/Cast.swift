@@ -78,8 +78,13 @@ final class Cast {
 
   /// Asks a process to end in order; one that has hardly begun may end at once.
   func terminate(_ index: Int) {
-    members[index].process.signal(SIGTERM)
-    if members[index].process.wait(atMost: .seconds(20)) == .killed(signal: SIGTERM) {
+    let process = members[index].process
+    process.signal(SIGTERM)
+    for _ in 0..<400 where process.wait(atMost: .milliseconds(50)) == nil {
+      // It may come to the point where it stops only now.
+      process.signal(SIGCONT)
+    }
+    if process.wait(atMost: .zero) == .killed(signal: SIGTERM) {
       members[index].mayEndEarly = true
     }
   }

@@ -106,7 +106,12 @@ struct Stage {
   private mutating func end() throws {
     guard plan.goesOn, plan.kind != .together else { return try cast.killAll() }
     if !cast.indices(of: .applier).contains(where: cast.isRunning) { try startApplier(nil) }
-    if !wait({ workersAreDone }) {
+    let isDone = wait {
+      // A process may come to the point where it stops only now.
+      if plan.kind == .pause { cast.members[victims[0]].process.signal(SIGCONT) }
+      return workersAreDone
+    }
+    if !isDone {
       complaints.append("workers did not come to their end within \(Self.patience)")
     }
     if plan.kind != .undisturbed, isLossy || random.below(3) == 0 {
