@@ -11,11 +11,13 @@ SEED ?=
 ROUNDS ?= 2000
 
 
-.PHONY: help run test simulate nfs crash fuzz differential bench build lint format clean deps
+.PHONY: help run test sanitize coverage simulate nfs crash fuzz differential bench build lint format clean deps
 
 help:
 	@echo 'make run           the main job: appliers, workers, readers, one applier killed, all verified'
 	@echo 'make test          all tests'
+	@echo 'make sanitize      the tests under the address and the thread sanitizer'
+	@echo 'make coverage      the share of lines that the tests run, by module'
 	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 replays one'
 	@echo 'make nfs           the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
@@ -34,6 +36,24 @@ run: deps
 test: deps
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --parallel $(ARGS)
+
+# The tests under the address and the thread sanitizer, gated on the exit status (a report does not
+# fail a test), each in a build of its own. Simulated schedules, processes and forks are left out:
+# they show nothing more here and take long.
+SANITIZED := --skip SluiceSimulatorTests --skip SluiceProcessTests --skip SluiceCommandTests
+sanitize: deps
+	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
+	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test --skip-build \
+	  --sanitize=address --scratch-path .build/address $(SANITIZED)
+	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
+	TSAN_OPTIONS='suppressions=Tests/thread.suppressions exitcode=66' SWIFT_BACKTRACE=enable=no \
+	  $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED)
+
+# The share of lines that the tests run, by module.
+coverage: deps
+	$(SWIFT) build --build-tests --enable-code-coverage --scratch-path .build/coverage
+	$(SWIFT) test --skip-build --enable-code-coverage --parallel --scratch-path .build/coverage >/dev/null
+	@Tests/coverage .build/coverage
 
 nfs: deps
 	$(SWIFT) build $(RELEASE) --product sluice
