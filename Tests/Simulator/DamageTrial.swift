@@ -26,15 +26,20 @@ struct DamageTrial: @unchecked Sendable {
         && ($0.hasSuffix(".log") || $0.hasSuffix(".sqlite") || $0.hasSuffix(".pages"))
     }
     for _ in 0..<DamageTrial.trials where world.oracle.violation == nil {
-      let path = files[world.scheduler.random.below(files.count)]
+      // Half of the time where frames begin in what was written last.
+      let isNew = world.scheduler.random.chance(0.5)
+      let logs = files.filter { $0.hasSuffix(".log") && $0.hasPrefix(World.layout.log + "/0") }
+      let path =
+        isNew ? logs.max() ?? files[0] : files[world.scheduler.random.below(files.count)]
+      let step = isNew ? Block.size : 512
       guard let content = world.disk.content(path) else { continue }
       // Where something stands: a hole's damage is nobody's loss.
-      let blocks = stride(from: 0, to: content.count, by: 512).filter { start in
-        content[start..<min(start + 512, content.count)].contains { $0 != 0 }
+      let blocks = stride(from: 0, to: content.count, by: step).filter { start in
+        content[start..<min(start + 64, content.count)].contains { $0 != 0 }
       }
       guard !blocks.isEmpty else { continue }
       let block = blocks[world.scheduler.random.below(blocks.count)]
-      let offset = min(block + world.scheduler.random.below(512), content.count - 1)
+      let offset = min(block + world.scheduler.random.below(64), content.count - 1)
       turnOver(path, at: Int64(offset), bit: UInt8(1 << world.scheduler.random.below(8)))
     }
   }

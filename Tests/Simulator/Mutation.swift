@@ -18,7 +18,7 @@ public struct Mutation: Sendable {
     Mutation(.markDownToStart, "only the nearest segment closed"),
     Mutation(.parentByStart, "parent chosen by its beacon", .log, seeds: 6000),
     Mutation(.checkBeforePublishing, "beacon written before the mark is read"),
-    Mutation(.publishBeforeAcknowledging, "acknowledged before the beacon"),
+    Mutation(.publishBeforeAcknowledging, "acknowledged before the beacon", .log),
     Mutation(.claimByLink, "segment number taken as by rename"),
     Mutation(.newSegmentAfterError, "segment used again after a failed write", .log),
     Mutation(.lookBehindMark, "reader ignores the mark"),

@@ -34,7 +34,14 @@ public struct Simulation: Sendable {
   public func run(_ kind: Kind, seed: UInt64) -> (what: String?, statistics: World.Statistics) {
     switch kind {
     case .system: run(seed: seed)
-    case .log: (LogRun(seed: seed, omitting: omitted, mistake: nil).run(), World.Statistics())
+    case .log:
+      // Nobody in the real code tells of a commit beside its beacon, so the run's own holder does.
+      (
+        LogRun(
+          seed: seed, omitting: omitted,
+          mistake: omitted.contains(.publishBeforeAcknowledging) ? .tellBeforePublishing : nil
+        ).run(), World.Statistics()
+      )
     case .journal: (JournalRun(seed: seed, omitting: omitted).run(), World.Statistics())
     }
   }

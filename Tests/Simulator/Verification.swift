@@ -47,6 +47,9 @@ struct Verification: @unchecked Sendable {
     world.recorded(seen.history.count)
     compare(seen.history)
     guard world.oracle.violation == nil else { return }
+    // Before a new checkpoint makes the log needless to readers.
+    DamageTrial(world, machine, txid: TxID(UInt64(seen.history.count)), content: seen.content).run()
+    guard world.oracle.violation == nil else { return }
     world.live("checkpoint", on: machine, isReader: false) { life in
       // Compares the content with the checksum that the last commit states.
       let store = try PageStore(path: World.layout.root, environment: life.environment)
@@ -54,8 +57,6 @@ struct Verification: @unchecked Sendable {
         layout: World.layout, store: store.description.id, environment: life.environment
       ).make(of: try store.snapshot())
     }
-    guard world.oracle.violation == nil else { return }
-    DamageTrial(world, machine, txid: TxID(UInt64(seen.history.count)), content: seen.content).run()
   }
 
   /// What the store holds in the end.
