@@ -67,13 +67,15 @@ final class PlainDatabase {
     return outcome
   }
 
-  /// Whether a table has the largest rowid there is: SQLite then takes random ones for new rows, the
-  /// one thing that is not the same twice.
-  func hasLargestRowID() throws -> Bool {
+  /// Whether a table has the largest rowid there is, or rows that came after that: SQLite takes random
+  /// rowids for them, the one thing that is not the same twice. (The generator's own numbers are
+  /// smaller, but for one.)
+  func hasRandomRowIDs() throws -> Bool {
     let names = try connection.query("SELECT name FROM sqlite_schema WHERE type = 'table'")
     for case .text(let name)? in names.map(\.first) {
-      let largest = try? connection.scalar("SELECT max(rowid) FROM \(quote(name))")
-      if largest == .integer(.max) { return true }
+      let found = try? connection.scalar(
+        "SELECT 1 FROM \(quote(name)) WHERE rowid > (1 << 54) AND rowid <> (1 << 62) LIMIT 1")
+      if found == .integer(1) { return true }
     }
     return false
   }

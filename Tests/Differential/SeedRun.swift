@@ -92,7 +92,7 @@ final class SeedRun {
   /// Compares until the end, the first difference, or where SQLite itself would do otherwise twice.
   func run() throws {
     do { try runRounds() } catch let difference as Difference {
-      guard difference.mayBeRandomRowID, try plain.hasLargestRowID() else { throw difference }
+      guard difference.mayBeRandomRowID, try plain.hasRandomRowIDs() else { throw difference }
       counts.randomRowIDs += 1
     }
   }
