@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import Glibc
 import SluiceFakes
 import SluiceShared
@@ -111,7 +112,7 @@ struct PowerFailure {
     case .link:
       if exists, change.length == 0, isSure || UInt64(status.st_ino) == subject { unlink(path) }
     case .unlink: if !exists { link("\(grave)/\(change.other)", path) }
-    case .makeDirectory: remove(path)
+    case .makeDirectory: WorkDirectory.remove(path)
     case .rename:
       let target = "\(directory)/\(change.other)"
       guard lstat(target, &status) == 0, isSure || UInt64(status.st_ino) == subject,
@@ -122,10 +123,5 @@ struct PowerFailure {
       if change.length == 1 { symlink(String(decoding: change.payload, as: UTF8.self), target) }
     case .write, .resize, .sync, .done, .failed: break
     }
-  }
-
-  private func remove(_ path: String) {
-    for name in (try? PosixFileSystem().list(path)) ?? [] { remove("\(path)/\(name)") }
-    Glibc.remove(path)
   }
 }
