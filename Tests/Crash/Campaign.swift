@@ -77,7 +77,9 @@ final class Campaign {
     let work = try WorkDirectory(in: directory, prefix: "store")
     // Kept unless all comes out well, also where something throws.
     work.isKept = true
-    var random = SeededRandom(seed: seed)
+    // Neighbouring seeds give the same numbers, shifted by one.
+    var spread = SeededRandom(seed: seed)
+    var random = SeededRandom(seed: spread.next())
     var plan = "creation"
     var violations: [String] = []
     var round = 0
