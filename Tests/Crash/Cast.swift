@@ -64,7 +64,7 @@ final class Cast {
     guard members[index].process.isRunning else { return }
     members[index].mayEndEarly = true
     members[index].process.signal(SIGKILL)
-    _ = members[index].process.wait(atMost: .seconds(20))
+    _ = members[index].process.wait(atMost: .seconds(30))
   }
 
   /// All at once, and waits for their ends.
@@ -80,7 +80,7 @@ final class Cast {
   func terminate(_ index: Int) {
     let process = members[index].process
     process.signal(SIGTERM)
-    for _ in 0..<400 where process.wait(atMost: .milliseconds(50)) == nil {
+    for _ in 0..<600 where process.wait(atMost: .milliseconds(50)) == nil {
       // It may come to the point where it stops only now.
       process.signal(SIGCONT)
     }
@@ -90,8 +90,8 @@ final class Cast {
   }
 
   func waitForAll() throws {
-    for member in members where member.process.wait(atMost: .seconds(20)) == nil {
-      throw RunError("\(member.process.name) did not end within 20 s")
+    for member in members where member.process.wait(atMost: .seconds(30)) == nil {
+      throw RunError("\(member.process.name) did not end within 30 s")
     }
   }
 

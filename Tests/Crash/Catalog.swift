@@ -22,22 +22,27 @@ struct Catalog {
     if reached[role]?[point] == nil { reached[role, default: [:]][point] = 1 }
   }
 
-  /// A point at which few have met that fate yet, and a time; nil where none is known.
+  /// A point and a time; nil where no point is known. The same numbers choose the same point, also
+  /// when more points are known than before, unless one of those is chosen.
   func choose(_ fate: CrashPlan.Fate, _ role: Role, _ random: inout SeededRandom) -> CrashPlan? {
-    let met = fate == .die ? deaths[role] : stops[role]
-    let points = (reached[role] ?? [:]).keys.sorted().shuffled(using: &random)
-      .sorted { (met?[$0] ?? 0) < (met?[$1] ?? 0) }
-    guard !points.isEmpty else { return nil }
-    let point = points[random.below(max(1, points.count / (random.below(3) == 0 ? 1 : 4)))]
-    let most = reached[role]?[point] ?? 1
+    let (choice, early, time) = (random.next(), random.below(2) == 0, random.below(24))
+    func rank(_ point: CrashPoint) -> UInt64 {
+      var rank = choice
+      for byte in point.description.utf8 { rank = (rank ^ UInt64(byte)) &* 0x100_0000_01B3 }
+      var mixed = SeededRandom(seed: rank)
+      return mixed.next()
+    }
+    guard let (point, most) = reached[role]?.min(by: { rank($0.key) < rank($1.key) }) else {
+      return nil
+    }
     // Often the first times, when a segment or a term begins.
-    let count = random.below(2) == 0 ? 1 + random.below(min(3, most)) : 1 + random.below(most)
-    return CrashPlan(fate, point, count)
+    return CrashPlan(fate, point, 1 + min(early ? time % 3 : time, most - 1))
   }
 
-  /// Appliers and workers came to their end and told what they came to.
+  /// Appliers and workers came to their end, and told of all that they do sooner or later.
   var isKnown: Bool {
-    (reached[.applier]?.count ?? 0) > 40 && (reached[.worker]?.count ?? 0) > 10
+    (reached[.applier]?.count ?? 0) > 60 && (reached[.worker]?.count ?? 0) > 15
+      && (reached[.creator]?.count ?? 0) > 60
   }
 
   // MARK: the report

@@ -45,13 +45,13 @@ final class Life {
   }
 
   /// Makes the store and its tables.
-  func begin(_ figures: inout Figures) throws {
+  func begin(_ figures: inout Figures, _ catalog: inout Catalog) throws {
     let cast = try cast("creation")
     let index = try cast.start(.creator, nil)
     try cast.waitForAll()
-    guard try cast.account(index).isComplete else {
-      throw RunError("no store was made: \(try cast.account(index).errors)")
-    }
+    let account = try cast.account(index)
+    guard account.isComplete else { throw RunError("no store was made: \(account.errors)") }
+    catalog.learn(account, .creator)
     try failPower(&figures)
     let writer = try Writer(store: store)
     _ = try writer.submitBlocking(Bank.schema)

@@ -44,8 +44,8 @@ extension ApplierOptions {
     options.segmentBytes = 256 << 10
     options.checkpointBytes = 192 << 10
     options.checkpointSegments = 4
-    // Notes of what is normal here would be half of a round's work.
-    options.logger.logLevel = .error
+    // For who looks at a round that failed.
+    options.logger.logLevel = .info
     return options
   }
 }

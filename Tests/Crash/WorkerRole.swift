@@ -62,8 +62,8 @@ private final class Worker: Sendable {
     var open: [(submission: Int, receipt: Receipt)] = []
   }
 
-  /// Longer than any takeover here.
-  private static let patience = Duration.seconds(5)
+  /// Longer than any takeover here, also where the disk is busy with others' work for seconds.
+  private static let patience = Duration.seconds(15)
 
   init(_ role: WorkerRole, _ environment: Environment, _ notes: Notes) throws(StoreError) {
     self.role = role
