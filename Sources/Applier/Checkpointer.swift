@@ -1,7 +1,6 @@
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
-internal import Synchronization
 
 /// Decides when a checkpoint is due and makes it beside the applier's work.
 final class Checkpointer {
@@ -9,7 +8,7 @@ final class Checkpointer {
   private let options: ApplierOptions
   private let environment: Environment
   private var work: (any StartedWork)?
-  private let result = Box()
+  private let failure = Monitor<StoreError?>(nil)
   private(set) var newest = TxID.zero
   private var target = TxID.zero
   private var lastMade: Duration
@@ -22,10 +21,6 @@ final class Checkpointer {
   private var segments: UInt64 = 0
   private var segmentsAtCheckpoint: UInt64 = 0
   private var atStart: (bytes: Int64, segments: UInt64) = (0, 0)
-
-  private final class Box: Sendable {
-    let error = Mutex<StoreError?>(nil)
-  }
 
   init(_ checkpoint: Checkpoint, _ options: ApplierOptions, _ environment: Environment) {
     self.checkpoint = checkpoint
@@ -66,10 +61,10 @@ final class Checkpointer {
     target = snapshot.txid
     atStart = (finishedBytes + currentBytes, segments)
     let checkpoint = checkpoint
-    let result = result
+    let failure = failure
     work = environment.executor.start {
       do throws(StoreError) { try checkpoint.make(of: snapshot) } catch {
-        result.error.withLock { $0 = error }
+        failure.withLock { $0 = error }
       }
     }
   }
@@ -78,7 +73,7 @@ final class Checkpointer {
   func finished() -> StoreError? {
     guard let work, work.isDone else { return nil }
     self.work = nil
-    let error = result.error.withLock { error in
+    let error = failure.withLock { error in
       defer { error = nil }
       return error
     }

@@ -1,6 +1,5 @@
 internal import SluiceJournal
 internal import SluiceShared
-internal import Synchronization
 
 /// Writes beacons beside the applier's work, one in flight at most, and knows what is published.
 ///
@@ -9,17 +8,13 @@ internal import Synchronization
 final class Publisher {
   private let environment: Environment
   private var inFlight: (work: any StartedWork, beacon: Beacon, started: Duration)?
-  private let result = Box()
+  private let failure = Monitor<StoreError?>(nil)
   private var finishedStart: Duration?
   /// When the last beacon was begun (boot time).
   private(set) var lastStart: Duration
   private(set) var publishedTxID = TxID.zero
   /// The bound of the next group as the last published beacon states it.
   private(set) var groupBound: UInt32 = 1
-
-  private final class Box: Sendable {
-    let error = Mutex<StoreError?>(nil)
-  }
 
   init(_ environment: Environment) {
     self.environment = environment
@@ -36,10 +31,10 @@ final class Publisher {
     precondition(inFlight == nil, "one beacon in flight at most")
     let started = environment.clock.elapsed()
     lastStart = started
-    let result = result
+    let failure = failure
     let work = environment.executor.start {
       do throws(StoreError) { try holder.publish(beacon) } catch {
-        result.error.withLock { $0 = error }
+        failure.withLock { $0 = error }
       }
     }
     inFlight = (work, beacon, started)
@@ -53,7 +48,7 @@ final class Publisher {
     guard let flight = inFlight else { return }
     flight.work.wait()
     inFlight = nil
-    if let error = result.error.withLock({ $0 }) { throw error }
+    if let error = failure.withLock({ $0 }) { throw error }
     publishedTxID = flight.beacon.extent.txid
     groupBound = flight.beacon.status.groupBound
     finishedStart = flight.started

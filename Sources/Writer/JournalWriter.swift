@@ -40,8 +40,11 @@ public final class JournalWriter {
     self.environment = environment
   }
 
-  /// Tries of one flush: each but the first in a new segment.
+  /// Failed tries of one flush: each is repeated in a new segment.
   static let mostTries = 6
+  /// Segments closed under one flush. Each was silent for the applier's whole patience, so only a
+  /// writer that hardly runs meets more than one; the bound is for an applier that closes at once.
+  static let mostClosures = 64
   /// Beyond it a resend is not made: its writer's row may have been pruned.
   static let resendHorizon = Duration.seconds(24 * 3600)
   /// Beyond it new batches get a new writer id.
@@ -181,19 +184,20 @@ extension JournalWriter {
   private func write(_ group: inout Group, ends: Bool) throws(StoreError) {
     var failure = StoreError(
       .io, "an applier closed every segment as it was written", path: layout.journal)
-    for tried in 0..<Self.mostTries {
+    var failures = 0
+    var closures = 0
+    repeat {
       do throws(StoreError) {
         if try writeOnce(&group, ends: ends) { return }
+        closures += 1
       } catch {
         failure = error
+        failures += 1
         if environment.makes(.newSegmentAfterError) { segment = nil }
-        guard group.mayHaveLanded || error.mayPass else { break }
-        if tried + 1 < Self.mostTries {
-          environment.clock.sleep(.milliseconds(1 << (2 * min(tried, 3))))
-        }
+        guard group.mayHaveLanded || error.mayPass, failures < Self.mostTries else { break }
+        environment.clock.sleep(.milliseconds(1 << (2 * min(failures - 1, 3))))
       }
-      guard !isExpired(group) else { break }
-    }
+    } while closures < Self.mostClosures && !isExpired(group)
     throw failure
   }
 

@@ -129,7 +129,7 @@ final class CountedFileSystem: ForwardingFileSystem, @unchecked Sendable {
     }
   }
 
-  private let state = Mutex(Counts())
+  private let state = Monitor(Counts())
   var counts: Counts { state.withLock { $0 } }
 
   override func willWrite(_ path: String) {

@@ -182,7 +182,7 @@ struct TermTests {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
     let writer = try store.writer()
-    let passes = Mutex(0)
+    let passes = Monitor(0)
     // The first applier loses its office to a second one while it runs, and stands by again.
     var options = store.options
     options.leaseTime = .milliseconds(200)
@@ -246,7 +246,7 @@ struct IntakeTests {
     let hooked = HookedFileSystem(store.environment.fileSystem)
     var applierEnvironment = store.environment
     applierEnvironment.fileSystem = hooked
-    let late = Mutex<Receipt?>(nil)
+    let late = Monitor<Receipt?>(nil)
     // In the moment before the mark is written.
     hooked.beforeOpenForWriting = { path in
       guard path.hasSuffix(".seg") else { return }

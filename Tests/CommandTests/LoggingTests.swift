@@ -2,7 +2,6 @@ import ArgumentParser
 import Logging
 import SluiceJournal
 import SluiceShared
-import Synchronization
 import Testing
 
 @testable import sluice
@@ -17,7 +16,7 @@ private struct StoppedClock: Clock {
 private func logged(
   _ format: LineLogHandler.Format, level: Logger.Level = .info, _ body: (inout Logger) -> Void
 ) -> String {
-  final class Lines: Sendable { let text = Mutex("") }
+  final class Lines: Sendable { let text = Monitor("") }
   let lines = Lines()
   var logger = Logger(label: "applier") { label in
     LineLogHandler(label: label, level: level, format: format, clock: StoppedClock()) { line in

@@ -1,14 +1,13 @@
 import BenchmarkSupport
 import Glibc
 import SluiceShared
-import Synchronization
 
 /// What a process does at the points that it comes to: it counts them, and at the planned one it
 /// dies or stops.
 final class CrashScript: Sendable {
   private let plan: CrashPlan?
   private let notes: Notes
-  private let counts = Mutex<[CrashPoint: Int]>([:])
+  private let counts = Monitor<[CrashPoint: Int]>([:])
 
   init(_ plan: CrashPlan?, _ notes: Notes) {
     self.plan = plan

@@ -1,7 +1,6 @@
 import Glibc
 import SluiceJournal
 import SluiceShared
-import Synchronization
 
 /// Real files with a named point before and after each operation that changes something, and in the
 /// middle of those that have one.
@@ -86,13 +85,13 @@ private final class CrashingFile: File {
   private let owner: CrashingFileSystem
   private let kind: String
   /// What was written last is what a sync is for.
-  private let lastWritten: Mutex<String>
+  private let lastWritten: Monitor<String>
 
   init(_ base: any File, _ owner: CrashingFileSystem) {
     self.base = base
     self.owner = owner
     kind = StorePlace.kind(of: base.path)
-    lastWritten = Mutex(kind)
+    lastWritten = Monitor(kind)
   }
 
   var path: String { base.path }

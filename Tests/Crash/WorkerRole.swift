@@ -5,7 +5,6 @@ import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
-import Synchronization
 
 /// How a worker submits.
 enum Habit: String, CaseIterable, ExpressibleByArgument {
@@ -53,7 +52,7 @@ private final class Worker: Sendable {
   private let environment: Environment
   private let notes: Notes
   private let writer: Writer
-  private let state: Mutex<State>
+  private let state: Monitor<State>
 
   private struct State {
     var mix: DeedMix
@@ -70,7 +69,7 @@ private final class Worker: Sendable {
     self.environment = environment
     self.notes = notes
     writer = try Writer(store: role.options.store, environment: environment)
-    state = Mutex(
+    state = Monitor(
       State(
         mix: DeedMix(worker: role.number, seed: role.seed),
         random: SeededRandom(seed: role.seed &+ 1)))

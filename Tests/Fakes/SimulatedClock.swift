@@ -39,12 +39,13 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
     scheduler.sleep(UInt64(nanoseconds * 1_000_000 / (1_000_000 + drift_ppm) + 1))
   }
 
-  /// Looks again in steps, since nobody signals a simulated strand.
+  /// Looks again in growing steps, since nobody signals a simulated strand.
   public func wait<Value, R>(
     on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
   ) -> R? {
     let deadline = elapsed() + limit
-    let step = max(limit / 4, .microseconds(10))
+    let longest = max(limit / 4, .microseconds(10))
+    var step = min(longest, .milliseconds(1))
     while true {
       if let result = monitor.withLock({ take(&$0) }) { return result }
       let left = deadline - elapsed()
@@ -54,6 +55,7 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
       }
       guard left > .zero else { return nil }
       sleep(min(step, left))
+      step = min(step * 2, longest)
     }
   }
 }

@@ -127,7 +127,7 @@ struct CreationTests {
   @Test("When init returns, every name on the way to the store's files is durable")
   func directories() throws {
     let store = try TestStore()
-    let operations = Mutex<[FileOperation]>([])
+    let operations = Monitor<[FileOperation]>([])
     let path = try store.makeAnother(
       "another",
       .hooked { operation in

@@ -1,7 +1,6 @@
 import SluiceFakes
 import SluiceJournal
 public import SluiceShared
-import Synchronization
 
 /// What the run's own appliers may do wrong, where the real code has no way to: what the files alone
 /// cannot prevent.

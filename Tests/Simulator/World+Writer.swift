@@ -8,6 +8,19 @@ extension World {
   func writer(_ life: Life) throws {
     if scheduler.random.chance(0.15) { return try submitOnce(life) }
     let writer = try Writer(store: World.layout.root, environment: life.environment)
+    // Several threads of the process share it, so that their batches go out in groups.
+    let others = (0..<[0, 0, 1, 3][scheduler.random.below(4)]).map { _ in
+      scheduler.start(life.process) { [self] in
+        do { try submit(to: writer, life) } catch { judge(error, life.process) }
+      }
+    }
+    defer { for strand in others { scheduler.join(strand) } }
+    try submit(to: writer, life)
+    // The others may still submit: they are refused.
+    if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
+  }
+
+  private func submit(to writer: Writer, _ life: Life) throws {
     var receipts: [Receipt] = []
     for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isCalm {
       let works = (0..<(1 + scheduler.random.below(4))).map { _ in
@@ -23,7 +36,6 @@ extension World {
       let pause = scheduler.random.below(Int(plan.mostPause.inNanoseconds))
       scheduler.sleep(UInt64(pause))
     }
-    if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
   }
 
   private func submitOnce(_ life: Life) throws {

@@ -261,7 +261,7 @@ public final class World: @unchecked Sendable {
   }
 
   /// A life ended by an error: what the weather does is no violation, anything else is.
-  private func judge(_ error: any Error, _ process: SimulatedProcess) {
+  func judge(_ error: any Error, _ process: SimulatedProcess) {
     guard !process.isGone else { return }
     note("\(process.name) ends: \(error)")
     guard let error = error as? StoreError else {

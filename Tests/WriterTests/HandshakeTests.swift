@@ -91,6 +91,30 @@ struct HandshakeTests {
     #expect(segments[2].header?.predecessor == .init(number: 1, end: segments[0].frames[0].end))
   }
 
+  /// A writer that hardly runs: each segment was silent long enough to be closed before its first
+  /// frame was durable.
+  @Test(arguments: [10, JournalWriter.mostClosures])
+  func segmentsClosedOneAfterTheOtherAreNoFailure(count: Int) throws {
+    let journal = store.journal()
+    let writer = journal.nextBatch().writer
+    let closed = Monitor<UInt64>(0)
+    store.files.beforeSync { [store] in
+      let number = closed.withLock { closed in
+        if closed < count { closed += 1 }
+        return closed
+      }
+      try? store.close(JournalSegmentID(writer: writer, number: number))
+    }
+    guard count < JournalWriter.mostClosures else {
+      let error = #expect(throws: StoreError.self) { try journal.flush([content(1)]) }
+      #expect(error?.code == .outcomeUnknown)
+      return
+    }
+    try journal.flush([content(1)])
+    #expect(try store.segments().map(\.id.number) == (1...UInt64(count + 1)).map { $0 })
+    #expect(try store.segments().last?.batches == [1: content(1)])
+  }
+
   @Test(arguments: [ESTALE, EIO])
   func aMarkThatCannotBeReadAcknowledgesNothing(code: Int32) throws {
     let journal = store.journal()

@@ -2,7 +2,6 @@ internal import CSQLite
 internal import SluiceReader
 internal import SluiceSQLite
 internal import SluiceShared
-internal import Synchronization
 
 /// The VFS that the applier's SQLite runs over: the database comes from checkpoint and log, what is
 /// written becomes a commit frame, everything else is scratch.

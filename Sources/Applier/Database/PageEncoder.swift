@@ -1,7 +1,6 @@
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
-internal import Synchronization
 
 /// Turns the dirty pages of a transaction into the page sections of a commit frame: compressed
 /// where that shrinks them, indexed, and with the new checksum of the whole database.
@@ -83,7 +82,7 @@ final class PageEncoder {
     }
     nonisolated(unsafe) let pages = dirty
     nonisolated(unsafe) let compressors = compressors
-    let pieces = Mutex([Piece](repeating: Piece(), count: pieceCount))
+    let pieces = Monitor([Piece](repeating: Piece(), count: pieceCount))
     // Each piece reads other pages with a compressor of its own; nothing writes meanwhile.
     environment.executor.concurrently(pieceCount) { i in
       let range = numbers.count * i / pieceCount..<numbers.count * (i + 1) / pieceCount
