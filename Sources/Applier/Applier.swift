@@ -70,6 +70,7 @@ public final class Applier {
           if let leader = try claim(seen) { return leader }
         } catch {
           guard error.code == .notLeading else { throw error }
+          options.logger.warning("claim given up", metadata: ["reason": "\(error)"])
         }
         // Somebody else was faster; losers do not come back all at once.
         jitter = environment.random() % 100

@@ -104,7 +104,7 @@ extension OutcomePoller {
       look()
       passTurn()
     } else {
-      _ = environment.executor.start { self.serve() }
+      environment.executor.detach { self.serve() }
     }
   }
 
@@ -213,7 +213,7 @@ extension OutcomePoller {
     switch turn {
     case .none: break
     case .thread(let mailbox): mailbox.put(.lead)
-    case .newThread: startThread { self.serve() }
+    case .newThread: environment.executor.detach { self.serve() }
     }
   }
 

@@ -58,6 +58,10 @@ public struct SimulatedExecutor: Executor {
     Work(strand: process.scheduler.start(process, work), scheduler: process.scheduler)
   }
 
+  public func detach(_ work: @escaping @Sendable () -> Void) {
+    process.scheduler.start(process, work)
+  }
+
   /// One after the other: how they overlap matters to speed only, since each has a file of its own.
   public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     for i in 0..<count { body(i) }
