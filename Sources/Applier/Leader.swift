@@ -143,7 +143,7 @@ final class Leader {
       }
     } catch {
       publisher.abandon()
-      if error.code == .notLeading || error.isLostOpen {
+      if error.endsOnlyTheTerm {
         return .deposed(error, executing: status.executing)
       }
       throw error

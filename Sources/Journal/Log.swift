@@ -115,8 +115,9 @@ public final class Log {
         path: layout.log)
   }
 
-  /// nil where the open was lost, and with it those of all files: they are opened anew when asked for.
-  private func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
+  /// What `segment`, which this log opened, says of itself. nil where the open was lost, and with it
+  /// those of all files: they are opened anew when they are asked for.
+  public func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
     do throws(StoreError) { return try segment.control() } catch {
       guard error.isLostOpen else { throw error }
       forgetFiles()

@@ -37,6 +37,9 @@ public final class SimulatedProcess: @unchecked Sendable {
     frozenUntil_ns = max(frozenUntil_ns, scheduler.now_ns &+ duration_ns)
   }
 
+  /// Ends a freeze.
+  public func thaw() { frozenUntil_ns = min(frozenUntil_ns, scheduler.now_ns) }
+
   /// Nothing may be done any more: it died, or the run is over.
   public var isGone: Bool { isDead || scheduler.isOver }
 }

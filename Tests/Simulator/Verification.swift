@@ -67,7 +67,7 @@ struct Verification: @unchecked Sendable {
   }
 
   /// Applies all there is, until no journal file is left.
-  private func drain() {
+  func drain() {
     world.live("drain", on: machine, isReader: false) { life in
       var options = world.applierOptions(life)
       options.leaseTime = .seconds(2)
