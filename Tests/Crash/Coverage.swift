@@ -9,10 +9,10 @@ enum Coverage {
   static let allRounds = 2000
   static let someRounds = 100
 
-  /// By chance comes what needs a torn frame: a journal segment's way into quarantine.
+  /// Left to chance: a journal segment's way into quarantine, which takes a torn frame.
   private static let places: [(Role, CrashPoint.Action, [String])] = [
     (.applier, .create, ["log-temporary", "checkpoint-temporary", "sidecar-temporary"]),
-    (.applier, .resize, ["log-temporary"]),
+    (.applier, .resize, ["log-temporary", "log"]),
     (
       .applier, .write,
       [
@@ -27,7 +27,7 @@ enum Coverage {
         "checkpoint-temporary", "sidecar-temporary",
       ]
     ),
-    (.applier, .readMark, ["log"]),
+    (.applier, .readMark, ["log", "journal"]),
     (.applier, .link, ["log", "checkpoint", "sidecar"]),
     (
       .applier, .unlink,
