@@ -121,7 +121,8 @@ final class Cast {
     case .exited, .killed:
       let log = (try? readLines("\(directory)/\(name).log")) ?? []
       // A trap says why before it traces where.
-      let said = log.first { $0.contains("rror: ") } ?? log.last ?? ""
+      let said =
+        log.first { $0.contains("Fatal error: ") || $0.contains(" failed: ") } ?? log.last ?? ""
       return "\(name) \(ending): \(said)"
     }
   }

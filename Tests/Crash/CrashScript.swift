@@ -36,7 +36,7 @@ final class CrashScript: Sendable {
     guard let plan else { return }
     switch plan.fate {
     case .die:
-      precondition(!traps, "a trap on purpose")
+      if traps { fatalError("a trap on purpose") }
       notes.write("died \(plan.point)")
       kill(getpid(), SIGKILL)
       while true { pause() }
