@@ -18,6 +18,7 @@ final class Campaign {
   private var catalog = Catalog()
   private var figures = Figures()
   private var played = 0
+  private var stores: UInt64 = 0
   /// What to say of a failure: where and how to see it again.
   private var failure: [String] = []
 
@@ -34,14 +35,13 @@ final class Campaign {
   }
 
   func play() throws -> Report {
+    say("seed \(seed)")
     let began = clock.elapsed()
-    var next = seed
     var violations = try explore()
-    while played < options.rounds, violations.isEmpty {
-      let isLossy =
-        options.layer == .lossy || (options.layer == .both && (next - seed) % 2 == 1)
-      violations = try play(seed: next, isLossy: isLossy)
-      next += 1
+    while played < options.rounds, violations.isEmpty { violations = try playNext(options.at) }
+    if options.isComplete {
+      if violations.isEmpty { violations = try playMissing() }
+      if violations.isEmpty { violations = doubts() }
     }
     let seconds = (clock.elapsed() - began).inSeconds
     var lines = catalog.lines() + [""] + figures.lines(seconds: seconds)
@@ -52,6 +52,35 @@ final class Campaign {
       lines += failure
     }
     return Report(lines: lines, violations: violations)
+  }
+
+  /// The rounds of the next store.
+  private func playNext(_ target: Target?) throws -> [String] {
+    defer { stores += 1 }
+    let isLossy = options.layer == .lossy || (options.layer == .both && stores % 2 == 1)
+    return try play(seed: seed &+ stores, isLossy: isLossy, target)
+  }
+
+  /// Deaths at the points that chance left out: one store for each.
+  private func playMissing() throws -> [String] {
+    for target in Coverage.missing(catalog, rounds: options.rounds) {
+      let violations = try playNext(target)
+      guard violations.isEmpty else { return violations }
+      if catalog.deaths(of: target.role, at: target.point) == 0 {
+        return ["nobody dies as \(target), in a store's rounds that were only about that"]
+      }
+    }
+    return []
+  }
+
+  /// What a run would be worth nothing with.
+  private func doubts() -> [String] {
+    guard figures.powerFailures >= 20, figures.blocksLost == 0 || figures.namesLost == 0 else {
+      return []
+    }
+    return [
+      "power failed \(figures.powerFailures) times and took back \(figures.blocksLost) blocks and \(figures.namesLost) names: the layer is not there"
+    ]
   }
 
   /// Undisturbed rounds until it is known which points there are.
@@ -73,8 +102,10 @@ final class Campaign {
   }
 
   /// The rounds of one store; returns what is wrong.
-  private func play(seed: UInt64, isLossy: Bool) throws -> [String] {
+  private func play(seed: UInt64, isLossy: Bool, _ target: Target?) throws -> [String] {
     let work = try WorkDirectory(in: directory, prefix: "store")
+    // Said before, for a run that ends without a word.
+    say("store \(seed), \(isLossy ? "power fails" : "plain")\(target.map { ", at \($0)" } ?? "")")
     // Kept unless all comes out well, also where something throws.
     work.isKept = true
     // Neighbouring seeds give the same numbers, shifted by one.
@@ -84,17 +115,15 @@ final class Campaign {
     var violations: [String] = []
     var round = 0
     do {
-      violations = try playCreation(&random, isLossy: isLossy)
+      violations = try playCreation(&random, isLossy: isLossy, target)
       let life = try Life(
         work, seed: random.next(), isLossy: isLossy, executable: executable,
         sabotage: options.sabotage)
       if violations.isEmpty { try life.begin(&figures, &catalog) }
-      while round < options.age, played < options.rounds, violations.isEmpty {
+      while mayGoOn(round, target), violations.isEmpty {
         round += 1
         played += 1
-        if played % 250 == 0 { say("\(played) rounds, all kept so far") }
-        let next = RoundPlan(
-          kind(&random), catalog, isLossy: isLossy, &random)
+        let next = RoundPlan(kind(&random), catalog, isLossy: isLossy, at: target, &random)
         plan = "\(next)"
         violations = try life.play(next, &catalog, &figures)
       }
@@ -110,17 +139,40 @@ final class Campaign {
       failure = [
         "seed \(seed)\(isLossy ? " (power fails)" : ""), round \(round): \(plan)",
         "the store and what the processes said: \(work.path)",
-        "again: make crash SEED=\(seed) ROUNDS=\(max(1, round)) ARGS='--layer \(isLossy ? "lossy" : "plain")'",
+        "again: make crash SEED=\(seed) ROUNDS=\(max(1, round)) ARGS='\(arguments(isLossy, target))'",
       ]
     }
     return violations
   }
 
-  private func playCreation(_ random: inout SeededRandom, isLossy: Bool) throws -> [String] {
+  private func arguments(_ isLossy: Bool, _ target: Target?) -> String {
+    var words = "--layer \(isLossy ? "lossy" : "plain") --age \(options.age)"
+    if let only = options.only { words += " --only \(only.rawValue)" }
+    if let target { words += " --at \(target)" }
+    if let sabotage = options.sabotage { words += " --sabotage \(sabotage.rawValue)" }
+    return words
+  }
+
+  /// Whether a store that was in so many rounds has another one; one with a target until somebody
+  /// has died there.
+  private func mayGoOn(_ rounds: Int, _ target: Target?) -> Bool {
+    guard let target, options.at == nil else {
+      return rounds < options.age && played < options.rounds
+    }
+    return rounds < Self.mostTries && catalog.deaths(of: target.role, at: target.point) == 0
+  }
+
+  /// Enough for what happens in some rounds only, such as a checkpoint.
+  private static let mostTries = 40
+
+  private func playCreation(_ random: inout SeededRandom, isLossy: Bool, _ target: Target?) throws
+    -> [String]
+  {
     for _ in 0..<2 {
       let work = try WorkDirectory(in: directory, prefix: "creation")
       work.isKept = true
-      let plan = random.below(4) == 0 ? nil : catalog.choose(.die, .creator, &random)
+      var plan = random.below(4) == 0 ? nil : catalog.choose(.die, .creator, &random)
+      if let target, target.role == .creator { plan = target.plan(&random) }
       let creation = Creation(
         work: work, isLossy: isLossy, executable: executable, sabotage: options.sabotage)
       let violations = try creation.play(

@@ -11,8 +11,10 @@ final class Cast {
     /// Of a worker.
     var number = 0
     var habit: Habit?
-    /// Killed, or with a plan to die: it need not come to its end.
-    var mayEndEarly = false
+    /// SIGKILL was sent to it.
+    var isKilled = false
+    /// SIGTERM was sent to it.
+    var isTerminated = false
   }
 
   private let executable: String
@@ -41,7 +43,7 @@ final class Cast {
     started += 1
     let name = "\(role.rawValue)-\(started)"
     let notes = "\(directory)/\(name).notes"
-    var words = [role.rawValue, store, notes] + arguments
+    var words = [role.rawValue, store, notes] + arguments + ["--driver", "\(getpid())"]
     if let layer { words += ["--layer", layer] }
     if let plan { words += ["--plan", "\(plan)"] }
     // The store itself is well made.
@@ -52,7 +54,7 @@ final class Cast {
     members.append(
       Member(
         role: role, process: process, notes: notes, number: worker,
-        habit: arguments.compactMap(Habit.init).first, mayEndEarly: plan?.fate == .die))
+        habit: arguments.compactMap(Habit.init).first))
     return members.count - 1
   }
 
@@ -61,31 +63,30 @@ final class Cast {
   func isRunning(_ index: Int) -> Bool { members[index].process.isRunning }
 
   func kill(_ index: Int) {
-    guard members[index].process.isRunning else { return }
-    members[index].mayEndEarly = true
-    members[index].process.signal(SIGKILL)
+    sendKill(index)
     _ = members[index].process.wait(atMost: .seconds(30))
   }
 
   /// All at once, and waits for their ends.
   func killAll() throws {
-    for index in members.indices where isRunning(index) {
-      members[index].mayEndEarly = true
-      members[index].process.signal(SIGKILL)
-    }
+    for index in members.indices { sendKill(index) }
     try waitForAll()
+  }
+
+  private func sendKill(_ index: Int) {
+    guard isRunning(index) else { return }
+    members[index].isKilled = true
+    members[index].process.signal(SIGKILL)
   }
 
   /// Asks a process to end in order; one that has hardly begun may end at once.
   func terminate(_ index: Int) {
     let process = members[index].process
+    members[index].isTerminated = true
     process.signal(SIGTERM)
     for _ in 0..<600 where process.wait(atMost: .milliseconds(50)) == nil {
       // It may come to the point where it stops only now.
       process.signal(SIGCONT)
-    }
-    if process.wait(atMost: .zero) == .killed(signal: SIGTERM) {
-      members[index].mayEndEarly = true
     }
   }
 
@@ -105,12 +106,24 @@ final class Cast {
     try Account(worker: members[index].number, notes: members[index].notes)
   }
 
-  /// What a process says at its end if it was not killed: nil where all is well.
-  func complaint(_ index: Int) -> String? {
+  /// What is wrong with how a process ended: nil where it came to its end, died at the point where
+  /// it was to, or was killed from here.
+  func complaint(_ index: Int, _ account: Account) -> String? {
     let member = members[index]
-    guard let ending = member.process.wait(atMost: .zero), !member.mayEndEarly else { return nil }
-    guard ending != .exited(0) else { return nil }
-    let said = (try? readLines("\(directory)/\(member.process.name).log"))?.last ?? ""
-    return "\(member.process.name) \(ending): \(said)"
+    let name = member.process.name
+    guard let ending = member.process.wait(atMost: .zero) else { return "\(name) has not ended" }
+    switch ending {
+    case .exited(0):
+      return account.isComplete || !account.errors.isEmpty
+        ? nil : "\(name) did not come to its end"
+    case .killed(SIGKILL) where member.isKilled || account.died != nil: return nil
+    case .killed(SIGTERM) where member.isTerminated: return nil
+    case .exited, .killed:
+      let log = (try? readLines("\(directory)/\(name).log")) ?? []
+      // A trap says why before it traces where.
+      let said =
+        log.first { $0.contains("Fatal error: ") || $0.contains(" failed: ") } ?? log.last ?? ""
+      return "\(name) \(ending): \(said)"
+    }
   }
 }

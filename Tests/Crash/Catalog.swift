@@ -8,24 +8,29 @@ struct Catalog {
   private var deaths: [Role: [CrashPoint: Int]] = [:]
   private var stops: [Role: [CrashPoint: Int]] = [:]
 
-  mutating func learn(_ account: Account, _ role: Role) {
-    for (point, count) in account.reached {
-      reached[role, default: [:]][point] = max(reached[role]?[point] ?? 0, count)
+  mutating func note(_ account: Account, _ role: Role) {
+    for (point, count) in account.reached { learn(point, role, count) }
+    if let point = account.died {
+      deaths[role, default: [:]][point, default: 0] += 1
+      learn(point, role, 1)
+    }
+    if let point = account.stopped {
+      stops[role, default: [:]][point, default: 0] += 1
+      learn(point, role, 1)
     }
   }
 
-  mutating func note(_ point: CrashPoint, _ role: Role, _ fate: CrashPlan.Fate) {
-    switch fate {
-    case .die: deaths[role, default: [:]][point, default: 0] += 1
-    case .stop: stops[role, default: [:]][point, default: 0] += 1
-    }
-    if reached[role]?[point] == nil { reached[role, default: [:]][point] = 1 }
+  private mutating func learn(_ point: CrashPoint, _ role: Role, _ count: Int) {
+    reached[role, default: [:]][point] = max(reached[role]?[point] ?? 0, count)
   }
+
+  func deaths(of role: Role, at point: CrashPoint) -> Int { deaths[role]?[point] ?? 0 }
 
   /// A point and a time; nil where no point is known. The same numbers choose the same point, also
   /// when more points are known than before, unless one of those is chosen.
   func choose(_ fate: CrashPlan.Fate, _ role: Role, _ random: inout SeededRandom) -> CrashPlan? {
     let (choice, early, time) = (random.next(), random.below(2) == 0, random.below(24))
+    let tear = random.below(1 << 16)
     func rank(_ point: CrashPoint) -> UInt64 {
       var rank = choice
       for byte in point.description.utf8 { rank = (rank ^ UInt64(byte)) &* 0x100_0000_01B3 }
@@ -36,7 +41,7 @@ struct Catalog {
       return nil
     }
     // Often the first times, when a segment or a term begins.
-    return CrashPlan(fate, point, 1 + min(early ? time % 3 : time, most - 1))
+    return CrashPlan(fate, point, 1 + min(early ? time % 3 : time, most - 1), tear: tear)
   }
 
   /// Appliers and workers came to their end, and told of all that they do sooner or later.

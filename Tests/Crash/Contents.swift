@@ -86,10 +86,14 @@ struct Contents {
     guard let txid = StoreLayout.checkpointTxID(name) else {
       return ["current.sqlite points to \(target)"]
     }
-    return try checkCheckpoint(txid, layout.current, model)
+    return checkCheckpoint(txid, layout.current, model)
   }
 
-  private func checkCheckpoint(_ txid: TxID, _ path: String, _ model: Model) throws -> [String] {
+  private func checkCheckpoint(_ txid: TxID, _ path: String, _ model: Model) -> [String] {
+    do { return try compareCheckpoint(txid, path, model) } catch { return ["\(path): \(error)"] }
+  }
+
+  private func compareCheckpoint(_ txid: TxID, _ path: String, _ model: Model) throws -> [String] {
     let database = try Connection(
       path: "file:\(path)?mode=ro&immutable=1", flags: [.readOnly, .uri, .noMutex])
     let integrity = try database.query("PRAGMA integrity_check")
@@ -114,7 +118,7 @@ struct Contents {
     }
     for txid in complete {
       let path = "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
-      found += try checkCheckpoint(txid, path, model)
+      found += checkCheckpoint(txid, path, model)
       let sidecar = try CheckpointSidecar(
         path: "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))", store: id,
         fileSystem: fileSystem)

@@ -29,12 +29,17 @@ struct Run: ParsableCommand {
   var layer = Layer.both
   @Option(help: "Only rounds of this kind.")
   var only: RoundPlan.Kind?
+  @Option(help: "Only deaths of a role at a point, such as worker:before-sync:journal-frame.")
+  var at: Target?
   @Option(help: "Where the stores are made; on a disk, not in memory.")
   var directory = ".build/crash"
   @Option(help: "Break something, to see that it is found.")
   var sabotage: Sabotage?
 
   enum Layer: String, ExpressibleByArgument { case both, plain, lossy }
+
+  /// Rounds of every kind, with nothing broken on purpose.
+  var isComplete: Bool { only == nil && at == nil && sabotage == nil }
 
   func validate() throws {
     guard rounds > 0, age > 0 else { throw ValidationError("at least one round") }

@@ -50,21 +50,28 @@ struct CrashPlan: Hashable, Sendable, CustomStringConvertible {
   var fate: Fate
   var point: CrashPoint
   var count: Int
+  /// Where a write is cut in two.
+  var tear: Int
 
-  init(_ fate: Fate, _ point: CrashPoint, _ count: Int) {
+  init(_ fate: Fate, _ point: CrashPoint, _ count: Int, tear: Int) {
     self.fate = fate
     self.point = point
     self.count = count
+    self.tear = tear
   }
 
-  var description: String { "\(fate.rawValue),\(point),\(count)" }
+  var description: String { "\(fate.rawValue),\(point),\(count),\(tear)" }
+
+  /// How much of a write lands first: blocks of 512 bytes are written whole, larger ones are not.
+  func landedBytes(of count: Int) -> Int { tear % max(1, count / 512) * 512 }
 
   init?(_ text: String) {
     let words = text.split(separator: ",")
-    guard words.count == 3, let fate = Fate(rawValue: String(words[0])),
-      let point = CrashPoint(words[1]), let count = Int(words[2])
+    guard words.count == 4, let fate = Fate(rawValue: String(words[0])),
+      let point = CrashPoint(words[1]), let count = Int(words[2]), let tear = Int(words[3]),
+      tear >= 0
     else { return nil }
-    self.init(fate, point, count)
+    self.init(fate, point, count, tear: tear)
   }
 }
 

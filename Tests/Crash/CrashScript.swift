@@ -5,13 +5,16 @@ import SluiceShared
 /// What a process does at the points that it comes to: it counts them, and at the planned one it
 /// dies or stops.
 final class CrashScript: Sendable {
-  private let plan: CrashPlan?
+  let plan: CrashPlan?
   private let notes: Notes
+  private let traps: Bool
   private let counts = Monitor<[CrashPoint: Int]>([:])
 
-  init(_ plan: CrashPlan?, _ notes: Notes) {
+  /// `traps`: what is to die traps instead.
+  init(_ plan: CrashPlan?, _ notes: Notes, traps: Bool = false) {
     self.plan = plan
     self.notes = notes
+    self.traps = traps
   }
 
   /// To be called at the point; returns unless the process is to die here.
@@ -33,6 +36,7 @@ final class CrashScript: Sendable {
     guard let plan else { return }
     switch plan.fate {
     case .die:
+      if traps { fatalError("a trap on purpose") }
       notes.write("died \(plan.point)")
       kill(getpid(), SIGKILL)
       while true { pause() }

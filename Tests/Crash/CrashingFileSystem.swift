@@ -112,9 +112,8 @@ private final class CrashingFile: File {
     let place = StorePlace.part(of: kind, at: offset).map { "\(kind)-\($0)" } ?? kind
     let script = owner.script
     script.reach(.before, .write, place)
-    if script.isDue(CrashPoint(.mid, .write, place)) {
-      // Blocks of 512 bytes are written whole, larger ones are not.
-      let landed = Int.random(in: 0...max(0, bytes.count / 512 - 1)) * 512
+    if let plan = script.plan, script.isDue(CrashPoint(.mid, .write, place)) {
+      let landed = plan.landedBytes(of: bytes.count)
       try base.write(UnsafeRawBufferPointer(rebasing: bytes[..<landed]), at: offset)
       script.meetFate()
       try base.write(

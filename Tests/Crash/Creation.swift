@@ -25,8 +25,9 @@ struct Creation {
     let index = try cast.start(.creator, plan)
     try cast.waitForAll()
     let account = try cast.account(index)
-    catalog.learn(account, .creator)
-    for fate in account.fates { catalog.note(fate, .creator, .die) }
+    catalog.note(account, .creator)
+    if let complaint = cast.complaint(index, account) { return [complaint] }
+    if !account.errors.isEmpty { return account.errors.map { "a store cannot be made: \($0)" } }
     if isLossy {
       let failure = try PowerFailure(store: work["disk"], layer: work["layer"], seed: seed)
       figures.powerFailures += 1
@@ -50,6 +51,10 @@ struct Creation {
       return []
     } catch {
       if account.isComplete { return ["the store was made, and then: \(error)"] }
+      // Anything else than that there is no store, or no whole one, is an accident.
+      guard error.code == .noSuchStore || error.code == .damaged else {
+        return ["a making that was cut off is not named as that: \(error.code.rawValue), \(error)"]
+      }
       figures.creationsCutOff += 1
     }
     // What is there is named; nothing is made over it.

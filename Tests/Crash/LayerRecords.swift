@@ -40,7 +40,7 @@ struct LayerRecords {
 
   /// Reads the file; a record that was cut off when its process died is passed over.
   init(_ path: String) throws {
-    let bytes = (try? readAll(path)) ?? []
+    let bytes = try readAll(path)
     bytes.withUnsafeBytes { raw in
       var place = 0
       while place + Self.headerBytes <= raw.count {

@@ -51,7 +51,7 @@ final class Life {
     try cast.waitForAll()
     let account = try cast.account(index)
     guard account.isComplete else { throw RunError("no store was made: \(account.errors)") }
-    catalog.learn(account, .creator)
+    catalog.note(account, .creator)
     try failPower(&figures)
     let writer = try Writer(store: store)
     _ = try writer.submitBlocking(Bank.schema)
@@ -83,6 +83,7 @@ final class Life {
     rounds += 1
     figures.rounds[plan.kind.rawValue, default: 0] += 1
     let cast = try cast("round-\(rounds)")
+    try Notes(work["round-\(rounds)/plan"]).write("\(plan)")
     var stage = Stage(plan, cast, isLossy: layer != nil)
     try stage.perform(firstWorker: workers + 1)
     workers += plan.workers.count
@@ -91,17 +92,14 @@ final class Life {
     var fallen = 0
     for (index, account) in accounts.enumerated() {
       let member = cast.members[index]
-      catalog.learn(account, member.role)
       inspection.expect(account)
       note(account, member, &figures)
-      for fate in account.fates {
-        catalog.note(fate, member.role, account.isComplete || plan.kind == .pause ? .stop : .die)
-      }
+      catalog.note(account, member.role)
       if !account.isComplete {
         figures.deaths += 1
         if member.role == .applier { fallen += 1 }
       }
-      complain(about: account, cast, index, plan)
+      complain(about: account, cast, index)
     }
     deaths += fallen
     try lookBeforeRecovery(accounts, &figures)
@@ -128,29 +126,25 @@ final class Life {
       case .refused: break
       }
       if testimony.outcome != nil { figures.told += 1 }
-      if account.isComplete, account.fates.isEmpty, let batch = testimony.batch {
+      if account.isComplete, account.stopped == nil, let batch = testimony.batch {
         undisturbed.insert(batch.writer)
       }
     }
   }
 
-  /// What a process that was not killed says went wrong.
-  private func complain(about account: Account, _ cast: Cast, _ index: Int, _ plan: RoundPlan) {
+  /// What a process says went wrong, also one that was killed then.
+  private func complain(about account: Account, _ cast: Cast, _ index: Int) {
     let name = cast.members[index].process.name
-    if let complaint = cast.complaint(index) { inspection.complain(complaint) }
-    if cast.members[index].mayEndEarly, !account.isComplete { return }
+    if let complaint = cast.complaint(index, account) { inspection.complain(complaint) }
     for error in account.errors where !error.contains("the beacon of a log segment cannot be read")
     {
       // A beacon torn by a death stays so until the next applier covers it.
       inspection.complain("\(name): \(error)")
     }
-    guard account.isComplete else {
-      if account.errors.isEmpty { inspection.complain("\(name) did not come to its end") }
-      return
-    }
     for testimony in account.testimonies {
       switch testimony.answer {
       case .durable: break
+      case .none where !account.isComplete: break
       case .none: inspection.complain("\(name) was told nothing of \(testimony.deed.name)")
       case .refused(let why), .unknown(let why):
         inspection.complain("\(name): \(testimony.deed.name) was not taken: \(why)")

@@ -6,9 +6,10 @@ import SluiceShared
 /// Takes back, at random, what the layer's records say was not synced when everything ended.
 ///
 /// Of a file each unsynced block of 4 KiB by itself, to what it held at its last sync or at any
-/// write since, and its size; of a directory the last so many changes of its names. Files and
-/// directories are independent of each other. Syncs that were not done when the process died count
-/// for nothing.
+/// write since, and its size. Of a directory the last so many changes of its names, as on a file
+/// system with a journal; or of each name by itself, since POSIX promises no order between names,
+/// so that a later one stays where an earlier one is lost. Files and directories are independent of
+/// each other. Syncs that were not done when the process died count for nothing.
 struct PowerFailure {
   private(set) var blocksLost = 0
   private(set) var namesLost = 0
@@ -32,14 +33,16 @@ struct PowerFailure {
     find(store)
     find(grave)
     for (inode, changes) in unsynced.files.sorted(by: { $0.key < $1.key }) {
-      undo(changes, inode)
+      try undo(changes, inode)
     }
     for (inode, changes) in unsynced.directories.sorted(by: { $0.key < $1.key }) {
-      guard let path = paths[inode] else { continue }
-      let kept = random.chance(likelihood * likelihood) ? 0 : random.below(changes.count + 1)
-      for change in changes[kept...].reversed() {
-        undo(change, in: path)
-        namesLost += 1
+      guard let path = paths[inode] else {
+        throw RunError("a directory of which \(changes.count) names changed is nowhere")
+      }
+      let isOrdered = random.below(2) == 0
+      for group in isOrdered ? [changes] : Self.independent(changes) {
+        let kept = random.chance(likelihood * likelihood) ? 0 : random.below(group.count + 1)
+        for change in group[kept...].reversed() where undo(change, in: path) { namesLost += 1 }
       }
     }
     for name in try PosixFileSystem().list(grave) { unlink("\(grave)/\(name)") }
@@ -56,10 +59,11 @@ struct PowerFailure {
 
   // MARK: content
 
-  private mutating func undo(_ changes: [LayerRecord], _ inode: UInt64) {
-    guard let path = paths[inode] else { return }
-    let descriptor = open(path, O_RDWR)
-    guard descriptor >= 0 else { return }
+  private mutating func undo(_ changes: [LayerRecord], _ inode: UInt64) throws {
+    guard let path = paths[inode] else {
+      throw RunError("a file with \(changes.count) unsynced changes is nowhere")
+    }
+    let descriptor = try Self.writable(path)
     defer { close(descriptor) }
     var status = stat()
     fstat(descriptor, &status)
@@ -78,18 +82,45 @@ struct PowerFailure {
     for (offset, versions) in versions.sorted(by: { $0.key < $1.key })
     where random.chance(likelihood) {
       let version = random.below(4) == 0 ? versions[random.below(versions.count)] : versions[0]
-      blocksLost += 1
+      var isChanged = false
       for piece in stride(from: 0, to: 4096, by: tears ? 512 : 4096)
       where !tears || random.below(2) == 0 {
         // Not beyond the end of the file.
         let count = min(tears ? 512 : 4096, Int(status.st_size) - Int(offset) - piece)
         guard count > 0 else { break }
-        _ = version.withUnsafeBytes { raw in
-          pwrite(descriptor, raw.baseAddress! + piece, count, off_t(offset) + piece)
-        }
+        let old = version[piece..<piece + count]
+        isChanged = try put(old, descriptor, off_t(offset) + piece, path) || isChanged
       }
+      if isChanged { blocksLost += 1 }
     }
     restoreSize(descriptor, Int64(status.st_size), sizes)
+  }
+
+  /// Also of a file that nobody may write any more, such as a checkpoint.
+  private static func writable(_ path: String) throws -> Int32 {
+    var status = stat()
+    lstat(path, &status)
+    chmod(path, status.st_mode | S_IWUSR)
+    defer { chmod(path, status.st_mode) }
+    let descriptor = open(path, O_RDWR | O_NOFOLLOW)
+    guard descriptor >= 0 else {
+      throw RunError("\(path) cannot be taken back: \(String(cString: strerror(errno)))")
+    }
+    return descriptor
+  }
+
+  /// Returns whether anything else was there.
+  private func put(_ old: ArraySlice<UInt8>, _ descriptor: Int32, _ offset: off_t, _ path: String)
+    throws -> Bool
+  {
+    var present = [UInt8](repeating: 0, count: old.count)
+    guard pread(descriptor, &present, old.count, offset) == old.count else {
+      throw RunError("\(path) cannot be read")
+    }
+    guard !present.elementsEqual(old) else { return false }
+    let count = old.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, offset) }
+    guard count == old.count else { throw RunError("\(path) cannot be taken back") }
+    return true
   }
 
   private mutating func restoreSize(_ descriptor: Int32, _ size: Int64, _ sizes: [Int64]) {
@@ -100,7 +131,24 @@ struct PowerFailure {
 
   // MARK: names
 
-  private func undo(_ change: LayerRecord, in directory: String) {
+  /// The changes by name; a rename binds its two.
+  private static func independent(_ changes: [LayerRecord]) -> [[LayerRecord]] {
+    var groups: [(places: [Int], names: Set<String>)] = []
+    for (place, change) in changes.enumerated() {
+      var group = (places: [place], names: Set([change.name]))
+      if change.kind == .rename { group.names.insert(change.other) }
+      for bound in groups where !bound.names.isDisjoint(with: group.names) {
+        group.places += bound.places
+        group.names.formUnion(bound.names)
+      }
+      groups.removeAll { !$0.names.isDisjoint(with: group.names) }
+      groups.append(group)
+    }
+    return groups.map { $0.places.sorted().map { changes[$0] } }
+  }
+
+  /// Returns whether there was something to take back.
+  private func undo(_ change: LayerRecord, in directory: String) -> Bool {
     let path = "\(directory)/\(change.name)"
     var status = stat()
     let exists = lstat(path, &status) == 0
@@ -108,20 +156,26 @@ struct PowerFailure {
     let isSure = change.done != nil
     let subject = UInt64(bitPattern: change.offset)
     switch change.kind {
-    case .create, .symlink: if exists { unlink(path) }
+    case .create, .symlink: return exists && unlink(path) == 0
     case .link:
-      if exists, change.length == 0, isSure || UInt64(status.st_ino) == subject { unlink(path) }
-    case .unlink: if !exists { link("\(grave)/\(change.other)", path) }
-    case .makeDirectory: WorkDirectory.remove(path)
+      guard exists, change.length == 0, isSure || UInt64(status.st_ino) == subject else {
+        return false
+      }
+      return unlink(path) == 0
+    case .unlink: return !exists && link("\(grave)/\(change.other)", path) == 0
+    case .makeDirectory:
+      WorkDirectory.remove(path)
+      return exists
     case .rename:
       let target = "\(directory)/\(change.other)"
       guard lstat(target, &status) == 0, isSure || UInt64(status.st_ino) == subject,
         let text = try? PosixFileSystem().readSymbolicLink(target)
-      else { return }
+      else { return false }
       unlink(target)
       symlink(text, path)
       if change.length == 1 { symlink(String(decoding: change.payload, as: UTF8.self), target) }
-    case .write, .resize, .sync, .done, .failed: break
+      return true
+    case .write, .resize, .sync, .done, .failed: return false
     }
   }
 }

@@ -17,11 +17,14 @@ struct RoleOptions: ParsableArguments {
     guard let plan = CrashPlan(text) else { throw ValidationError("no plan: \(text)") }
     return plan
   }) var plan: CrashPlan?
+  /// The process that started this one, which does not outlive it.
+  @Option var driver: Int32
   @Option var sabotage: Sabotage?
 
   func begin() throws -> (Environment, Notes, CrashScript) {
+    guard end_with_parent(driver) == 0 else { throw RunError("the driver is gone") }
     let notes = try Notes(notes)
-    let script = CrashScript(plan, notes)
+    let script = CrashScript(plan, notes, traps: sabotage == .trap)
     if let layer {
       let code = lossy_begin(directory(of: store), layer)
       guard code == 0 else { throw RunError("no layer: \(String(cString: strerror(code)))") }

@@ -38,7 +38,12 @@ struct RoundPlan: CustomStringConvertible {
   /// Seeds what is chosen while the round goes on.
   var seed: UInt64
 
-  init(_ kind: Kind, _ catalog: Catalog, isLossy: Bool, _ random: inout SeededRandom) {
+  /// With a `target`, somebody dies there and nothing else happens.
+  init(
+    _ kind: Kind, _ catalog: Catalog, isLossy: Bool, at target: Target? = nil,
+    _ random: inout SeededRandom
+  ) {
+    let kind = target == nil ? kind : .point
     self.kind = kind
     seed = random.next()
     workers = (0..<1 + random.below(3)).map { _ in
@@ -51,6 +56,11 @@ struct RoundPlan: CustomStringConvertible {
     // Where power fails, all die in the end anyway.
     goesOn = kind == .undisturbed || random.below(isLossy ? 6 : 2) == 0 || kind == .pause
     delay_us = random.below(3) == 0 ? random.below(30_000) : 0
+    if let target {
+      victim = target.role
+      plans = [target.plan(&random)]
+      return
+    }
     switch kind {
     case .point, .chain, .pause:
       victim = random.below(3) == 0 ? .worker : .applier

@@ -14,13 +14,15 @@ enum Sabotage: String, CaseIterable, Sendable, ExpressibleByArgument {
   case noMarkCheck = "no-mark-check"
   /// A worker takes a batch for durable before it is submitted. Found where workers are killed.
   case earlyAcknowledgement = "early-acknowledgement"
+  /// What is to die at a point crashes there of itself.
+  case trap
 
   func leavesOutSync(of kind: String) -> Bool {
     switch self {
     case .noJournalSync: kind == "journal"
     case .noLogSync: kind.hasPrefix("log")
     case .noCheckpointSync: kind.hasPrefix("checkpoint") || kind.hasPrefix("sidecar")
-    case .noDirectorySync, .noMarkCheck, .earlyAcknowledgement: false
+    case .noDirectorySync, .noMarkCheck, .earlyAcknowledgement, .trap: false
     }
   }
 }

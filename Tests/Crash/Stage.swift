@@ -45,7 +45,10 @@ struct Stage {
         waitForDeath(1)
       }
     case .each:
-      wait { workersAreDone || !cast.indices(of: .applier).contains(where: cast.isRunning) }
+      let isDone = wait {
+        workersAreDone || !cast.indices(of: .applier).contains(where: cast.isRunning)
+      }
+      demand(isDone, "neither all workers nor all appliers came to an end")
       sleep(microseconds: plan.delay_us)
     case .pause: pause()
     case .random:
@@ -81,14 +84,19 @@ struct Stage {
   private mutating func waitForDeath(_ count: Int) {
     // The first successor comes after all that were there from the beginning.
     let index = victims[min(victims.count - 1, count * plan.appliers)]
-    wait { !cast.isRunning(index) || workersAreDone }
+    demand(
+      wait { !cast.isRunning(index) || workersAreDone },
+      "neither \(cast.members[index].process.name), which was to die, nor the workers came to an end"
+    )
     sleep(microseconds: plan.delay_us)
   }
 
   /// Waits until a process has stopped, and continues it when others have gone on without it.
   private mutating func pause() {
     let index = victims[0]
-    wait { cast.hasNoted(index, "stopped") || !cast.isRunning(index) || workersAreDone }
+    demand(
+      wait { cast.hasNoted(index, "stopped") || !cast.isRunning(index) || workersAreDone },
+      "\(cast.members[index].process.name) did not stop, nor did the workers come to an end")
     if !cast.hasNoted(index, "stopped") {
       // It did not come there; then anywhere.
       cast.members[index].process.signal(SIGSTOP)
@@ -111,9 +119,7 @@ struct Stage {
       if plan.kind == .pause { cast.members[victims[0]].process.signal(SIGCONT) }
       return workersAreDone
     }
-    if !isDone {
-      complaints.append("workers did not come to their end within \(Self.patience)")
-    }
+    demand(isDone, "workers did not come to their end")
     if plan.kind != .undisturbed, isLossy || random.below(3) == 0 {
       return try cast.killAll()
     }
@@ -121,7 +127,10 @@ struct Stage {
     try cast.waitForAll()
   }
 
-  @discardableResult
+  private mutating func demand(_ isDone: Bool, _ what: String) {
+    if !isDone { complaints.append("HANGS: \(what) within \(Self.patience)") }
+  }
+
   private func wait(_ condition: () -> Bool) -> Bool {
     let end = clock.elapsed() + Self.patience
     while !condition() {

@@ -83,8 +83,10 @@ extension SQLValue {
 struct Account {
   var testimonies: [Testimony] = []
   var sights: [Sight] = []
-  /// The points at which it died, or stopped.
-  var fates: [CrashPoint] = []
+  /// The planned point at which it killed itself.
+  var died: CrashPoint?
+  /// The planned point at which it stopped.
+  var stopped: CrashPoint?
   var reached: [CrashPoint: Int] = [:]
   /// What it says went wrong.
   var errors: [String] = []
@@ -135,9 +137,13 @@ struct Account {
       guard let number, values.count == 4 else { break }
       sights.append(Sight(txid: TxID(UInt64(number)), digest: Digest(values)))
       return
-    case "died", "stopped":
+    case "died":
       guard words.count == 2, let point = CrashPoint(words[1]) else { break }
-      fates.append(point)
+      died = point
+      return
+    case "stopped":
+      guard words.count == 2, let point = CrashPoint(words[1]) else { break }
+      stopped = point
       return
     case "reached":
       guard words.count == 3, let point = CrashPoint(words[1]), let count = Int(words[2]) else {

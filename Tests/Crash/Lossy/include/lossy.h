@@ -4,5 +4,5 @@
 //
 // Begins with the next file operation: those on files below `root` are recorded in `log`/records,
 // so that a power failure can be played there later (PowerFailure.swift). What is unlinked meanwhile
-// keeps a name in `log`/grave. Returns 0, or an errno.
+// keeps a name in `log`/grave. Once for a process. Returns 0, or an errno.
 int lossy_begin(const char *root, const char *log);
