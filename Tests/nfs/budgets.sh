@@ -4,9 +4,11 @@
 
 budgets() {
   local before=$RUN/before after=$RUN/after commits=200 seconds=5
-  probe() { "$BIN/sluice-nfs-probe" budget "$@" "$before" "$after" >>"$RUN/results"; }
+  probe() { "$BIN/sluice-nfs-probe" budget "$@" >>"$RUN/results"; }
   # count MOUNT FILE
   count() { on 1 "sluice-nfs-probe requests $1" >"$2"; }
+  # Whoever keeps a segment in the journal is there, and nobody else.
+  five_segments() { [ "$(on 2 "ls /mnt/efs/budget/journal | grep -c '\.seg$'")" = 5 ]; }
 
   on 1 "sluice init /mnt/efs/budget && sluice init /mnt/efs/alone" >/dev/null || return 1
   on 2 "efsmount /mnt/ro ro,nosharecache" || return 1
@@ -27,18 +29,17 @@ budgets() {
   count /mnt/efs "$before" && on 2 "sluice-nfs-probe commits /mnt/efs/budget $commits" >/dev/null &&
     count /mnt/efs "$after" || return 1
   # (and the one commit that the load begins with)
-  probe "commit" 3 $((commits + 1))
+  probe "commit" 3 $((commits + 1)) "$before" "$after" --needs WRITE=2 --needs READ=1 || return 1
 
   on 2 "sluice-nfs-probe count --with-applier /mnt/efs/budget /mnt/ro/budget $BIN/sluice" >>"$RUN/results" || return 1
   on 2 "sluice-nfs-probe count /mnt/efs/alone /mnt/ro/alone $BIN/sluice" >>"$RUN/results" || return 1
 
   # All are quiet since long: the applier looks 20 times a second, each time one listing (the GETATTR)
-  # and at most one read of each segment.
-  count /mnt/journal "$before"
-  sleep $seconds
-  count /mnt/journal "$after"
-  probe "idle applier, listings a second" 20 0 --of GETATTR
-  probe "idle applier, a look at 5 segments" 6 1 --each GETATTR
-  on 2 'kill -9 $(cat /tmp/idle)'
-  on 1 'kill $(cat /tmp/applier)'
+  # and at most one read of each segment; of none less than once a second.
+  within 10 five_segments || return 1
+  count /mnt/journal "$before" && sleep $seconds && count /mnt/journal "$after" || return 1
+  five_segments && on 2 'kill -0 $(cat /tmp/idle)' && on 1 'kill -0 $(cat /tmp/applier)' || return 1
+  probe "idle applier, listings a second" 20 0 "$before" "$after" --of GETATTR --least 10 || return 1
+  probe "idle applier, a look at 5 segments" 6 1 "$before" "$after" --each GETATTR --least 1.25 || return 1
+  on 2 'kill -9 $(cat /tmp/idle)' && on 1 'kill $(cat /tmp/applier)'
 }

@@ -5,7 +5,10 @@ name=$1 diary=$2 ended=
 trap 'ended=1' TERM
 for ((number = 1; ; number++)); do
   echo "begin $number" >>"$diary"
-  [ -z "$ended" ] || exit 0
+  if [ -n "$ended" ]; then
+    echo end >>"$diary"
+    exit 0
+  fi
   sql="INSERT INTO entries VALUES ('$name', $number)" key=
   if ((number % 2)); then
     sql+="; UPDATE accounts SET balance = balance - $((number % 13 + 1)) WHERE id = $((number % 16 + 1))"
@@ -15,11 +18,14 @@ for ((number = 1; ; number++)); do
   # shellcheck disable=SC2086
   while :; do
     sluice submit /mnt/efs/store "$sql" $key --wait durable >/dev/null
-    case $? in
+    status=$?
+    case $status in
       0) echo "durable $number" >>"$diary" ;;
       75) echo "absent $number" >>"$diary" ;;
       # Its outcome is unknown: with a key it may be submitted again.
-      *) [ -n "$key" ] && continue; echo "unknown $number" >>"$diary" ;;
+      74) [ -n "$key" ] && continue; echo "unknown $number" >>"$diary" ;;
+      # Nothing else can happen to a host that lives.
+      *) echo "status $number $status" >>"$diary" ;;
     esac
     break
   done

@@ -14,7 +14,7 @@
 #   -e DIR      exported directory (ganesha)     (default: DIR/export, emptied
 #               at each start unless -k; must be on ext4/xfs/btrfs, not overlay)
 #   -k          keep what is in the export from the run before
-#   -F          only fetch the packages into DIR, and end
+#   -F          only fetch the packages into DIR, see whether a guest boots here, and end
 #   -H CMD      host-side hook, run in the test network namespace while the guests
 #               run: fault injection.  Functions: crash N (guest N loses power),
 #               pause N / unpause N, cut N / heal N (network), server_stop (kill -9)
@@ -34,8 +34,9 @@
 #   latency MS           = delays every packet to the server by MS; 0: no more
 #   HOME=/tmp  hostname=g<i>
 # Output: DIR/run/g<i>/{stdout,stderr,rc,console}; exit status 0 when all rc are 0,
-#   else the first non-zero one (124 time-out, 137 guest killed, 97 mount failed);
-#   3, and one line that says why, when this machine cannot run it at all.
+#   else the first non-zero one (124 time-out, 137 guest killed); 1, and one line that says why,
+#   when the guests do not come up with the export mounted; 3, and such a line, when this machine
+#   cannot run it at all.
 #
 # One run at a time per -d DIR (several runs with different DIRs are fine; a
 #   symbolic link DIR2/root -> DIR/root shares the unpacked packages).
@@ -50,6 +51,7 @@ while getopts n:s:o:t:m:d:e:kFH:qr:g:h f; do case $f in
   d) D=$OPTARG;; e) EXPORT=$OPTARG;; k) KEEP=1;; H) HOOK=$OPTARG;; q) QUIET=1;; r) RTT=$OPTARG;;
   g) LEASE=$OPTARG GRACE=$OPTARG;; F) FETCH=1;;
   *) sed -n '2,42p' "$SELF"; exit 2;; esac; done
+case $SRV in ganesha|knfsd) ;; *) echo "testbed: there is no server $SRV, only ganesha and knfsd" >&2; exit 2;; esac
 shift $((OPTIND-1)); [ $# -ge 1 ] || [ $FETCH = 1 ] || { sed -n '2,42p' "$SELF"; exit 2; }
 CMD="$*"; mkdir -p "$D"; D=$(readlink -f "$D"); EXPORT=${EXPORT:-$D/export}; ROOT=$D/root; RUN=$D/run
 SERVER=10.77.0.1
@@ -62,15 +64,18 @@ fetch() {
   [ -e "$ROOT/.ok" ] && return
   echo "testbed: fetching packages" >&2
   apt-get update -qq || return
-  mkdir -p "$D/debs" "$ROOT"; chmod 777 "$D/debs"
+  rm -rf "$D/debs" "$ROOT"; mkdir -p "$D/debs" "$ROOT"; chmod 777 "$D/debs"
   local want="user-mode-linux nfs-ganesha nfs-ganesha-vfs nfs-common nfs-kernel-server kmod iproute2 e2fsprogs"
   # what is missing on this machine, dependencies included, and always the four we run from here
-  local l; l=$( { apt-get -s --no-install-recommends install $want | awk '/^Inst/{print $2}'
-                  printf '%s\n' user-mode-linux nfs-ganesha nfs-ganesha-vfs nfs-common nfs-kernel-server kmod
-                  apt-cache depends --recurse --no-{recommends,suggests,conflicts,breaks,replaces,enhances,pre-depends} \
-                    nfs-ganesha nfs-ganesha-vfs nfs-common kmod | grep -E '^lib(nfsidmap|wrap|ntirpc|urcu|wbclient|kmod|tirpc|event|devmapper|keyutils|zstd)' ; } | sort -u)
-  (cd "$D/debs" && apt-get -qq download $l 2>&1 | grep -v unsandboxed
-   for p in *.deb; do dpkg -x "$p" "$ROOT"; done) || return
+  local missing below l
+  missing=$(apt-get -s --no-install-recommends install $want) || return
+  below=$(apt-cache depends --recurse --no-{recommends,suggests,conflicts,breaks,replaces,enhances,pre-depends} \
+            nfs-ganesha nfs-ganesha-vfs nfs-common kmod) || return
+  l=$( { awk '/^Inst/{print $2}' <<<"$missing"
+         printf '%s\n' user-mode-linux nfs-ganesha nfs-ganesha-vfs nfs-common nfs-kernel-server kmod
+         grep -E '^lib(nfsidmap|wrap|ntirpc|urcu|wbclient|kmod|tirpc|event|devmapper|keyutils|zstd)' <<<"$below" ; } | sort -u)
+  (cd "$D/debs" && apt-get -qq download $l >download.log 2>&1 || { cat download.log >&2; exit 1; }
+   for p in *.deb; do dpkg -x "$p" "$ROOT" || exit 1; done) || return
   local v; v=$(ls "$ROOT/usr/lib/uml/modules") || return
   mkdir -p "$ROOT/mod/lib/modules"; ln -sfn "$ROOT/usr/lib/uml/modules/$v" "$ROOT/mod/lib/modules/$v"
   ln -sfn "$ROOT/bin/kmod" "$ROOT/mod/modprobe"
@@ -78,19 +83,32 @@ fetch() {
 }
 # On processors with AVX-512 user-mode Linux needs what uml_xstate.c does; elsewhere it does nothing.
 shim() {
-  [ "$D/uml_xstate.so" -nt "$HERE/uml_xstate.c" ] || ! command -v cc >/dev/null ||
-    cc -shared -fPIC -O2 -o "$D/uml_xstate.so" "$HERE/uml_xstate.c" -ldl
+  [ "$D/uml_xstate.so" -nt "$HERE/uml_xstate.c" ] && return
+  local cc; cc=$(command -v cc || command -v gcc || command -v clang) || return
+  "$cc" -shared -fPIC -O2 -o "$D/uml_xstate.so" "$HERE/uml_xstate.c" -ldl
+}
+preload() { [ ! -e "$D/uml_xstate.so" ] || echo "$D/uml_xstate.so"; }
+# Whether a kernel boots here at all, up to its first process.
+boots() {
+  rm -rf "$D/boots"; mkdir -p "$D/boots"
+  printf '#!/bin/sh\nmount -t proc proc /proc\necho it boots\necho o >/proc/sysrq-trigger\nsleep 9\n' >"$D/boots/init"
+  chmod +x "$D/boots/init"
+  TMPDIR=$D/boots LD_PRELOAD=$(preload) timeout -s KILL 30 "$ROOT/usr/bin/linux.uml" mem=128M root=/dev/root \
+    rootfstype=hostfs rootflags=/ ro init="$D/boots/init" quiet con=null con0=null,fd:1 ssl=null \
+    uml_dir="$D/boots/" </dev/null >"$D/boots/console" 2>&1
+  grep -q 'it boots' "$D/boots/console" && return
+  tail -n 20 "$D/boots/console" >&2
+  return 1
 }
 if [ -z "${TB_INNER:-}" ]; then
   fetch || no "could not get the packages"
-  shim
-  [ $FETCH = 0 ] || exit 0
+  shim && hint= || hint=" (nor is there a C compiler for uml_xstate.c, which some processors need)"
+  [ $FETCH = 0 ] || { boots || no "user-mode Linux does not boot here$hint"; exit 0; }
   # own network, mount and pid namespaces: nothing outlives this run, no address leaks out
-  TB_INNER=1 exec timeout -k 5 $((LIMIT+20)) unshare -n -m -p -f --kill-child --mount-proc bash "$SELF" "${ARGS[@]}"
+  TB_INNER=1 exec timeout -k 1 $((LIMIT+20)) unshare -n -m -p -f --kill-child --mount-proc bash "$SELF" "${ARGS[@]}"
 fi
 LIBS=$ROOT/usr/lib/x86_64-linux-gnu:$ROOT/lib/x86_64-linux-gnu:$ROOT/usr/lib/ganesha
-UML=$ROOT/usr/bin/linux.uml UML_PRELOAD=
-[ -e "$D/uml_xstate.so" ] && UML_PRELOAD=$D/uml_xstate.so
+UML=$ROOT/usr/bin/linux.uml UML_PRELOAD=$(preload)
 IP=$(PATH=$PATH:/sbin:/usr/sbin command -v ip) || IP="env LD_LIBRARY_PATH=$LIBS $ROOT/bin/ip"
 # The guests' memory is a file that UML maps executable; the state directory where shared memory is
 # small (256 MiB a guest, and 512 for a kernel server) or noexec.
@@ -174,7 +192,8 @@ boot() { # boot I IP extra...
 }
 
 # a UML kernel and its helper processes (the disk thread would keep the image locked)
-kill9() { kill -9 "$1" $(pgrep -P "$1") 2>/dev/null; }
+children() { grep -lsx "PPid:[[:space:]]*$1" /proc/[0-9]*/status | tr -dc '0-9\n'; }
+kill9() { kill -9 "$1" $(children "$1") 2>/dev/null; }
 crash() { local g=GPID$1; kill9 ${!g}; }                       # guest N loses power
 cut() { $IP link set tap$1 nomaster; }                         # guest N off the network
 heal() { $IP link set tap$1 master br0; }
@@ -239,7 +258,8 @@ for i in $(seq $N); do boot $i 10.77.0.$((10+i)); done
 for i in $(seq $N); do
   g=GPID$i; while [ ! -e "$RUN/g$i/ready" ]; do
     kill -0 ${!g} 2>/dev/null && awk -v a="$(el)" 'BEGIN{exit a > 60}' || {
-      tail -n 5 "$RUN/g$i/console" "$RUN/g$i/init.log" >&2; no "guest $i does not boot, or cannot mount"; }
+      for log in "$RUN/g$i/console" "$RUN/g$i/init.log"; do tail -n 5 "$log" >&2; done
+      echo "testbed: guest $i does not boot, or cannot mount" >&2; exit 1; }
     sleep .05; done
 done
 echo "testbed: $N guests up with $SRV, mounted, after $(el) s" >&2

@@ -1,30 +1,41 @@
 import ArgumentParser
 import BenchmarkSupport
 
-/// Prints the longest time, in seconds, in which a reader saw nothing new between two points in time
-/// while batches were submitted: how long there was no applier.
+/// Prints the longest time, in seconds, in which a reader saw nothing new from a point in time on
+/// while batches were submitted: how long there was no applier. Ends with 1 when that is too long, or
+/// when it has no end.
 struct Gap: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "gap")
 
   @Argument(help: "A reader's diary.") var diary: String
   @Argument(help: "Since when, in ms.") var from: Int64
-  @Argument(help: "Until when, in ms.") var until: Int64
+  @Argument(help: "A batch that was applied when all was well again.") var until: UInt64
+  @Argument(help: "At most so many seconds.") var most: Double
 
   func run() throws {
+    let sightings = try readLines(diary).compactMap { Sighting($0) }
+    guard let longest = longest(in: sightings) else {
+      say("no end")
+      throw ExitCode.failure
+    }
+    let seconds = Double(longest) / 1000
+    say("\(fixed(seconds, 2)) s")
+    if !(seconds <= most) { throw ExitCode.failure }
+  }
+
+  /// In ms; nil when the batch was never seen.
+  private func longest(in sightings: [Sighting]) -> Int64? {
     var last = from
     var longest: Int64 = 0
-    var txid: Substring = ""
-    for line in try readLines(diary) {
-      let words = line.split(separator: " ")
-      guard words.count == 4, words[0] == "read", let ended = Int64(words[2]), words[3] != txid
-      else { continue }
-      txid = words[3]
-      guard ended > from else { continue }
-      longest = max(longest, min(ended, until) - last)
-      last = ended
-      if ended > until { break }
+    var seen: UInt64 = 0
+    for sighting in sightings where sighting.txid > seen {
+      seen = sighting.txid
+      if sighting.ended_ms > from {
+        longest = max(longest, sighting.ended_ms - last)
+        last = sighting.ended_ms
+      }
+      if seen >= until { return longest }
     }
-    longest = max(longest, until - last)
-    say(fixed(Double(longest) / 1000, 2))
+    return nil
   }
 }

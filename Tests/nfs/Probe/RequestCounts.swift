@@ -6,7 +6,7 @@ import SluiceShared
 import SluiceWriter
 
 /// Counts the requests to the file server that the operations with a budget cost on this host, where
-/// nothing else uses the mounts. Prints `budget NAME AIM MEASURED OPERATIONS` lines, tab-separated.
+/// nothing else uses the mounts. Prints a `budget` line for each.
 struct RequestCounts: AsyncParsableCommand {
   static let configuration = CommandConfiguration(commandName: "count")
 
@@ -24,10 +24,6 @@ struct RequestCounts: AsyncParsableCommand {
       try processes()
       try await waiters()
     }
-  }
-
-  private func report(_ name: String, _ aim: Double, _ used: MountStatistics, _ count: Int) {
-    Budget.report(name, aim, Double(used.total) / Double(count), used.each(of: Double(count)))
   }
 
   /// What `body` cost, closing what it closed included, which is not waited for.
@@ -50,7 +46,8 @@ struct RequestCounts: AsyncParsableCommand {
     let used = try await cost(of: store) {
       for _ in 0..<count { _ = try writer.submitBlocking(batch) }
     }
-    report("warm submit", 2, used, count)
+    Allowance(name: "warm submit", most: 2, kinds: ["WRITE": 1, "READ": 1])
+      .report(used, per: Double(count))
     await writer.close()
   }
 
@@ -65,20 +62,25 @@ struct RequestCounts: AsyncParsableCommand {
       try process.expectSuccess(atMost: .seconds(20))
     }
     SystemClock().sleep(.milliseconds(300))
-    report("one-shot submit process", 10, try MountStatistics.now(of: store) - before, count)
+    let used = try MountStatistics.now(of: store) - before
+    Allowance(name: "one-shot submit process", most: 10, kinds: ["WRITE": 1, "READ": 1])
+      .report(used, per: Double(count))
   }
 
   /// Nothing is applied meanwhile, so everybody waits all the time.
   private func waiters() async throws {
-    let one = try await polling(waiters: 1)
-    let many = try await polling(waiters: 200)
+    let seconds = 4.0
+    let one = try await polling(waiters: 1, seconds)
+    let many = try await polling(waiters: 200, seconds)
+    Allowance(name: "polling of 1 waiter, a second", most: 40, least: 1)
+      .report(one, per: seconds)
     // Half as much again, since pauses are random.
-    Budget.report(
-      "polling of 200 waiters, a second", (one * 1.5).rounded(.up), many,
-      "1 waiter: \(fixed(one, 1))")
+    let most = min(60, (Double(one.total) / seconds * 1.5).rounded(.up))
+    Allowance(name: "polling of 200 waiters, a second", most: most, least: 1)
+      .report(many, per: seconds)
   }
 
-  private func polling(waiters: Int) async throws -> Double {
+  private func polling(waiters: Int, _ seconds: Double) async throws -> MountStatistics {
     let writer = try Writer(store: store)
     var receipts: [Receipt] = []
     for result in await writer.submit(
@@ -86,12 +88,14 @@ struct RequestCounts: AsyncParsableCommand {
     {
       receipts.append(try result.get())
     }
-    let seconds = 4
     let store = store
+    let gone = Monitor(0)
     let used = try await withThrowingTaskGroup(of: Void.self) { group in
       for receipt in receipts {
         group.addTask {
-          _ = try? await writer.outcome(of: receipt, timeout: .seconds(seconds + 2))
+          defer { gone.withLock { $0 += 1 } }
+          // Ends when it is cancelled.
+          _ = try? await writer.outcome(of: receipt, timeout: .seconds(seconds + 10))
         }
       }
       // The newest waiter is looked for eagerly; that passes.
@@ -99,11 +103,13 @@ struct RequestCounts: AsyncParsableCommand {
       let before = try MountStatistics.now(of: store)
       try await Task.sleep(for: .seconds(seconds))
       let used = try MountStatistics.now(of: store) - before
+      let early = gone.withLock { $0 }
       group.cancelAll()
+      guard early == 0 else { throw RunError("\(early) of \(waiters) did not wait") }
       return used
     }
     await writer.close()
-    return Double(used.total) / Double(seconds)
+    return used
   }
 
   private func reads() throws {
@@ -113,13 +119,19 @@ struct RequestCounts: AsyncParsableCommand {
     }
     let count = 100
     try read(.latest)
-    for (name, aim, freshness) in [
-      ("latest read, nothing new", 1.0, Freshness.latest),
-      ("read within its staleness bound", 0, .maxStaleness(.seconds(60))),
+    for (allowance, freshness) in [
+      (
+        Allowance(name: "latest read, nothing new", most: 1, kinds: ["READ": 1]),
+        Freshness.latest
+      ),
+      (
+        Allowance(name: "read within its staleness bound", most: 0),
+        .maxStaleness(.seconds(60))
+      ),
     ] {
       let before = try MountStatistics.now(of: readOnly)
       for _ in 0..<count { try read(freshness) }
-      report(name, aim, try MountStatistics.now(of: readOnly) - before, count)
+      allowance.report(try MountStatistics.now(of: readOnly) - before, per: Double(count))
     }
   }
 }

@@ -19,10 +19,12 @@ struct Budget: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "budget")
 
   @Argument var name: String
-  @Argument var aim: Double
+  @Argument var most: Double
   @Argument(help: "0: the seconds that passed.") var repetitions: Int
   @Argument var before: String
   @Argument var after: String
+  @Option(help: "What it must cost.") var least = 0.0
+  @Option(help: "What it must cost of a kind, as KIND=NUMBER.") var needs: [String] = []
   @Option(name: .customLong("of"), help: "Count this kind only.") var kind: String?
   @Option(name: .customLong("each"), help: "A request of this kind is a repetition.")
   var unit: String?
@@ -33,12 +35,14 @@ struct Budget: ParsableCommand {
     var count = Double(repetitions)
     if repetitions == 0 { count = Double(time_ms) / 1000 }
     if let unit { count = Double(used.requests[unit] ?? 0) }
-    let measured = kind.map { used.requests[$0] ?? 0 } ?? used.total
-    Self.report(name, aim, Double(measured) / count, used.each(of: count))
-  }
-
-  /// Prints `budget NAME AIM MEASURED DETAIL`, tab-separated.
-  static func report(_ name: String, _ aim: Double, _ measured: Double, _ detail: String) {
-    say("budget\t\(name)\t\(fixed(aim, 0))\t\(fixed(measured, 2))\t\(detail)")
+    var allowance = Allowance(name: name, most: most, least: least)
+    for need in needs {
+      let parts = need.split(separator: "=")
+      guard parts.count == 2, let number = Double(parts[1]) else {
+        throw ValidationError("\(need) is not KIND=NUMBER")
+      }
+      allowance.kinds[String(parts[0])] = number
+    }
+    allowance.report(used, per: count, of: kind)
   }
 }

@@ -8,7 +8,7 @@ import SluiceWriter
 /// told of each.
 ///
 /// Its diary has the lines `begin N`, then one of `durable N`, `absent N` (certainly not there) and
-/// `unknown N`; and later `applied N TXID TIME_ms`.
+/// `unknown N`; and later `applied N TXID TIME_ms`; at the very end `end`.
 struct WriteRole: AsyncParsableCommand {
   static let configuration = CommandConfiguration(commandName: "write")
 
@@ -22,14 +22,15 @@ struct WriteRole: AsyncParsableCommand {
   private static let patience = Duration.seconds(60)
 
   func run() async throws {
-    let writer = try Writer(store: store)
     if setup {
+      let writer = try Writer(store: store)
       _ = try await writer.outcome(of: writer.submit(Workload.schema), timeout: Self.patience)
       await writer.close()
       return
     }
     let termination = TerminationRequest()
     let diary = try Diary(diary)
+    let writer = try Writer(store: store)
     await withTaskGroup(of: Void.self) { group in
       var number: Int64 = 1
       diary.add("begin 1", sync: true)
