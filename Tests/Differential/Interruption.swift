@@ -18,10 +18,18 @@ enum Interruption {
     for number in [SIGINT, SIGTERM, SIGHUP, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV] {
       var action = sigaction()
       var previous = sigaction()
+      sigaction(number, nil, &previous)
+      // As in the background of a shell: it ends nothing.
+      if isIgnored(previous) { continue }
       action.__sigaction_handler.sa_handler = { Interruption.end(by: $0) }
-      sigaction(number, &action, &previous)
+      sigaction(number, &action, nil)
       actions[number] = previous
     }
+  }
+
+  private static func isIgnored(_ action: sigaction) -> Bool {
+    unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   /// Then the signal does what it did before: a crash is reported, and seen in the exit status.
