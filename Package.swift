@@ -146,6 +146,11 @@ let package = Package(
         "SluiceLease", "SluiceFakes", logging,
       ]),
     tests("Crash", ["BenchmarkSupport"]),
+    tests(
+      "Differential",
+      [
+        "sluice-differential", "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceSQLite",
+      ]),
   ]
 )
 

@@ -11,6 +11,7 @@ final class PlainDatabase {
   private let foreignKeys: Bool
   private(set) var connection: Connection
   private let beginning: Beginning
+  private let randomRowIDs = RandomRowIDs()
   /// What became of the batches that had a key, by key.
   private var keys: [String: (bytes: [UInt8], txid: TxID, outcome: Outcome)] = [:]
 
@@ -43,6 +44,7 @@ final class PlainDatabase {
       PRAGMA foreign_keys = \(foreignKeys ? "ON" : "OFF");
       CREATE TEMP TABLE nothing_at_all(a);
       """)
+    randomRowIDs.watch(connection)
     // It counts from where the connection was opened, and a batch has none of its own.
     let beginning = beginning
     unowned let connection = connection
@@ -51,7 +53,8 @@ final class PlainDatabase {
     }
   }
 
-  /// Executes the batch that has this place in the order.
+  /// Executes the batch that has this place in the order. Throws `RandomRowIDs.Taken` where what it
+  /// did is not what it would do again.
   func execute(_ batch: Batch, _ txid: TxID) throws -> Outcome {
     let bytes = try batch.encoded()
     if let key = batch.key, let earlier = keys[key] {
@@ -60,24 +63,13 @@ final class PlainDatabase {
       }
       return .duplicate(of: earlier.txid, original: earlier.outcome)
     }
+    try randomRowIDs.begin(connection)
     let outcome = try transaction(batch)
+    if let taken = randomRowIDs.taken { throw taken }
     // As the applier does, so that both plan by what ANALYZE found out.
     if batch.statements.contains(where: { $0.sql == "ANALYZE" }) { try open() }
     if let key = batch.key { keys[key] = (bytes, txid, outcome) }
     return outcome
-  }
-
-  /// Whether a table has the largest rowid there is, or rows that came after that: SQLite takes random
-  /// rowids for them, the one thing that is not the same twice. (The generator's own numbers are
-  /// smaller, but for one.)
-  func hasRandomRowIDs() throws -> Bool {
-    let names = try connection.query("SELECT name FROM sqlite_schema WHERE type = 'table'")
-    for case .text(let name)? in names.map(\.first) {
-      let found = try? connection.scalar(
-        "SELECT 1 FROM \(quote(name)) WHERE rowid > (1 << 54) AND rowid <> (1 << 62) LIMIT 1")
-      if found == .integer(1) { return true }
-    }
-    return false
   }
 
   /// Notes what became of a batch that is not executed here.

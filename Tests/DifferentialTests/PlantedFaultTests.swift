@@ -1,0 +1,111 @@
+import BenchmarkSupport
+import SluiceJournal
+import SluiceShared
+import Testing
+
+@testable import sluice_differential
+
+/// What the differential fuzzer is worth: whatever the queue does otherwise than SQLite, it says so
+/// within a few seeds, and without a fault it says nothing.
+@Suite("The differential fuzzer finds what is planted")
+struct PlantedFaultTests {
+  @Test(
+    "A check is left out",
+    arguments: [
+      (SafetyCheck.autocommit, "no such savepoint"),
+      (.changeCounter, "SQLite committed without writing page 1"),
+    ])
+  func omittedCheck(_ check: SafetyCheck, complaint: String) throws {
+    var options = SeedOptions()
+    options.omittedChecks = [check]
+    let found = try difference(options)
+    #expect(found?.contains(complaint) == true, "\(found ?? "nothing is found")")
+  }
+
+  @Test("A row is lost")
+  func lostRow() throws {
+    try expect("it is applied otherwise") { batch in
+      for i in batch.statements.indices where batch.statements[i].rows.count > 1 {
+        batch.statements[i].rows.removeLast()
+      }
+    }
+  }
+
+  /// The outcomes do not tell.
+  @Test("A value is another one")
+  func otherValue() throws {
+    try expect("the databases differ") { batch in
+      guard !batch.wantsResults else { return }
+      for i in batch.statements.indices {
+        batch.statements[i].rows = batch.statements[i].rows.map { $0.map(other) }
+      }
+    }
+  }
+
+  private func other(_ value: SQLValue) -> SQLValue {
+    guard case .blob(var bytes) = value, !bytes.isEmpty else { return value }
+    bytes[0] ^= 1
+    return .blob(bytes)
+  }
+
+  @Test("Results are not given back")
+  func lostResults() throws {
+    try expect("it is applied otherwise") { $0.wantsResults = false }
+  }
+
+  @Test("A guard is not asked")
+  func lostGuard() throws {
+    try expect("it ends otherwise") { $0.guards = [] }
+  }
+
+  @Test("A statement gets another error")
+  func otherError() throws {
+    try expect("its rejection says something else") { batch in
+      for i in batch.statements.indices where batch.statements[i].sql.contains("nowhere") {
+        batch.statements[i].sql = "INSERT INTO elsewhere VALUES (?)"
+      }
+    }
+  }
+
+  @Test("What is forbidden is done")
+  func notDenied() throws {
+    try expect("it is not denied") { batch in
+      for i in batch.statements.indices where batch.statements[i].sql == "VACUUM" {
+        batch.statements[i].sql = "SELECT 1"
+      }
+    }
+  }
+
+  @Test("Nothing is planted")
+  func healthy() throws {
+    let found = try difference(SeedOptions())
+    #expect(found == nil)
+  }
+
+  private func expect(_ complaint: String, _ plant: @escaping (inout Batch) -> Void) throws {
+    var options = SeedOptions()
+    options.forQueue = { batch in
+      var other = batch
+      plant(&other)
+      return other
+    }
+    let found = try difference(options)
+    #expect(found?.contains(complaint) == true, "\(found ?? "nothing is found")")
+  }
+
+  /// The first that is found.
+  private func difference(_ options: SeedOptions) throws -> String? {
+    var options = options
+    options.rounds = 2
+    options.batchesPerRound = 120
+    for seed in UInt64(1)...8 {
+      let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-differential")
+      do {
+        try SeedRun(seed: seed, options: options, directory: work.path).run()
+      } catch let difference as Difference {
+        return difference.description
+      }
+    }
+    return nil
+  }
+}
