@@ -4,20 +4,20 @@
 SWIFT ?= swift
 JOBS ?= 1
 RELEASE := -c release --static-swift-stdlib
-PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3
+PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3 \
+  $(if $(COVERAGE),$(shell command -v python3 >/dev/null || echo python3))
 SOURCES := Package.swift Sources Tests Benchmarks
 
 SEED ?=
 ROUNDS ?= 2000
 
 
-.PHONY: help run test sanitize coverage simulate nfs crash fuzz differential bench build lint format clean deps
+.PHONY: help run test sanitize simulate nfs crash fuzz differential bench build lint format clean deps
 
 help:
 	@echo 'make run           the main job: appliers, workers, readers, one applier killed, all verified'
-	@echo 'make test          all tests'
+	@echo 'make test          all tests; COVERAGE=1: and the share of lines that they run, by module'
 	@echo 'make sanitize      the tests under the address and the thread sanitizer'
-	@echo 'make coverage      the share of lines that the tests run, by module'
 	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 replays one'
 	@echo 'make nfs           the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
@@ -33,9 +33,12 @@ run: deps
 	$(SWIFT) build $(RELEASE) --product sluice-demo
 	.build/release/sluice-demo $(ARGS)
 
+# COVERAGE=1 prints the share of lines that they run, by module.
+COVERED := $(if $(COVERAGE),--enable-code-coverage)
 test: deps
-	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build --parallel $(ARGS)
+	$(SWIFT) build --build-tests $(COVERED)
+	$(SWIFT) test --skip-build --parallel $(COVERED) $(ARGS)
+	$(if $(COVERAGE),@Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
 # fail a test), each in a build of its own. Simulated schedules, processes and forks are left out:
@@ -49,16 +52,11 @@ sanitize: deps
 	TSAN_OPTIONS='suppressions=Tests/thread.suppressions exitcode=66' SWIFT_BACKTRACE=enable=no \
 	  $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED)
 
-# The share of lines that the tests run, by module.
-coverage: deps
-	$(SWIFT) build --build-tests --enable-code-coverage --scratch-path .build/coverage
-	$(SWIFT) test --skip-build --enable-code-coverage --parallel --scratch-path .build/coverage >/dev/null
-	@Tests/coverage .build/coverage
-
 nfs: deps
 	$(SWIFT) build $(RELEASE) --product sluice
 	$(SWIFT) build $(RELEASE) --product sluice-nfs-probe
 	Tests/nfs/run.sh $(ARGS)
+
 fuzz: deps
 	SWIFT='$(SWIFT)' JOBS='$(JOBS)' Tests/Fuzz/run $(or $(SECONDS),60) $(TARGETS)
 
