@@ -79,6 +79,7 @@ instead diary ''
 takes "a time without an applier" gap 10 6
 finds "one that is too long" "4.00 s" gap 10 3.9
 finds "one that has no end" "no end" gap 11 6
+finds "one after which nothing was applied" "no end" gap 0 6
 instead diary 's/50/5000/g; s/51/51000/'
 finds "one of 5,000 seconds" "s" gap 10 6
 : >changed

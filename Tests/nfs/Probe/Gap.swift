@@ -9,12 +9,13 @@ struct Gap: ParsableCommand {
 
   @Argument(help: "A reader's diary.") var diary: String
   @Argument(help: "Since when, in ms.") var from: Int64
-  @Argument(help: "A batch that was applied when all was well again.") var until: UInt64
+  @Argument(help: "A batch that was applied when all was well again; 0: none was.")
+  var until: UInt64
   @Argument(help: "At most so many seconds.") var most: Double
 
   func run() throws {
     let sightings = try readLines(diary).compactMap { Sighting($0) }
-    guard let longest = longest(in: sightings) else {
+    guard until > 0, let longest = longest(in: sightings) else {
       say("no end")
       throw ExitCode.failure
     }
