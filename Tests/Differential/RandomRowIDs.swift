@@ -50,7 +50,7 @@ final class RandomRowIDs {
       full.insert(table)
       wasAnyFull = true
     } else if isNew, full.contains(table), Self.random.contains(rowID),
-      !Values.integers.contains(rowID)
+      !Values.integers.contains(rowID), !Values.reals.contains(Double(rowID))
     {
       taken = taken ?? Taken(rowID: rowID, table: table)
     }

@@ -31,7 +31,7 @@ struct RandomRowIDTests {
     "No other rowid is",
     arguments: [
       ["INSERT INTO t VALUES (1 << 62)", "INSERT INTO t VALUES (NULL), (NULL)"],
-      ["INSERT INTO t VALUES (\(Int64.max))", "INSERT INTO t VALUES (7), (1 << 53)"],
+      ["INSERT INTO t VALUES (\(Int64.max))", "INSERT INTO t VALUES (7), (1 << 53), (1e10)"],
       [
         "INSERT INTO t VALUES (\(Int64.max))", "DELETE FROM t WHERE a > 0",
         "INSERT INTO t VALUES (1 << 60), (NULL)",
