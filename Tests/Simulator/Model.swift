@@ -46,12 +46,6 @@ struct Model {
     return kind
   }
 
-  /// It was rejected for what its environment did to it.
-  mutating func reject(_ named: NamedWork, _ txid: TxID) {
-    guard let key = named.key, keys[key] == nil else { return }
-    keys[key] = Use(work: named, txid: txid, outcome: .rejected)
-  }
-
   private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
     var noise = Noise(meta.entropy, txid)
     switch named.work {
@@ -64,7 +58,7 @@ struct Model {
       balances[to - 1] += amount
       balances[from - 1] -= amount
       append(named, &noise, meta)
-    case .ruin: return .rejected
+    case .ruin, .lethal: return .rejected
     case .guarded:
       guard rows.count % 2 == 0 else { return .rejected }
       append(named, &noise, meta)

@@ -27,6 +27,8 @@ final class Oracle {
   /// Since the file server lost power: what is published.
   private var published: (() -> TxID)?
 
+  var lostPower: Bool { published != nil }
+
   init(_ scheduler: EventScheduler) { self.scheduler = scheduler }
 
   var floor: TxID { floors[floors.count - 1].txid }
@@ -52,6 +54,8 @@ final class Oracle {
     let padding = plan.mostPadding == 0 ? 0 : random.below(plan.mostPadding)
     return add(work(&random), key: key, padding: padding)
   }
+
+  func lethalWork() -> NamedWork { add(.lethal, key: nil, padding: 0) }
 
   private func add(_ work: Work, key: String?, padding: Int) -> NamedWork {
     lastName += 1

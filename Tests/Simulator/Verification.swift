@@ -66,26 +66,38 @@ struct Verification: @unchecked Sendable {
     var content = ""
   }
 
-  /// Applies all there is, until no journal file is left.
+  /// Applies all there is, until no journal file is left. Poisonous batches end it some times first.
   private func drain() {
-    world.live("drain", on: machine, isReader: false) { life in
-      var options = world.applierOptions(life)
-      options.leaseTime = .seconds(2)
-      options.beat = .milliseconds(400)
-      options.standbyPoll = .milliseconds(100)
-      options.retireAfter = .seconds(1)
-      options.slowestPoll = .milliseconds(500)
-      options.clockTolerance = nil
-      let applier = try Applier(
-        path: World.layout.root, options: options, environment: life.environment)
-      let deadline = world.scheduler.now_ns + 60_000_000_000
-      try applier.run {
-        if world.journalFiles.isEmpty { return true }
-        if world.scheduler.now_ns > deadline {
-          world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
-        }
-        return life.isGone
+    let before = world.poison.deaths
+    let mostEnds = world.poison.batches.count * Poison.mostEnds
+    var ends = -1
+    while ends < world.poison.deaths - before, world.oracle.violation == nil {
+      ends = world.poison.deaths - before
+      guard ends <= mostEnds else {
+        return world.oracle.violate("\(ends) appliers ended, and no batch is named as the cause")
       }
+      world.live("drain", on: machine, isReader: false) { try drain($0) }
+    }
+  }
+
+  private func drain(_ life: Life) throws {
+    var options = world.applierOptions(life)
+    options.leaseTime = .seconds(2)
+    options.beat = .milliseconds(400)
+    options.standbyPoll = .milliseconds(100)
+    options.retireAfter = .seconds(1)
+    options.slowestPoll = .milliseconds(500)
+    options.clockTolerance = nil
+    let applier = try Applier(
+      path: World.layout.root, options: options, lease: world.fileLease(life, options.leaseTime),
+      environment: life.environment)
+    let deadline = world.scheduler.now_ns + 60_000_000_000
+    try applier.run {
+      if world.journalFiles.isEmpty { return true }
+      if world.scheduler.now_ns > deadline {
+        world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
+      }
+      return life.isGone
     }
   }
 
@@ -171,27 +183,40 @@ struct Verification: @unchecked Sendable {
   /// False after a violation.
   private func execute(_ entry: Entry, _ model: inout Model) -> Bool {
     let oracle = world.oracle
+    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
+      return isPoisonous(entry, rejection)
+    }
     guard let batch = entry.batch, let name = NamedWork.name(of: batch),
       let named = oracle.works[name], named.batch == batch
     else {
-      // A poisonous batch is recorded without its content, for reading it may end the process.
-      if case .rejected(let rejection) = entry.outcome.outcome,
-        rejection.code == Outcome.Rejection.Code.poisonous
-      {
-        return true
-      }
       oracle.violate(
         "batch \(entry.outcome.batch) is none that was submitted: \(entry.outcome.outcome)")
       return false
-    }
-    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
-      model.reject(named, entry.txid)
-      return true
     }
     let expected = model.execute(named, entry.txid, entry.meta)
     guard Model.Kind(entry.outcome.outcome) == expected else {
       oracle.violate(
         "batch \(entry.outcome.batch), \(named.work), is \(entry.outcome.outcome), and should be \(expected)"
+      )
+      return false
+    }
+    return true
+  }
+
+  /// False after a violation. Of all that the environment can do to a batch only this happens here,
+  /// and only where terms ended while they executed it. Its content is not in the record.
+  private func isPoisonous(_ entry: Entry, _ rejection: Outcome.Rejection) -> Bool {
+    let batch = entry.outcome.batch
+    guard rejection.code == Outcome.Rejection.Code.poisonous else {
+      world.oracle.violate("batch \(batch) is rejected: \(rejection)")
+      return false
+    }
+    let attempts = Int(entry.outcome.attempts)
+    // A beacon that was read and then lost with the server's power counted all the same.
+    let ended = world.oracle.lostPower ? attempts : world.poison.ended[batch]?.count ?? 0
+    guard attempts >= Poison.attempts, ended >= attempts else {
+      world.oracle.violate(
+        "batch \(batch) is rejected as poisonous after \(attempts) attempts, and \(ended) terms ended in it"
       )
       return false
     }

@@ -13,6 +13,8 @@ enum Work: Hashable {
   /// Only where the number of rows is even.
   case guarded
   case makeTable
+  /// Ends every process that begins to execute it.
+  case lethal
 }
 
 /// A piece of work with a name that nothing else has: it goes into every row that is written, so
@@ -46,7 +48,7 @@ struct NamedWork: Hashable {
     ]
     var batch = Batch([Batch.Statement(NamedWork.insert, row)], key: key)
     switch work {
-    case .append: break
+    case .append, .lethal: break
     case .appendTwice: batch.statements = [Batch.Statement(NamedWork.insert, rows: [row, row])]
     case .transfer(let from, let to, let amount):
       let move = "UPDATE account SET balance = balance + ? WHERE id = ?"

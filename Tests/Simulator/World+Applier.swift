@@ -27,6 +27,9 @@ extension World {
     options.checkpointBytes = plan.checkpointBytes
     options.segmentBytes = plan.logSegmentBytes
     options.cacheBytes = 256 << 10
+    options.beforeBatch = { [self] (batch) throws(StoreError) in
+      try poison.meets(batch, life.process)
+    }
     return options
   }
 
@@ -34,8 +37,12 @@ extension World {
     if plan.hasFakeLease {
       return FakeLease(life.environment.random) { [self] in began() }
     }
-    return WatchedLease(
-      FileLease(duration: plan.lease, environment: life.environment), plan.lease,
+    return fileLease(life, plan.lease)
+  }
+
+  func fileLease(_ life: Life, _ duration: Duration) -> any Lease {
+    WatchedLease(
+      FileLease(duration: duration, environment: life.environment), duration,
       claimed: { [self] in began() }, violated: { [self] in oracle.violate("\(life.name) \($0)") })
   }
 

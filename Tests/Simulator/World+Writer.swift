@@ -6,7 +6,7 @@ import SluiceWriter
 extension World {
   /// A writer process: submits some batches, asks for some outcomes, and ends or dies.
   func writer(_ life: Life) throws {
-    if scheduler.random.chance(0.15) { return try submitOnce(life) }
+    if scheduler.random.chance(plan.isPoisoned ? 0.4 : 0.15) { return try submitOnce(life) }
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     // Several threads of the process share it, so that their batches go out in groups.
     let others = (0..<[0, 0, 1, 3][scheduler.random.below(4)]).map { _ in
@@ -39,8 +39,13 @@ extension World {
   }
 
   private func submitOnce(_ life: Life) throws {
-    let works = (0..<(1 + scheduler.random.below(2))).map { _ in
+    var works = (0..<(1 + scheduler.random.below(2))).map { _ in
       oracle.nextWork(plan, &scheduler.random)
+    }
+    if plan.isPoisoned, poison.mayHaveMore {
+      let place = scheduler.random.below(works.count + 1)
+      works.insert(oracle.lethalWork(), at: place)
+      poison.expect(life.process, at: place + 1)
     }
     note("\(life.name) submits once \(works.map(\.name))")
     let (writer, results) = try Writer.submitOnce(

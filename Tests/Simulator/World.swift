@@ -34,6 +34,7 @@ public final class World: @unchecked Sendable {
   let weather: Weather
   let scheduler: EventScheduler
   let oracle: Oracle
+  let poison = Poison()
   let disk: MemoryDisk
   private let template: StoreTemplate
   let omitted: Set<SafetyCheck>
@@ -190,15 +191,17 @@ public final class World: @unchecked Sendable {
   }
 
   /// What the newest segment with a beacon says, straight from the disk.
-  private var published: TxID {
+  var published: TxID { beacons.first { _ in true }?.beacon.extent.txid ?? .zero }
+
+  /// The last beacons of the log's segments, the newest first, straight from the disk.
+  var beacons: some Sequence<(number: UInt64, beacon: Beacon)> {
     let server = Environment(
       fileSystem: MemoryFileSystem(disk), clock: SimulatedClock(scheduler),
       executor: InlineExecutor(), random: { 0 })
     let log = Log(layout: World.layout, store: template.store, environment: server)
-    for number in (try? log.listed()) ?? [] {
-      if let beacon = try? log.open(number)?.control().beacon { return beacon.extent.txid }
+    return ((try? log.listed()) ?? []).lazy.compactMap { number in
+      (try? log.open(number)?.control().beacon).map { (number, $0) }
     }
-    return .zero
   }
 
   /// Keeps a role played: life after life, until the storm is over.
@@ -247,7 +250,11 @@ public final class World: @unchecked Sendable {
     var environment = Environment(
       fileSystem: MemoryFileSystem(
         disk, clock: SimulatedClock(scheduler), client: process.number, host: machine.host,
-        isReadOnly: isReader, hook: { faults.fate($0) }),
+        isReadOnly: isReader,
+        hook: { [self] in
+          poison.sees($0, of: process)
+          return faults.fate($0)
+        }),
       clock: machine.clock, executor: SimulatedExecutor(process),
       random: { process.random.next() })
     // In this real process other runs may be under way or have been; none shares with another.
@@ -277,7 +284,10 @@ public final class World: @unchecked Sendable {
 
   // MARK: Telling
 
-  func began() { statistics.terms += 1 }
+  func began() {
+    statistics.terms += 1
+    poison.termBegins(after: Array(beacons))
+  }
   func wasRead() { statistics.reads += 1 }
   func recorded(_ count: Int) { statistics.batches += count }
 
