@@ -12,21 +12,21 @@ struct Model {
   private struct Use {
     var work: NamedWork
     var txid: TxID
-    var outcome: Kind
+    var outcome: Expected
   }
 
-  enum Kind: Hashable {
-    case applied
-    case rejected
-    case keyReused
-    case duplicate(of: TxID)
+  /// What must become of a batch; of a rejection the code, for its message is for people.
+  enum Expected: Equatable {
+    case applied(Outcome.Applied)
+    case rejected(String)
+    indirect case duplicate(of: TxID, original: Expected)
 
     init(_ outcome: Outcome) {
       switch outcome {
-      case .applied: self = .applied
-      case .rejected(let rejection):
-        self = rejection.code == Outcome.Rejection.Code.keyReused ? .keyReused : .rejected
-      case .duplicate(let txid, _): self = .duplicate(of: txid)
+      case .applied(let applied): self = .applied(applied)
+      case .rejected(let rejection): self = .rejected(rejection.code)
+      case .duplicate(let txid, let original):
+        self = .duplicate(of: txid, original: Expected(original))
       }
     }
   }
@@ -37,36 +37,45 @@ struct Model {
   }
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
-  mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
+  mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
     if let key = named.key, let use = keys[key] {
-      return use.work == named ? .duplicate(of: use.txid) : .keyReused
+      return use.work == named
+        ? .duplicate(of: use.txid, original: use.outcome)
+        : .rejected(Outcome.Rejection.Code.keyReused)
     }
-    let kind = perform(named, txid, meta)
-    if let key = named.key { keys[key] = Use(work: named, txid: txid, outcome: kind) }
-    return kind
+    let outcome = perform(named, txid, meta)
+    if let key = named.key { keys[key] = Use(work: named, txid: txid, outcome: outcome) }
+    return outcome
   }
 
-  private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
+  private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
     var noise = Noise(meta.entropy, txid)
+    var changes: Int64 = 1
     switch named.work {
     case .append: append(named, &noise, meta)
     case .appendTwice:
       append(named, &noise, meta)
       append(named, &noise, meta)
+      changes = 2
     case .transfer(let from, let to, let amount):
-      guard from == to || balances[from - 1] >= amount else { return .rejected }
+      guard from == to || balances[from - 1] >= amount else {
+        return .rejected("SQLITE_CONSTRAINT_CHECK")
+      }
       balances[to - 1] += amount
       balances[from - 1] -= amount
       append(named, &noise, meta)
-    case .ruin, .lethal: return .rejected
+      changes = 3
+    case .ruin: return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY")
     case .guarded:
-      guard rows.count % 2 == 0 else { return .rejected }
+      guard rows.count % 2 == 0 else { return .rejected(Outcome.Rejection.Code.guardFailed) }
       append(named, &noise, meta)
     case .makeTable:
       tables.append("made\(named.name)")
       append(named, &noise, meta)
+    case .lethal: return .rejected(Outcome.Rejection.Code.poisonous)
     }
-    return .applied
+    return .applied(
+      Outcome.Applied(changes: changes, lastRowID: Int64(rows.count), rows: nil))
   }
 
   private mutating func append(_ named: NamedWork, _ noise: inout Noise, _ meta: CommitMeta) {

@@ -153,6 +153,11 @@ struct Verification: @unchecked Sendable {
         return oracle.violate("batch \(id) comes after \(before) of its writer")
       }
       if !execute(entry, &model) { return }
+      if case .duplicate(let first, let original) = entry.outcome.outcome,
+        original != history[Int(first.rawValue) - 1].outcome.outcome
+      {
+        return oracle.violate("batch \(id) repeats \(first), and is said to be \(original)")
+      }
       expect(model.shown, at: entry.txid)
     }
     for (id, told) in oracle.told.sorted(by: {
@@ -194,7 +199,7 @@ struct Verification: @unchecked Sendable {
       return false
     }
     let expected = model.execute(named, entry.txid, entry.meta)
-    guard Model.Kind(entry.outcome.outcome) == expected else {
+    guard Model.Expected(entry.outcome.outcome) == expected else {
       oracle.violate(
         "batch \(entry.outcome.batch), \(named.work), is \(entry.outcome.outcome), and should be \(expected)"
       )
