@@ -36,7 +36,7 @@ struct Verification: @unchecked Sendable {
         let content = try world.shown(transaction)
         seen.content = content
         world.oracle.read(
-          content, at: transaction.txid, notBefore: world.oracle.floor, by: "the end")
+          content, at: transaction.txid, since: world.oracle.now, by: "the end")
         let check = try transaction.scalar("PRAGMA integrity_check")
         if check != .text("ok") {
           world.oracle.violate("integrity_check says \(String(describing: check))")
@@ -159,6 +159,10 @@ struct Verification: @unchecked Sendable {
         return oracle.violate("batch \(id) repeats \(first), and is said to be \(original)")
       }
       expect(model.shown, at: entry.txid)
+    }
+    let end = TxID(UInt64(history.count))
+    guard oracle.highest <= end, oracle.shown.keys.allSatisfy({ $0 <= end }) else {
+      return oracle.violate("\(oracle.highest) was seen, and the history ends at \(end)")
     }
     for (id, told) in oracle.told.sorted(by: {
       ($0.key.writer, $0.key.sequence) < ($1.key.writer, $1.key.sequence)

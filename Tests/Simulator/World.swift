@@ -186,8 +186,9 @@ public final class World: @unchecked Sendable {
       for process in processes { disk.abandon(client: process.number) }
       for machine in machines { machine.host.die() }
     }
+    let before = published
     disk.losePower(&scheduler.random)
-    oracle.serverLostPower { [unowned self] in published }
+    oracle.serverLostPower(before: before) { [unowned self] in published }
   }
 
   /// What the newest segment with a beacon says, straight from the disk.
