@@ -44,6 +44,9 @@ struct Verification: @unchecked Sendable {
       }
     }
     guard world.oracle.violation == nil else { return }
+    if let path = world.disk.forbiddenWrites.first {
+      return world.oracle.violate("a reader tried to change \(path)")
+    }
     world.recorded(seen.history.count)
     compare(seen.history)
     guard world.oracle.violation == nil else { return }
@@ -70,17 +73,44 @@ struct Verification: @unchecked Sendable {
   private func drain() {
     let before = world.poison.deaths
     let mostEnds = world.poison.batches.count * Poison.mostEnds
+    let asking = world.scheduler.start(nil) {
+      world.live("asker", on: machine, isReader: false) { try ask($0) }
+    }
     var ends = -1
     while ends < world.poison.deaths - before, world.oracle.violation == nil {
       ends = world.poison.deaths - before
       guard ends <= mostEnds else {
         return world.oracle.violate("\(ends) appliers ended, and no batch is named as the cause")
       }
-      world.live("drain", on: machine, isReader: false) { try drain($0) }
+      world.live("drain", on: machine, isReader: false) { try drain($0, while: asking) }
+    }
+    world.scheduler.join(asking)
+  }
+
+  /// With an applier at work and nothing going wrong, outcomes come and tokens are satisfied.
+  private func ask(_ life: Life) throws {
+    let writer = try Writer(store: World.layout.root, environment: life.environment)
+    let reader = World.Opened(
+      Database(
+        try PageStore(path: World.layout.root, environment: life.environment),
+        executor: life.environment.executor))
+    do {
+      var receipts: [Receipt] = []
+      for _ in 0..<2 { receipts += world.submit(world.nextWorks(2), to: writer, life) }
+      guard receipts.count == 4 || life.isGone else {
+        return world.oracle.violate("in the calm, a batch was not taken")
+      }
+      for receipt in receipts where !life.isGone {
+        let outcome = try world.outcome(of: receipt, writer, atMost: .seconds(60), life)
+        try world.readAtLeast(outcome.txid, atMost: .seconds(60), reader, life)
+      }
+      writer.closeBlocking()
+    } catch let error as StoreError where error.code == .timeout {
+      world.oracle.violate("in the calm, what was waited for did not come: \(error)")
     }
   }
 
-  private func drain(_ life: Life) throws {
+  private func drain(_ life: Life, while asking: EventScheduler.Strand) throws {
     var options = world.applierOptions(life)
     options.leaseTime = .seconds(2)
     options.beat = .milliseconds(400)
@@ -93,7 +123,7 @@ struct Verification: @unchecked Sendable {
       environment: life.environment)
     let deadline = world.scheduler.now_ns + 60_000_000_000
     try applier.run {
-      if world.journalFiles.isEmpty { return true }
+      if world.journalFiles.isEmpty, asking.isDone { return true }
       if world.scheduler.now_ns > deadline {
         world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
       }

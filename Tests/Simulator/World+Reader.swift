@@ -32,7 +32,7 @@ extension World {
     init(_ database: Database) { self.database = database }
   }
 
-  func read(
+  private func read(
     _ freshness: Freshness, since moment: Oracle.Moment, least: TxID = .zero, _ reader: Opened,
     _ life: Life
   ) throws {
@@ -80,16 +80,21 @@ extension World {
     try read(.maxStaleness(limit), since: moment, reader, life)
   }
 
+  /// Beyond what anybody has seen it may not come in time.
   private func readAtLeast(_ reader: Opened, _ life: Life) throws {
     let wanted = TxID(oracle.floor.rawValue + UInt64(scheduler.random.below(3)))
     do {
-      try read(
-        .atLeast(wanted, timeout: .seconds(1)), since: oracle.moment(at: 0), least: wanted, reader,
-        life)
+      try readAtLeast(wanted, atMost: .seconds(1), reader, life)
     } catch let error as StoreError {
       guard error.code != .timeout else { return }
       throw error
     }
+  }
+
+  func readAtLeast(_ wanted: TxID, atMost limit: Duration, _ reader: Opened, _ life: Life) throws {
+    try read(
+      .atLeast(wanted, timeout: limit), since: oracle.moment(at: 0), least: wanted, reader, life)
+    if !life.isGone { wasGivenToken() }
   }
 
   /// What any SQLite tool would open.

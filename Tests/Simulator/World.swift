@@ -55,6 +55,10 @@ public final class World: @unchecked Sendable {
     public var operations = 0
     public var terms = 0
     public var reads = 0
+    /// Outcomes that writers were told.
+    public var outcomes = 0
+    /// Reads of at least a TxID that were given it.
+    public var tokens = 0
     public var batches = 0
     public var deaths = 0
     public var simulated_ms: UInt64 = 0
@@ -66,6 +70,8 @@ public final class World: @unchecked Sendable {
       sum.operations += b.operations
       sum.terms += b.terms
       sum.reads += b.reads
+      sum.outcomes += b.outcomes
+      sum.tokens += b.tokens
       sum.batches += b.batches
       sum.deaths += b.deaths
       sum.simulated_ms += b.simulated_ms
@@ -290,6 +296,8 @@ public final class World: @unchecked Sendable {
     poison.termBegins(after: Array(beacons))
   }
   func wasRead() { statistics.reads += 1 }
+  func wasToldOutcome() { statistics.outcomes += 1 }
+  func wasGivenToken() { statistics.tokens += 1 }
   func recorded(_ count: Int) { statistics.batches += count }
 
   func note(_ text: @autoclosure () -> String) {
