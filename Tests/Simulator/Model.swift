@@ -5,7 +5,8 @@ import SluiceShared
 /// from nothing else: a second, simple implementation of everything that the workload uses.
 struct Model {
   private var balances = [Int64](repeating: NamedWork.balance, count: NamedWork.accounts)
-  private var rows = ["0:0:0"]
+  private var rows: [(place: Int64, text: String)] = [(1, "0:0:0")]
+  private var children: [Int64] = []
   private var tables: [String] = []
   private var keys: [String: Use] = [:]
 
@@ -33,7 +34,7 @@ struct Model {
 
   /// What a reader is to see: the same text as `Shown.query` makes.
   var shown: String {
-    "\(balances.map(String.init).joined(separator: ","))|\(rows.joined(separator: " "))|\(tables.sorted().joined(separator: ","))"
+    "\(balances.map(String.init).joined(separator: ","))|\(rows.map(\.text).joined(separator: " "))|\(tables.sorted().joined(separator: ","))|\(children.sorted().map(String.init).joined(separator: ","))"
   }
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
@@ -50,13 +51,15 @@ struct Model {
 
   private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
     var noise = Noise(meta.entropy, txid)
-    var changes: Int64 = 1
+    let place = lastPlace + 1
+    var applied = Outcome.Applied(changes: 1, lastRowID: place, rows: nil)
     switch named.work {
     case .append: append(named, &noise, meta)
     case .appendTwice:
       append(named, &noise, meta)
       append(named, &noise, meta)
-      changes = 2
+      applied.changes = 2
+      applied.lastRowID = place + 1
     case .transfer(let from, let to, let amount):
       guard from == to || balances[from - 1] >= amount else {
         return .rejected("SQLITE_CONSTRAINT_CHECK")
@@ -64,7 +67,7 @@ struct Model {
       balances[to - 1] += amount
       balances[from - 1] -= amount
       append(named, &noise, meta)
-      changes = 3
+      applied.changes = 3
     case .ruin: return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY")
     case .guarded:
       guard rows.count % 2 == 0 else { return .rejected(Outcome.Rejection.Code.guardFailed) }
@@ -72,14 +75,36 @@ struct Model {
     case .makeTable:
       tables.append("made\(named.name)")
       append(named, &noise, meta)
+    case .deferred(let isMended):
+      guard isMended else { return .rejected(Outcome.Rejection.Code.foreignKey) }
+      append(named, &noise, meta)
+      children.append(named.name)
+      applied.changes = 3
+      applied.lastRowID = named.name
+    case .orphan: return .rejected("SQLITE_CONSTRAINT_FOREIGNKEY")
+    case .counters:
+      append(named, &noise, meta)
+      rows.append((place + 1, "\(named.name):1:\(place)"))
+      applied.changes = 2
+      applied.lastRowID = place + 1
+    case .returning:
+      append(named, &noise, meta)
+      applied.rows = [[.integer(Int64(rows.count)), .integer(place), .text("x")]]
+    case .delete:
+      append(named, &noise, meta)
+      let before = rows.count
+      rows.removeAll { $0.place > 1 && $0.place % 2 == 0 }
+      applied.changes += Int64(before - rows.count)
     case .lethal: return .rejected(Outcome.Rejection.Code.poisonous)
     }
-    return .applied(
-      Outcome.Applied(changes: changes, lastRowID: Int64(rows.count), rows: nil))
+    return .applied(applied)
   }
 
+  private var lastPlace: Int64 { rows[rows.count - 1].place }
+
   private mutating func append(_ named: NamedWork, _ noise: inout Noise, _ meta: CommitMeta) {
-    rows.append("\(named.name):\(noise.next()):\(meta.time_ms / 1000)")
+    rows.append(
+      (lastPlace + 1, "\(named.name):\(noise.next()):\(meta.time_ms / 1000)"))
   }
 }
 
@@ -108,6 +133,7 @@ enum Shown {
       (SELECT group_concat(name || ':' || noise || ':' || second, ' ')
        FROM (SELECT name, noise, second FROM op ORDER BY place)) || '|' ||
       ifnull((SELECT group_concat(name)
-       FROM (SELECT name FROM sqlite_schema WHERE name GLOB 'made*' ORDER BY name)), '')
+       FROM (SELECT name FROM sqlite_schema WHERE name GLOB 'made*' ORDER BY name)), '') || '|' ||
+      ifnull((SELECT group_concat(id) FROM (SELECT id FROM child ORDER BY id)), '')
     """
 }

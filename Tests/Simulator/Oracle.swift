@@ -69,7 +69,7 @@ final class Oracle {
   }
 
   private func work(_ random: inout SeededRandom) -> Work {
-    switch random.below(20) {
+    switch random.below(28) {
     case 0..<8:
       .transfer(
         from: 1 + random.below(NamedWork.accounts), to: 1 + random.below(NamedWork.accounts),
@@ -78,7 +78,12 @@ final class Oracle {
     case 14..<16: .appendTwice
     case 16..<18: .ruin
     case 18: .guarded
-    default: .makeTable
+    case 19: .makeTable
+    case 20, 21: .deferred(isMended: random.chance(0.5))
+    case 22, 23: .orphan
+    case 24, 25: .counters
+    case 26: .returning
+    default: .delete
     }
   }
 

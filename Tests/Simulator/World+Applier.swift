@@ -28,7 +28,11 @@ extension World {
     options.segmentBytes = plan.logSegmentBytes
     options.cacheBytes = 256 << 10
     options.beforeBatch = { [self] (batch) throws(StoreError) in
-      try poison.meets(batch, life.process)
+      do throws(StoreError) { try poison.meets(batch, life.process) } catch {
+        note("\(life.name) is ended by \(batch)")
+        count(.poisoned)
+        throw error
+      }
     }
     return options
   }
@@ -44,8 +48,13 @@ extension World {
 
   private func watched(_ lease: any Lease, _ duration: Duration?, _ life: Life) -> any Lease {
     WatchedLease(
-      lease, duration, life.environment.clock, claimed: { [self] in began() },
+      lease, duration, life.environment.clock, claimed: { [self] in termBegan() },
       violated: { [self] in if !life.isGone { oracle.violate("\(life.name) \($0)") } })
+  }
+
+  private func termBegan() {
+    count(.terms)
+    poison.termBegins(after: Array(beacons))
   }
 
   private func logger(_ life: Life) -> Logger {

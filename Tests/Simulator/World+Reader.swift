@@ -32,7 +32,7 @@ extension World {
     init(_ database: Database) { self.database = database }
   }
 
-  private func read(
+  func read(
     _ freshness: Freshness, since moment: Oracle.Moment, least: TxID = .zero, _ reader: Opened,
     _ life: Life
   ) throws {
@@ -45,7 +45,7 @@ extension World {
       oracle.read(
         text, at: transaction.txid, since: moment, least: max(least, reader.last), by: life.name)
       reader.last = transaction.txid
-      wasRead()
+      count(.reads)
       guard lasts else { return }
       // A transaction shows the same for as long as it lasts.
       scheduler.sleep(pause)
@@ -94,7 +94,7 @@ extension World {
   func readAtLeast(_ wanted: TxID, atMost limit: Duration, _ reader: Opened, _ life: Life) throws {
     try read(
       .atLeast(wanted, timeout: limit), since: oracle.moment(at: 0), least: wanted, reader, life)
-    if !life.isGone { wasGivenToken() }
+    if !life.isGone { count(.tokens) }
   }
 
   /// What any SQLite tool would open.

@@ -99,7 +99,7 @@ extension World {
     if !life.isGone {
       note("\(life.name) was told: \(receipt.batch) is \(outcome.txid)")
       oracle.outcome(outcome, of: receipt.batch)
-      wasToldOutcome()
+      count(.outcomes)
     }
     return outcome
   }

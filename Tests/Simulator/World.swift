@@ -50,35 +50,6 @@ public final class World: @unchecked Sendable {
   private let tracer: ((String) -> Void)?
   let random: SeededRandom
 
-  /// What happened, to see that a run is worth something.
-  public struct Statistics: Sendable {
-    public var operations = 0
-    public var terms = 0
-    public var reads = 0
-    /// Outcomes that writers were told.
-    public var outcomes = 0
-    /// Reads of at least a TxID that were given it.
-    public var tokens = 0
-    public var batches = 0
-    public var deaths = 0
-    public var simulated_ms: UInt64 = 0
-
-    public init() {}
-
-    public static func + (a: Statistics, b: Statistics) -> Statistics {
-      var sum = a
-      sum.operations += b.operations
-      sum.terms += b.terms
-      sum.reads += b.reads
-      sum.outcomes += b.outcomes
-      sum.tokens += b.tokens
-      sum.batches += b.batches
-      sum.deaths += b.deaths
-      sum.simulated_ms += b.simulated_ms
-      return sum
-    }
-  }
-
   /// `trace` gets a line for everything that happens.
   public init(
     _ plan: SimulationPlan, from template: StoreTemplate, omitting omitted: Set<SafetyCheck> = [],
@@ -110,8 +81,8 @@ public final class World: @unchecked Sendable {
   public func run() -> String? {
     scheduler.start(nil) { [self] in conduct() }
     scheduler.run()
-    statistics.operations = operations
-    statistics.simulated_ms = scheduler.now_ns / 1_000_000
+    statistics[.operations] = operations
+    statistics[.milliseconds] = Int(scheduler.now_ns / 1_000_000)
     return oracle.violation
   }
 
@@ -152,16 +123,19 @@ public final class World: @unchecked Sendable {
       let process = living[scheduler.random.below(living.count)]
       note("\(process.name) stands still")
       process.freeze(UInt64(scheduler.random.below(60_000_000_000)))
+      count(.froze)
     case 5..<7: stop(machine)
     case 7: losePower()
     case 8:
       let jump = Int64(scheduler.random.below(40_000)) - 20_000
       note("\(machine.name)'s wall clock jumps by \(jump) ms")
       machine.clock.offset_ms += jump
+      count(.clockJumps)
     default:
       guard machine.isNetwork else { return }
       note("\(machine.name) is cut off")
       machine.isCutOff = true
+      count(.cuts)
       let duration = UInt64(scheduler.random.below(20_000_000_000))
       scheduler.start(nil) { [self] in
         scheduler.sleep(duration)
@@ -173,7 +147,7 @@ public final class World: @unchecked Sendable {
 
   private func kill(_ process: SimulatedProcess) {
     note("\(process.name) is killed")
-    statistics.deaths += 1
+    count(.killed)
     process.die()
   }
 
@@ -181,12 +155,14 @@ public final class World: @unchecked Sendable {
   private func stop(_ machine: Machine) {
     guard machine.isNetwork else { return losePower() }
     note("\(machine.name) stops")
+    count(.machineStops)
     for process in processes where !process.isDead && process.machine === machine { process.die() }
     machine.host.die()
   }
 
   private func losePower() {
     note("the file server restarts")
+    count(.powerLosses)
     if !plan.isNetwork {
       for process in processes where !process.isDead { process.die() }
       for process in processes { disk.abandon(client: process.number) }
@@ -245,7 +221,8 @@ public final class World: @unchecked Sendable {
       do { try role(life) } catch { judge(error, process) }
     }
     scheduler.join(strand)
-    if process.isDead { statistics.deaths += 1 }
+    // At the storm's end all are ended: that is no fault.
+    if process.isDead, !isCalm { count(.deaths) }
     process.die()
     disk.abandon(client: process.number)
   }
@@ -291,14 +268,7 @@ public final class World: @unchecked Sendable {
 
   // MARK: Telling
 
-  func began() {
-    statistics.terms += 1
-    poison.termBegins(after: Array(beacons))
-  }
-  func wasRead() { statistics.reads += 1 }
-  func wasToldOutcome() { statistics.outcomes += 1 }
-  func wasGivenToken() { statistics.tokens += 1 }
-  func recorded(_ count: Int) { statistics.batches += count }
+  func count(_ what: Statistics.Count, _ times: Int = 1) { statistics[what] += times }
 
   func note(_ text: @autoclosure () -> String) {
     guard let tracer else { return }
@@ -311,6 +281,7 @@ public final class World: @unchecked Sendable {
   }
 
   func trace(_ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate) {
+    count(operation, fate)
     guard tracer != nil else { return }
     var text = "\(process.name) \(operation.action) \(operation.path.dropFirst("/store/".count))"
     switch operation.action {
@@ -326,6 +297,24 @@ public final class World: @unchecked Sendable {
     case .failsTorn(_, let error): text += " in pieces, FAILS: \(error.message)"
     }
     note(text)
+  }
+}
+
+extension World {
+  fileprivate func count(_ operation: FileOperation, _ fate: FileFate) {
+    switch fate {
+    case .done: break
+    case .fails(let error), .failsTorn(_, let error):
+      if error.errno == ProcessFaults.fullDisk {
+        count(.fullDisks)
+      } else if case .fails = fate {
+        count(.failures)
+      } else {
+        count(.lateWrites)
+      }
+    case .doneButFails: count(.lostReplies)
+    case .torn: if operation.action == .read { count(.tornReads) }
+    }
   }
 }
 
