@@ -77,7 +77,7 @@ simulate: deps
 	$(SWIFT) build -c release --scratch-path $(SIMULATION) -Xswiftc -DSLUICE_SIMULATION \
 	  --product sluice-simulate
 ifdef SEED
-	$(SIMULATION)/release/sluice-simulate replay $(SEED) $(if $(WITHOUT),--without $(WITHOUT))
+	$(SIMULATION)/release/sluice-simulate replay $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(WITHOUT),--without $(WITHOUT))
 else
 	$(SIMULATION)/release/sluice-simulate mutations
 	$(SIMULATION)/release/sluice-simulate sweep --seeds $(SEEDS)

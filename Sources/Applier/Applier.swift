@@ -69,7 +69,8 @@ public final class Applier {
         do throws(StoreError) {
           if let leader = try claim(seen) { return leader }
         } catch {
-          guard error.code == .notLeading else { throw error }
+          guard error.endsOnlyTheTerm else { throw error }
+          options.logger.warning("claim given up", metadata: ["reason": "\(error)"])
         }
         // Somebody else was faster; losers do not come back all at once.
         jitter = environment.random() % 100
@@ -81,14 +82,15 @@ public final class Applier {
     return nil
   }
 
-  /// nil: the newest segment is gone again (a file server that lost power); look once more.
+  /// nil: the newest segment is gone again (a file server that lost power), or its open is; look once
+  /// more.
   private func observe() throws(StoreError) -> LeaseObservation? {
     guard let number = try log.listed().first else {
       throw StoreError(
         .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
     }
-    guard let segment = try log.open(number) else { return nil }
-    let control = try segment.control()
+    guard let segment = try log.open(number), let control = try log.control(of: segment)
+    else { return nil }
     return LeaseObservation(
       segment: number, counter: control.beacon?.counter ?? 0,
       isReleased: control.beacon?.state == .released)
@@ -139,4 +141,10 @@ public final class Applier {
       won, store: store, survived: survived, options: options, lease: lease,
       environment: environment)
   }
+}
+
+extension StoreError {
+  /// Another leads, or files that were open are open no more: the next term begins anew with what
+  /// there is then.
+  var endsOnlyTheTerm: Bool { code == .notLeading || code == .snapshotExpired || isLostOpen }
 }

@@ -143,7 +143,7 @@ final class Leader {
       }
     } catch {
       publisher.abandon()
-      if error.code == .notLeading || error.isLostOpen {
+      if error.endsOnlyTheTerm {
         return .deposed(error, executing: status.executing)
       }
       throw error
@@ -207,8 +207,12 @@ final class Leader {
     // A new term reads live segments from their beginning. What is in the history already was not
     // being executed when the last term ended: it is passed over, or it would use up the care, and
     // two beacons for each batch of it would keep the new ones waiting.
-    let repeats = try session.repeats(in: intake.next(Int(Leader.smallestGroup), bytes: .max))
-    if repeats > 0 { return intake.take(repeats, in: session.extent.txid) }
+    let repeats = try session.repeats(in: intake.next(Limits.batchesPerCommit, bytes: .max))
+    if repeats > 0 {
+      intake.take(repeats, in: session.extent.txid)
+      if isBeatDue { try publishNow(.active) }
+      return
+    }
     let batches = intake.next(1, bytes: .max)
     guard let batch = batches.first else { return }
     let place = status.attempts.firstIndex { $0.batch == batch.id }
@@ -305,9 +309,13 @@ final class Leader {
     }
   }
 
+  private var isBeatDue: Bool {
+    environment.clock.elapsed() - publisher.lastStart >= options.beat
+  }
+
   /// A long statement's progress keeps the lease.
   private func beatDuringExecution() {
-    guard environment.clock.elapsed() - publisher.lastStart >= options.beat else { return }
+    guard isBeatDue else { return }
     do throws(StoreError) { try publishNow(.active) } catch {
       logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
     }
@@ -322,7 +330,7 @@ final class Leader {
   /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
   private func rest() throws(StoreError) {
     let now = environment.clock.elapsed()
-    if now - publisher.lastStart >= options.beat {
+    if isBeatDue {
       try publishNow(.active)
       try holder.checkOpen()
     } else if publisher.isDone {

@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import Glibc
 public import SluiceJournal
 internal import SluiceReader
 internal import SluiceSQLite
@@ -55,7 +56,10 @@ public struct StoreCreation: Sendable {
     try fileSystem.syncDirectory(layout.journal)
     try fileSystem.syncDirectory(layout.log)
     try fileSystem.syncDirectory(layout.root)
-    if isNew { try fileSystem.syncDirectory(parent(of: layout.root)) }
+    do throws(StoreError) { try fileSystem.syncDirectory(parent(of: layout.root)) } catch {
+      // Where the directory was there before, it may be another's affair, and out of reach.
+      if isNew || ![EACCES, EPERM].contains(error.errno) { throw error }
+    }
   }
 
   private func parent(of path: String) -> String {

@@ -4,8 +4,8 @@ internal import SluiceShared
 /// Temporary files that processes left when they died, removed when nothing can come of them.
 ///
 /// A log segment's, when its number is taken: who still holds it would lose the link anyway. A
-/// checkpoint's, when there is a newer one. A new `current.sqlite`, after a minute, since it is
-/// renamed as soon as it is made.
+/// checkpoint's, when one of that batch or of a later one is complete. A new `current.sqlite`, after a
+/// minute, since it is renamed as soon as it is made.
 struct Strays {
   let layout: StoreLayout
   let environment: Environment

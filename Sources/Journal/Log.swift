@@ -45,8 +45,7 @@ public final class Log {
   ///
   /// Waits some seconds for what cannot be read now, unless `waits` is false.
   public func present(waits: Bool = true) throws(StoreError) -> Present {
-    if let newest {
-      let control = try newest.control()
+    if let newest, let control = try control(of: newest) {
       let open = !control.isClosed || !environment.makes(.lookBehindMark)
       if open, let beacon = control.believable {
         return Present(segment: newest, beacon: beacon, isClosed: false)
@@ -79,8 +78,7 @@ public final class Log {
       let numbers = try listed()
       unreadable = nil
       for number in numbers {
-        guard let segment = try open(number) else { break }
-        let control = try segment.control()
+        guard let segment = try open(number), let control = try control(of: segment) else { break }
         guard !control.isTruncated else {
           // An older segment's beacon would be a wrong answer. Opened anew, should it be a cache.
           opened[number] = nil
@@ -115,6 +113,22 @@ public final class Log {
         .damaged,
         "no segment of the log has a beacon, and that stays so; `sluice init` may have been cut off: if the store was never used, remove it and make it again",
         path: layout.log)
+  }
+
+  /// What `segment`, which this log opened, says of itself. nil where the open was lost, and with it
+  /// those of all files: they are opened anew when they are asked for.
+  public func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
+    do throws(StoreError) { return try segment.control() } catch {
+      guard error.isLostOpen else { throw error }
+      forgetFiles()
+      return nil
+    }
+  }
+
+  /// Everything is opened anew when it is asked for.
+  func forgetFiles() {
+    newest = nil
+    opened = [:]
   }
 
   private func damagedBeacon(_ segment: LogSegment) -> StoreError {

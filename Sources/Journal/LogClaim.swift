@@ -294,13 +294,10 @@ public struct LogClaim {
     copy.previous = place.previous
     copy.checksum = checksum
     copy.headerBytes = bytes.count
-    var done = Int64(bytes.count)
-    while done < frame.length {
-      let piece = try scanner.file.read(
-        Int(min(frame.length - done, 1 << 20)), at: frame.offset + done)
-      guard !piece.isEmpty else { break }
-      try file.write(piece, at: place.offset + done)
-      done += Int64(piece.count)
+    for section in frame.sections {
+      guard try copySection(section, of: frame, scanner.file, to: file, at: place.offset) else {
+        throw changed(frame, scanner.file)
+      }
     }
     try file.write(bytes, at: place.offset)
     guard let metaBytes = try scanner.section(.meta, of: frame, limit: 1 << 20),
@@ -309,16 +306,45 @@ public struct LogClaim {
       let pagesOffset = copy.section(.pages)?.offset,
       let pages = try? PageEntry.decode(index, base: place.offset + pagesOffset)
     else {
-      // It was whole a moment ago: the file server lost power before it was durable.
+      scanner.invalidate()
+      guard try scanner.isWhole(frame) else { throw changed(frame, scanner.file) }
       throw StoreError(
-        .notLeading,
-        "a commit to be carried over changed while it was read; this claim is given up",
+        .damaged,
+        "a commit to be carried over is not what a commit is, though its checksums are right; restore this file from a backup",
         path: scanner.file.path, offset: frame.offset)
     }
     let extent = LogExtent(
       txid: TxID(frame.first + UInt64(frame.count) - 1), commits: meta.commit,
       time_ms: meta.time_ms)
     return (copy, extent, pages)
+  }
+}
+
+extension LogClaim {
+  /// Copies a section's bytes; false where they are not, or no longer, what the header says. Nothing
+  /// of a frame is believed that was not compared with its checksum on the way.
+  private func copySection(
+    _ section: FrameSection, of frame: FrameHeader, _ source: any File, to file: any File,
+    at offset: Int64
+  ) throws(StoreError) -> Bool {
+    var crc: UInt32 = 0
+    var done: Int64 = 0
+    while done < section.storedBytes {
+      let piece = try source.read(
+        Int(min(section.storedBytes - done, 1 << 20)), at: frame.offset + section.offset + done)
+      guard !piece.isEmpty else { return false }
+      crc = piece.withUnsafeBytes { crc32c($0, continuing: crc) }
+      try file.write(piece, at: offset + section.offset + done)
+      done += Int64(piece.count)
+    }
+    return crc == section.crc || !environment.makes(.wholeFrames)
+  }
+
+  /// It was whole a moment ago: the file server lost power before it was durable.
+  private func changed(_ frame: FrameHeader, _ file: any File) -> StoreError {
+    StoreError(
+      .notLeading, "a commit to be carried over changed while it was read; this claim is given up",
+      path: file.path, offset: frame.offset)
   }
 }
 

@@ -26,6 +26,16 @@ public struct LogFollower {
     _ log: Log, to present: Log.Present,
     _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
   ) throws(StoreError) {
+    do throws(StoreError) { try follow(log, to: present, body) } catch {
+      if error.isLostOpen { log.forgetFiles() }
+      throw error
+    }
+  }
+
+  private mutating func follow(
+    _ log: Log, to present: Log.Present,
+    _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
+  ) throws(StoreError) {
     if let segment, segment === present.segment || segment.header == present.segment.header {
       try walk(
         LogCursor(

@@ -36,7 +36,7 @@ extension StoreError {
   public var isStaleHandle: Bool { errno == 116 }
   /// EBADF of a file that is open: the NFS client could not keep it open for us, since this host was
   /// away for longer than the server's lease and the file is gone meanwhile, or the server forgot.
-  /// What was open then is to be opened anew.
+  /// Readers open everything anew then; an applier's term ends.
   public var isLostOpen: Bool { errno == 9 }
   /// ENOENT.
   public var isNoSuchFile: Bool { errno == 2 }

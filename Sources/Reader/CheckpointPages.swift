@@ -55,7 +55,7 @@ final class CheckpointPages: Sendable {
 
   func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
     do throws(StoreError) { return try sidecar.crc(ofPage: page) } catch {
-      guard error.isStaleHandle || error.isNoSuchFile else { throw error }
+      guard error.isStaleHandle || error.isNoSuchFile || error.isLostOpen else { throw error }
       throw files.expired(sidecar.path)
     }
   }

@@ -120,7 +120,7 @@ final class Refresher: @unchecked Sendable {
   }
 }
 
-/// Whether the error says that a file is gone.
+/// Whether the error says that a file is gone, or its open.
 private func isRemoval(_ error: StoreError) -> Bool {
-  error.code == .snapshotExpired || error.isNoSuchFile || error.isStaleHandle
+  error.code == .snapshotExpired || error.isNoSuchFile || error.isStaleHandle || error.isLostOpen
 }

@@ -8,11 +8,17 @@ public final class ScratchFile: VirtualFile {
   public final class Budget {
     public let limit: Int64
     public fileprivate(set) var used: Int64 = 0
+    /// Of these, bytes in memory: what would go over `memoryLimit` goes to the local disk.
+    public fileprivate(set) var inMemory = 0
+    public let memoryLimit: Int
     /// Whether a write failed because of the limit, and whether one failed because of the device.
     public var wasExhausted = false
     public var deviceError: StoreError?
 
-    public init(limit: Int64) { self.limit = limit }
+    public init(limit: Int64, memoryLimit: Int = 32 << 20) {
+      self.limit = limit
+      self.memoryLimit = memoryLimit
+    }
   }
 
   private let fileSystem: any FileSystem
@@ -28,7 +34,10 @@ public final class ScratchFile: VirtualFile {
     self.memoryLimit = memoryLimit
   }
 
-  deinit { budget.used -= length }
+  deinit {
+    budget.used -= length
+    budget.inMemory -= memory.count
+  }
 
   public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)
     throws(VFSFailure)
@@ -61,7 +70,7 @@ public final class ScratchFile: VirtualFile {
         throw VFSFailure(SQLITE_FULL)
       }
     }
-    if file == nil, end > Int64(memoryLimit) { try moveToDisk() }
+    if file == nil, end > Int64(mostInMemory) { try moveToDisk() }
     if let file {
       do throws(StoreError) { try file.write(bytes, at: offset) } catch {
         budget.deviceError = error
@@ -69,6 +78,7 @@ public final class ScratchFile: VirtualFile {
       }
     } else {
       if end > Int64(memory.count) {
+        budget.inMemory += Int(end) - memory.count
         memory.append(contentsOf: repeatElement(0, count: Int(end) - memory.count))
       }
       memory.withUnsafeMutableBytes {
@@ -81,11 +91,16 @@ public final class ScratchFile: VirtualFile {
     }
   }
 
+  private var mostInMemory: Int {
+    min(memoryLimit, memory.count + budget.memoryLimit - budget.inMemory)
+  }
+
   private func moveToDisk() throws(VFSFailure) {
     do throws(StoreError) {
       let file = try fileSystem.scratchFile()
       try file.write(memory, at: 0)
       self.file = file
+      budget.inMemory -= memory.count
       memory = []
     } catch {
       budget.deviceError = error
@@ -104,6 +119,7 @@ public final class ScratchFile: VirtualFile {
         throw .truncate
       }
     } else if memory.count > Int(size) {
+      budget.inMemory -= memory.count - Int(size)
       memory.removeLast(memory.count - Int(size))
     }
   }

@@ -3,6 +3,8 @@
 public protocol Executor: Sendable {
   /// Starts `work` beside the caller. The result's `wait` returns when it is done.
   func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork
+  /// Starts work that may go on for as long as the process, in a place of its own; nobody waits.
+  func detach(_ work: @escaping @Sendable () -> Void)
   /// Runs `body(0) … body(count - 1)`, many at once where the executor can; returns when all are
   /// done.
   func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void)
@@ -26,6 +28,8 @@ public struct InlineExecutor: Executor {
     work()
     return Done()
   }
+
+  public func detach(_ work: @escaping @Sendable () -> Void) { startThread(work) }
 
   public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     for i in 0..<count { body(i) }

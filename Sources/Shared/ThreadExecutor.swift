@@ -25,6 +25,8 @@ public final class ThreadExecutor: Executor, Sendable {
     return item
   }
 
+  public func detach(_ work: @escaping @Sendable () -> Void) { startThread(work) }
+
   public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     guard count > 1 else {
       if count == 1 { body(0) }

@@ -145,7 +145,7 @@ final class GroupCommit: @unchecked Sendable {
         return !state.hasThread
       }
       signal.withLock { $0 = .turn }
-      if needsThread { startThread { self.serve() } } else { signal.wakeOne() }
+      if needsThread { environment.executor.detach { self.serve() } } else { signal.wakeOne() }
     }
   }
 

@@ -104,7 +104,7 @@ extension OutcomePoller {
       look()
       passTurn()
     } else {
-      _ = environment.executor.start { self.serve() }
+      environment.executor.detach { self.serve() }
     }
   }
 
@@ -213,16 +213,19 @@ extension OutcomePoller {
     switch turn {
     case .none: break
     case .thread(let mailbox): mailbox.put(.lead)
-    case .newThread: startThread { self.serve() }
+    case .newThread: environment.executor.detach { self.serve() }
     }
   }
 
   /// Ends the caller's turn to look.
   private func passTurn() {
     let turn: Turn = state.withLock { state in
-      for waiter in state.waiters.values {
-        if case .thread(let mailbox) = waiter.waker { return .thread(mailbox) }
+      // The one that waits longest.
+      var first: (number: Int, mailbox: Mailbox<Answer>)?
+      for (number, waiter) in state.waiters where number < first?.number ?? .max {
+        if case .thread(let mailbox) = waiter.waker { first = (number, mailbox) }
       }
+      if let first { return .thread(first.mailbox) }
       if !state.waiters.isEmpty { return .newThread }
       state.isPolling = false
       return .none

@@ -112,6 +112,31 @@ struct ExecutionTests {
     #expect(try store.query("SELECT txid FROM _sluice_state") == [[7]])
   }
 
+  /// SQLite sets the pragma when it is compiled, also where it is then not run.
+  @Test(arguments: [
+    Batch.Statement("PRAGMA defer_foreign_keys = ON"),
+    Batch.Statement("PRAGMA defer_foreign_keys = ON", rows: []),
+    Batch.Statement("PRAGMA defer_foreign_keys = ON", [.integer(1)]),
+    Batch.Statement("PRAGMA defer_foreign_keys = ON; SELECT 1"),
+    Batch.Statement("SELECT 1; PRAGMA defer_foreign_keys = ON"),
+  ])
+  func deferringForeignKeysEndsWithItsBatch(_ pragma: Batch.Statement) throws {
+    let store = try TestStore()
+    try store.apply(
+      "CREATE TABLE parent(a INTEGER PRIMARY KEY)", "CREATE TABLE child(p REFERENCES parent(a))")
+    let disordered = [
+      Batch.Statement("INSERT INTO child VALUES(1)"),
+      Batch.Statement("INSERT INTO parent VALUES(1)"),
+    ]
+    let outcomes = try store.apply([
+      Batch([pragma]), Batch(disordered),
+      Batch([Batch.Statement("PRAGMA defer_foreign_keys = ON")] + disordered), Batch(disordered),
+    ])
+    let code = "SQLITE_CONSTRAINT_FOREIGNKEY"
+    #expect(
+      outcomes.dropFirst().map(\.rejectionCode) == [code, nil, "SQLITE_CONSTRAINT_PRIMARYKEY"])
+  }
+
   /// The check taken out: a batch with OR ROLLBACK takes its whole group with it.
   @Test func withoutTheAutocommitCheckAGroupIsHurt() throws {
     let store = try TestStore()

@@ -147,3 +147,19 @@ final class CountedFileSystem: ForwardingFileSystem, @unchecked Sendable {
     return try super.list(directory)
   }
 }
+
+/// Lets something happen before a directory is listed.
+final class ListingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: what it has is constant.
+  private let willList: @Sendable (String) -> Void
+
+  init(_ base: any FileSystem, _ willList: @escaping @Sendable (String) -> Void) {
+    self.willList = willList
+    super.init(base)
+  }
+
+  override func list(_ directory: String) throws(StoreError) -> [String] {
+    willList(directory)
+    return try super.list(directory)
+  }
+}

@@ -271,6 +271,26 @@ struct IntakeTests {
     #expect(try Mark.isClosed(own))
   }
 
+  /// An applier that was moving a segment to quarantine stopped in between; it did so after its
+  /// successor had looked what lies there.
+  @Test func aMoveToQuarantineInMidTermHidesNothing() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(insert(1))
+    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
+    let layout = store.layout
+    let fileSystem = store.environment.fileSystem
+    var environment = store.environment
+    environment.fileSystem = ListingFileSystem(fileSystem) { directory in
+      guard directory == layout.journal else { return }
+      try? fileSystem.link("\(layout.journal)/\(name)", to: "\(layout.quarantine)/\(name)")
+    }
+    try run(
+      store, environment: environment, until: { try store.query("SELECT a FROM t") == [[1]] })
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+  }
+
   @Test func aTornFrameGoesToQuarantine() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")

@@ -30,6 +30,8 @@ struct Handle {
   /// How many of them have not landed.
   var unlanded = 0
   var removal = Removal.unnoticed
+  /// The client could not keep it open.
+  var isLost = false
   /// The name that the file got when it was unlinked here.
   var sillyName: Place?
 

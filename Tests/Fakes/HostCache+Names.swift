@@ -58,11 +58,6 @@ extension HostCache {
     directories[place.directory]?.names[place.name] = nil
   }
 
-  /// The directory was opened: what is asked for next, the server is asked.
-  func openedDirectory(_ path: String) {
-    if isNetwork { directories[path] = nil }
-  }
-
   /// The directory was listed.
   func listed(_ path: String, _ now_ns: UInt64, _ state: MemoryDisk.State) {
     guard isNetwork else { return }

@@ -50,6 +50,7 @@ final class HostCache: @unchecked Sendable {
     }
     if isOpen != true, state.find(sillyName) == handle.inode {
       state.set(sillyName, nil, by: self.number)
+      state.syncDirectory(sillyName.directory)
       forget(sillyName)
     }
   }
@@ -71,6 +72,7 @@ final class HostCache: @unchecked Sendable {
       ".nfs" + hexadecimal(random.next(), width: 16), in: place.directory)
     state.set(name, inode, by: number)
     state.set(place, nil, by: number, joinsPrevious: true)
+    state.syncDirectory(place.directory)
     for handle in handles { state.handles[handle]?.sillyName = name }
   }
 

@@ -8,19 +8,22 @@ final class MemoryFile: File {
   /// Of the handle.
   private let number: UInt64
   private let access: FileAccess
+  /// What is written goes to the server at once.
+  private let isUncached: Bool
 
   private var disk: MemoryDisk { fileSystem.disk }
   private var cache: HostCache? { fileSystem.cache }
 
   init(
     _ fileSystem: MemoryFileSystem, inode: UInt64, number: UInt64, path: String,
-    access: FileAccess
+    access: FileAccess, isUncached: Bool = false
   ) {
     self.fileSystem = fileSystem
     self.inode = inode
     self.number = number
     self.path = path
     self.access = access
+    self.isUncached = isUncached
   }
 
   deinit { disk.state.withLock { $0.close(number) } }
@@ -33,7 +36,8 @@ final class MemoryFile: File {
   /// stale, at once where nothing is cached, else some time or never.
   private func failure(_ now_ns: UInt64, _ state: inout MemoryDisk.State) -> StoreError? {
     // The process or the machine died.
-    guard state.handles[number] != nil else { return .posix(5, path, "closed") }
+    guard let handle = state.handles[number] else { return .posix(5, path, "closed") }
+    if handle.isLost { return .posix(9, path, "lost") }
     let isStale: Bool
     if let cache {
       isStale = cache.isStale(number, now_ns, &state)
@@ -48,6 +52,7 @@ final class MemoryFile: File {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
   {
+    defer { fileSystem.reply?() }
     switch fate(.read, offset, buffer.count) {
     case .fails(let error), .failsTorn(_, let error), .doneButFails(let error): throw error
     case .done: return try readNow(into: buffer, at: offset)
@@ -113,6 +118,7 @@ final class MemoryFile: File {
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     let fate = fate(.write, offset, bytes.count)
     if case .fails(let error) = fate { throw error }
+    defer { fileSystem.reply?() }
     guard access == .write else { throw .posix(9, path, "write") }
     let changes = MemoryFile.changes(bytes, at: offset, fate)
     let now_ns = fileSystem.now_ns
@@ -147,7 +153,7 @@ final class MemoryFile: File {
   /// On a network a write goes out when the client's cache likes; on the machine's own disk all see
   /// it at once. Without a host, as the hook has it.
   private func floats(_ fate: FileFate) -> Bool {
-    if let host = fileSystem.host { return host.kind == .network }
+    if let host = fileSystem.host { return host.kind == .network && !isUncached }
     if case .torn = fate { return true }
     return false
   }
@@ -179,6 +185,7 @@ final class MemoryFile: File {
 
   func sync() throws(StoreError) {
     let fate = fate(.sync, 0, 0)
+    defer { fileSystem.reply?() }
     let now_ns = fileSystem.now_ns
     let now_ms = disk.now_ms(fileSystem.clock)
     try disk.perform { state -> Result<Void, StoreError> in

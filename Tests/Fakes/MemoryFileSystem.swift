@@ -1,6 +1,7 @@
 public import SluiceShared
 
-/// One process's mount of a `MemoryDisk`, with a hook before each operation.
+/// One process's mount of a `MemoryDisk`, with a hook before each operation, and one between its
+/// effect and its answer.
 ///
 /// Without a host it stands for a machine of its own that caches nothing.
 public struct MemoryFileSystem: FileSystem {
@@ -9,6 +10,7 @@ public struct MemoryFileSystem: FileSystem {
   public let client: UInt64
   let clock: any Clock
   let hook: FileHook?
+  let reply: (@Sendable () -> Void)?
   let network: Bool
   let owner: UInt32
   let host: MemoryHost?
@@ -19,7 +21,7 @@ public struct MemoryFileSystem: FileSystem {
   public init(
     _ disk: MemoryDisk = MemoryDisk(), clock: any Clock = ManualClock(), client: UInt64 = 0,
     owner: UInt32 = 1000, isNetwork: Bool = false, host: MemoryHost? = nil,
-    isReadOnly: Bool = false, hook: FileHook? = nil
+    isReadOnly: Bool = false, hook: FileHook? = nil, reply: (@Sendable () -> Void)? = nil
   ) {
     self.disk = disk
     self.clock = clock
@@ -29,6 +31,7 @@ public struct MemoryFileSystem: FileSystem {
     self.isReadOnly = isReadOnly
     network = host.map { $0.kind == .network } ?? isNetwork
     self.hook = hook
+    self.reply = reply
   }
 
   /// Makes directories, those above them too; no hook is called, and they are durable.
@@ -71,7 +74,9 @@ public struct MemoryFileSystem: FileSystem {
     let place = Place(path)
     switch fate {
     case .fails(let error), .failsTorn(_, let error): throw error
-    case .done, .torn: return try disk.perform { body(&$0, place, now_ns) }
+    case .done, .torn:
+      defer { reply?() }
+      return try disk.perform { body(&$0, place, now_ns) }
     case .doneButFails(let error):
       _ = try disk.perform { state in
         let result = body(&state, place, now_ns)
@@ -128,6 +133,16 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    try create(path, mode: mode, isUncached: false)
+  }
+
+  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    try create(path, mode: mode, isUncached: network)
+  }
+
+  private func create(_ path: String, mode: UInt32, isUncached: Bool) throws(StoreError)
+    -> any File
+  {
     let now_ms = disk.now_ms(clock)
     let (inode, number) = try operate(.create, path, changes: true) {
       state, place, now_ns -> Result<(UInt64, UInt64), StoreError> in
@@ -138,7 +153,8 @@ public struct MemoryFileSystem: FileSystem {
       cache?.revalidate(inode, now_ns, state)
       return .success((inode, number))
     }
-    return MemoryFile(self, inode: inode, number: number, path: path, access: .write)
+    return MemoryFile(
+      self, inode: inode, number: number, path: path, access: .write, isUncached: isUncached)
   }
 
   private func open(
@@ -162,6 +178,8 @@ public struct MemoryFileSystem: FileSystem {
     _ place: Place, _ inode: UInt64?, _ now_ns: UInt64, _ state: inout MemoryDisk.State
   ) {
     state.set(place, inode, by: host?.cache.number ?? 0)
+    // An NFS server answers when a change of a directory is durable.
+    if network { state.syncDirectory(place.directory) }
     cache?.changed(place, inode, now_ns)
     cache?.expire(inode)
   }
@@ -239,13 +257,14 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
+  /// On NFS the client asks nobody.
   public func syncDirectory(_ path: String) throws(StoreError) {
+    guard !network else { return }
     try operate(.syncDirectory, path) { state, place, _ -> Result<Void, StoreError> in
       let path = place.name.isEmpty ? place.directory : path
       guard state.directories[path] != nil else {
         return .failure(.posix(state.find(place) == nil ? 2 : 20, path, "fsync"))
       }
-      cache?.openedDirectory(path)
       state.syncDirectory(path)
       return .success(())
     }

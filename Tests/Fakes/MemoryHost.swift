@@ -26,6 +26,19 @@ public final class MemoryHost: Sendable {
     cache = HostCache(number: number, isNetwork: kind == .network, random: random)
   }
 
+  /// The machine was away for longer than the server waits: some of what its processes have open is
+  /// open no more (EBADF until it is opened anew). What was on its way may land or not.
+  public func loseOpens(_ random: inout SeededRandom) {
+    guard kind == .network else { return }
+    disk.state.withLock { state in
+      for number in state.handles.keys.sorted() where state.handles[number]?.host === cache {
+        guard random.chance(0.7) else { continue }
+        state.failSync(number)
+        state.handles[number]?.isLost = true
+      }
+    }
+  }
+
   /// The machine stopped: all its processes died, and its caches are empty when it comes back. What
   /// it had not sent may land late or never; files that it had renamed when they were unlinked stay.
   public func die() {

@@ -37,6 +37,9 @@ public final class SimulatedProcess: @unchecked Sendable {
     frozenUntil_ns = max(frozenUntil_ns, scheduler.now_ns &+ duration_ns)
   }
 
+  /// Ends a freeze.
+  public func thaw() { frozenUntil_ns = min(frozenUntil_ns, scheduler.now_ns) }
+
   /// Nothing may be done any more: it died, or the run is over.
   public var isGone: Bool { isDead || scheduler.isOver }
 }
@@ -56,6 +59,10 @@ public struct SimulatedExecutor: Executor {
 
   public func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
     Work(strand: process.scheduler.start(process, work), scheduler: process.scheduler)
+  }
+
+  public func detach(_ work: @escaping @Sendable () -> Void) {
+    process.scheduler.start(process, work)
   }
 
   /// One after the other: how they overlap matters to speed only, since each has a file of its own.

@@ -134,6 +134,60 @@ struct LogTests {
     #expect(error?.code == .damaged)
   }
 
+  /// What is carried over is compared with its checksum as it is copied: a file server that loses
+  /// power in between may have lost what was whole a moment before.
+  @Test(arguments: [SectionID.meta, .index, .pages, .outcomes])
+  func aCommitThatChangesWhileItIsCarriedOverIsNotCarried(_ id: SectionID) throws {
+    let disk = Monitor<(disk: MemoryDisk, target: Int64)?>(nil)
+    let store = try LogStore(hook: { operation in
+      disk.withLock { armed in
+        guard let (disk, target) = armed, operation.action == .read, operation.offset == target
+        else { return }
+        armed = nil
+        disk.damage(operation.path, at: target) { $0 ^= 1 }
+      }
+      return .done
+    })
+    try store.commit()
+    let segment = try #require(try store.log.open(1))
+    var scanner = segment.scanner()
+    let start = try #require(try scanner.header(at: Block.firstLogFrame))
+    let commit = try #require(try scanner.header(at: start.end))
+    let section = try #require(commit.section(id))
+    disk.withLock { $0 = (store.disk, commit.offset + section.offset) }
+    let claim = LogClaim(
+      layout: LogStore.layout, store: Samples.store, environment: store.environment,
+      holder: "other", engine: .init(sourceID: "", compileOptions: "", architecture: ""))
+    let error = #expect(throws: StoreError.self) {
+      _ = try claim.claim(successorOf: 1) { holder, _ in
+        holder.beacon(.active, ApplierStatus(), time_ms: 0)
+      }
+    }
+    #expect(error?.code == .notLeading)
+    #expect(disk.withLock { $0 == nil })
+  }
+
+  /// An NFS client whose server forgot its opens answers EBADF for them.
+  @Test func aLostOpenIsOpenedAnew() throws {
+    let isLost = Monitor(false)
+    let store = try LogStore(hook: { operation in
+      isLost.withLock { lost in
+        if operation.action == .open { lost = false }
+        return lost && operation.action == .read ? .fails(.posix(9, operation.path)) : .done
+      }
+    })
+    #expect(try store.log.present().extent == .empty)
+    try store.commit()
+    try store.publish()
+    isLost.withLock { $0 = true }
+    #expect(try store.log.present().extent.txid == TxID(1))
+    var follower = LogFollower(after: .empty)
+    isLost.withLock { $0 = true }
+    let present = try store.log.present()
+    try follower.advance(store.log, to: present) { (_, _) throws(StoreError) in }
+    #expect(follower.extent.txid == TxID(1))
+  }
+
   @Test func anUnreadableBeaconIsNamed() throws {
     let store = try LogStore()
     store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: Block.beacons.1 + 40) { $0 ^= 1 }

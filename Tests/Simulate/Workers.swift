@@ -30,10 +30,13 @@ struct Workers {
       let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
       process.waitUntilExit()
       var isDone = false
+      var seed = ""
       for line in text.split(separator: "\n") {
         let words = line.split(separator: " ", maxSplits: 2)
         if words.first == "violation", words.count == 3, let seed = UInt64(words[1]) {
           result.violations.append((seed, String(words[2])))
+        } else if words.first == "run", words.count == 2 {
+          seed = String(words[1])
         } else if words.first == "done" {
           isDone = true
           add(line.split(separator: " ").dropFirst().compactMap { Int($0) }, to: &result)
@@ -41,7 +44,9 @@ struct Workers {
       }
       if !isDone {
         throw StoreError(
-          .io, "a simulating process ended with status \(process.terminationStatus): see above")
+          .io,
+          "a simulating process ended with \(process.terminationReason == .uncaughtSignal ? "signal" : "status") \(process.terminationStatus) in seed \(seed) (\(kind.rawValue)); 14: it took too long"
+        )
       }
     }
     return result

@@ -14,19 +14,27 @@ final class HandshakeFaults: @unchecked Sendable {
   private let disk: MemoryDisk
   private let client: UInt64
   private let mayDie: Bool
+  private let trace: ((String) -> Void)?
 
   init(
     _ scheduler: Scheduler, _ process: Scheduler.Process, _ disk: MemoryDisk, client: UInt64,
-    mayDie: Bool
+    mayDie: Bool, trace: ((String) -> Void)?
   ) {
     self.scheduler = scheduler
     self.process = process
     self.disk = disk
     self.client = client
     self.mayDie = mayDie
+    self.trace = trace
   }
 
   func fate(_ operation: FileOperation) -> FileFate {
+    let fate = drawn(operation)
+    trace?("\(process.name).\(process.life) \(operation.description(fate))")
+    return fate
+  }
+
+  private func drawn(_ operation: FileOperation) -> FileFate {
     let error = StoreError.posix(
       HandshakeFaults.injected, operation.path, "\(operation.action) fails here")
     let isWrite = operation.action == .write

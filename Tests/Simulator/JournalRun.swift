@@ -27,7 +27,13 @@ public final class JournalRun: @unchecked Sendable {
   public private(set) var removals = 0
   private(set) var violation: String?
 
-  public init(seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>) {
+  private let trace: ((String) -> Void)?
+
+  public init(
+    seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>,
+    trace: ((String) -> Void)? = nil
+  ) {
+    self.trace = trace
     scheduler = Scheduler(seed: seed, steps: steps)
     self.omitted = omitted
     isNetwork = scheduler.random.chance(0.5)
@@ -56,7 +62,8 @@ public final class JournalRun: @unchecked Sendable {
   ) {
     lastClient += 1
     let client = lastClient
-    let faults = HandshakeFaults(scheduler, process, disk, client: client, mayDie: true)
+    let faults = HandshakeFaults(
+      scheduler, process, disk, client: client, mayDie: true, trace: trace)
     let fileSystem = MemoryFileSystem(disk, clock: clock, client: client, isNetwork: isNetwork) {
       faults.fate($0)
     }

@@ -38,6 +38,7 @@ public final class LogRun: @unchecked Sendable {
   /// What happened, to see that a run is worth something.
   public private(set) var claims = 0
   public private(set) var reads = 0
+  private let trace: ((String) -> Void)?
 
   public struct Commit: Equatable {
     var id: UInt64
@@ -45,12 +46,14 @@ public final class LogRun: @unchecked Sendable {
   }
 
   public init(
-    seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?
+    seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?,
+    trace: ((String) -> Void)? = nil
   ) {
     scheduler = Scheduler(seed: seed, steps: steps)
     disk = MemoryDisk(linkReplaces: mistake == .claimByRename)
     self.omitted = omitted
     self.mistake = mistake
+    self.trace = trace
   }
 
   /// The first violation, or nil.
@@ -106,7 +109,7 @@ public final class LogRun: @unchecked Sendable {
     lastClient += 1
     let client = lastClient
     let faults = HandshakeFaults(
-      scheduler, process, disk, client: client, mayDie: process.name.hasPrefix("A"))
+      scheduler, process, disk, client: client, mayDie: process.name.hasPrefix("A"), trace: trace)
     let fileSystem = MemoryFileSystem(disk, clock: clock, client: client) { faults.fate($0) }
     let name = "\(process.name).\(process.life)"
     do throws(StoreError) {

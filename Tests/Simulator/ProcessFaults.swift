@@ -50,6 +50,15 @@ final class ProcessFaults: @unchecked Sendable {
     }
   }
 
+  /// Between what an operation did and its answer.
+  func wait() {
+    guard !process.isGone, !world.isCalm, random.chance(weather.slowReply) else { return }
+    if random.chance(weather.freeze * 15) {
+      process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
+    }
+    process.scheduler.sleep(UInt64(random.below(random.chance(0.1) ? 500_000_000 : 5_000_000)))
+  }
+
   private func wait(_ operation: FileOperation) {
     guard !process.isGone else { return }
     let freeze = weather.freeze * (hurts(operation) ? 15 : 1)
@@ -73,7 +82,7 @@ final class ProcessFaults: @unchecked Sendable {
   private func drawn(_ operation: FileOperation) -> FileFate {
     guard !world.isCalm else { return .done }
     let isWrite = operation.action == .write
-    let pieceBytes = 4096
+    let pieceBytes = weather.pieceBytes
     if random.chance(weather.death * (isReader ? 0.2 : 1)) {
       process.die()
       world.count(.diedInOperation)
@@ -85,20 +94,18 @@ final class ProcessFaults: @unchecked Sendable {
       }
     }
     if random.chance(weather.failure) { return .fails(inputOutputError(operation)) }
+    if needsRoom(operation), random.chance(weather.fullDisk) {
+      let error = StoreError.posix(Self.fullDisk, operation.path, "\(operation.action)")
+      return isWrite && random.chance(0.5)
+        ? .failsTorn(pieceBytes: pieceBytes, error) : .fails(error)
+    }
     switch operation.action {
     case .write:
-      if random.chance(weather.fullDisk) {
-        return random.chance(0.5)
-          ? .fails(.posix(Self.fullDisk, operation.path, "write"))
-          : .failsTorn(
-            pieceBytes: pieceBytes, .posix(Self.fullDisk, operation.path, "write"))
-      }
       if random.chance(weather.lateWrite) {
         return .failsTorn(pieceBytes: pieceBytes, inputOutputError(operation))
       }
-      if random.chance(weather.tornWrite) { return .torn(pieceBytes: pieceBytes) }
-    case .resize where random.chance(weather.fullDisk):
-      return .fails(.posix(Self.fullDisk, operation.path, "ftruncate"))
+      // How a client sends what it has cached.
+      return .torn(pieceBytes: pieceBytes)
     case .sync where random.chance(weather.lateWrite): return .fails(inputOutputError(operation))
     case .read where random.chance(weather.tornRead): return .torn(pieceBytes: 0)
     case .link, .create, .makeDirectory:
@@ -107,9 +114,18 @@ final class ProcessFaults: @unchecked Sendable {
       }
     case .unlink where random.chance(weather.lostReply):
       return .doneButFails(.posix(Self.missing, operation.path, "repeated"))
+    case .replaceSymbolicLink where random.chance(weather.lostReply):
+      return .doneButFails(.posix(Self.missing, operation.path, "repeated"))
     default: break
     }
     return .done
+  }
+
+  private func needsRoom(_ operation: FileOperation) -> Bool {
+    switch operation.action {
+    case .write, .resize, .sync, .create, .link, .makeDirectory, .replaceSymbolicLink: true
+    default: false
+    }
   }
 
   private func died(_ operation: FileOperation) -> StoreError {

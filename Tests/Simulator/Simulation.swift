@@ -30,23 +30,27 @@ public struct Simulation: Sendable {
     case journal
   }
 
-  /// The first violation of one of the handshakes, or of a whole system, without a trace.
-  public func run(_ kind: Kind, seed: UInt64) -> (what: String?, statistics: World.Statistics) {
+  /// The first violation, or nil. `trace` gets a line for everything that happens.
+  public func run(_ kind: Kind, seed: UInt64, trace: ((String) -> Void)? = nil) -> (
+    what: String?, statistics: World.Statistics
+  ) {
     switch kind {
-    case .system: run(seed: seed)
+    case .system: run(seed: seed, trace: trace)
     case .log:
       // Nobody in the real code tells of a commit beside its beacon, so the run's own holder does.
       (
         LogRun(
           seed: seed, omitting: omitted,
-          mistake: omitted.contains(.publishBeforeAcknowledging) ? .tellBeforePublishing : nil
+          mistake: omitted.contains(.publishBeforeAcknowledging) ? .tellBeforePublishing : nil,
+          trace: trace
         ).run(), World.Statistics()
       )
-    case .journal: (JournalRun(seed: seed, omitting: omitted).run(), World.Statistics())
+    case .journal:
+      (JournalRun(seed: seed, omitting: omitted, trace: trace).run(), World.Statistics())
     }
   }
 
-  /// The first violation, or nil. `trace` gets a line for everything that happens.
+  /// Of a whole system.
   public func run(seed: UInt64, trace: ((String) -> Void)? = nil) -> (
     what: String?, statistics: World.Statistics
   ) {

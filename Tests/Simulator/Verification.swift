@@ -119,6 +119,9 @@ struct Verification: @unchecked Sendable {
 
   /// With an applier at work and nothing going wrong, outcomes come and tokens are satisfied.
   private func ask(_ life: Life) throws {
+    // Before an applier leads there is nothing to look for, again and again.
+    let terms = world.statistics[.terms]
+    let patience_ns = world.scheduler.now_ns + 30_000_000_000
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     let reader = World.Opened(
       Database(
@@ -127,9 +130,9 @@ struct Verification: @unchecked Sendable {
     do {
       var receipts: [Receipt] = []
       for _ in 0..<2 { receipts += world.submit(world.nextWorks(2), to: writer, life) }
-      // Without an applier there is nothing to look for, again and again.
-      let terms = world.statistics[.terms]
-      while world.statistics[.terms] == terms, !life.isGone { world.scheduler.sleep(20_000_000) }
+      while world.statistics[.terms] == terms, !life.isGone, world.scheduler.now_ns < patience_ns {
+        world.scheduler.sleep(20_000_000)
+      }
       guard receipts.count == 4 || life.isGone else {
         return world.oracle.violate("in the calm, a batch was not taken")
       }

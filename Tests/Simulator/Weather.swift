@@ -5,6 +5,8 @@ import SluiceFakes
 struct Weather {
   /// An operation takes ten to a hundred times as long as usual.
   var slow = 0.0
+  /// The answer takes longer than the way there: others see what was done before who did it knows.
+  var slowReply = 0.0
   /// An operation takes seconds.
   var stuck = 0.0
   /// The process dies: before it, after it, or in the middle.
@@ -13,12 +15,12 @@ struct Weather {
   var freeze = 0.0
   /// EIO, nothing done.
   var failure = 0.0
-  /// ENOSPC, of a write or of a file made longer.
+  /// ENOSPC, of all that may need room.
   var fullDisk = 0.0
   /// EIO of a write that may land later all the same, or of a sync.
   var lateWrite = 0.0
-  /// A write lands block by block until the file is synced.
-  var tornWrite = 0.0
+  /// Bytes of a write that land together.
+  var pieceBytes = 4096
   /// A read is made in two halves.
   var tornRead = 0.0
   /// It is done, and answered with an error as a repeated request gets it.
@@ -36,13 +38,14 @@ struct Weather {
     }
     var weather = Weather()
     weather.slow = level(0.02, 0.2, &random)
+    weather.slowReply = level(0.02, 0.2, &random)
     weather.stuck = level(0.001, 0.01, &random)
     weather.death = level(0.001, 0.008, &random)
     weather.freeze = level(0.001, 0.008, &random)
     weather.failure = level(0.0005, 0.004, &random)
     weather.fullDisk = level(0.0005, 0.01, &random)
     weather.lateWrite = level(0.002, 0.02, &random)
-    weather.tornWrite = level(0.1, 0.6, &random)
+    weather.pieceBytes = [512, 4096, 4096][random.below(3)]
     weather.tornRead = level(0.05, 0.3, &random)
     weather.lostReply = level(0.01, 0.1, &random)
     weather.drift = [0.02, 0.2][random.below(2)]

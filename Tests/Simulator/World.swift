@@ -13,6 +13,8 @@ final class Machine: @unchecked Sendable {
   var isNetwork: Bool { host.kind == .network }
   /// Its network is cut: file operations wait.
   var isCutOff = false
+  /// It was away for too long at least once.
+  var hasLostOpens = false
 
   init(_ name: String, _ host: MemoryHost, _ clock: SimulatedClock) {
     self.name = name
@@ -101,14 +103,35 @@ public final class World: @unchecked Sendable {
     }
     while operations < plan.operations, !scheduler.isOver { conductEvents() }
     isCalm = true
+    for machine in machines { machine.isCutOff = false }
+    let verification = Verification(self)
+    if scheduler.random.chance(0.3) { standStill { verification.drain() } }
     for process in processes { process.die() }
     for strand in supervisors { scheduler.join(strand) }
     guard !scheduler.isOver else { return }
-    for machine in machines { machine.isCutOff = false }
     if !plan.isNetwork || scheduler.random.chance(0.3) { losePower() }
     note("calm")
-    Verification(self).run()
+    verification.run()
     scheduler.finish()
+  }
+
+  /// Some processes stand still in the middle of what they do, while all that there is is applied and
+  /// removed from the journal, and then go on.
+  private func standStill(while drain: () -> Void) {
+    for process in processes where !process.isDead {
+      if scheduler.random.chance(0.5) {
+        process.freeze(1_000_000_000_000)
+        note("\(process.name) stands still")
+      } else {
+        process.die()
+      }
+    }
+    drain()
+    for process in processes where !process.isDead {
+      process.thaw()
+      note("\(process.name) goes on")
+    }
+    scheduler.sleep(UInt64(scheduler.random.below(10_000_000_000)))
   }
 
   private func conductEvents() {
@@ -127,9 +150,10 @@ public final class World: @unchecked Sendable {
     case 5..<7: stop(machine)
     case 7: losePower()
     case 8:
-      let jump = Int64(scheduler.random.below(40_000)) - 20_000
-      note("\(machine.name)'s wall clock jumps by \(jump) ms")
-      machine.clock.offset_ms += jump
+      // Beyond a minute an applier there refuses to lead.
+      let most = scheduler.random.chance(0.2) ? 300_000 : 20_000
+      machine.clock.offset_ms = Int64(scheduler.random.below(2 * most)) - Int64(most)
+      note("\(machine.name)'s wall clock is set to \(machine.clock.offset_ms) ms")
       count(.clockJumps)
     default:
       guard machine.isNetwork else { return }
@@ -140,6 +164,10 @@ public final class World: @unchecked Sendable {
       scheduler.start(nil) { [self] in
         scheduler.sleep(duration)
         machine.isCutOff = false
+        if scheduler.random.chance(0.5) {
+          machine.host.loseOpens(&scheduler.random)
+          machine.hasLostOpens = true
+        }
         note("\(machine.name) is back")
       }
     }
@@ -238,7 +266,7 @@ public final class World: @unchecked Sendable {
         hook: { [self] in
           poison.sees($0, of: process)
           return faults.fate($0)
-        }),
+        }, reply: { faults.wait() }),
       clock: machine.clock, executor: SimulatedExecutor(process),
       random: { process.random.next() })
     // In this real process other runs may be under way or have been; none shares with another.
@@ -260,9 +288,10 @@ public final class World: @unchecked Sendable {
     }
     switch error.code {
     case .notLeading, .wrongClock, .timeout, .outcomeUnknown, .notSubmitted, .backlogFull: return
+    case .snapshotExpired where (process.machine as? Machine)?.hasLostOpens == true: return
     default: break
     }
-    if let code = error.errno, [5, 28, 116].contains(code) { return }
+    if let code = error.errno, [5, 9, 28, 116].contains(code) { return }
     oracle.violate("\(process.name) ended with \(error)")
   }
 
@@ -283,20 +312,7 @@ public final class World: @unchecked Sendable {
   func trace(_ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate) {
     count(operation, fate)
     guard tracer != nil else { return }
-    var text = "\(process.name) \(operation.action) \(operation.path.dropFirst("/store/".count))"
-    switch operation.action {
-    case .read, .write, .readOn: text += " \(operation.count) at \(operation.offset)"
-    case .resize: text += " to \(operation.offset)"
-    default: break
-    }
-    switch fate {
-    case .done: break
-    case .fails(let error): text += " FAILS: \(error.message)"
-    case .doneButFails(let error): text += " DONE, BUT ANSWERED: \(error.message)"
-    case .torn: text += " in pieces"
-    case .failsTorn(_, let error): text += " in pieces, FAILS: \(error.message)"
-    }
-    note(text)
+    note("\(process.name) \(operation.description(fate))")
   }
 }
 
@@ -325,4 +341,25 @@ struct Life {
   let environment: Environment
   var name: String { process.name }
   var isGone: Bool { process.isGone }
+}
+
+extension FileOperation {
+  /// A line of a trace.
+  func description(_ fate: FileFate) -> String {
+    let place = path.split(separator: "/").dropFirst().joined(separator: "/")
+    var text = "\(action) \(place)"
+    switch action {
+    case .read, .write, .readOn: text += " \(count) at \(offset)"
+    case .resize: text += " to \(offset)"
+    default: break
+    }
+    switch fate {
+    case .done: break
+    case .fails(let error): text += " FAILS: \(error.message)"
+    case .doneButFails(let error): text += " DONE, BUT ANSWERED: \(error.message)"
+    case .torn: if action == .read { text += " in pieces" }
+    case .failsTorn(_, let error): text += " in pieces, FAILS: \(error.message)"
+    }
+    return text
+  }
 }

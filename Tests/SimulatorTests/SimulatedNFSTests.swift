@@ -62,19 +62,16 @@ struct SimulatedNFSTests {
     #expect(network.theirs.has(path))
   }
 
-  @Test("It is seen at once after the directory was opened or listed")
+  @Test("It is seen at once after the directory was listed, and not after it was synced")
   func openingTheDirectory() throws {
-    for opens in [
-      { try $0.syncDirectory(Network.directory) }, { _ = try $0.list(Network.directory) },
-    ] as [(MemoryFileSystem) throws -> Void] {
-      let network = Network()
-      #expect(!network.mine.has(path))
-      try network.theirs.put([1])
-      #expect(!network.mine.has(path))
-      try opens(network.mine)
-      #expect(network.mine.has(path))
-      #expect(try network.mine.content(.shared) == [1])
-    }
+    let network = Network()
+    #expect(!network.mine.has(path))
+    try network.theirs.put([1])
+    try network.mine.syncDirectory(directory)
+    #expect(!network.mine.has(path))
+    _ = try network.mine.list(directory)
+    #expect(network.mine.has(path))
+    #expect(try network.mine.content(.shared) == [1])
   }
 
   @Test("O_EXCL and link ask the server also for a name that is cached as missing")
@@ -127,7 +124,7 @@ struct SimulatedNFSTests {
     #expect(try network.mine.content(.shared) == [1])
     try network.theirs.unlink(path)
     try network.theirs.put([2])
-    try network.mine.syncDirectory(directory)
+    _ = try network.mine.list(directory)
     #expect(try network.mine.content(.shared) == [2])
   }
 
@@ -356,6 +353,39 @@ struct SimulatedNFSTests {
     try file.write([1], at: 0)
     try file.sync()
     #expect(try network.theirs.status(path).modified_ms == 6_000)
+  }
+
+  @Test("What is written uncached is at the server when the write returns")
+  func uncachedWrites() throws {
+    for isUncached in [true, false] {
+      let network = Network()
+      let file =
+        try
+        (isUncached
+        ? network.mine.createUncached(path, mode: 0o644) : network.mine.create(path, mode: 0o644))
+      try file.write([1], at: 0)
+      #expect((network.disk.content(path) == [1]) == isUncached)
+      try file.sync()
+      #expect(network.disk.stableContent(path) == [1])
+    }
+  }
+
+  @Test("A client that was away too long may have lost its opens, until it makes them again")
+  func lostOpens() throws {
+    let network = Network()
+    try network.theirs.put([1])
+    let files = try (0..<20).map { _ in try network.mine.open(path, .write) }
+    let other = try network.theirs.open(path, .shared)
+    var random = SeededRandom(seed: 1)
+    network.hosts[0].loseOpens(&random)
+    let codes = files.map { file in errno { _ = try file.read(1, at: 0) } }
+    #expect(codes.contains(9) && codes.contains(nil))
+    #expect(
+      zip(files, codes).allSatisfy { file, code in
+        errno { try file.write([2], at: 0) } == code
+      })
+    #expect(errno { _ = try other.read(1, at: 0) } == nil)
+    #expect(errno { _ = try network.mine.open(path, .shared).read(1, at: 0) } == nil)
   }
 
   @Test("A local disk is never stale, and unsynced data is read by others at once")

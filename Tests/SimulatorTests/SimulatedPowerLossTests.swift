@@ -149,7 +149,7 @@ struct SimulatedPowerLossTests {
 
   @Test("A name that was not synced may vanish, and with it the file: its handle is stale")
   func unsyncedName() throws {
-    let outcomes = try outcomes {
+    let outcomes = try outcomes(kind: .local) {
       let file = try $0.mine.create(path, mode: 0o644)
       try file.write(block(1), at: 0)
       try file.sync()
@@ -165,9 +165,27 @@ struct SimulatedPowerLossTests {
     #expect(outcomes == [true, false])
   }
 
+  @Test("On NFS a name is durable when its maker has the answer, and so is its removal")
+  func namesOnNFS() throws {
+    let made = try outcomes {
+      try $0.mine.create(path, mode: 0o644)
+    } after: { network, _ in
+      network.disk.paths.contains(path)
+    }
+    #expect(made == [true])
+    let removed = try outcomes {
+      let file = try $0.mine.create(path, mode: 0o644)
+      try $0.theirs.unlink(path)
+      return file
+    } after: { network, _ in
+      network.disk.paths.contains(path)
+    }
+    #expect(removed == [false])
+  }
+
   @Test("A name is durable once anybody synced its directory")
   func syncedName() throws {
-    let outcomes = try outcomes {
+    let outcomes = try outcomes(kind: .local) {
       let file = try $0.mine.create(path, mode: 0o644)
       try $0.theirs.syncDirectory(directory)
       return file
@@ -180,7 +198,7 @@ struct SimulatedPowerLossTests {
   @Test("A removed file may come back, with its content; not after the directory was synced")
   func removal() throws {
     for syncs in [false, true] {
-      let outcomes = try outcomes {
+      let outcomes = try outcomes(kind: .local) {
         let file = try durable($0, block(1))
         try $0.theirs.unlink(path)
         if syncs { try $0.theirs.syncDirectory(directory) }
@@ -202,7 +220,7 @@ struct SimulatedPowerLossTests {
 
   @Test("It may come back also where nobody has it open")
   func removalOfAClosedFile() throws {
-    let outcomes = try outcomes {
+    let outcomes = try outcomes(kind: .local) {
       let file = try durable($0, block(1))
       try $0.theirs.unlink(path)
       // Closed when it has no name.
@@ -216,7 +234,7 @@ struct SimulatedPowerLossTests {
 
   @Test("Of a directory's unsynced changes the last ones are undone, in order")
   func order() throws {
-    let outcomes = try outcomes {
+    let outcomes = try outcomes(kind: .local) {
       let file = try durable($0, block(1))
       try $0.mine.link(path, to: "/s/a")
       try $0.mine.link(path, to: "/s/b")
@@ -242,8 +260,8 @@ struct SimulatedPowerLossTests {
     } after: { network, _ in
       try network.theirs.list(directory).map { String($0.prefix(4)) }
     }
-    #expect(silly == [["file"], [".nfs"]])
-    let links = try outcomes {
+    #expect(silly == [[".nfs"]])
+    let links = try outcomes(kind: .local) {
       let file = try durable($0, block(1))
       try $0.mine.replaceSymbolicLink("/s/current", target: "1")
       try $0.mine.syncDirectory(directory)
@@ -258,7 +276,7 @@ struct SimulatedPowerLossTests {
 
   @Test("A directory that was not synced in its parent may vanish with all that is in it")
   func directories() throws {
-    let outcomes = try outcomes {
+    let outcomes = try outcomes(kind: .local) {
       try $0.mine.makeDirectory("/s/inner", mode: 0o755)
       try $0.mine.makeDirectory("/s/inner/most", mode: 0o755)
       try $0.mine.syncDirectory("/s/inner")
@@ -277,7 +295,7 @@ struct SimulatedPowerLossTests {
 
   @Test("A copy has what is stable, and shares nothing that changes")
   func copies() throws {
-    let network = Network()
+    let network = Network(kind: .local)
     let file = try durable(network, block(1))
     try file.write(block(2), at: 0)
     try network.mine.put([3], at: "/s/unsynced")

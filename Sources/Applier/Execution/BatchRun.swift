@@ -32,7 +32,6 @@ final class BatchRun {
   private let savepoint: Statement
   private let release: Statement
   private let rollbackTo: Statement
-  private let deferOff: Statement
   /// Changes nothing, so that `changes()` is 0 in a batch that has changed nothing yet. (Only
   /// INSERT, UPDATE and DELETE set it: what the batch before left would show until then.)
   private let changeNothing: Statement
@@ -63,7 +62,6 @@ final class BatchRun {
     rollbackTo = try connection.prepare("ROLLBACK TO batch", persistent: true)
     changeNothing = try connection.prepare(
       "DELETE FROM main._sluice_state WHERE 0", persistent: true)
-    deferOff = try connection.prepare("PRAGMA defer_foreign_keys = OFF", persistent: true)
     connection.setProgressHandler(every: BatchRun.stepsPerCall) { [unowned self] in
       onProgress()
       stepsLeft -= Int64(BatchRun.stepsPerCall)
@@ -252,7 +250,11 @@ final class BatchRun {
     } else {
       permissions.mode = .batch
       permissions.beginStatement()
-      defer { permissions.endStatement() }
+      defer {
+        permissions.endStatement()
+        // SQLite sets it when the pragma is compiled, run or not.
+        if permissions.sawDeferral { hasDeferred = true }
+      }
       do throws(SQLiteError) {
         guard let (statement, length) = try connection.prepare(encoded.sql, persistent: true) else {
           return nil
@@ -264,14 +266,13 @@ final class BatchRun {
         }
         entry = StatementCache.Entry(
           statement: statement, analyzes: permissions.sawAnalyze,
-          changesSchema: permissions.sawSchemaChange,
-          defersForeignKeys: permissions.sawDeferral)
+          changesSchema: permissions.sawSchemaChange)
       } catch {
         throw .rejected(rejection(error, name))
       }
-      statements.insert(entry, for: encoded.sql)
+      // From the cache it would not be compiled, and so do nothing.
+      if !permissions.sawDeferral { statements.insert(entry, for: encoded.sql) }
     }
-    if entry.defersForeignKeys { hasDeferred = true }
     if entry.analyzes, !context.isAlone { throw .needsOwnCommit }
     // Without rows it is not run, and how many values a row would have is not said.
     guard entry.statement.parameterCount == encoded.columns || encoded.rows == 0 else {
@@ -342,8 +343,18 @@ final class BatchRun {
           message: "a deferred foreign key is violated at the batch's end"))
     }
     // Only after the check: turning it off makes SQLite forget violations.
-    if hasDeferred { try ownInBatch(deferOff) }
+    do throws(StoreError) { try deferNothing() } catch { throw .fatal(error) }
+  }
+
+  /// Ends the deferring of foreign keys by a batch. Compiled anew each time, since that is when
+  /// SQLite does it.
+  private func deferNothing() throws(StoreError) {
+    guard hasDeferred else { return }
     hasDeferred = false
+    permissions.mode = .applier
+    do throws(SQLiteError) { try connection.execute("PRAGMA defer_foreign_keys = OFF") } catch {
+      throw StoreError(.io, "foreign keys stay deferred: \(error)")
+    }
   }
 
   /// Nothing of its own may hang on the tables in which a virtual table keeps its content.
@@ -441,8 +452,7 @@ final class BatchRun {
     stepsLeft = .max / 2
     try own(rollbackTo)
     try own(release)
-    if hasDeferred { try own(deferOff) }
-    hasDeferred = false
+    try deferNothing()
   }
 
   private func rejection(_ error: SQLiteError, _ name: String?) -> Outcome.Rejection {
@@ -470,10 +480,6 @@ final class BatchRun {
     do throws(SQLiteError) { try statement.run() } catch {
       throw StoreError(.io, "the applier's own statement \(statement.sql) failed: \(error)")
     }
-  }
-
-  private func ownInBatch(_ statement: Statement) throws(Stop) {
-    do throws(StoreError) { try own(statement) } catch { throw .fatal(error) }
   }
 
   private func ownQuery(_ sql: String) throws(Stop) -> [[SQLValue]] {

@@ -135,8 +135,9 @@ final class Session {
   ///
   /// A batch that takes the transaction with it (OR ROLLBACK and its like) is an offender: the
   /// batches before it are executed again, it is recorded as rejected, and that is the commit. So
-  /// each batch is executed at most twice, however many offenders a group has, and each offender
-  /// costs one commit more.
+  /// however many offenders a group has, each costs one commit more, and what comes before it is
+  /// executed a second time. A batch for which a shared resource did not suffice is executed a third
+  /// time, alone.
   func commit(
     _ request: Request,
     write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)

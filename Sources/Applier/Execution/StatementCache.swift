@@ -8,8 +8,6 @@ struct StatementCache {
     let statement: Statement
     let analyzes: Bool
     let changesSchema: Bool
-    /// It is `PRAGMA defer_foreign_keys`.
-    let defersForeignKeys: Bool
   }
 
   private let capacity: Int

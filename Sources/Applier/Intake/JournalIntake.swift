@@ -254,9 +254,7 @@ final class JournalIntake {
       guard let id = StoreLayout.journalSegment(name) else { continue }
       if let until = heldBack[id.writer], until > now { continue }
       do throws(StoreError) {
-        let segment = try JournalSegmentReader(
-          id, path: "\(layout.journal)/\(name)", names: asideNames.contains(name) ? 2 : 1,
-          environment: environment)
+        let segment = try open(id, name)
         known.insert(name)
         heldBack[id.writer] = nil
         add(segment)
@@ -275,6 +273,24 @@ final class JournalIntake {
         log.error("journal file ignored", metadata: ["error": "\(error)"])
       }
     }
+  }
+
+  /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
+  /// moving it there may have made it after quarantine was last looked at.
+  private func open(_ id: JournalSegmentID, _ name: String) throws(StoreError)
+    -> JournalSegmentReader
+  {
+    let path = "\(layout.journal)/\(name)"
+    if !asideNames.contains(name) {
+      do throws(StoreError) {
+        return try JournalSegmentReader(id, path: path, names: 1, environment: environment)
+      } catch {
+        guard error.code == .foreign else { throw error }
+        try countQuarantine()
+        guard asideNames.contains(name) else { throw error }
+      }
+    }
+    return try JournalSegmentReader(id, path: path, names: 2, environment: environment)
   }
 
   private func add(_ segment: JournalSegmentReader) {
