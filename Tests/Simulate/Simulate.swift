@@ -38,6 +38,12 @@ struct Sweep: ParsableCommand {
         say("  make simulate SEED=\(found.seed)\(kind == .system ? "" : " KIND=\(kind.rawValue)")")
       }
       isClean = isClean && result.violations.isEmpty
+      // What never happens is not tried.
+      let absent = kind != .system || seeds < 500 ? [] : result.statistics.absent
+      if !absent.isEmpty {
+        say("never happened: \(absent.map(\.rawValue).joined(separator: ", "))")
+      }
+      isClean = isClean && absent.isEmpty
     }
     guard isClean else { throw ExitCode.failure }
     say("no promise was broken")
@@ -149,7 +155,7 @@ struct Worker: ParsableCommand {
     }
     FileHandle.standardOutput.write(
       Data(
-        "done \(count) \(total.operations) \(total.terms) \(total.reads) \(total.batches) \(total.deaths) \(total.simulated_ms)\n"
+        "done \(count) \(total.numbers.map(String.init).joined(separator: " "))\n"
           .utf8))
   }
 }

@@ -53,15 +53,9 @@ struct Workers {
   }
 
   private func add(_ numbers: [Int], to result: inout Result) {
-    guard numbers.count == 7 else { return }
-    result.seeds += UInt64(numbers[0])
-    var statistics = World.Statistics()
-    statistics.operations = numbers[1]
-    statistics.terms = numbers[2]
-    statistics.reads = numbers[3]
-    statistics.batches = numbers[4]
-    statistics.deaths = numbers[5]
-    statistics.simulated_ms = UInt64(numbers[6])
+    guard let seeds = numbers.first, let statistics = World.Statistics(Array(numbers.dropFirst()))
+    else { return }
+    result.seeds += UInt64(seeds)
     result.statistics = result.statistics + statistics
   }
 

@@ -2,20 +2,19 @@ import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceWriter
 
 /// After a run: single bits are damaged, one at a time. Whoever opens the store then is told so, or
 /// is shown exactly what is there; never something else, and never less.
 struct DamageTrial: @unchecked Sendable {
   // Sendable: used by the strand that has the scheduler's baton only.
   private let world: World
-  private let machine: Machine
   private let txid: TxID
   private let content: String
   private static let trials = 3
 
-  init(_ world: World, _ machine: Machine, txid: TxID, content: String) {
+  init(_ world: World, txid: TxID, content: String) {
     self.world = world
-    self.machine = machine
     self.txid = txid
     self.content = content
   }
@@ -47,7 +46,10 @@ struct DamageTrial: @unchecked Sendable {
   private func turnOver(_ path: String, at offset: Int64, bit: UInt8) {
     world.note("bit \(bit) of \(path) at \(offset) turns over")
     world.disk.damage(path, at: offset) { $0 ^= bit }
-    world.live("afterDamage", on: machine, isReader: true) { life in
+    world.count(.damages)
+    let turned = "with bit \(bit) of \(path) at \(offset) turned over"
+    // Nothing of before may still be in a cache.
+    world.live("afterDamage", on: world.freshMachine("fresh"), isReader: true) { life in
       do {
         let database = Database(
           try PageStore(path: World.layout.root, environment: life.environment),
@@ -56,18 +58,49 @@ struct DamageTrial: @unchecked Sendable {
           let text = try world.shown(transaction)
           if text != content || transaction.txid != txid {
             world.oracle.violate(
-              "with a bit of \(path) at \(offset) turned over, \(transaction.txid) was shown in place of \(txid), or with other content"
-            )
+              "\(turned), \(transaction.txid) was shown in place of \(txid), or with other content")
           }
         }
       } catch {
         world.note("found: \(error)")
-        guard let error = error as? StoreError, error.path != nil else {
-          return world.oracle.violate(
-            "with a bit of \(path) at \(offset) turned over, the error names no file: \(error)")
+        world.count(.damagesFound)
+        guard let error = error as? StoreError, error.code == .damaged, error.path == path else {
+          return world.oracle.violate("\(turned), that is not what the error names: \(error)")
         }
       }
     }
     world.disk.damage(path, at: offset) { $0 ^= bit }
+  }
+}
+
+/// Damage to batches that are durable and not yet applied, met by the next applier: it executes what
+/// was submitted or nothing, and keeps the file where it executes less than all.
+struct JournalDamageTrial: @unchecked Sendable {
+  // Sendable: used by the strand that has the scheduler's baton only.
+  private let world: World
+
+  init(_ world: World) { self.world = world }
+
+  func run() {
+    world.live("submitter", on: world.freshMachine("submitting"), isReader: false) { life in
+      let writer = try Writer(store: World.layout.root, environment: life.environment)
+      for _ in 0..<3 { _ = world.submit(world.nextWorks(2), to: writer, life) }
+    }
+    guard let path = world.journalFiles.last, let content = world.disk.content(path) else {
+      return world.oracle.violate("a submit left no file in the journal")
+    }
+    // Not its mark: whoever sets that only closes it.
+    let places = content.indices.filter { $0 >= Block.size && content[$0] != 0 }
+    let offset = places[world.scheduler.random.below(places.count)]
+    world.note("a bit of \(path) at \(offset) turns over")
+    world.count(.damages)
+    world.disk.damage(path, at: Int64(offset)) { $0 ^= 1 << UInt8(offset % 8) }
+    let verification = Verification(world)
+    verification.drain()
+    guard world.oracle.violation == nil else { return }
+    let name = path.split(separator: "/").last.map(String.init) ?? ""
+    verification.checkHistory(
+      without: world.disk.inode(of: "\(World.layout.quarantine)/\(name)") == nil
+        ? nil : StoreLayout.journalSegment(name)?.writer)
   }
 }

@@ -5,78 +5,106 @@ import SluiceShared
 /// from nothing else: a second, simple implementation of everything that the workload uses.
 struct Model {
   private var balances = [Int64](repeating: NamedWork.balance, count: NamedWork.accounts)
-  private var rows = ["0:0:0"]
+  private var rows: [(place: Int64, text: String)] = [(1, "0:0:0")]
+  private var children: [Int64] = []
   private var tables: [String] = []
   private var keys: [String: Use] = [:]
 
   private struct Use {
     var work: NamedWork
     var txid: TxID
-    var outcome: Kind
+    var outcome: Expected
   }
 
-  enum Kind: Hashable {
-    case applied
-    case rejected
-    case keyReused
-    case duplicate(of: TxID)
+  /// What must become of a batch; of a rejection the code, for its message is for people.
+  enum Expected: Equatable {
+    case applied(Outcome.Applied)
+    case rejected(String)
+    indirect case duplicate(of: TxID, original: Expected)
 
     init(_ outcome: Outcome) {
       switch outcome {
-      case .applied: self = .applied
-      case .rejected(let rejection):
-        self = rejection.code == Outcome.Rejection.Code.keyReused ? .keyReused : .rejected
-      case .duplicate(let txid, _): self = .duplicate(of: txid)
+      case .applied(let applied): self = .applied(applied)
+      case .rejected(let rejection): self = .rejected(rejection.code)
+      case .duplicate(let txid, let original):
+        self = .duplicate(of: txid, original: Expected(original))
       }
     }
   }
 
   /// What a reader is to see: the same text as `Shown.query` makes.
   var shown: String {
-    "\(balances.map(String.init).joined(separator: ","))|\(rows.joined(separator: " "))|\(tables.sorted().joined(separator: ","))"
+    "\(balances.map(String.init).joined(separator: ","))|\(rows.map(\.text).joined(separator: " "))|\(tables.sorted().joined(separator: ","))|\(children.sorted().map(String.init).joined(separator: ","))"
   }
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
-  mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
+  mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
     if let key = named.key, let use = keys[key] {
-      return use.work == named ? .duplicate(of: use.txid) : .keyReused
+      return use.work == named
+        ? .duplicate(of: use.txid, original: use.outcome)
+        : .rejected(Outcome.Rejection.Code.keyReused)
     }
-    let kind = perform(named, txid, meta)
-    if let key = named.key { keys[key] = Use(work: named, txid: txid, outcome: kind) }
-    return kind
+    let outcome = perform(named, txid, meta)
+    if let key = named.key { keys[key] = Use(work: named, txid: txid, outcome: outcome) }
+    return outcome
   }
 
-  /// It was rejected for what its environment did to it.
-  mutating func reject(_ named: NamedWork, _ txid: TxID) {
-    guard let key = named.key, keys[key] == nil else { return }
-    keys[key] = Use(work: named, txid: txid, outcome: .rejected)
-  }
-
-  private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Kind {
+  private mutating func perform(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
     var noise = Noise(meta.entropy, txid)
+    let place = lastPlace + 1
+    var applied = Outcome.Applied(changes: 1, lastRowID: place, rows: nil)
     switch named.work {
     case .append: append(named, &noise, meta)
     case .appendTwice:
       append(named, &noise, meta)
       append(named, &noise, meta)
+      applied.changes = 2
+      applied.lastRowID = place + 1
     case .transfer(let from, let to, let amount):
-      guard from == to || balances[from - 1] >= amount else { return .rejected }
+      guard from == to || balances[from - 1] >= amount else {
+        return .rejected("SQLITE_CONSTRAINT_CHECK")
+      }
       balances[to - 1] += amount
       balances[from - 1] -= amount
       append(named, &noise, meta)
-    case .ruin: return .rejected
+      applied.changes = 3
+    case .ruin: return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY")
     case .guarded:
-      guard rows.count % 2 == 0 else { return .rejected }
+      guard rows.count % 2 == 0 else { return .rejected(Outcome.Rejection.Code.guardFailed) }
       append(named, &noise, meta)
     case .makeTable:
       tables.append("made\(named.name)")
       append(named, &noise, meta)
+    case .deferred(let isMended):
+      guard isMended else { return .rejected(Outcome.Rejection.Code.foreignKey) }
+      append(named, &noise, meta)
+      children.append(named.name)
+      applied.changes = 3
+      applied.lastRowID = named.name
+    case .orphan: return .rejected("SQLITE_CONSTRAINT_FOREIGNKEY")
+    case .counters:
+      append(named, &noise, meta)
+      rows.append((place + 1, "\(named.name):1:\(place)"))
+      applied.changes = 2
+      applied.lastRowID = place + 1
+    case .returning:
+      append(named, &noise, meta)
+      applied.rows = [[.integer(Int64(rows.count)), .integer(place), .text("x")]]
+    case .delete:
+      append(named, &noise, meta)
+      let before = rows.count
+      rows.removeAll { $0.place > 1 && $0.place % 2 == 0 }
+      applied.changes += Int64(before - rows.count)
+    case .lethal: return .rejected(Outcome.Rejection.Code.poisonous)
     }
-    return .applied
+    return .applied(applied)
   }
 
+  private var lastPlace: Int64 { rows[rows.count - 1].place }
+
   private mutating func append(_ named: NamedWork, _ noise: inout Noise, _ meta: CommitMeta) {
-    rows.append("\(named.name):\(noise.next()):\(meta.time_ms / 1000)")
+    rows.append(
+      (lastPlace + 1, "\(named.name):\(noise.next()):\(meta.time_ms / 1000)"))
   }
 }
 
@@ -105,6 +133,7 @@ enum Shown {
       (SELECT group_concat(name || ':' || noise || ':' || second, ' ')
        FROM (SELECT name, noise, second FROM op ORDER BY place)) || '|' ||
       ifnull((SELECT group_concat(name)
-       FROM (SELECT name FROM sqlite_schema WHERE name GLOB 'made*' ORDER BY name)), '')
+       FROM (SELECT name FROM sqlite_schema WHERE name GLOB 'made*' ORDER BY name)), '') || '|' ||
+      ifnull((SELECT group_concat(id) FROM (SELECT id FROM child ORDER BY id)), '')
     """
 }

@@ -23,9 +23,15 @@ final class Oracle {
   private(set) var shown: [TxID: String] = [:]
   /// The highest TxID that anybody has seen, and since when.
   private(set) var floors: [(since_ns: UInt64, txid: TxID)] = [(0, .zero)]
+  /// The highest TxID that anybody was ever told of: the history must reach it in the end, whatever
+  /// was lost meanwhile.
+  private(set) var highest = TxID.zero
   private(set) var violation: String?
-  /// Since the file server lost power: what is published.
-  private var published: (() -> TxID)?
+  private(set) var lostPower = false
+  /// The highest TxID that was published when the file server lost power: what is said up to it may
+  /// have been read before.
+  private var lastBeforeLoss = TxID.zero
+  private var published: () -> TxID = { .zero }
 
   init(_ scheduler: EventScheduler) { self.scheduler = scheduler }
 
@@ -53,6 +59,8 @@ final class Oracle {
     return add(work(&random), key: key, padding: padding)
   }
 
+  func lethalWork() -> NamedWork { add(.lethal, key: nil, padding: 0) }
+
   private func add(_ work: Work, key: String?, padding: Int) -> NamedWork {
     lastName += 1
     let named = NamedWork(name: lastName, work: work, key: key, padding: padding)
@@ -61,7 +69,7 @@ final class Oracle {
   }
 
   private func work(_ random: inout SeededRandom) -> Work {
-    switch random.below(20) {
+    switch random.below(28) {
     case 0..<8:
       .transfer(
         from: 1 + random.below(NamedWork.accounts), to: 1 + random.below(NamedWork.accounts),
@@ -70,7 +78,12 @@ final class Oracle {
     case 14..<16: .appendTwice
     case 16..<18: .ruin
     case 18: .guarded
-    default: .makeTable
+    case 19: .makeTable
+    case 20, 21: .deferred(isMended: random.chance(0.5))
+    case 22, 23: .orphan
+    case 24, 25: .counters
+    case 26: .returning
+    default: .delete
     }
   }
 
@@ -101,29 +114,46 @@ final class Oracle {
   ///
   /// A beacon can be read before it is durable; a file server that loses power then, while the holder
   /// dies, forgets it. The commits are durable and the next applier publishes them again, the same;
-  /// until then readers are shown less than somebody saw (docs/GUARANTEES.md says so). So what is
-  /// known from before a loss of power counts only as far as it is published.
+  /// until then readers are shown less than somebody saw (docs/GUARANTEES.md says so). So what may
+  /// be known from before a loss of power counts only as far as it is published.
   func saw(_ txid: TxID) {
+    highest = max(highest, txid)
     guard txid > floor else { return }
-    if let published, published() < txid { return }
+    if txid <= lastBeforeLoss, published() < txid { return }
     floors.append((scheduler.now_ns, txid))
   }
 
-  /// The file server lost power; `published` tells what is published at any time after.
-  func serverLostPower(_ published: @escaping () -> TxID) {
+  /// The file server lost power. `before` was published then; `published` tells what is at any time
+  /// after.
+  func serverLostPower(before: TxID, _ published: @escaping () -> TxID) {
+    lostPower = true
+    lastBeforeLoss = max(lastBeforeLoss, before)
     self.published = published
     let kept = published()
     for i in floors.indices { floors[i].txid = min(floors[i].txid, kept) }
   }
 
-  /// What anybody had seen by then.
-  func floor(at time_ns: UInt64) -> TxID {
-    floors.last { $0.since_ns <= time_ns }?.txid ?? .zero
+  /// A time, as what had been seen by then: how much that is a later loss of power may change.
+  struct Moment {
+    fileprivate var floor: Int
   }
 
-  /// A reader's transaction at `txid` showed this; it began when `floor` was known to somebody.
-  func read(_ text: String, at txid: TxID, notBefore floor: TxID, by reader: String) {
+  var now: Moment { Moment(floor: floors.count - 1) }
+
+  func moment(at time_ns: UInt64) -> Moment {
+    Moment(floor: floors.lastIndex { $0.since_ns <= time_ns } ?? 0)
+  }
+
+  /// A reader's transaction at `txid` showed this; it must show what anybody had seen at `moment`,
+  /// and at least `least`.
+  func read(
+    _ text: String, at txid: TxID, since moment: Moment, least: TxID = .zero, by reader: String
+  ) {
+    let floor = floors[moment.floor].txid
     if txid < floor { violate("\(reader) was shown \(txid), but \(floor) had been seen before") }
+    if txid < least {
+      violate("\(reader) was shown \(txid), and may not be shown less than \(least)")
+    }
     if let known = shown[txid], known != text {
       violate("two readers saw different content as of \(txid)")
     }

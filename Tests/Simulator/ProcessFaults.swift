@@ -33,7 +33,8 @@ final class ProcessFaults: @unchecked Sendable {
     process.operations += 1
     world.operations += 1
     wait(operation)
-    let fate = process.isGone ? .fails(died(operation)) : drawn(operation)
+    guard !process.isGone else { return .fails(died(operation)) }
+    let fate = drawn(operation)
     world.trace(process, operation, fate)
     return fate
   }
@@ -63,6 +64,7 @@ final class ProcessFaults: @unchecked Sendable {
     let freeze = weather.freeze * (hurts(operation) ? 15 : 1)
     if !world.isCalm, random.chance(freeze) {
       process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
+      world.count(.froze)
     }
     let usual =
       machine.isNetwork ? 300_000 + random.below(1_500_000) : 20_000 + random.below(80_000)
@@ -83,6 +85,7 @@ final class ProcessFaults: @unchecked Sendable {
     let pieceBytes = weather.pieceBytes
     if random.chance(weather.death * (isReader ? 0.2 : 1)) {
       process.die()
+      world.count(.diedInOperation)
       let error = died(operation)
       switch random.below(3) {
       case 0: return .fails(error)

@@ -22,6 +22,8 @@ public struct SimulationPlan: Sendable {
   var mostPadding: Int
   /// Writers' pauses between batches, at most.
   var mostPause: Duration
+  /// A few batches end the process that executes them.
+  var isPoisoned: Bool
 
   public init(seed: UInt64) {
     self.seed = seed
@@ -38,6 +40,7 @@ public struct SimulationPlan: Sendable {
     logSegmentBytes = [128 << 10, 256 << 10, 1 << 20][random.below(3)]
     mostPadding = [0, 200, 6000][random.below(3)]
     mostPause = .milliseconds([5, 50, 500][random.below(3)])
+    isPoisoned = random.chance(0.15)
   }
 
   var isNetwork: Bool { machines > 0 }

@@ -40,9 +40,11 @@ public struct StoreTemplate: Sendable {
   private static func makeDatabase(_ path: String, pageSize: Int) throws {
     var database: OpaquePointer?
     defer { sqlite3_close(database) }
+    // The one with small pages becomes smaller when rows go.
+    let settings =
+      "PRAGMA page_size = \(pageSize); PRAGMA auto_vacuum = \(pageSize == 512 ? 1 : 0);"
     guard sqlite3_open(path, &database) == SQLITE_OK,
-      sqlite3_exec(database, "PRAGMA page_size = \(pageSize);\(NamedWork.schema)", nil, nil, nil)
-        == SQLITE_OK
+      sqlite3_exec(database, settings + NamedWork.schema, nil, nil, nil) == SQLITE_OK
     else { throw StoreError(.invalid, String(cString: sqlite3_errmsg(database)), path: path) }
   }
 

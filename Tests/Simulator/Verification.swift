@@ -14,17 +14,17 @@ struct Verification: @unchecked Sendable {
 
   init(_ world: World) {
     self.world = world
-    let scheduler = world.scheduler
-    let clock = SimulatedClock(scheduler)
-    machine = Machine(
-      "after",
-      MemoryHost(
-        world.disk, clock: clock, random: SeededRandom(seed: 1),
-        kind: world.plan.isNetwork ? .network : .local), clock)
+    machine = world.freshMachine("after")
   }
 
   func run() {
-    drain()
+    lookAlone()
+    guard world.oracle.violation == nil else { return }
+    let asking = world.scheduler.start(nil) {
+      world.live("asker", on: machine, isReader: false) { try ask($0) }
+    }
+    drain(while: asking)
+    world.scheduler.join(asking)
     guard world.oracle.violation == nil else { return }
     let seen = Seen()
     world.live("history", on: machine, isReader: true) { life in
@@ -36,7 +36,7 @@ struct Verification: @unchecked Sendable {
         let content = try world.shown(transaction)
         seen.content = content
         world.oracle.read(
-          content, at: transaction.txid, notBefore: world.oracle.floor, by: "the end")
+          content, at: transaction.txid, since: world.oracle.now, by: "the end")
         let check = try transaction.scalar("PRAGMA integrity_check")
         if check != .text("ok") {
           world.oracle.violate("integrity_check says \(String(describing: check))")
@@ -44,11 +44,16 @@ struct Verification: @unchecked Sendable {
       }
     }
     guard world.oracle.violation == nil else { return }
-    world.recorded(seen.history.count)
+    if let path = world.disk.forbiddenWrites.first {
+      return world.oracle.violate("a reader tried to change \(path)")
+    }
+    world.count(.batches, seen.history.count)
     compare(seen.history)
     guard world.oracle.violation == nil else { return }
     // Before a new checkpoint makes the log needless to readers.
-    DamageTrial(world, machine, txid: TxID(UInt64(seen.history.count)), content: seen.content).run()
+    let trial = DamageTrial(
+      world, txid: TxID(UInt64(seen.history.count)), content: seen.content)
+    trial.run()
     guard world.oracle.violation == nil else { return }
     world.live("checkpoint", on: machine, isReader: false) { life in
       // Compares the content with the checksum that the last commit states.
@@ -56,6 +61,16 @@ struct Verification: @unchecked Sendable {
       try Checkpoint(
         layout: World.layout, store: store.description.id, environment: life.environment
       ).make(of: try store.snapshot())
+    }
+    guard world.oracle.violation == nil, world.scheduler.random.chance(0.2) else { return }
+    JournalDamageTrial(world).run()
+  }
+
+  /// The history alone, of which batches of one writer may be missing.
+  func checkHistory(without lacking: WriterID?) {
+    if lacking != nil { world.count(.damagesFound) }
+    world.live("history", on: world.freshMachine("fresh"), isReader: true) { life in
+      compare(try Entry.all(life.environment), without: lacking)
     }
   }
 
@@ -66,26 +81,90 @@ struct Verification: @unchecked Sendable {
     var content = ""
   }
 
-  /// Applies all there is, until no journal file is left.
-  func drain() {
-    world.live("drain", on: machine, isReader: false) { life in
-      var options = world.applierOptions(life)
-      options.leaseTime = .seconds(2)
-      options.beat = .milliseconds(400)
-      options.standbyPoll = .milliseconds(100)
-      options.retireAfter = .seconds(1)
-      options.slowestPoll = .milliseconds(500)
-      options.clockTolerance = nil
-      let applier = try Applier(
-        path: World.layout.root, options: options, environment: life.environment)
-      let deadline = world.scheduler.now_ns + 60_000_000_000
-      try applier.run {
-        if world.journalFiles.isEmpty { return true }
-        if world.scheduler.now_ns > deadline {
-          world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
-        }
-        return life.isGone
+  /// With no applier alive a reader waits for nobody: it is shown what was published, or told soon
+  /// that the last one ended in the midst of a beacon.
+  private func lookAlone() {
+    world.live("alone", on: machine, isReader: true) { life in
+      let begun_ns = world.scheduler.now_ns
+      do {
+        let reader = World.Opened(
+          Database(
+            try PageStore(path: World.layout.root, environment: life.environment),
+            executor: life.environment.executor))
+        try world.read(.latest, since: world.oracle.now, reader, life)
+      } catch let error as StoreError {
+        guard error.code == .damaged, error.offset == Block.beacons.0 else { throw error }
+        world.note("\(life.name): \(error)")
       }
+      if world.scheduler.now_ns - begun_ns > 15_000_000_000 {
+        world.oracle.violate(
+          "without an applier a reader waited for \(world.scheduler.now_ns - begun_ns) ns")
+      }
+    }
+  }
+
+  /// Applies all there is, until no journal file is left. Poisonous batches end it some times first.
+  func drain(while asking: EventScheduler.Strand? = nil) {
+    let before = world.poison.deaths
+    let mostEnds = world.poison.batches.count * Poison.mostEnds
+    var ends = -1
+    while ends < world.poison.deaths - before, world.oracle.violation == nil {
+      ends = world.poison.deaths - before
+      guard ends <= mostEnds else {
+        return world.oracle.violate("\(ends) appliers ended, and no batch is named as the cause")
+      }
+      world.live("drain", on: machine, isReader: false) { try drain($0, while: asking) }
+    }
+  }
+
+  /// With an applier at work and nothing going wrong, outcomes come and tokens are satisfied.
+  private func ask(_ life: Life) throws {
+    // Before an applier leads there is nothing to look for, again and again.
+    let terms = world.statistics[.terms]
+    let patience_ns = world.scheduler.now_ns + 30_000_000_000
+    let writer = try Writer(store: World.layout.root, environment: life.environment)
+    let reader = World.Opened(
+      Database(
+        try PageStore(path: World.layout.root, environment: life.environment),
+        executor: life.environment.executor))
+    do {
+      var receipts: [Receipt] = []
+      for _ in 0..<2 { receipts += world.submit(world.nextWorks(2), to: writer, life) }
+      while world.statistics[.terms] == terms, !life.isGone, world.scheduler.now_ns < patience_ns {
+        world.scheduler.sleep(20_000_000)
+      }
+      guard receipts.count == 4 || life.isGone else {
+        return world.oracle.violate("in the calm, a batch was not taken")
+      }
+      var last = TxID.zero
+      for receipt in receipts where !life.isGone {
+        last = max(last, try world.outcome(of: receipt, writer, atMost: .seconds(30), life).txid)
+      }
+      try world.readAtLeast(last, atMost: .seconds(30), reader, life)
+      writer.closeBlocking()
+    } catch let error as StoreError where error.code == .timeout {
+      world.oracle.violate("in the calm, what was waited for did not come: \(error)")
+    }
+  }
+
+  private func drain(_ life: Life, while asking: EventScheduler.Strand?) throws {
+    var options = world.applierOptions(life)
+    options.leaseTime = .seconds(2)
+    options.beat = .milliseconds(400)
+    options.standbyPoll = .milliseconds(100)
+    options.retireAfter = .seconds(1)
+    options.slowestPoll = .milliseconds(500)
+    options.clockTolerance = nil
+    let applier = try Applier(
+      path: World.layout.root, options: options, lease: world.fileLease(life, options.leaseTime),
+      environment: life.environment)
+    let deadline = world.scheduler.now_ns + 60_000_000_000
+    try applier.run {
+      if world.journalFiles.isEmpty, asking?.isDone != false { return true }
+      if world.scheduler.now_ns > deadline, !world.journalFiles.isEmpty {
+        world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
+      }
+      return life.isGone
     }
   }
 
@@ -123,7 +202,7 @@ struct Verification: @unchecked Sendable {
 
   /// Executes the history a second time in the model, and compares it with everything that anybody
   /// was told or shown.
-  private func compare(_ history: [Entry]) {
+  private func compare(_ history: [Entry], without lacking: WriterID? = nil) {
     let oracle = world.oracle
     var model = Model()
     var found: [BatchID: Entry] = [:]
@@ -141,13 +220,23 @@ struct Verification: @unchecked Sendable {
         return oracle.violate("batch \(id) comes after \(before) of its writer")
       }
       if !execute(entry, &model) { return }
+      if case .duplicate(let first, let original) = entry.outcome.outcome {
+        world.count(.duplicates)
+        guard original == history[Int(first.rawValue) - 1].outcome.outcome else {
+          return oracle.violate("batch \(id) repeats \(first), and is said to be \(original)")
+        }
+      }
       expect(model.shown, at: entry.txid)
+    }
+    let end = TxID(UInt64(history.count))
+    guard oracle.highest <= end, oracle.shown.keys.allSatisfy({ $0 <= end }) else {
+      return oracle.violate("\(oracle.highest) was seen, and the history ends at \(end)")
     }
     for (id, told) in oracle.told.sorted(by: {
       ($0.key.writer, $0.key.sequence) < ($1.key.writer, $1.key.sequence)
     }) {
       let entry = found[id]
-      if entry == nil, told.told == .durable {
+      if entry == nil, told.told == .durable, id.writer != lacking {
         return oracle.violate("batch \(id) (\(told.named.name)) was durable, and is nowhere")
       }
       if let name = entry?.batch.flatMap(NamedWork.name), name != told.named.name {
@@ -171,30 +260,44 @@ struct Verification: @unchecked Sendable {
   /// False after a violation.
   private func execute(_ entry: Entry, _ model: inout Model) -> Bool {
     let oracle = world.oracle
+    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
+      return isPoisonous(entry, rejection)
+    }
     guard let batch = entry.batch, let name = NamedWork.name(of: batch),
       let named = oracle.works[name], named.batch == batch
     else {
-      // A poisonous batch is recorded without its content, for reading it may end the process.
-      if case .rejected(let rejection) = entry.outcome.outcome,
-        rejection.code == Outcome.Rejection.Code.poisonous
-      {
-        return true
-      }
       oracle.violate(
         "batch \(entry.outcome.batch) is none that was submitted: \(entry.outcome.outcome)")
       return false
     }
-    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
-      model.reject(named, entry.txid)
-      return true
-    }
     let expected = model.execute(named, entry.txid, entry.meta)
-    guard Model.Kind(entry.outcome.outcome) == expected else {
+    guard Model.Expected(entry.outcome.outcome) == expected else {
       oracle.violate(
         "batch \(entry.outcome.batch), \(named.work), is \(entry.outcome.outcome), and should be \(expected)"
       )
       return false
     }
+    return true
+  }
+
+  /// False after a violation. Of all that the environment can do to a batch only this happens here,
+  /// and only where terms ended while they executed it. Its content is not in the record.
+  private func isPoisonous(_ entry: Entry, _ rejection: Outcome.Rejection) -> Bool {
+    let batch = entry.outcome.batch
+    guard rejection.code == Outcome.Rejection.Code.poisonous else {
+      world.oracle.violate("batch \(batch) is rejected: \(rejection)")
+      return false
+    }
+    let attempts = Int(entry.outcome.attempts)
+    // A beacon that was read and then lost with the server's power counted all the same.
+    let ended = world.oracle.lostPower ? attempts : world.poison.ended[batch]?.count ?? 0
+    guard attempts >= Poison.attempts, ended >= attempts else {
+      world.oracle.violate(
+        "batch \(batch) is rejected as poisonous after \(attempts) attempts, and \(ended) terms ended in it"
+      )
+      return false
+    }
+    world.count(.poisonous)
     return true
   }
 
@@ -205,6 +308,16 @@ struct Verification: @unchecked Sendable {
 }
 
 extension World {
+  /// A machine that nothing has happened to and whose caches are empty.
+  func freshMachine(_ name: String) -> Machine {
+    let clock = SimulatedClock(scheduler)
+    return Machine(
+      name,
+      MemoryHost(
+        disk, clock: clock, random: SeededRandom(seed: 1),
+        kind: plan.isNetwork ? .network : .local), clock)
+  }
+
   /// What is in the journal, but for quarantine and what is none of ours.
   var journalFiles: [String] {
     disk.paths.filter { $0.hasPrefix(World.layout.journal + "/") && $0.hasSuffix(".seg") }

@@ -27,16 +27,34 @@ extension World {
     options.checkpointBytes = plan.checkpointBytes
     options.segmentBytes = plan.logSegmentBytes
     options.cacheBytes = 256 << 10
+    options.beforeBatch = { [self] (batch) throws(StoreError) in
+      do throws(StoreError) { try poison.meets(batch, life.process) } catch {
+        note("\(life.name) is ended by \(batch)")
+        count(.poisoned)
+        throw error
+      }
+    }
     return options
   }
 
   private func lease(_ life: Life) -> any Lease {
-    if plan.hasFakeLease {
-      return FakeLease(life.environment.random) { [self] in began() }
-    }
-    return WatchedLease(
-      FileLease(duration: plan.lease, environment: life.environment), plan.lease,
-      claimed: { [self] in began() }, violated: { [self] in oracle.violate("\(life.name) \($0)") })
+    guard plan.hasFakeLease else { return fileLease(life, plan.lease) }
+    return watched(FakeLease(life.environment.random), nil, life)
+  }
+
+  func fileLease(_ life: Life, _ duration: Duration) -> any Lease {
+    watched(FileLease(duration: duration, environment: life.environment), duration, life)
+  }
+
+  private func watched(_ lease: any Lease, _ duration: Duration?, _ life: Life) -> any Lease {
+    WatchedLease(
+      lease, duration, life.environment.clock, claimed: { [self] in termBegan() },
+      violated: { [self] in if !life.isGone { oracle.violate("\(life.name) \($0)") } })
+  }
+
+  private func termBegan() {
+    count(.terms)
+    poison.termBegins(after: Array(beacons))
   }
 
   private func logger(_ life: Life) -> Logger {
@@ -49,56 +67,87 @@ extension World {
 /// Grants and refuses the lease as it likes: late, never, or to several at once.
 private final class FakeLease: Lease {
   private let random: () -> UInt64
-  private let didClaim: () -> Void
 
-  init(_ random: @escaping () -> UInt64, didClaim: @escaping () -> Void) {
-    self.random = random
-    self.didClaim = didClaim
-  }
+  init(_ random: @escaping () -> UInt64) { self.random = random }
 
   func mayClaim(_ seen: LeaseObservation) -> Bool { random() % 4 == 0 }
-  func claimed(at started: Duration) { didClaim() }
+  func claimed(at started: Duration) {}
   func renew(beatStarted started: Duration) -> Bool { random() % 40 != 0 }
   func release() {}
 }
 
-/// The real lease, with what its holder may assume checked: that it leads only as long as a beat was
-/// *begun* within the lease time before.
+/// A lease, with what is expected of it and of its holder checked: that a claim is allowed only when
+/// the holder released the store or made no beat for the lease time; that the holder leads only as
+/// long as a beat was *begun* within the lease time before; and that one who was refused a renewal
+/// leads no more.
 private final class WatchedLease: Lease {
   private let base: any Lease
-  private let duration: Duration
+  /// nil: it does as it likes.
+  private let duration: Duration?
+  private let clock: any Clock
   private let didClaim: () -> Void
   private let violated: (String) -> Void
+  private var seen: LeaseObservation?
+  private var seenSince: Duration = .zero
+  private enum Office { case none, claimed, renewed, refused }
+  private var office = Office.none
   private var lastStart: Duration = .zero
 
   init(
-    _ base: any Lease, _ duration: Duration, claimed: @escaping () -> Void,
+    _ base: any Lease, _ duration: Duration?, _ clock: any Clock, claimed: @escaping () -> Void,
     violated: @escaping (String) -> Void
   ) {
     self.base = base
     self.duration = duration
+    self.clock = clock
     didClaim = claimed
     self.violated = violated
   }
 
-  func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool { try base.mayClaim(seen) }
+  func mayClaim(_ observation: LeaseObservation) throws(StoreError) -> Bool {
+    if observation != seen {
+      seen = observation
+      seenSince = clock.elapsed()
+    }
+    office = .none
+    guard try base.mayClaim(observation) else { return false }
+    if let duration, !observation.isReleased, clock.elapsed() - seenSince < duration {
+      violated("may claim \(clock.elapsed() - seenSince) after the holder's last beat")
+    }
+    return true
+  }
 
+  /// At a term's beginning, and once more when the database is open.
   func claimed(at started: Duration) throws(StoreError) {
-    if lastStart < started { didClaim() }
+    switch office {
+    case .none:
+      didClaim()
+      office = .claimed
+    case .claimed: office = .renewed
+    case .renewed, .refused: violated("claims what it holds, or was refused")
+    }
     lastStart = started
     try base.claimed(at: started)
   }
 
   func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
-    guard try base.renew(beatStarted: started) else { return false }
-    if started > lastStart + duration {
+    if office == .refused { violated("goes on although a renewal was refused") }
+    guard try base.renew(beatStarted: started) else {
+      office = .refused
+      return false
+    }
+    if let duration, started > lastStart + duration {
       violated("led on although its lease had run out \(started - lastStart - duration) before")
     }
     lastStart = started
     return true
   }
 
-  func release() throws(StoreError) { try base.release() }
+  func release() throws(StoreError) {
+    if office == .refused { violated("goes on although a renewal was refused") }
+    office = .none
+    try base.release()
+  }
 }
 
 /// Puts what is logged into the run's trace.

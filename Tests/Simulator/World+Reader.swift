@@ -8,32 +8,44 @@ extension World {
   /// `current.sqlite`.
   func reader(_ life: Life) throws {
     let store = try PageStore(path: World.layout.root, environment: life.environment)
-    let database = Database(store, executor: life.environment.executor)
+    let reader = Opened(Database(store, executor: life.environment.executor))
     var begun_ns: UInt64 = 0
     for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isCalm {
       switch scheduler.random.below(10) {
       case 0..<6:
         begun_ns = life.environment.clock.bootTime_ns()
-        try read(.latest, notBefore: oracle.floor, database, life)
-      case 6..<8: try readStale(since: begun_ns, database, life)
-      case 8: try readAtLeast(database, life)
+        try read(.latest, since: oracle.now, reader, life)
+      case 6..<8: try readStale(since: begun_ns, reader, life)
+      case 8: try readAtLeast(reader, life)
       default: try lookAtCurrent(life)
       }
       scheduler.sleep(UInt64(scheduler.random.below(100_000_000)))
     }
   }
 
-  private func read(
-    _ freshness: Freshness, notBefore floor: TxID, _ database: Database, _ life: Life
+  /// What one reader reads through, and how far it was shown the history: never less later, however
+  /// stale it may be.
+  final class Opened {
+    let database: Database
+    fileprivate var last = TxID.zero
+
+    init(_ database: Database) { self.database = database }
+  }
+
+  func read(
+    _ freshness: Freshness, since moment: Oracle.Moment, least: TxID = .zero, _ reader: Opened,
+    _ life: Life
   ) throws {
     let lasts = scheduler.random.chance(0.2)
     let pause = UInt64(scheduler.random.below(3_000_000_000))
-    try database.read(freshness) { transaction in
+    try reader.database.read(freshness) { transaction in
       let text = try shown(transaction)
       guard !life.isGone else { return }
       note("\(life.name) was shown \(transaction.txid)")
-      oracle.read(text, at: transaction.txid, notBefore: floor, by: life.name)
-      wasRead()
+      oracle.read(
+        text, at: transaction.txid, since: moment, least: max(least, reader.last), by: life.name)
+      reader.last = transaction.txid
+      count(.reads)
       guard lasts else { return }
       // A transaction shows the same for as long as it lasts.
       scheduler.sleep(pause)
@@ -50,36 +62,39 @@ extension World {
   }
 
   /// Within its bound it costs no file operation, and beyond it is as fresh as it says.
-  private func readStale(since begun_ns: UInt64, _ database: Database, _ life: Life) throws {
+  private func readStale(since begun_ns: UInt64, _ reader: Opened, _ life: Life) throws {
     let limit = Duration.milliseconds([0, 50, 1000, 10000][scheduler.random.below(4)])
     let age = Duration.nanoseconds(
       Int64(
         life.environment.clock.bootTime_ns() - min(begun_ns, life.environment.clock.bootTime_ns())))
     // Clocks differ by some hundred parts per million.
     let bound_ns = limit.inNanoseconds + limit.inNanoseconds / 1000 + 1000
-    let floor = oracle.floor(at: scheduler.now_ns - min(bound_ns, scheduler.now_ns))
+    let moment = oracle.moment(at: scheduler.now_ns - min(bound_ns, scheduler.now_ns))
     let before = life.process.operations
     if begun_ns != 0, age <= limit {
-      _ = try database.store.snapshot(.maxStaleness(limit))
+      _ = try reader.database.store.snapshot(.maxStaleness(limit))
       if life.process.operations != before {
         oracle.violate("\(life.name) read files although it accepts what is \(limit) old")
       }
     }
-    try read(.maxStaleness(limit), notBefore: floor, database, life)
+    try read(.maxStaleness(limit), since: moment, reader, life)
   }
 
-  private func readAtLeast(_ database: Database, _ life: Life) throws {
+  /// Beyond what anybody has seen it may not come in time.
+  private func readAtLeast(_ reader: Opened, _ life: Life) throws {
     let wanted = TxID(oracle.floor.rawValue + UInt64(scheduler.random.below(3)))
-    do throws(StoreError) {
-      let snapshot = try database.store.snapshot(.atLeast(wanted, timeout: .seconds(1)))
-      if !life.isGone, snapshot.txid < wanted {
-        oracle.violate("\(life.name) was given \(snapshot.txid), at least \(wanted) was asked for")
-      }
-      if !life.isGone { oracle.saw(snapshot.txid) }
-    } catch {
+    do {
+      try readAtLeast(wanted, atMost: .seconds(1), reader, life)
+    } catch let error as StoreError {
       guard error.code != .timeout else { return }
       throw error
     }
+  }
+
+  func readAtLeast(_ wanted: TxID, atMost limit: Duration, _ reader: Opened, _ life: Life) throws {
+    try read(
+      .atLeast(wanted, timeout: limit), since: oracle.moment(at: 0), least: wanted, reader, life)
+    if !life.isGone { count(.tokens) }
   }
 
   /// What any SQLite tool would open.

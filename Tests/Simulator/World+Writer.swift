@@ -6,7 +6,7 @@ import SluiceWriter
 extension World {
   /// A writer process: submits some batches, asks for some outcomes, and ends or dies.
   func writer(_ life: Life) throws {
-    if scheduler.random.chance(0.15) { return try submitOnce(life) }
+    if scheduler.random.chance(plan.isPoisoned ? 0.4 : 0.15) { return try submitOnce(life) }
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     // Several threads of the process share it, so that their batches go out in groups.
     let others = (0..<[0, 0, 1, 3][scheduler.random.below(4)]).map { _ in
@@ -23,12 +23,7 @@ extension World {
   private func submit(to writer: Writer, _ life: Life) throws {
     var receipts: [Receipt] = []
     for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isCalm {
-      let works = (0..<(1 + scheduler.random.below(4))).map { _ in
-        oracle.nextWork(plan, &scheduler.random)
-      }
-      note("\(life.name) submits \(works.map { "\($0.name) \($0.work)" }.joined(separator: ", "))")
-      let results = writer.submitBlocking(works.map(\.batch))
-      receipts += record(results, of: works, life)
+      receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, life)
       if !receipts.isEmpty, scheduler.random.chance(0.4) {
         try askForOutcome(of: receipts[scheduler.random.below(receipts.count)], writer, life)
       }
@@ -38,9 +33,22 @@ extension World {
     }
   }
 
+  func nextWorks(_ count: Int) -> [NamedWork] {
+    (0..<count).map { _ in oracle.nextWork(plan, &scheduler.random) }
+  }
+
+  /// Returns the receipts of those that are durable.
+  func submit(_ works: [NamedWork], to writer: Writer, _ life: Life) -> [Receipt] {
+    note("\(life.name) submits \(works.map { "\($0.name) \($0.work)" }.joined(separator: ", "))")
+    return record(writer.submitBlocking(works.map(\.batch)), of: works, life)
+  }
+
   private func submitOnce(_ life: Life) throws {
-    let works = (0..<(1 + scheduler.random.below(2))).map { _ in
-      oracle.nextWork(plan, &scheduler.random)
+    var works = nextWorks(1 + scheduler.random.below(2))
+    if plan.isPoisoned, poison.mayHaveMore {
+      let place = scheduler.random.below(works.count + 1)
+      works.insert(oracle.lethalWork(), at: place)
+      poison.expect(life.process, at: place + 1)
     }
     note("\(life.name) submits once \(works.map(\.name))")
     let (writer, results) = try Writer.submitOnce(
@@ -77,13 +85,22 @@ extension World {
   private func askForOutcome(of receipt: Receipt, _ writer: Writer, _ life: Life) throws {
     let limit = Duration.milliseconds([5, 100, 2000][scheduler.random.below(3)])
     do throws(StoreError) {
-      let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit)
-      guard !life.isGone else { return }
-      note("\(life.name) was told: \(receipt.batch) is \(outcome.txid)")
-      oracle.outcome(outcome, of: receipt.batch)
+      _ = try outcome(of: receipt, writer, atMost: limit, life)
     } catch {
       guard error.code != .timeout else { return }
       throw error
     }
+  }
+
+  func outcome(of receipt: Receipt, _ writer: Writer, atMost limit: Duration, _ life: Life)
+    throws(StoreError) -> AppliedOutcome
+  {
+    let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit)
+    if !life.isGone {
+      note("\(life.name) was told: \(receipt.batch) is \(outcome.txid)")
+      oracle.outcome(outcome, of: receipt.batch)
+      count(.outcomes)
+    }
+    return outcome
   }
 }

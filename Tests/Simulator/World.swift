@@ -36,6 +36,7 @@ public final class World: @unchecked Sendable {
   let weather: Weather
   let scheduler: EventScheduler
   let oracle: Oracle
+  let poison = Poison()
   let disk: MemoryDisk
   private let template: StoreTemplate
   let omitted: Set<SafetyCheck>
@@ -50,33 +51,6 @@ public final class World: @unchecked Sendable {
   public private(set) var statistics = Statistics()
   private let tracer: ((String) -> Void)?
   let random: SeededRandom
-
-  /// What happened, to see that a run is worth something.
-  public struct Statistics: Sendable, CustomStringConvertible {
-    public var operations = 0
-    public var terms = 0
-    public var reads = 0
-    public var batches = 0
-    public var deaths = 0
-    public var simulated_ms: UInt64 = 0
-
-    public init() {}
-
-    public static func + (a: Statistics, b: Statistics) -> Statistics {
-      var sum = a
-      sum.operations += b.operations
-      sum.terms += b.terms
-      sum.reads += b.reads
-      sum.batches += b.batches
-      sum.deaths += b.deaths
-      sum.simulated_ms += b.simulated_ms
-      return sum
-    }
-
-    public var description: String {
-      "\(operations) file operations, \(terms) terms, \(batches) batches, \(reads) reads, \(deaths) deaths, \(simulated_ms / 60_000) simulated minutes"
-    }
-  }
 
   /// `trace` gets a line for everything that happens.
   public init(
@@ -109,8 +83,8 @@ public final class World: @unchecked Sendable {
   public func run() -> String? {
     scheduler.start(nil) { [self] in conduct() }
     scheduler.run()
-    statistics.operations = operations
-    statistics.simulated_ms = scheduler.now_ns / 1_000_000
+    statistics[.operations] = operations
+    statistics[.milliseconds] = Int(scheduler.now_ns / 1_000_000)
     return oracle.violation
   }
 
@@ -131,7 +105,7 @@ public final class World: @unchecked Sendable {
     isCalm = true
     for machine in machines { machine.isCutOff = false }
     let verification = Verification(self)
-    if scheduler.random.chance(0.3) { standStill(while: verification.drain) }
+    if scheduler.random.chance(0.3) { standStill { verification.drain() } }
     for process in processes { process.die() }
     for strand in supervisors { scheduler.join(strand) }
     guard !scheduler.isOver else { return }
@@ -172,6 +146,7 @@ public final class World: @unchecked Sendable {
       let process = living[scheduler.random.below(living.count)]
       note("\(process.name) stands still")
       process.freeze(UInt64(scheduler.random.below(60_000_000_000)))
+      count(.froze)
     case 5..<7: stop(machine)
     case 7: losePower()
     case 8:
@@ -179,10 +154,12 @@ public final class World: @unchecked Sendable {
       let most = scheduler.random.chance(0.2) ? 300_000 : 20_000
       machine.clock.offset_ms = Int64(scheduler.random.below(2 * most)) - Int64(most)
       note("\(machine.name)'s wall clock is set to \(machine.clock.offset_ms) ms")
+      count(.clockJumps)
     default:
       guard machine.isNetwork else { return }
       note("\(machine.name) is cut off")
       machine.isCutOff = true
+      count(.cuts)
       let duration = UInt64(scheduler.random.below(20_000_000_000))
       scheduler.start(nil) { [self] in
         scheduler.sleep(duration)
@@ -198,7 +175,7 @@ public final class World: @unchecked Sendable {
 
   private func kill(_ process: SimulatedProcess) {
     note("\(process.name) is killed")
-    statistics.deaths += 1
+    count(.killed)
     process.die()
   }
 
@@ -206,31 +183,36 @@ public final class World: @unchecked Sendable {
   private func stop(_ machine: Machine) {
     guard machine.isNetwork else { return losePower() }
     note("\(machine.name) stops")
+    count(.machineStops)
     for process in processes where !process.isDead && process.machine === machine { process.die() }
     machine.host.die()
   }
 
   private func losePower() {
     note("the file server restarts")
+    count(.powerLosses)
     if !plan.isNetwork {
       for process in processes where !process.isDead { process.die() }
       for process in processes { disk.abandon(client: process.number) }
       for machine in machines { machine.host.die() }
     }
+    let before = published
     disk.losePower(&scheduler.random)
-    oracle.serverLostPower { [unowned self] in published }
+    oracle.serverLostPower(before: before) { [unowned self] in published }
   }
 
   /// What the newest segment with a beacon says, straight from the disk.
-  private var published: TxID {
+  var published: TxID { beacons.first { _ in true }?.beacon.extent.txid ?? .zero }
+
+  /// The last beacons of the log's segments, the newest first, straight from the disk.
+  var beacons: some Sequence<(number: UInt64, beacon: Beacon)> {
     let server = Environment(
       fileSystem: MemoryFileSystem(disk), clock: SimulatedClock(scheduler),
       executor: InlineExecutor(), random: { 0 })
     let log = Log(layout: World.layout, store: template.store, environment: server)
-    for number in (try? log.listed()) ?? [] {
-      if let beacon = try? log.open(number)?.control().beacon { return beacon.extent.txid }
+    return ((try? log.listed()) ?? []).lazy.compactMap { number in
+      (try? log.open(number)?.control().beacon).map { (number, $0) }
     }
-    return .zero
   }
 
   /// Keeps a role played: life after life, until the storm is over.
@@ -267,7 +249,8 @@ public final class World: @unchecked Sendable {
       do { try role(life) } catch { judge(error, process) }
     }
     scheduler.join(strand)
-    if process.isDead { statistics.deaths += 1 }
+    // At the storm's end all are ended: that is no fault.
+    if process.isDead, !isCalm { count(.deaths) }
     process.die()
     disk.abandon(client: process.number)
   }
@@ -279,7 +262,11 @@ public final class World: @unchecked Sendable {
     var environment = Environment(
       fileSystem: MemoryFileSystem(
         disk, clock: SimulatedClock(scheduler), client: process.number, host: machine.host,
-        isReadOnly: isReader, hook: { faults.fate($0) }, reply: { faults.wait() }),
+        isReadOnly: isReader,
+        hook: { [self] in
+          poison.sees($0, of: process)
+          return faults.fate($0)
+        }, reply: { faults.wait() }),
       clock: machine.clock, executor: SimulatedExecutor(process),
       random: { process.random.next() })
     // In this real process other runs may be under way or have been; none shares with another.
@@ -310,9 +297,7 @@ public final class World: @unchecked Sendable {
 
   // MARK: Telling
 
-  func began() { statistics.terms += 1 }
-  func wasRead() { statistics.reads += 1 }
-  func recorded(_ count: Int) { statistics.batches += count }
+  func count(_ what: Statistics.Count, _ times: Int = 1) { statistics[what] += times }
 
   func note(_ text: @autoclosure () -> String) {
     guard let tracer else { return }
@@ -325,8 +310,27 @@ public final class World: @unchecked Sendable {
   }
 
   func trace(_ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate) {
+    count(operation, fate)
     guard tracer != nil else { return }
     note("\(process.name) \(operation.description(fate))")
+  }
+}
+
+extension World {
+  fileprivate func count(_ operation: FileOperation, _ fate: FileFate) {
+    switch fate {
+    case .done: break
+    case .fails(let error), .failsTorn(_, let error):
+      if error.errno == ProcessFaults.fullDisk {
+        count(.fullDisks)
+      } else if case .fails = fate {
+        count(.failures)
+      } else {
+        count(.lateWrites)
+      }
+    case .doneButFails: count(.lostReplies)
+    case .torn: if operation.action == .read { count(.tornReads) }
+    }
   }
 }
 

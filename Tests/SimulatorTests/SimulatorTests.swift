@@ -14,10 +14,13 @@ struct SimulatorTests {
       total = total + statistics
     }
     // They are worth something.
-    #expect(total.terms > 25)
-    #expect(total.deaths > 25)
-    #expect(total.batches > 500)
-    #expect(total.reads > 250)
+    #expect(total.absent == [])
+    #expect(total[.terms] > 50)
+    #expect(total[.deaths] > 100)
+    #expect(total[.batches] > 500)
+    #expect(total[.reads] > 250)
+    #expect(total[.outcomes] > 100)
+    #expect(total[.tokens] > 50)
   }
 
   @Test func theSameSeedRunsTheSame() throws {

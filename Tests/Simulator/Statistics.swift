@@ -1,0 +1,64 @@
+extension World {
+  /// What happened, to see that a run is worth something.
+  public struct Statistics: Sendable, CustomStringConvertible {
+    public enum Count: String, CaseIterable, Sendable {
+      case operations = "file operations"
+      case terms, batches, reads
+      case outcomes = "outcomes told"
+      case tokens = "tokens satisfied"
+      case duplicates = "repeats of a key"
+      case poisonous = "verdicts of poison"
+      // What was made to go wrong.
+      case deaths
+      case diedInOperation = "died in a file operation"
+      case killed
+      case poisoned = "ended by a batch"
+      case froze = "stood still"
+      case machineStops = "machines stopped"
+      case powerLosses = "losses of power"
+      case clockJumps = "clock jumps"
+      case cuts = "networks cut"
+      case failures = "operations failed"
+      case fullDisks = "disk full"
+      case lateWrites = "failed writes in pieces"
+      case lostReplies = "replies lost"
+      case tornReads = "torn reads"
+      case damages = "bits turned over"
+      case damagesFound = "of them found"
+      case milliseconds = "simulated ms"
+    }
+
+    private var counts = [Int](repeating: 0, count: Count.allCases.count)
+
+    public init() {}
+
+    /// `numbers` as another process printed them.
+    public init?(_ numbers: [Int]) {
+      guard numbers.count == counts.count else { return nil }
+      counts = numbers
+    }
+
+    public var numbers: [Int] { counts }
+
+    public subscript(count: Count) -> Int {
+      get { counts[Statistics.places[count] ?? 0] }
+      set { counts[Statistics.places[count] ?? 0] = newValue }
+    }
+
+    private static let places = Dictionary(
+      uniqueKeysWithValues: Count.allCases.enumerated().map { ($1, $0) })
+
+    /// What never happened, and is to happen in any sweep that is worth something.
+    public var absent: [Count] { Count.allCases.filter { self[$0] == 0 } }
+
+    public static func + (a: Statistics, b: Statistics) -> Statistics {
+      var sum = a
+      for (i, count) in b.counts.enumerated() { sum.counts[i] += count }
+      return sum
+    }
+
+    public var description: String {
+      Count.allCases.map { "\(self[$0]) \($0.rawValue)" }.joined(separator: ", ")
+    }
+  }
+}
