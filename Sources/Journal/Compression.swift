@@ -36,12 +36,10 @@ public final class Compressor {
 
 /// A zstd decompression context.
 public final class Decompressor {
-  private let context: OpaquePointer
+  /// Made when it is first needed: 100 KiB and more, and much that is read is not compressed.
+  private var context: OpaquePointer?
 
-  public init() {
-    guard let context = ZSTD_createDCtx() else { preconditionFailure("zstd: out of memory") }
-    self.context = context
-  }
+  public init() {}
 
   deinit { ZSTD_freeDCtx(context) }
 
@@ -49,6 +47,8 @@ public final class Decompressor {
   public func decompress(
     _ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
   ) -> Bool {
+    if context == nil { context = ZSTD_createDCtx() }
+    guard let context else { preconditionFailure("zstd: out of memory") }
     let count = ZSTD_decompressDCtx(
       context, output.baseAddress, output.count, bytes.baseAddress, bytes.count)
     return ZSTD_isError(count) == 0 && count == output.count

@@ -95,6 +95,25 @@ public final class MemoryDisk: Sendable {
     }
   }
 
+  /// The names in a directory, sorted.
+  public func names(in directory: String) -> [String] {
+    state.withLock { ($0.directories[directory]?.names.keys).map(Array.init) ?? [] }.sorted()
+  }
+
+  /// A file's block of 4 KiB, as it has landed; nil where nothing was written, or there is no such file.
+  public func block(_ path: String, _ number: Int) -> [UInt8]? {
+    state.withLock { state in
+      state.find(Place(path)).flatMap { state.inodes[$0]?.content.blocks[number] }
+    }
+  }
+
+  /// A file's length; nil where there is no such name.
+  public func size(_ path: String) -> Int64? {
+    state.withLock { state in
+      state.find(Place(path)).flatMap { state.inodes[$0]?.content.size }
+    }
+  }
+
   /// The whole content of the file that `path` names, as far as it is certain to survive a loss of
   /// power; nil where there is no such name, or where it may not survive.
   public func stableContent(_ path: String) -> [UInt8]? {

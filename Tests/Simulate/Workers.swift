@@ -70,6 +70,10 @@ struct Workers {
     var environment = ProcessInfo.processInfo.environment
     environment["SWIFT_BACKTRACE"] = "enable=no"
     environment["SWIFT_DETERMINISTIC_HASHING"] = "1"
+    // One thread runs at a time: it needs no memory of its own, and keeps what it had.
+    environment["MALLOC_ARENA_MAX"] = "1"
+    environment["MALLOC_TRIM_THRESHOLD_"] = "268435456"
+    environment["MALLOC_MMAP_THRESHOLD_"] = "268435456"
     process.environment = environment
     let pipe = Pipe()
     process.standardOutput = pipe

@@ -30,17 +30,26 @@ struct DamageTrial: @unchecked Sendable {
       let logs = files.filter { $0.hasSuffix(".log") && $0.hasPrefix(World.layout.log + "/0") }
       let path =
         isNew ? logs.max() ?? files[0] : files[world.scheduler.random.below(files.count)]
-      let step = isNew ? Block.size : 512
-      guard let content = world.disk.content(path) else { continue }
-      // Where something stands: a hole's damage is nobody's loss.
-      let blocks = stride(from: 0, to: content.count, by: step).filter { start in
-        content[start..<min(start + 64, content.count)].contains { $0 != 0 }
-      }
-      guard !blocks.isEmpty else { continue }
-      let block = blocks[world.scheduler.random.below(blocks.count)]
-      let offset = min(block + world.scheduler.random.below(64), content.count - 1)
-      turnOver(path, at: Int64(offset), bit: UInt8(1 << world.scheduler.random.below(8)))
+      guard let place = somewhere(in: path, step: isNew ? Block.size : 512) else { continue }
+      turnOver(path, at: place, bit: UInt8(1 << world.scheduler.random.below(8)))
     }
+  }
+
+  /// Near a multiple of `step` bytes where something stands: a hole's damage is nobody's loss.
+  private func somewhere(in path: String, step: Int) -> Int64? {
+    guard let size = world.disk.size(path), size > 0 else { return nil }
+    for _ in 0..<1000 {
+      let number = world.scheduler.random.below(Int(size - 1) / Block.size + 1)
+      guard let block = world.disk.block(path, number) else { continue }
+      let places = stride(from: 0, to: block.count, by: step).filter { start in
+        block[start..<min(start + 64, block.count)].contains { $0 != 0 }
+      }
+      guard !places.isEmpty else { continue }
+      let place = places[world.scheduler.random.below(places.count)]
+      let offset = Int64(number * Block.size + place + world.scheduler.random.below(64))
+      return min(offset, size - 1)
+    }
+    return nil
   }
 
   private func turnOver(_ path: String, at offset: Int64, bit: UInt8) {

@@ -320,7 +320,7 @@ extension World {
 
   /// What is in the journal, but for quarantine and what is none of ours.
   var journalFiles: [String] {
-    disk.paths.filter { $0.hasPrefix(World.layout.journal + "/") && $0.hasSuffix(".seg") }
-      .filter { !$0.hasPrefix(World.layout.quarantine) }
+    disk.names(in: World.layout.journal).filter { $0.hasSuffix(".seg") }
+      .map { "\(World.layout.journal)/\($0)" }
   }
 }
