@@ -14,6 +14,8 @@ public struct StoreCreation: Sendable {
   /// An SQLite database to begin with: its content, page size, auto_vacuum and text encoding are
   /// kept, its journal mode is not. It may be in use, and in WAL mode.
   public var source: String?
+  /// The most by which this clock and the file server's may differ; nil: not compared.
+  public var clockTolerance: Duration? = .seconds(60)
 
   public init() {}
 
@@ -39,8 +41,9 @@ public struct StoreCreation: Sendable {
 
     let checkpoint = Checkpoint(layout: layout, store: id, environment: environment)
     try checkpoint.adopt(database, pageSize: size)
-    let claim = LogClaim(
+    var claim = LogClaim(
       layout: layout, store: id, environment: environment, holder: "init", engine: Engine.current)
+    claim.clockTolerance = clockTolerance
     let clock = environment.clock
     guard
       let won = try claim.claim(

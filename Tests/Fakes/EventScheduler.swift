@@ -63,10 +63,7 @@ public final class EventScheduler: @unchecked Sendable {
     let thread = StrandThread.take()
     strand.thread = thread
     strands.append(strand)
-    thread.give { [self] in
-      body()
-      end(strand, thread)
-    }
+    thread.give(body) { [self] in end(strand, thread) }
     return strand
   }
 
@@ -163,9 +160,11 @@ public final class EventScheduler: @unchecked Sendable {
 
 /// A real thread that runs one strand after another.
 private final class StrandThread: @unchecked Sendable {
-  // Sendable: `body` is set by whoever has the baton and taken by the thread when it gets it.
+  // Sendable: `body` and `end` are set by whoever has the baton and taken by the thread when it gets
+  // it.
   let turn = Monitor(false)
   private var body: (@Sendable () -> Void)?
+  private var end: (@Sendable () -> Void)?
 
   private static let idle = Monitor<[StrandThread]>([])
 
@@ -178,14 +177,21 @@ private final class StrandThread: @unchecked Sendable {
 
   static func put(_ thread: StrandThread) { idle.withLock { $0.append(thread) } }
 
-  func give(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  /// `end` passes the baton on.
+  func give(_ body: @escaping @Sendable () -> Void, end: @escaping @Sendable () -> Void) {
+    self.body = body
+    self.end = end
+  }
 
   private func serve() {
     while true {
       StrandThread.wait(turn)
-      let work = body
+      body?()
+      // What the body held goes now, while the baton is here: files are closed by that.
       body = nil
-      work?()
+      let end = end
+      self.end = nil
+      end?()
     }
   }
 

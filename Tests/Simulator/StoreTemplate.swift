@@ -23,7 +23,13 @@ public struct StoreTemplate: Sendable {
     let path = folder.appendingPathComponent("store").path
     var creation = StoreCreation()
     creation.source = source
-    try creation.make(at: path)
+    // Every byte is the same each time, the store's id and all checksums that hang on it.
+    creation.clockTolerance = nil
+    let random = Monitor(SeededRandom(seed: UInt64(pageSize)))
+    var environment = Environment.posix()
+    environment.clock = ManualClock(wall_ms: 1_700_000_000_000)
+    environment.random = { random.withLock { $0.next() } }
+    try creation.make(at: path, environment: environment)
     store = try StoreDescription.read(StoreLayout(path), PosixFileSystem()).id
     disk = MemoryDisk()
     try StoreTemplate.take(path, into: disk)

@@ -23,12 +23,13 @@ struct SimulatorTests {
     #expect(total[.tokens] > 50)
   }
 
-  @Test func theSameSeedRunsTheSame() throws {
-    let simulation = try Simulation()
+  /// Also where the store that it begins with was made another time; 14130 damages a byte that it
+  /// chooses by what stands there.
+  @Test(arguments: [7, 14130]) func theSameSeedRunsTheSame(_ seed: UInt64) throws {
     var first: [String] = []
     var second: [String] = []
-    _ = simulation.run(seed: 7) { first.append($0) }
-    _ = simulation.run(seed: 7) { second.append($0) }
+    _ = try Simulation().run(seed: seed) { first.append($0) }
+    _ = try Simulation().run(seed: seed) { second.append($0) }
     #expect(first.count > 1000)
     #expect(first == second)
   }
