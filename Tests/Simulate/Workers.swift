@@ -25,9 +25,15 @@ struct Workers {
       if stopsAtFirst { arguments.append("--stops-at-first") }
       return try start(arguments, on: Int(i))
     }
+    // All at once: a pipe that nobody reads would hold its process up.
+    let texts = Monitor([String](repeating: "", count: workers.count))
+    let outputs = workers.map(\.1)
+    ThreadExecutor(threadLimit: workers.count).concurrently(workers.count) { i in
+      let text = String(decoding: outputs[i].readDataToEndOfFile(), as: UTF8.self)
+      texts.withLock { $0[i] = text }
+    }
     var result = Result()
-    for (process, output) in workers {
-      let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
+    for ((process, _), text) in zip(workers, texts.withLock({ $0 })) {
       process.waitUntilExit()
       var isDone = false
       var seed = ""
