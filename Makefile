@@ -18,7 +18,7 @@ help:
 	@echo 'make run           the main job: appliers, workers, readers, one applier killed, all verified'
 	@echo 'make test          all tests; COVERAGE=1: and the share of lines that they run, by module'
 	@echo 'make sanitize      the tests under the address and the thread sanitizer'
-	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 replays one'
+	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 KIND=system replays one'
 	@echo 'make nfs           the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
 	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, TARGETS=all, JOBS=1'
