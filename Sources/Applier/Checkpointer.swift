@@ -48,8 +48,8 @@ final class Checkpointer {
 
   private var logBytes: Int64 { finishedBytes + currentBytes - bytesAtCheckpoint }
 
-  func isDue(_ snapshot: Snapshot, published: TxID) -> Bool {
-    guard work == nil, snapshot.txid > newest, snapshot.txid <= published else { return false }
+  func isDue(_ snapshot: Snapshot) -> Bool {
+    guard work == nil, snapshot.txid > newest else { return false }
     let now = environment.clock.elapsed()
     guard now >= notBefore else { return false }
     if logBytes > max(options.checkpointBytes, snapshot.byteCount / 2) { return true }

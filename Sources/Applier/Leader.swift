@@ -32,6 +32,8 @@ final class Leader {
   /// After a term that ended without release: so many batches are executed one a commit.
   private var carefulLeft: Int
   private var nextIsAlone = false
+  /// What a beat in the middle of a statement met, which cannot be thrown there.
+  private var failedBeat: StoreError?
   private var lastWork: Duration
   private var lastPrune: Duration = .zero
   private var rate = RateMeter()
@@ -190,7 +192,8 @@ final class Leader {
         batches: intake.next(
           Int(publisher.groupBound), bytes: Limits.batchBytesPerCommit),
         isAlone: nextIsAlone, time_ms: commitTime_ms(),
-        mayLackBatches: { [intake] in intake.mayLackBatches($0) }, hasSegments: pruning())
+        mayLackBatches: { [intake] in intake.mayLackBatches($0) }, prunes: isPruningDue(),
+        oldestWriter: intake.oldestWriter)
       let done = try commit(request)
       status.groupBound = UInt32(
         min(Limits.batchesPerCommit, max(Int(Leader.smallestGroup), done.count * 2)))
@@ -233,11 +236,25 @@ final class Leader {
       status.attempts.append(Attempt(batch: batch.id, count: before + 1, isExecuting: true))
       try publishNow(.active)
     }
-    _ = try commit(request)
+    do throws(StoreError) { _ = try commit(request) } catch {
+      takeBack(batch.id, before, error)
+      throw error
+    }
     status.attempts.removeAll { $0.batch == batch.id }
     carefulLeft -= 1
     if carefulLeft == 0 { status.uncleanTerms = 0 }
     try publishNow(.active)
+  }
+
+  /// A device that is full or fails, or a damaged page, is no batch's fault: the attempt that met it
+  /// does not count. Where not even that can be written, it does.
+  private func takeBack(_ batch: BatchID, _ before: UInt32, _ error: StoreError) {
+    guard error.errno != nil || error.code == .damaged, !error.endsOnlyTheTerm else { return }
+    status.attempts.removeAll { $0.batch == batch }
+    if before > 0 {
+      status.attempts.append(Attempt(batch: batch, count: before, isExecuting: false))
+    }
+    try? publishNow(.active)
   }
 
   private static let mostAttempts: UInt32 = 3
@@ -253,6 +270,7 @@ final class Leader {
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
     }
+    if let failedBeat { throw failedBeat }
     intake.take(done.count, in: session.extent.txid)
     nextIsAlone = done.nextIsAlone
     status.rejected = session.rejected
@@ -260,11 +278,11 @@ final class Leader {
     return done
   }
 
-  private func pruning() -> ((WriterID) -> Bool)? {
+  private func isPruningDue() -> Bool {
     let now = environment.clock.elapsed()
-    guard now - lastPrune > .seconds(600) else { return nil }
+    guard now - lastPrune > .seconds(600) else { return false }
     lastPrune = now
-    return { [intake] in intake.hasSegments($0) }
+    return true
   }
 
   /// 'now' for the next commit: the term's beginning by this clock, advanced by boot time, and never
@@ -313,11 +331,13 @@ final class Leader {
     environment.clock.elapsed() - publisher.lastStart >= options.beat
   }
 
-  /// A long statement's progress keeps the lease.
+  /// A long statement's progress keeps the lease. Where it does not, the statement goes on, and what
+  /// it did is not published.
   private func beatDuringExecution() {
-    guard isBeatDue else { return }
+    guard failedBeat == nil, isBeatDue else { return }
     do throws(StoreError) { try publishNow(.active) } catch {
       logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
+      failedBeat = error
     }
   }
 
@@ -349,8 +369,10 @@ final class Leader {
       logger.error("checkpoint failed", metadata: ["error": "\(error)"])
     }
     if checkpointer.newest > newest { removeStrays() }
-    if checkpointer.isDue(session.snapshot, published: publisher.publishedTxID) {
-      checkpointer.start(session.snapshot)
+    if checkpointer.isDue(session.snapshot) {
+      // Of what is published only, and under load a beacon is always on its way.
+      try publisher.wait()
+      if publisher.publishedTxID >= session.extent.txid { checkpointer.start(session.snapshot) }
     }
     if holder.room < options.segmentBytes / 8 { try rotate() }
   }

@@ -38,7 +38,6 @@ final class Publisher {
       }
     }
     inFlight = (work, beacon, started)
-    if !environment.makes(.publishBeforeAcknowledging) { publishedTxID = beacon.extent.txid }
   }
 
   var isDone: Bool { inFlight?.work.isDone ?? false }

@@ -41,7 +41,7 @@ extension Batch {
     guard guards.count <= Limits.guardsPerBatch else {
       throw StoreError(.limit, "a batch has at most \(Limits.guardsPerBatch) guards")
     }
-    var texts: [String: Int] = [:]
+    var texts: [ExactText: Int] = [:]
     var executions = 0
     for (i, check) in guards.enumerated() {
       guard check.rows.count == 1 else {
@@ -70,10 +70,10 @@ extension Batch {
 
 extension Batch.Statement {
   fileprivate func encode(
-    _ field: UInt64, _ name: String, _ texts: inout [String: Int], _ writer: inout ByteWriter
+    _ field: UInt64, _ name: String, _ texts: inout [ExactText: Int], _ writer: inout ByteWriter
   ) throws(StoreError) {
     let text: Int
-    if let known = texts[sql] {
+    if let known = texts[ExactText(sql)] {
       text = known
     } else {
       guard sql.utf8.count <= Limits.statementTextBytes else {
@@ -83,7 +83,7 @@ extension Batch.Statement {
         )
       }
       text = texts.count
-      texts[sql] = text
+      texts[ExactText(sql)] = text
       writer.append(varint: BatchField.text)
       writer.append(counted: sql)
     }

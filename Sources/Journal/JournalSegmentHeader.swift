@@ -47,6 +47,13 @@ public struct JournalSegmentHeader: Hashable, Sendable {
     self.created_ms = created_ms
   }
 
+  /// Whether its writer was never acknowledged anything in `earlier`, a segment before this one, nor
+  /// will be: a write that failed, or found the segment closed, is made again in a later one.
+  public func acknowledgesNothing(in earlier: JournalSegmentID) -> Bool {
+    earlier.writer == id.writer && earlier.number < id.number
+      && earlier.number > predecessor?.number ?? 0
+  }
+
   static let magic: UInt64 = 0x4C4E_5255_4F4A_4C53  // "SLJOURNL"
 
   public func encoded() -> [UInt8] {

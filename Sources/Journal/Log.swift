@@ -48,7 +48,7 @@ public final class Log {
     if let newest, let control = try control(of: newest) {
       let open = !control.isClosed || !environment.makes(.lookBehindMark)
       if open, let beacon = control.believable {
-        return Present(segment: newest, beacon: beacon, isClosed: false)
+        return try present(newest, beacon, isClosed: false)
       }
     }
     return try search(attempts: waits ? Log.patience : 1)
@@ -70,6 +70,7 @@ public final class Log {
   /// Looks at most, with pauses of up to 25 ms: about five seconds, in which a beacon that is being
   /// written is there, and a living holder has made several.
   private static let patience = 200
+  private static let mostOpen: UInt64 = 64
 
   private func search(attempts: Int) throws(StoreError) -> Present {
     var unreadable: StoreError?
@@ -100,8 +101,7 @@ public final class Log {
           break
         }
         newest = segment
-        opened = opened.filter { $0.key + 64 > number }
-        return Present(segment: segment, beacon: beacon, isClosed: control.isClosed)
+        return try present(segment, beacon, isClosed: control.isClosed)
       }
       if numbers.isEmpty {
         throw StoreError(
@@ -113,6 +113,31 @@ public final class Log {
         .damaged,
         "no segment of the log has a beacon, and that stays so; `sluice init` may have been cut off: if the store was never used, remove it and make it again",
         path: layout.log)
+  }
+
+  private func present(_ segment: LogSegment, _ beacon: Beacon, isClosed: Bool) throws(StoreError)
+    -> Present
+  {
+    let present = Present(segment: segment, beacon: beacon, isClosed: isClosed)
+    guard environment.makes(.publishBeforeAcknowledging) else { return try unpublished(present) }
+    return present
+  }
+
+  /// What `present` must not do: takes commits for published that lie whole behind the beacon.
+  private func unpublished(_ present: Present) throws(StoreError) -> Present {
+    var present = present
+    var scanner = present.segment.scanner()
+    while let frame = try scanner.header(at: present.beacon.position.end),
+      frame.previous == present.beacon.position.checksum, frame.kind == .commit,
+      let bytes = try scanner.section(.meta, of: frame, limit: Limits.commitBytes),
+      let meta = try? CommitMeta(decoding: bytes), try scanner.isWhole(frame)
+    {
+      present.beacon.extent = Commit(header: frame, meta: meta).extent
+      present.beacon.position.lastFrame = frame.offset
+      present.beacon.position.end = frame.end
+      present.beacon.position.checksum = frame.checksum
+    }
+    return present
   }
 
   /// What `segment`, which this log opened, says of itself. nil where the open was lost, and with it
@@ -188,6 +213,10 @@ public final class Log {
       let segment = try LogSegment(
         path: "\(directory)/\(StoreLayout.logName(number))", store: store,
         environment: environment)
+      // Of a log that goes on and on only the newest are kept open.
+      if opened.keys.allSatisfy({ $0 < number }) {
+        opened = opened.filter { $0.key + Log.mostOpen > number }
+      }
       opened[number] = segment
       return segment
     } catch {

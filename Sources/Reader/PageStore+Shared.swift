@@ -3,20 +3,21 @@ public import SluiceShared
 
 extension PageStore {
   private struct Weak { weak var store: PageStore? }
-  private static let open = Monitor<[String: Weak]>([:])
+  private static let open = Monitor<[ExactText: Weak]>([:])
   private static let posix = Environment.posix()
 
   /// The process's one page store for `path`, which all its connections share; closed when the last
   /// of them goes.
   public static func shared(path: String) throws(StoreError) -> PageStore {
     let root = StoreLayout(path).root
-    if let known = open.withLock({ $0[root]?.store }) { return known }
+    let key = ExactText(root)
+    if let known = open.withLock({ $0[key]?.store }) { return known }
     // Outside of the lock, for it waits for the file server. Of two that come at once one is kept.
     let opened = try PageStore(path: root, environment: posix)
     return open.withLock { stores in
-      if let known = stores[root]?.store { return known }
+      if let known = stores[key]?.store { return known }
       stores = stores.filter { $0.value.store != nil }
-      stores[root] = Weak(store: opened)
+      stores[key] = Weak(store: opened)
       return opened
     }
   }

@@ -10,7 +10,7 @@ final class ReadConnection: @unchecked Sendable {
   private let file: SnapshotFile
   private let begin: Statement
   private let commit: Statement
-  private var statements: [String: Statement] = [:]
+  private var statements: [ExactText: Statement] = [:]
   private static let mostStatements = 64
 
   init(_ store: PageStore, _ number: UInt64) throws {
@@ -55,12 +55,12 @@ final class ReadConnection: @unchecked Sendable {
     _ sql: String, _ parameters: [SQLValue], _ body: (Statement) throws -> R
   ) throws -> R {
     do {
-      let statement = try statements.removeValue(forKey: sql) ?? connection.prepare(sql)
+      let statement = try statements.removeValue(forKey: ExactText(sql)) ?? connection.prepare(sql)
       defer {
         statement.reset()
         statement.clearBindings()
         if statements.count >= Self.mostStatements { statements = [:] }
-        statements[sql] = statement
+        statements[ExactText(sql)] = statement
       }
       guard statement.parameterCount == parameters.count else {
         throw StoreError(

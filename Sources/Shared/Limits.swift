@@ -18,6 +18,8 @@ public enum Limits {
   public static let messageBytes = 4096
   /// Bytes of one journal frame: a batch at its limit and some room.
   public static let journalFrameBytes = 80 << 20
+  /// Of these, bytes of batches; the rest is for the frame's header.
+  public static let journalBatchesBytes = journalFrameBytes - 256
   /// Batches in one journal frame.
   public static let batchesPerFrame = 65_536
   /// Smallest and largest journal segment.

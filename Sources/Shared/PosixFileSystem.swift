@@ -4,7 +4,7 @@ internal import Glibc
 /// Files as the operating system has them: Linux, local or NFSv4.1.
 public struct PosixFileSystem: FileSystem {
   private let scratchDirectory: String
-  private let networks = Monitor<[String: Bool]>([:])
+  private let networks = Monitor<[ExactText: Bool]>([:])
 
   /// `scratchDirectory` must be on a local disk; default `$TMPDIR`, else `/tmp`.
   public init(scratchDirectory: String? = nil) {
@@ -146,11 +146,11 @@ public struct PosixFileSystem: FileSystem {
   /// Asked once for each directory.
   public func isNetwork(_ path: String) throws(StoreError) -> Bool {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    if let known = networks.withLock({ $0[directory] }) { return known }
+    if let known = networks.withLock({ $0[ExactText(directory)] }) { return known }
     // Of the directory, since the file itself may be removed by now.
     let result = csystem_is_network(directory.isEmpty ? "/" : directory)
     guard result >= 0 else { throw posixError("statfs", directory, -result) }
-    networks.withLock { $0[directory] = result == 1 }
+    networks.withLock { $0[ExactText(directory)] = result == 1 }
     return result == 1
   }
 

@@ -17,7 +17,7 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case claimByLink
   /// The beacon is written only after the mark was read.
   case checkBeforePublishing
-  /// Nothing is acknowledged before the beacon is written.
+  /// A commit is believed, and so its batches acknowledged, only when a beacon states it.
   case publishBeforeAcknowledging
   /// A segment is not written again after a failed write.
   case newSegmentAfterError
@@ -29,6 +29,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case rereadAfterMark
   /// Names are found by listing, never by probing.
   case listNames
+  /// A journal segment is read only after a listing that began when it was known.
+  case listAgain
   /// What others write is opened past the caches.
   case sharedDescriptor
   /// A frame counts only when its checksums say that all of it is there.

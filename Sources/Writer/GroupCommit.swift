@@ -289,7 +289,7 @@ extension GroupCommit.State {
     for submission in queue {
       bytes += submission.bytes
       batches += submission.batches.count
-      guard count == 0 || (bytes <= Limits.journalFrameBytes && batches <= Limits.batchesPerFrame)
+      guard count == 0 || (bytes <= Limits.journalBatchesBytes && batches <= Limits.batchesPerFrame)
       else { break }
       count += 1
       if submission.endsSegment { break }

@@ -272,11 +272,11 @@ private struct Group {
   init(first: SequenceNumber, _ batches: [[UInt8]], _ compressor: Compressor) throws(StoreError) {
     let bytes = batches.reduce(0) { $0 + $1.count + 4 }
     guard !batches.isEmpty, batches.count <= Limits.batchesPerFrame,
-      bytes <= Limits.journalFrameBytes
+      bytes <= Limits.journalBatchesBytes
     else {
       throw StoreError(
         .limit,
-        "a flush takes 1 to \(Limits.batchesPerFrame) batches of at most \(Limits.journalFrameBytes) bytes, this one \(batches.count) of \(bytes)"
+        "a flush takes 1 to \(Limits.batchesPerFrame) batches of at most \(Limits.journalBatchesBytes) bytes, this one \(batches.count) of \(bytes)"
       )
     }
     self.first = first

@@ -92,7 +92,7 @@ extension OutcomePoller {
   func keepUp() {
     let now = environment.clock.bootTime_ns()
     let (looks, nothingExpected) = state.withLock { state in
-      guard !state.isPolling, now - state.looked_ns > Self.staleness_ns else {
+      guard !state.isPolling, now - min(now, state.looked_ns) > Self.staleness_ns else {
         return (false, false)
       }
       state.isPolling = true

@@ -1,5 +1,6 @@
 import SluiceApplier
 import SluiceJournal
+import SluiceReader
 import SluiceShared
 import Testing
 
@@ -35,6 +36,20 @@ struct ExecutionTests {
       ])
     ])
     #expect(try store.query("SELECT v FROM t ORDER BY i").map { $0[0] } == values)
+  }
+
+  /// To Swift "é" in one scalar and in two are equal texts; to SQL they are not.
+  @Test func statementsThatOnlySwiftTakesForEqualAreTwo() throws {
+    let store = try TestStore()
+    try store.apply(
+      "CREATE TABLE t(a)", "INSERT INTO t VALUES ('\u{E9}')", "INSERT INTO t VALUES ('e\u{301}')")
+    #expect(try store.query("SELECT hex(a) FROM t") == [["C3A9"], ["65CC81"]])
+    let database = Database(
+      try PageStore(path: store.path, environment: store.environment),
+      executor: store.environment.executor)
+    for (text, bytes) in [("\u{E9}", "C3A9"), ("e\u{301}", "65CC81")] {
+      #expect(try database.read { try $0.query("SELECT hex('\(text)')") } == [[.text(bytes)]])
+    }
   }
 
   @Test func resultsAreReturnedWhenWanted() throws {

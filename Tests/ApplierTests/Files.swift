@@ -30,6 +30,49 @@ final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
+/// Makes a file and answers that it is there, once, when told to: the request was sent twice.
+final class TwiceCreatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: used by one thread.
+  var answersTwice = false
+
+  override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    let file = try super.create(path, mode: mode)
+    guard answersTwice else { return file }
+    answersTwice = false
+    throw StoreError(.io, "create failed: File exists", path: path, errno: EEXIST)
+  }
+}
+
+/// Leaves names out of the first listing that would show them.
+final class OverlookingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: used by one thread.
+  var overlooks: ((String) -> Bool)?
+
+  override func list(_ directory: String) throws(StoreError) -> [String] {
+    let names = try super.list(directory)
+    guard let overlooks, names.contains(where: overlooks) else { return names }
+    self.overlooks = nil
+    return names.filter { !overlooks($0) }
+  }
+}
+
+/// Lets one file not be opened.
+final class LockedFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: set before the file system is used.
+  var locked = ""
+  var isReadable = false
+  let refusals = Monitor(0)
+
+  override func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    guard path == locked, !isReadable || access == .write else {
+      return try super.open(path, access)
+    }
+    refusals.withLock { $0 += 1 }
+    if (try? status(path)) == nil { throw StoreError(.noSuchStore, "gone", path: path, errno: 2) }
+    throw StoreError(.io, "open failed: Permission denied", path: path, errno: EACCES)
+  }
+}
+
 /// Calls back before some operations.
 final class HookedFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: set before the file system is used.

@@ -52,10 +52,7 @@ struct HostileJournalTests {
   @Test func bytesBehindTheLastValueAreNotLeftOut() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a)")
-    let journal = JournalWriter(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, store.environment.fileSystem).id,
-      environment: store.environment)
+    let journal = try store.journal()
     func batch(_ tail: [UInt8]) -> [UInt8] {
       let sql = Array("INSERT INTO t VALUES (?)".utf8)
       let values: [UInt8] = [0, 1, 1, 1, 14] + tail

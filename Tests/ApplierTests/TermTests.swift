@@ -51,6 +51,18 @@ struct TermTests {
     #expect(try page.snapshot(.latest).checkpointTxID == newest)
   }
 
+  /// With more to do at any time a beacon is always on its way.
+  @Test func checkpointsAreMadeUnderLoad() throws {
+    let store = try TestStore()
+    store.options.checkpointBytes = 64 << 10
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    _ = try store.writer().submitBlocking((0..<1000).map { insert(Int64($0)) })
+    try store.drain()
+    let checkpoints = try store.names(store.layout.checkpoints).compactMap(
+      StoreLayout.checkpointTxID)
+    #expect(checkpoints.contains { TxID(1) < $0 && $0 < TxID(1001) }, "\(checkpoints)")
+  }
+
   /// The applier is dropped in mid-term, as a killed one would be: nothing is released.
   @Test func aSuccessorGoesOnWhereAKilledTermEnded() throws {
     let store = try TestStore()
@@ -117,6 +129,30 @@ struct TermTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[9]])
   }
 
+  /// An applier that ends because a device fails starts anew as often as it likes.
+  @Test func aFailingDevicePoisonsNothing() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(insert(1))
+    var options = store.options
+    options.leaseTime = .milliseconds(100)
+    options.drains = true
+    options.beforeBatch = { (_: BatchID) throws(StoreError) in
+      throw StoreError(.io, "write failed", path: "/scratch", errno: 28)
+    }
+    for _ in 0..<6 {
+      #expect(throws: StoreError.self) {
+        try Applier(path: store.path, options: options, environment: store.environment)
+          .run(shouldStop: { false })
+      }
+    }
+    options.beforeBatch = nil
+    try Applier(path: store.path, options: options, environment: store.environment)
+      .run(shouldStop: { false })
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+  }
+
   /// A term that follows one that died reads live segments from their beginning: what is applied
   /// already must not use up the care that is meant for what was being executed.
   @Test func whatIsAppliedAlreadyIsNotExecutedWithCare() throws {
@@ -149,6 +185,65 @@ struct TermTests {
     let outcome = try writer.outcomeBlocking(of: bad, timeout: .seconds(5)).outcome
     #expect(outcome.rejectionCode == Outcome.Rejection.Code.poisonous)
     #expect(try store.query("SELECT count(*) FROM t") == [[460]])
+  }
+
+  /// A new term reads a live segment from its beginning. Passing over what is applied already may take
+  /// longer than the lease, so there are beats in between.
+  @Test(arguments: [Duration.zero, .seconds(3600)])
+  func beatsAreMadeWhilePassingOverRepeats(beat: Duration) throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let writer = try store.writer()
+    _ = writer.submitBlocking((0..<20).map { insert(Int64($0)) })
+    try store.drain()
+    _ = try writer.submitBlocking(insert(20))
+    var options = store.options
+    options.drains = true
+    options.beforeBatch = { (_: BatchID) throws(StoreError) in
+      throw StoreError(.io, "killed by the batch")
+    }
+    #expect(throws: StoreError.self) {
+      try Applier(path: store.path, options: options, environment: store.environment)
+        .run(shouldStop: { false })
+    }
+    let lease = NotingLease()
+    options.beat = beat
+    options.beforeBatch = { _ in lease.note(.executed) }
+    try Applier(
+      path: store.path, options: options, lease: lease, environment: store.environment
+    ).run(shouldStop: { false })
+    // One names the batch that is executed with care.
+    let before = lease.events.prefix { $0 != .executed }
+    #expect(before.filter { $0 == .renewed }.count == (beat == .zero ? 2 : 1), "\(lease.events)")
+    #expect(try store.query("SELECT count(*) FROM t") == [[21]])
+  }
+
+  /// The refusal comes in the middle of a statement.
+  @Test func whoIsRefusedARenewalLeadsNoMore() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(
+      Batch([
+        Batch.Statement(
+          "WITH c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) INSERT INTO t SELECT i, '' FROM c"
+        )
+      ]))
+    let lease = NotingLease()
+    var options = store.options
+    options.drains = true
+    options.beat = .milliseconds(1)
+    options.beforeBatch = { _ in
+      if !lease.events.contains(.executed) { lease.refuseOnce() }
+      lease.note(.executed)
+    }
+    try Applier(
+      path: store.path, options: options, lease: lease, environment: store.environment
+    ).run(shouldStop: { false })
+    let behind = lease.events.drop { $0 != .refused }.dropFirst()
+    #expect(behind.first == .claimed, "\(lease.events)")
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try store.query("SELECT count(*) FROM t") == [[100_000]])
   }
 
   /// As after a host was away for longer than the file server's lease.
@@ -212,160 +307,5 @@ struct TermTests {
     })
     #expect(deposed)
     #expect(try store.query("SELECT count(*) FROM t") == [[1]])
-  }
-}
-
-@Suite("Journal segments go when what they hold is published, and damage is kept aside")
-struct IntakeTests {
-  private func insert(_ n: Int64) -> Batch {
-    Batch([Batch.Statement("INSERT INTO t VALUES(?)", [.integer(n)])])
-  }
-
-  @Test func aSilentSegmentIsRetiredAndItsWriterGoesOn() throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    let writer = try store.writer()
-    _ = try writer.submitBlocking(insert(1))
-    store.options.retireAfter = .milliseconds(50)
-    try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
-    let receipt = try writer.submitBlocking(insert(2))
-    try store.drain()
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
-    #expect(try store.query("SELECT a FROM t") == [[1], [2]])
-  }
-
-  /// The check taken out: what a writer flushes between the applier's last look and its mark is lost.
-  @Test(arguments: [true, false])
-  func framesAreReadAgainAfterTheMark(_ rereads: Bool) throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    let writer = try store.writer()
-    _ = try writer.submitBlocking(insert(1))
-    store.options.retireAfter = .milliseconds(50)
-    if !rereads { store.environment.omittedChecks = [.rereadAfterMark] }
-    let hooked = HookedFileSystem(store.environment.fileSystem)
-    var applierEnvironment = store.environment
-    applierEnvironment.fileSystem = hooked
-    let late = Monitor<Receipt?>(nil)
-    // In the moment before the mark is written.
-    hooked.beforeOpenForWriting = { path in
-      guard path.hasSuffix(".seg") else { return }
-      late.withLock { if $0 == nil { $0 = try? writer.submitBlocking(insert(2)) } }
-    }
-    try run(
-      store, environment: applierEnvironment,
-      until: { try store.names(store.layout.journal) == ["quarantine"] })
-    #expect(late.withLock { $0 } != nil)
-    #expect(try store.query("SELECT count(*) FROM t") == [[rereads ? 2 : 1]])
-  }
-
-  /// Its writer was paused between making the file and giving it its size: it must find the mark.
-  @Test func aSegmentWithoutItsSizeIsMarkedBeforeItGoes() throws {
-    let store = try TestStore()
-    let id = JournalSegmentID(writer: WriterID(time_ms: 1, random: { 5 }), number: 1)
-    let own = try store.environment.fileSystem.create(
-      "\(store.layout.journal)/\(StoreLayout.journalName(id))", mode: 0o660)
-    store.options.retireAfter = .milliseconds(50)
-    try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
-    try own.resize(to: 65536)
-    #expect(try Mark.isClosed(own))
-  }
-
-  /// An applier that was moving a segment to quarantine stopped in between; it did so after its
-  /// successor had looked what lies there.
-  @Test func aMoveToQuarantineInMidTermHidesNothing() throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    let writer = try store.writer()
-    let receipt = try writer.submitBlocking(insert(1))
-    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
-    let layout = store.layout
-    let fileSystem = store.environment.fileSystem
-    var environment = store.environment
-    environment.fileSystem = ListingFileSystem(fileSystem) { directory in
-      guard directory == layout.journal else { return }
-      try? fileSystem.link("\(layout.journal)/\(name)", to: "\(layout.quarantine)/\(name)")
-    }
-    try run(
-      store, environment: environment, until: { try store.query("SELECT a FROM t") == [[1]] })
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
-  }
-
-  @Test func aTornFrameGoesToQuarantine() throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    try store.drain()
-    let writer = try store.writer()
-    _ = try writer.submitBlocking(insert(1))
-    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
-    let file = try store.environment.fileSystem.open("\(store.layout.journal)/\(name)", .write)
-    try file.write([UInt8](repeating: 7, count: 100), at: 12288)
-    store.options.retireAfter = .milliseconds(50)
-    try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
-    #expect(try store.names(store.layout.quarantine) == [name])
-    #expect(try store.query("SELECT a FROM t") == [[1]])
-    // That writer's later batches are not held up.
-    let receipt = try writer.submitBlocking(insert(2))
-    try store.drain()
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
-  }
-
-  @Test func strangersInTheJournalAreIgnored() throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    let files = store.environment.fileSystem
-    let id = WriterID(time_ms: 1, random: { 5 })
-    _ = try files.create("\(store.layout.journal)/.nfs000", mode: 0o600)
-    _ = try files.create("\(store.layout.journal)/notes.txt", mode: 0o600)
-    try files.makeDirectory("\(store.layout.journal)/\(id).00000001.seg", mode: 0o700)
-    try files.replaceSymbolicLink(
-      "\(store.layout.journal)/\(id).00000002.seg", target: "/etc/passwd")
-    makeFIFO("\(store.layout.journal)/\(id).00000003.seg")
-    let garbage = try files.create("\(store.layout.journal)/\(id).00000004.seg", mode: 0o600)
-    try garbage.write((0..<20000).map { UInt8(truncatingIfNeeded: $0 &* 31) }, at: 0)
-    #expect(try store.apply([insert(1)])[0].isApplied)
-  }
-
-  @Test func aWriterWithMissingBatchesIsRefused() throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    try store.drain()
-    let writer = try store.writer()
-    _ = try writer.submitBlocking(insert(1))
-    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
-    try store.environment.fileSystem.unlink("\(store.layout.journal)/\(name)")
-    // Its next segment begins at batch 2, and nobody knows of batch 1.
-    let receipts = try (2..<40).map { n in
-      try writer.submitBlocking(
-        Batch([
-          Batch.Statement(
-            "INSERT INTO t VALUES(?) -- \(String(repeating: "x", count: 9000))", [.integer(n)])
-        ]))
-    }
-    try store.drain()
-    let last = try #require(receipts.last)
-    let outcome = try writer.outcomeBlocking(of: last, timeout: .seconds(5)).outcome
-    #expect(
-      outcome.rejectionCode == Outcome.Rejection.Code.expiredWriter,
-      "\(outcome) \(receipts.map(\.batch))")
-    #expect(try store.query("SELECT count(*) FROM t") == [[0]])
-  }
-
-  private func run(
-    _ store: TestStore, environment: Environment? = nil, until done: () throws -> Bool
-  ) throws {
-    var failure: (any Error)?
-    var passes = 0
-    try Applier(
-      path: store.path, options: store.options, environment: environment ?? store.environment
-    ).run(shouldStop: {
-      passes += 1
-      do { return try done() || passes > 100_000 } catch {
-        failure = error
-        return true
-      }
-    })
-    if let failure { throw failure }
-    #expect(passes <= 100_000)
   }
 }

@@ -26,6 +26,13 @@ final class TestStore {
 
   func writer() throws -> Writer { try Writer(store: path, environment: environment) }
 
+  /// A writer's journal alone, under an id of its own.
+  func journal(_ environment: Environment? = nil) throws -> JournalWriter {
+    JournalWriter(
+      layout: layout, store: try StoreDescription.read(layout, self.environment.fileSystem).id,
+      environment: environment ?? self.environment)
+  }
+
   /// Applies all that is in the journal, in this process, and releases.
   func drain() throws {
     var options = options

@@ -6,8 +6,8 @@ public struct FileOperation: Hashable, Sendable {
     case open, create, list, link, unlink, makeDirectory, setPermissions, syncDirectory, status
     case replaceSymbolicLink, readSymbolicLink
     case read, write, sync, resize
-    /// Between the two halves of a torn read.
-    case readOn
+    /// Between the two halves of a torn read, listing or write.
+    case readOn, listOn, writeOn
   }
 
   public var action: Action
@@ -31,8 +31,10 @@ public enum FileFate: Sendable {
   /// It is done, and the caller gets the error all the same: a lost reply, or a retry's answer.
   case doneButFails(StoreError)
   /// Of a write: it succeeds, and lands piece by piece (`pieceBytes` each, in any order) until the
-  /// file's next sync, as a page cache does it; on a local host it is there at once. Of a read: it
-  /// is made in two halves. All else is done.
+  /// file's next sync, as a page cache does it; past the cache, and on a local host, half of it may be
+  /// there before the other half, and all of it when the write returns. Of a read: it is made in two
+  /// halves. Of a listing: a name made or removed while it is under way may be missing or be there,
+  /// as a hash of it and `pieceBytes` has it. All else is done.
   case torn(pieceBytes: Int)
   /// Of a write: the caller gets the error, and any pieces of it may land at any later time. All
   /// else fails.

@@ -68,8 +68,19 @@ public struct MemoryFileSystem: FileSystem {
   ) throws(StoreError) -> R {
     let isForbidden = changes && isReadOnly
     if isForbidden { noteForbidden(path) }
-    let fate = hook?(FileOperation(action, path)) ?? .done
+    let fate = fate(action, path)
     if isForbidden { throw .posix(30, path, "\(action)") }
+    return try operate(path, fate, changes: changes, body)
+  }
+
+  private func fate(_ action: FileOperation.Action, _ path: String) -> FileFate {
+    hook?(FileOperation(action, path)) ?? .done
+  }
+
+  private func operate<R>(
+    _ path: String, _ fate: FileFate, changes: Bool = false,
+    _ body: (inout MemoryDisk.State, Place, _ now_ns: UInt64) -> Result<R, StoreError>
+  ) throws(StoreError) -> R {
     let now_ns = now_ns
     let place = Place(path)
     switch fate {
@@ -189,7 +200,18 @@ public struct MemoryFileSystem: FileSystem {
   // MARK: Names
 
   public func list(_ directory: String) throws(StoreError) -> [String] {
-    try operate(.list, directory) { state, place, now_ns -> Result<[String], StoreError> in
+    let fate = fate(.list, directory)
+    guard case .torn(let salt) = fate else { return try names(directory, fate) }
+    let first = try names(directory, .done)
+    let last = try names(directory, self.fate(.listOn, directory))
+    let constant = Set(first).intersection(last)
+    return Set(first).union(last).sorted().filter {
+      constant.contains($0) || $0.utf8.reduce(salt) { $0 &* 31 &+ Int($1) } & 4 != 0
+    }
+  }
+
+  private func names(_ directory: String, _ fate: FileFate) throws(StoreError) -> [String] {
+    try operate(directory, fate) { state, place, now_ns -> Result<[String], StoreError> in
       let path = place.name.isEmpty ? place.directory : directory
       guard let names = state.directories[path]?.list() else {
         return .failure(.posix(state.find(place) == nil ? 2 : 20, directory, "list"))

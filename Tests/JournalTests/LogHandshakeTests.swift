@@ -29,7 +29,8 @@ struct LogHandshakeTests {
   @Test(arguments: [
     (SafetyCheck.markAfterFrame, 0..<100), (.markAfterStart, 0..<500),
     (.markBeforeReading, 0..<500), (.markDownToStart, 0..<100), (.parentByStart, 950..<6000),
-    (.newSegmentAfterError, 0..<500), (.lookBehindMark, 0..<100),
+    (.publishBeforeAcknowledging, 0..<200), (.newSegmentAfterError, 0..<500),
+    (.lookBehindMark, 0..<100),
   ])
   func aCheckLeftOutIsMissed(check: SafetyCheck, within seeds: Range<Int>) {
     let seed = firstSeed(of: seeds, "without \(check)") {

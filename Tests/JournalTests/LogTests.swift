@@ -17,14 +17,24 @@ struct LogStore {
     let fileSystem = MemoryFileSystem(disk, clock: clock, hook: hook)
     fileSystem.makeDirectories([Self.layout.log, Self.layout.oldLog])
     environment = Samples.environment(wrap(fileSystem))
-    let claim = LogClaim(
-      layout: Self.layout, store: Samples.store, environment: environment, holder: "test",
-      engine: StartRecord.Engine(sourceID: "", compileOptions: "", architecture: ""))
-    let won = try claim.claim(successorOf: 0) { holder, _ in
+    holder = try #require(try Self.claim(successorOf: 0, environment)?.holder)
+    log = Log(layout: Self.layout, store: Samples.store, environment: environment)
+  }
+
+  private static func claim(successorOf number: UInt64, _ environment: Environment) throws
+    -> LogClaim.Won?
+  {
+    try LogClaim(
+      layout: layout, store: Samples.store, environment: environment, holder: "test",
+      engine: .init(sourceID: "", compileOptions: "", architecture: "")
+    ).claim(successorOf: number) { holder, _ in
       holder.beacon(.active, ApplierStatus(), time_ms: 0)
     }
-    holder = try #require(won?.holder)
-    log = Log(layout: Self.layout, store: Samples.store, environment: environment)
+  }
+
+  /// Another applier claims the successor of the first segment.
+  func takeOver(_ environment: Environment? = nil) throws -> LogClaim.Won? {
+    try Self.claim(successorOf: 1, environment ?? self.environment)
   }
 
   func commit() throws {
@@ -123,14 +133,7 @@ struct LogTests {
     store.disk.damage("\(LogStore.layout.log)/\(Self.name)", at: Block.firstLogFrame + 4096 + 200) {
       $0 ^= 1
     }
-    let claim = LogClaim(
-      layout: LogStore.layout, store: Samples.store, environment: store.environment,
-      holder: "other", engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-    let error = #expect(throws: StoreError.self) {
-      _ = try claim.claim(successorOf: 1) { holder, _ in
-        holder.beacon(.active, ApplierStatus(), time_ms: 0)
-      }
-    }
+    let error = #expect(throws: StoreError.self) { _ = try store.takeOver() }
     #expect(error?.code == .damaged)
   }
 
@@ -155,14 +158,7 @@ struct LogTests {
     let commit = try #require(try scanner.header(at: start.end))
     let section = try #require(commit.section(id))
     disk.withLock { $0 = (store.disk, commit.offset + section.offset) }
-    let claim = LogClaim(
-      layout: LogStore.layout, store: Samples.store, environment: store.environment,
-      holder: "other", engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-    let error = #expect(throws: StoreError.self) {
-      _ = try claim.claim(successorOf: 1) { holder, _ in
-        holder.beacon(.active, ApplierStatus(), time_ms: 0)
-      }
-    }
+    let error = #expect(throws: StoreError.self) { _ = try store.takeOver() }
     #expect(error?.code == .notLeading)
     #expect(disk.withLock { $0 == nil })
   }
@@ -202,13 +198,7 @@ struct LogTests {
     try store.publish()
     var environment = store.environment
     environment.random = { 78 }
-    let claim = LogClaim(
-      layout: LogStore.layout, store: Samples.store, environment: environment, holder: "other",
-      engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-    let won = try claim.claim(successorOf: 1) { holder, _ in
-      holder.beacon(.active, ApplierStatus(), time_ms: 0)
-    }
-    #expect(won != nil)
+    #expect(try store.takeOver(environment) != nil)
     let fileSystem = environment.fileSystem
     let path = "\(LogStore.layout.log)/\(Self.name)"
     try fileSystem.link(path, to: "\(LogStore.layout.oldLog)/\(Self.name)")

@@ -14,7 +14,7 @@ struct Workers {
 
   func run(
     first: UInt64, count: UInt64, omitting check: SafetyCheck? = nil,
-    kind: Simulation.Kind = .system, stopsAtFirst: Bool = false
+    kind: Simulation.Kind = .system
   ) throws -> Result {
     let workers = try (0..<UInt64(jobs)).map { i in
       var arguments = [
@@ -22,7 +22,6 @@ struct Workers {
         "--kind", kind.rawValue,
       ]
       if let check { arguments += ["--without", check.rawValue] }
-      if stopsAtFirst { arguments.append("--stops-at-first") }
       return try start(arguments, on: Int(i))
     }
     // All at once: a pipe that nobody reads would hold its process up.
@@ -60,7 +59,7 @@ struct Workers {
 
   private func add(_ numbers: [Int], to result: inout Result) {
     guard let seeds = numbers.first, let statistics = World.Statistics(Array(numbers.dropFirst()))
-    else { return }
+    else { preconditionFailure("a simulating process counts something else: \(numbers)") }
     result.seeds += UInt64(seeds)
     result.statistics = result.statistics + statistics
   }

@@ -72,6 +72,10 @@ final class ProcessFaults: @unchecked Sendable {
     if !world.isCalm {
       if random.chance(weather.slow) { duration *= Double(10 + random.below(90)) }
       if random.chance(weather.stuck) { duration += Double(random.below(4_000_000_000)) }
+      // Not longer than the lease: it hurts who still leads.
+      if operation.action == .listOn, random.chance(0.1) {
+        duration += Double(random.below(Int(world.plan.lease.inNanoseconds) / 2))
+      }
       if random.chance(0.01) { process.slowness = [0.3, 1, 1, 5, 30][random.below(5)] }
     }
     process.scheduler.sleep(UInt64(duration))
@@ -108,6 +112,8 @@ final class ProcessFaults: @unchecked Sendable {
       return .torn(pieceBytes: pieceBytes)
     case .sync where random.chance(weather.lateWrite): return .fails(inputOutputError(operation))
     case .read where random.chance(weather.tornRead): return .torn(pieceBytes: 0)
+    case .list where random.chance(weather.tornListing):
+      return .torn(pieceBytes: random.below(1 << 16))
     case .link, .create, .makeDirectory:
       if random.chance(weather.lostReply) {
         return .doneButFails(.posix(Self.exists, operation.path, "repeated"))
@@ -123,7 +129,8 @@ final class ProcessFaults: @unchecked Sendable {
 
   private func needsRoom(_ operation: FileOperation) -> Bool {
     switch operation.action {
-    case .write, .resize, .sync, .create, .link, .makeDirectory, .replaceSymbolicLink: true
+    case .write, .writeOn, .resize, .sync, .create, .link, .makeDirectory, .replaceSymbolicLink:
+      true
     default: false
     }
   }

@@ -8,6 +8,11 @@ extension World {
       case tokens = "tokens satisfied"
       case duplicates = "repeats of a key"
       case poisonous = "verdicts of poison"
+      // What the store went through.
+      case logSegments = "log segments"
+      case checkpoints
+      case closedSegments = "journal segments closed"
+      case quarantined = "in quarantine"
       // What was made to go wrong.
       case deaths
       case diedInOperation = "died in a file operation"
@@ -23,6 +28,8 @@ extension World {
       case lateWrites = "failed writes in pieces"
       case lostReplies = "replies lost"
       case tornReads = "torn reads"
+      case tornListings = "torn listings"
+      case tornWrites = "writes seen half"
       case damages = "bits turned over"
       case damagesFound = "of them found"
       case milliseconds = "simulated ms"

@@ -23,6 +23,8 @@ struct Weather {
   var pieceBytes = 4096
   /// A read is made in two halves.
   var tornRead = 0.0
+  /// A listing is made in two halves: of the names that come or go meanwhile it shows some.
+  var tornListing = 0.0
   /// It is done, and answered with an error as a repeated request gets it.
   var lostReply = 0.0
   /// Per operation of anybody: a block on its way lands (or, where nobody waits for it, is lost).
@@ -47,6 +49,7 @@ struct Weather {
     weather.lateWrite = level(0.002, 0.02, &random)
     weather.pieceBytes = [512, 4096, 4096][random.below(3)]
     weather.tornRead = level(0.05, 0.3, &random)
+    weather.tornListing = level(0.02, 0.2, &random)
     weather.lostReply = level(0.01, 0.1, &random)
     weather.drift = [0.02, 0.2][random.below(2)]
     weather.events = level(0.1, 1, &random)

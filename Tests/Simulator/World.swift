@@ -286,13 +286,17 @@ public final class World: @unchecked Sendable {
     guard let error = error as? StoreError else {
       return oracle.violate("\(process.name) ended with \(error)")
     }
+    let hasLostOpens = (process.machine as? Machine)?.hasLostOpens == true
     switch error.code {
     case .notLeading, .wrongClock, .timeout, .outcomeUnknown, .notSubmitted, .backlogFull: return
-    case .snapshotExpired where (process.machine as? Machine)?.hasLostOpens == true: return
+    case .snapshotExpired where hasLostOpens: return
     default: break
     }
-    if let code = error.errno, [5, 9, 28, 116].contains(code) { return }
-    oracle.violate("\(process.name) ended with \(error)")
+    switch error.errno {
+    case ProcessFaults.inputOutputError, ProcessFaults.fullDisk: return
+    case _ where error.isLostOpen && hasLostOpens: return
+    default: oracle.violate("\(process.name) ended with \(error)")
+    }
   }
 
   // MARK: Telling
@@ -319,7 +323,7 @@ public final class World: @unchecked Sendable {
 extension World {
   fileprivate func count(_ operation: FileOperation, _ fate: FileFate) {
     switch fate {
-    case .done: break
+    case .done: countProgress(operation)
     case .fails(let error), .failsTorn(_, let error):
       if error.errno == ProcessFaults.fullDisk {
         count(.fullDisks)
@@ -329,7 +333,25 @@ extension World {
         count(.lateWrites)
       }
     case .doneButFails: count(.lostReplies)
-    case .torn: if operation.action == .read { count(.tornReads) }
+    case .torn:
+      countProgress(operation)
+      switch operation.action {
+      case .read: count(.tornReads)
+      case .list: count(.tornListings)
+      default: break
+      }
+    }
+  }
+
+  private func countProgress(_ operation: FileOperation) {
+    switch operation.action {
+    case .writeOn: count(.tornWrites)
+    case .write where operation.offset == Block.mark && operation.path.hasSuffix(".seg"):
+      count(.closedSegments)
+    case .link where operation.path.hasSuffix(".log"): count(.logSegments)
+    case .link where operation.path.hasSuffix(".seg"): count(.quarantined)
+    case .link where operation.path.hasPrefix(World.layout.checkpoints): count(.checkpoints)
+    default: break
     }
   }
 }
@@ -349,7 +371,7 @@ extension FileOperation {
     let place = path.split(separator: "/").dropFirst().joined(separator: "/")
     var text = "\(action) \(place)"
     switch action {
-    case .read, .write, .readOn: text += " \(count) at \(offset)"
+    case .read, .write, .readOn, .writeOn: text += " \(count) at \(offset)"
     case .resize: text += " to \(offset)"
     default: break
     }
@@ -357,7 +379,7 @@ extension FileOperation {
     case .done: break
     case .fails(let error): text += " FAILS: \(error.message)"
     case .doneButFails(let error): text += " DONE, BUT ANSWERED: \(error.message)"
-    case .torn: if action == .read { text += " in pieces" }
+    case .torn: if action == .read || action == .list { text += " in two halves" }
     case .failsTorn(_, let error): text += " in pieces, FAILS: \(error.message)"
     }
     return text

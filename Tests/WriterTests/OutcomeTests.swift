@@ -37,6 +37,24 @@ struct OutcomeTests {
     #expect(writer.unappliedBytes == 0)
   }
 
+  /// Looking goes on for as long as somebody waits, and must not take a thread from work that ends.
+  @Test func whoWaitsKeepsNoThreadFromOthers() async throws {
+    var environment = store.environment()
+    environment.executor = ThreadExecutor(threadLimit: 1)
+    let writer = try Writer(store: store.layout.root, environment: environment)
+    let receipt = try await writer.submit(insert(1))
+    async let outcome = writer.outcome(of: receipt)
+    try await Task.sleep(for: .milliseconds(50))
+    let work = environment.executor.start {}
+    let patience = ContinuousClock.now + .seconds(10)
+    while !work.isDone, ContinuousClock.now < patience {
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    #expect(work.isDone)
+    try applier.apply([receipt.batch])
+    #expect(try await outcome.txid == TxID(1))
+  }
+
   @Test func whoWaitsIsTold() async throws {
     let writer = try store.writer()
     let receipts = try await writer.submit((1...500).map(insert)).map { try $0.get() }

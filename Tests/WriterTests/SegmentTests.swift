@@ -16,6 +16,13 @@ struct SegmentTests {
     return bytes.bytes
   }
 
+  /// With its header it would be longer than what an applier reads.
+  @Test func aFrameHasRoomForItsHeader() throws {
+    let half = [UInt8](repeating: 0, count: Limits.journalFrameBytes / 2 - 4)
+    let error = #expect(throws: StoreError.self) { try store.journal().flush([half, half]) }
+    #expect(error?.code == .limit)
+  }
+
   @Test func segmentsDouble() throws {
     let journal = store.journal()
     let block = noise(30_000)

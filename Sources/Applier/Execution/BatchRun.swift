@@ -66,7 +66,7 @@ final class BatchRun {
       onProgress()
       stepsLeft -= Int64(BatchRun.stepsPerCall)
       if stepsLeft < 0, permissions.mode == .batch { ranOutOfSteps = true }
-      return ranOutOfSteps
+      return ranOutOfSteps && permissions.mode == .batch
     }
   }
 
@@ -353,7 +353,7 @@ final class BatchRun {
     hasDeferred = false
     permissions.mode = .applier
     do throws(SQLiteError) { try connection.execute("PRAGMA defer_foreign_keys = OFF") } catch {
-      throw StoreError(.io, "foreign keys stay deferred: \(error)")
+      throw StoreError(.io, "the applier's own PRAGMA defer_foreign_keys = OFF failed: \(error)")
     }
   }
 

@@ -183,12 +183,15 @@ final class BookkeepingTables {
     try pruneKeys.run()
   }
 
-  /// Writers that may be forgotten: silent for longer than the horizon. The caller keeps those that
-  /// still have files in the journal.
-  func writersToPrune(now_ms: Int64) throws(SQLiteError) -> [WriterID] {
+  /// Writers that may be forgotten: silent for longer than the horizon, and with an id that is lower
+  /// than `oldest`, and made before the horizon too. Whatever the watermark then refuses is as old:
+  /// an id that a clock gone wrong dated forward is kept until its time is over.
+  func writersToPrune(now_ms: Int64, below oldest: WriterID?) throws(SQLiteError) -> [WriterID] {
+    let horizon_ms = now_ms - Bookkeeping.writerHorizon_ms
+    let bound = WriterID(high: UInt64(max(0, horizon_ms)) << 16, low: 0)
     let rows = try connection.query(
-      "SELECT writer FROM main._sluice_writers WHERE time < ? LIMIT 1000",
-      [.integer(now_ms - Bookkeeping.writerHorizon_ms)])
+      "SELECT writer FROM main._sluice_writers WHERE time < ? AND writer < ? LIMIT 1000",
+      [.integer(horizon_ms), .blob(min(bound, oldest ?? bound).blob)])
     var ids: [WriterID] = []
     for case .blob(let bytes)? in rows.map(\.first) {
       if let id = WriterID(blob: bytes) { ids.append(id) }

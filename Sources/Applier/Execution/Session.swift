@@ -126,8 +126,9 @@ final class Session {
     var attempts: UInt32 = 0
     /// Whether batches of this writer that precede its next may be missing (quarantine).
     var mayLackBatches: (WriterID) -> Bool = { _ in false }
-    /// Which silent writers still have files in the journal; nil: nobody is forgotten now.
-    var hasSegments: ((WriterID) -> Bool)?
+    /// Whether silent writers are forgotten now, and the lowest id of those with files in the journal.
+    var prunes = false
+    var oldestWriter: WriterID?
   }
 
   /// Executes the batches in order as one commit, as many of them as can be in one, and hands the
@@ -449,8 +450,8 @@ final class Session {
     let pruned = try own { () throws(SQLiteError) in
       try tables.finish(after, rejected: rejectedAfter)
       var pruned: [WriterID] = []
-      if let hasSegments = request.hasSegments {
-        pruned = try tables.writersToPrune(now_ms: group.time_ms).filter { !hasSegments($0) }
+      if request.prunes {
+        pruned = try tables.writersToPrune(now_ms: group.time_ms, below: request.oldestWriter)
         try tables.prune(pruned)
       }
       return pruned

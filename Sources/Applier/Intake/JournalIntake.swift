@@ -6,9 +6,9 @@ internal import SluiceShared
 /// lets segments go when all they hold is published.
 ///
 /// A writer's segments are read one after the other; the next only when nothing acknowledged in the
-/// one before can be missing. That is so when it ended (end flag), or when the sequence number that
-/// its successor's header begins with has been reached: the writer states there what it was
-/// acknowledged.
+/// one before can be missing. That is so when it ended (end flag), when the sequence number that its
+/// successor's header begins with has been reached, or when that header names an earlier segment as
+/// the last one with anything acknowledged: the writer states there what it was acknowledged.
 final class JournalIntake {
   private let layout: StoreLayout
   private let store: StoreID
@@ -35,6 +35,7 @@ final class JournalIntake {
   /// Many reads are to be in flight at once.
   private let isNetwork: Bool
   private var turn = 0
+  private var listings: UInt64 = 0
   /// Writers with a segment that could not be opened, and until when it is left alone.
   private var heldBack: [WriterID: Duration] = [:]
   /// Nothing new can come from these; to be removed once all they hold is published.
@@ -67,8 +68,8 @@ final class JournalIntake {
   var waitingCount: Int { waiting.count - taken }
   var isIdle: Bool { waitingCount == 0 }
 
-  /// Whether a writer has a file here.
-  func hasSegments(_ writer: WriterID) -> Bool { writers[writer] != nil }
+  /// The lowest id of the writers with a file here, as of the last listing.
+  private(set) var oldestWriter: WriterID?
 
   /// Whether the batches that a writer's next ones follow may be in quarantine.
   func mayLackBatches(_ writer: WriterID) -> Bool { damaged.contains(writer) }
@@ -81,14 +82,22 @@ final class JournalIntake {
   private static let mostBytesAtOnce: Int64 = 4 << 20
 
   /// One listing, and one read of each segment that is due. Returns whether anything was found.
+  ///
+  /// A listing is not one instant: of two segments made while it is under way it may show the later
+  /// one only, and the batches in the earlier one would be taken for missing. So a segment is read
+  /// only after a listing that began when it was known: those before it were there by then, and are
+  /// known too, or were removed.
   func poll() throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
-    try list(now)
+    if try list(now) { _ = try list(now) }
     guard waitingBytes < JournalIntake.mostWaitingBytes else { return false }
     var due: [JournalSegmentReader] = []
+    var found = false
     for queue in writers.values {
-      guard let segment = queue.segments.first, segment.nextPoll <= now else { continue }
-      if heldBack[segment.id.writer] == nil { due.append(segment) }
+      guard let segment = queue.segments.first, segment.nextPoll <= now,
+        heldBack[segment.id.writer] == nil
+      else { continue }
+      if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
     due.sort { $0.id < $1.id }
     if !due.isEmpty {
@@ -96,7 +105,6 @@ final class JournalIntake {
       turn = (turn + 1) % due.count
       due = Array(due[turn...] + due[..<turn])
     }
-    var found = false
     for piece in stride(from: 0, to: due.count, by: JournalIntake.readsInFlight) {
       let segments = due[piece..<min(piece + JournalIntake.readsInFlight, due.count)]
       for (segment, frames) in zip(segments, read(Array(segments), now)) {
@@ -105,6 +113,10 @@ final class JournalIntake {
       if waitingBytes >= JournalIntake.mostWaitingBytes { break }
     }
     return found
+  }
+
+  private func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
+    segment.id.number == 1 || segment.listing < listings || !environment.makes(.listAgain)
   }
 
   private static let readsInFlight = 16
@@ -168,6 +180,7 @@ final class JournalIntake {
       guard let next = writers[writer]?.segments.first, heldBack[writer] == nil else {
         return found
       }
+      guard mayBeRead(next) else { return true }
       segment = next
       result = read([next], now)[0]
     }
@@ -198,7 +211,9 @@ final class JournalIntake {
     for later in queue.segments.dropFirst() {
       if later.header == nil { _ = try? later.peekHeader(store) }
       guard let next = later.header else { continue }
-      if queue.lastRead.next >= next.firstSequence { return true }
+      if queue.lastRead.next >= next.firstSequence || next.acknowledgesNothing(in: segment.id) {
+        return true
+      }
       // Acknowledged, says the successor, and not to be read: wait a little, then look closely.
       guard segment.isMarked ? foundNothing : quiet >= .seconds(2) else { return false }
       return try closeAndRead(segment, queue, acknowledgedUpTo: next.firstSequence)
@@ -248,8 +263,11 @@ final class JournalIntake {
 
   // MARK: the listing
 
-  private func list(_ now: Duration) throws(StoreError) {
+  /// Takes in what is new. Returns whether some of it must not be read before the next listing.
+  private func list(_ now: Duration) throws(StoreError) -> Bool {
     let names = try environment.fileSystem.list(layout.journal).sorted()
+    listings += 1
+    var mustListAgain = false
     for name in names where !known.contains(name) && !refused.contains(name) {
       guard let id = StoreLayout.journalSegment(name) else { continue }
       if let until = heldBack[id.writer], until > now { continue }
@@ -257,7 +275,9 @@ final class JournalIntake {
         let segment = try open(id, name)
         known.insert(name)
         heldBack[id.writer] = nil
+        segment.listing = listings
         add(segment)
+        mustListAgain = mustListAgain || !mayBeRead(segment)
       } catch {
         if error.isNoSuchFile { continue }
         guard error.isAboutTheFile else {
@@ -273,6 +293,12 @@ final class JournalIntake {
         log.error("journal file ignored", metadata: ["error": "\(error)"])
       }
     }
+    // What could not be opened may be gone by now.
+    heldBack = heldBack.filter { $0.value > now }
+    oldestWriter =
+      names.lazy.filter { [refused] in !refused.contains($0) }
+      .compactMap(StoreLayout.journalSegment).first?.writer
+    return mustListAgain
   }
 
   /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
@@ -317,6 +343,14 @@ final class JournalIntake {
       if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
       return
     }
+    if error.isForbidden {
+      // Others go on. It may be read again, and closed, when its permissions are set right.
+      heldBack[writer] = environment.clock.elapsed() + .seconds(30)
+      log.error(
+        "journal file must be readable and writable to the applier, its writer's batches wait",
+        metadata: ["error": "\(error)"])
+      return
+    }
     guard error.isAboutTheFile else { throw error }
     log.error("journal file ignored", metadata: ["error": "\(error)"])
     refused.insert(StoreLayout.journalName(segment.id))
@@ -352,7 +386,8 @@ final class JournalIntake {
     if taken == waiting.count {
       waiting.removeAll(keepingCapacity: true)
       taken = 0
-    } else if taken > 4096 {
+    } else if taken * 2 >= waiting.count {
+      // What was taken holds its frame, and the file.
       waiting.removeFirst(taken)
       taken = 0
     }
@@ -421,6 +456,9 @@ final class JournalIntake {
 }
 
 extension StoreError {
+  /// EACCES or EPERM.
+  fileprivate var isForbidden: Bool { errno == 13 || errno == 1 }
+
   /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
   fileprivate var isAboutTheFile: Bool {
     code == .foreign || code == .unsupported || errno == 40  // ELOOP

@@ -27,6 +27,8 @@ final class JournalSegmentReader {
   /// When something new was last found in it, and when it is to be read again (boot time).
   var lastNews: Duration
   var nextPoll: Duration = .zero
+  /// The listing that first showed it.
+  var listing: UInt64 = 0
   /// Batches of it that were read and are in no commit yet.
   var waitingBatches = 0
   /// The last commit that holds batches of it ends with this.

@@ -1,0 +1,149 @@
+import SluiceApplier
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@Suite("Keys are remembered for a day, silent writers for a week")
+struct HorizonTests {
+  /// The system's clock, set forward as told.
+  private final class ShiftedClock: Clock {
+    private let shift = Monitor(Duration.zero)
+
+    func advance(by duration: Duration) { shift.withLock { $0 += duration } }
+    func wallTime_ms() -> Int64 {
+      SystemClock().wallTime_ms() + shift.withLock { $0 }.wholeMilliseconds
+    }
+    func bootTime_ns() -> UInt64 {
+      UInt64(
+        Int64(SystemClock().bootTime_ns()) + shift.withLock { $0 }.wholeMilliseconds * 1_000_000)
+    }
+    func sleep(_ duration: Duration) { SystemClock().sleep(duration) }
+  }
+
+  private let store: TestStore
+  private let clock = ShiftedClock()
+
+  init() throws {
+    store = try TestStore()
+    store.environment.clock = clock
+    store.options.clockTolerance = nil
+    try store.apply("CREATE TABLE t(a)")
+  }
+
+  private func insert(_ n: Int64, key: String? = nil) -> Batch {
+    Batch([Batch.Statement("INSERT INTO t VALUES(?)", [.integer(n)])], key: key)
+  }
+
+  @Test(arguments: [(23, false), (25, true)])
+  func aKeyIsRememberedForADay(hours: Int, isForgotten: Bool) throws {
+    let first = try store.apply([insert(1, key: "k")])[0]
+    clock.advance(by: .seconds(hours * 3600))
+    let second = try store.apply([insert(1, key: "k")])[0]
+    if isForgotten {
+      #expect(second.isApplied)
+    } else {
+      #expect(second == .duplicate(of: TxID(2), original: first))
+    }
+    #expect(try store.query("SELECT count(*) FROM t") == [[isForgotten ? 2 : 1]])
+    // The row goes with a commit after that day, whatever is in it.
+    try store.apply([insert(2)])
+    #expect(try store.query("SELECT txid FROM _sluice_keys") == [[isForgotten ? 3 : 2]])
+    clock.advance(by: .seconds(25 * 3600))
+    try store.apply([insert(3)])
+    #expect(try store.query("SELECT count(*) FROM _sluice_keys") == [[0]])
+  }
+
+  @Test(arguments: [(6, false), (8, true)])
+  func aSilentWriterIsRememberedForAWeek(days: Int, isForgotten: Bool) throws {
+    let early = try store.journal()
+    _ = early.nextBatch()
+    clock.advance(by: .seconds(3600))
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()], ends: true)
+    try store.drain()
+    #expect(try store.names(store.layout.journal) == ["quarantine"])
+    clock.advance(by: .seconds(days * 24 * 3600))
+    let fresh = try store.journal()
+    try fresh.flush([insert(2).encoded()], ends: true)
+    try store.drain()
+    #expect(try isKnown(writer.writer) == !isForgotten)
+
+    // What it sends now might have been executed already, for all that anybody knows; the same goes
+    // for one that was made earlier and never heard of. Nobody else's batches are refused.
+    try writer.flush([insert(3).encoded()], ends: true)
+    try early.flush([insert(4).encoded()], ends: true)
+    try fresh.flush([insert(5).encoded()], ends: true)
+    try store.drain()
+    let refused: [[SQLValue]] = isForgotten ? [[.text(Outcome.Rejection.Code.expiredWriter)]] : []
+    for journal in [writer, early] {
+      let id = try #require(journal.writer)
+      #expect(try rows("SELECT code FROM _sluice_rejected", of: id) == refused)
+    }
+    let rows = try store.query("SELECT a FROM t ORDER BY a")
+    #expect(rows == (isForgotten ? [[1], [2], [5]] : [[1], [2], [3], [4], [5]]))
+  }
+
+  /// Its batches may wait there, and a repeat of one that was executed must be known.
+  @Test func aWriterWithASegmentIsRememberedForLonger() throws {
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()])
+    try store.drain()
+    clock.advance(by: .seconds(8 * 24 * 3600))
+    try store.apply([insert(2)])
+    #expect(try isKnown(writer.writer))
+    try writer.flush([insert(3).encoded()])
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [3]])
+  }
+
+  /// Forgetting it would raise the watermark to its date, and nobody else would be let in until then.
+  @Test func aWriterFromTheFutureShutsNobodyOut() throws {
+    clock.advance(by: .seconds(30 * 24 * 3600))
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()], ends: true)
+    clock.advance(by: .seconds(-30 * 24 * 3600))
+    try store.drain()
+    clock.advance(by: .seconds(8 * 24 * 3600))
+    try store.apply([insert(2)])
+    #expect(try isKnown(writer.writer))
+    try store.apply([insert(3)])
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [3]])
+  }
+
+  /// After an outage of more than a week all of it is read before the first commit.
+  @Test func nobodyIsForgottenWhoseBatchWaits() throws {
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()], ends: true)
+    try store.drain()
+    for n in 0..<100 { try store.journal().flush([insert(Int64(n + 10)).encoded()], ends: true) }
+    try writer.flush([insert(2).encoded()], ends: true)
+    let behind = try store.journal()
+    try behind.flush([insert(3).encoded()], ends: true)
+    clock.advance(by: .seconds(8 * 24 * 3600))
+    try store.drain()
+    #expect(try store.query("SELECT count(*) FROM t") == [[103]])
+  }
+
+  /// The applier's own statements, which forget old keys, have no limit of steps.
+  @Test func aBatchThatRanOutOfStepsStopsNothingElse() throws {
+    store.options.stepsPerBatch = 2_000_000
+    try store.apply((0..<3000).map { insert(Int64($0), key: "key \($0)") })
+    clock.advance(by: .seconds(25 * 3600))
+    let endless = Batch.Statement(
+      "WITH c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) INSERT INTO t SELECT i FROM c")
+    let outcomes = try store.apply((0..<3).map { _ in Batch([endless]) })
+    for outcome in outcomes {
+      #expect(outcome.rejectionCode == Outcome.Rejection.Code.stepLimit)
+    }
+    #expect(try store.query("SELECT count(*) FROM _sluice_keys") == [[0]])
+  }
+
+  private func isKnown(_ writer: WriterID?) throws -> Bool {
+    try !rows("SELECT 1 FROM _sluice_writers", of: #require(writer)).isEmpty
+  }
+
+  private func rows(_ select: String, of writer: WriterID) throws -> [[SQLValue]] {
+    try store.query("\(select) WHERE hex(writer) = upper(replace('\(writer)', '-', ''))")
+  }
+}
