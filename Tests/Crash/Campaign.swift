@@ -41,6 +41,7 @@ final class Campaign {
     while played < options.rounds, violations.isEmpty { violations = try playNext(options.at) }
     if options.isComplete {
       if violations.isEmpty { violations = try playMissing() }
+      if violations.isEmpty, options.layer != .plain { violations = try playUnlost() }
       if violations.isEmpty { violations = doubts() }
     }
     let seconds = (clock.elapsed() - began).inSeconds
@@ -55,9 +56,10 @@ final class Campaign {
   }
 
   /// The rounds of the next store.
-  private func playNext(_ target: Target?) throws -> [String] {
+  private func playNext(_ target: Target?, losing: Bool = false) throws -> [String] {
     defer { stores += 1 }
-    let isLossy = options.layer == .lossy || (options.layer == .both && stores % 2 == 1)
+    let isLossy =
+      losing || options.layer == .lossy || (options.layer == .both && stores % 2 == 1)
     return try play(seed: seed &+ stores, isLossy: isLossy, target)
   }
 
@@ -73,14 +75,34 @@ final class Campaign {
     return []
   }
 
+  /// Power failures after deaths that leave something of what was never lost.
+  private func playUnlost() throws -> [String] {
+    for target in Coverage.unlost(figures.lost, rounds: options.rounds) {
+      let place = target.point.place
+      for _ in 0..<Self.mostTries / 2 where figures.lost[place] == nil {
+        let violations = try playNext(target, losing: true)
+        guard violations.isEmpty else { return violations }
+      }
+      if figures.lost[place] == nil {
+        return ["no power failure takes back anything of \(place), also after deaths as \(target)"]
+      }
+    }
+    return []
+  }
+
   /// What a run would be worth nothing with.
   private func doubts() -> [String] {
-    guard figures.powerFailures >= 20, figures.blocksLost == 0 || figures.namesLost == 0 else {
-      return []
+    // Fewer may by chance have come when all was synced.
+    guard figures.powerFailures >= 100 else { return [] }
+    let failed = "power failed \(figures.powerFailures) times"
+    if figures.blocksLost == 0 || figures.namesLost == 0 {
+      return [
+        "\(failed) and took back \(figures.blocksLost) blocks and \(figures.namesLost) names"
+      ]
     }
-    return [
-      "power failed \(figures.powerFailures) times and took back \(figures.blocksLost) blocks and \(figures.namesLost) names: the layer is not there"
-    ]
+    let points = figures.diedInRecovery.count
+    guard options.rounds >= Coverage.allRounds, points < Coverage.recoveryPoints else { return [] }
+    return ["\(failed), and appliers that went on after that died at \(points) points only"]
   }
 
   /// Undisturbed rounds until it is known which points there are.
@@ -114,13 +136,14 @@ final class Campaign {
     var plan = "creation"
     var violations: [String] = []
     var round = 0
+    let deaths = catalog.deaths(at: target)
     do {
       violations = try playCreation(&random, isLossy: isLossy, target)
       let life = try Life(
         work, seed: random.next(), isLossy: isLossy, executable: executable,
         sabotage: options.sabotage)
       if violations.isEmpty { try life.begin(&figures, &catalog) }
-      while mayGoOn(round, target), violations.isEmpty {
+      while mayGoOn(round, target, deaths), violations.isEmpty {
         round += 1
         played += 1
         let next = RoundPlan(kind(&random), catalog, isLossy: isLossy, at: target, &random)
@@ -154,12 +177,12 @@ final class Campaign {
   }
 
   /// Whether a store that was in so many rounds has another one; one with a target until somebody
-  /// has died there.
-  private func mayGoOn(_ rounds: Int, _ target: Target?) -> Bool {
-    guard let target, options.at == nil else {
+  /// has died there, in addition to those before.
+  private func mayGoOn(_ rounds: Int, _ target: Target?, _ deaths: Int) -> Bool {
+    guard target != nil, options.at == nil else {
       return rounds < options.age && played < options.rounds
     }
-    return rounds < Self.mostTries && catalog.deaths(of: target.role, at: target.point) == 0
+    return rounds < Self.mostTries && catalog.deaths(at: target) == deaths
   }
 
   /// Enough for what happens in some rounds only, such as a checkpoint.
@@ -171,7 +194,8 @@ final class Campaign {
     for _ in 0..<2 {
       let work = try WorkDirectory(in: directory, prefix: "creation")
       work.isKept = true
-      var plan = random.below(4) == 0 ? nil : catalog.choose(.die, .creator, &random)
+      var plan =
+        random.below(4) == 0 ? nil : catalog.choose(.die, .creator, isLossy: isLossy, &random)
       if let target, target.role == .creator { plan = target.plan(&random) }
       let creation = Creation(
         work: work, isLossy: isLossy, executable: executable, sabotage: options.sabotage)
@@ -190,7 +214,8 @@ final class Campaign {
     case 6..<10: .each
     case 10..<12: .chain
     case 12..<14: .random
-    case 14..<17: .together
+    case 14..<16: .together
+    case 16: random.below(2) == 0 ? .together : .aside
     case 17..<19: .pause
     default: random.below(4) == 0 ? .undisturbed : .pause
     }

@@ -26,9 +26,17 @@ struct Catalog {
 
   func deaths(of role: Role, at point: CrashPoint) -> Int { deaths[role]?[point] ?? 0 }
 
+  func deaths(at target: Target?) -> Int {
+    target.map { deaths(of: $0.role, at: $0.point) } ?? 0
+  }
+
   /// A point and a time; nil where no point is known. The same numbers choose the same point, also
-  /// when more points are known than before, unless one of those is chosen.
-  func choose(_ fate: CrashPlan.Fate, _ role: Role, _ random: inout SeededRandom) -> CrashPlan? {
+  /// when more points are known than before, unless one of those is chosen. Where power fails, half
+  /// of the points are such that it finds something unsynced.
+  func choose(
+    _ fate: CrashPlan.Fate, _ role: Role, isLossy: Bool, _ random: inout SeededRandom
+  ) -> CrashPlan? {
+    let onlyUnsynced = isLossy && random.below(2) == 0
     let (choice, early, time) = (random.next(), random.below(2) == 0, random.below(24))
     let tear = random.below(1 << 16)
     func rank(_ point: CrashPoint) -> UInt64 {
@@ -37,9 +45,8 @@ struct Catalog {
       var mixed = SeededRandom(seed: rank)
       return mixed.next()
     }
-    guard let (point, most) = reached[role]?.min(by: { rank($0.key) < rank($1.key) }) else {
-      return nil
-    }
+    let points = (reached[role] ?? [:]).filter { !onlyUnsynced || $0.key.leavesUnsynced }
+    guard let (point, most) = points.min(by: { rank($0.key) < rank($1.key) }) else { return nil }
     // Often the first times, when a segment or a term begins.
     return CrashPlan(fate, point, 1 + min(early ? time % 3 : time, most - 1), tear: tear)
   }

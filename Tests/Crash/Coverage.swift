@@ -9,7 +9,6 @@ enum Coverage {
   static let allRounds = 2000
   static let someRounds = 100
 
-  /// Left to chance: a journal segment's way into quarantine, which takes a torn frame.
   private static let places: [(Role, CrashPoint.Action, [String])] = [
     (.applier, .create, ["log-temporary", "checkpoint-temporary", "sidecar-temporary"]),
     (.applier, .resize, ["log-temporary", "log"]),
@@ -28,12 +27,14 @@ enum Coverage {
       ]
     ),
     (.applier, .readMark, ["log", "journal"]),
-    (.applier, .link, ["log", "checkpoint", "sidecar"]),
+    (.applier, .link, ["log", "checkpoint", "sidecar", "quarantine"]),
     (
       .applier, .unlink,
-      ["journal", "log-temporary", "checkpoint-temporary", "sidecar-temporary"]
+      [
+        "journal", "journal-aside", "log-temporary", "checkpoint-temporary", "sidecar-temporary",
+      ]
     ),
-    (.applier, .syncDirectory, ["log/", "checkpoints/", "store/"]),
+    (.applier, .syncDirectory, ["log/", "checkpoints/", "store/", "quarantine/"]),
     (.applier, .replaceSymbolicLink, ["current.sqlite"]),
     (.worker, .create, ["journal"]),
     (.worker, .resize, ["journal"]),
@@ -69,6 +70,27 @@ enum Coverage {
       let needed = rounds >= allRounds ? left : left.count == points.count ? [points[0]] : []
       return needed.map { Target(role, $0) }
     }
+  }
+
+  /// What power failures must have taken back, blocks by what they are of, and names by directory:
+  /// as the place of a point at which it is not synced.
+  private static let losses: [Target] =
+    ["journal-begin", "journal-frame"].map { Target(.worker, CrashPoint(.after, .write, $0)) }
+    + [
+      "log-temporary", "log-mark", "log-frame", "log-beacon", "journal-mark",
+      "checkpoint-temporary", "sidecar-temporary",
+    ].map { Target(.applier, CrashPoint(.after, .write, $0)) }
+    + [Target(.worker, CrashPoint(.before, .syncDirectory, "journal/"))]
+    + ["log/", "checkpoints/", "store/", "quarantine/"].map {
+      Target(.applier, CrashPoint(.before, .syncDirectory, $0))
+    }
+
+  /// At how many points appliers must have died that went on after a power failure.
+  static let recoveryPoints = 10
+
+  /// What was never lost in a full run.
+  static func unlost(_ lost: [String: Int], rounds: Int) -> [Target] {
+    rounds >= allRounds ? losses.filter { lost[$0.point.place] == nil } : []
   }
 
   private static func points(_ action: CrashPoint.Action, _ place: String) -> [CrashPoint] {

@@ -27,6 +27,21 @@ struct CrashPoint: Hashable, Comparable, Sendable, CustomStringConvertible {
     self.place = place
   }
 
+  /// A torn journal segment's move to quarantine, step by step.
+  static let movingAside = [
+    Self(.before, .link, "quarantine"), Self(.after, .link, "quarantine"),
+    Self(.before, .syncDirectory, "quarantine/"), Self(.after, .syncDirectory, "quarantine/"),
+    Self(.before, .unlink, "journal-aside"), Self(.after, .unlink, "journal-aside"),
+  ]
+
+  /// Whether a death here leaves content that no sync covers.
+  var leavesUnsynced: Bool {
+    switch (moment, action) {
+    case (.mid, .write), (.after, .write), (.before, .sync): true
+    default: false
+    }
+  }
+
   /// Reads what `description` writes.
   init?(_ text: some StringProtocol) {
     let halves = text.split(separator: ":", maxSplits: 1)

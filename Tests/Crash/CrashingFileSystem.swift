@@ -15,9 +15,10 @@ final class CrashingFileSystem: FileSystem {
   }
 
   private func perform<R>(
-    _ action: CrashPoint.Action, _ path: String, _ body: () throws(StoreError) -> R
+    _ action: CrashPoint.Action, _ path: String, _ place: String? = nil,
+    _ body: () throws(StoreError) -> R
   ) throws(StoreError) -> R {
-    let kind = StorePlace.kind(of: path)
+    let kind = place ?? StorePlace.kind(of: path)
     script.reach(.before, action, kind)
     let result = try body()
     script.reach(.after, action, kind)
@@ -39,7 +40,11 @@ final class CrashingFileSystem: FileSystem {
   }
 
   func unlink(_ path: String) throws(StoreError) {
-    try perform(.unlink, path) { () throws(StoreError) in try base.unlink(path) }
+    // The end of a move to quarantine is another step than the removal of what is published.
+    let isAside = StorePlace.kind(of: path) == "journal" && (try? base.status(path).links) == 2
+    try perform(.unlink, path, isAside ? "journal-aside" : nil) { () throws(StoreError) in
+      try base.unlink(path)
+    }
   }
 
   func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {

@@ -29,10 +29,7 @@ struct Creation {
     if let complaint = cast.complaint(index, account) { return [complaint] }
     if !account.errors.isEmpty { return account.errors.map { "a store cannot be made: \($0)" } }
     if isLossy {
-      let failure = try PowerFailure(store: work["disk"], layer: work["layer"], seed: seed)
-      figures.powerFailures += 1
-      figures.blocksLost += failure.blocksLost
-      figures.namesLost += failure.namesLost
+      figures.note(try PowerFailure(store: work["disk"], layer: work["layer"], seed: seed))
     }
     figures.creations += 1
     if !account.isComplete { figures.deaths += 1 }

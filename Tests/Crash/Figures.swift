@@ -19,12 +19,22 @@ struct Figures {
   var checkpoints = 0
   var quarantined = 0
   var powerFailures = 0
-  var blocksLost = 0
-  var namesLost = 0
+  /// What they took back, by kind (`PowerFailure.lost`).
+  var lost: [String: Int] = [:]
+  /// Appliers that went on after one, and died where.
+  var diedInRecovery: [CrashPoint: Int] = [:]
   /// Times that a read between a power failure and the next applier saw less than had been seen.
   var readsBehind = 0
   var creations = 0
   var creationsCutOff = 0
+
+  var blocksLost: Int { lost.reduce(0) { $0 + ($1.key.hasSuffix("/") ? 0 : $1.value) } }
+  var namesLost: Int { lost.values.reduce(0, +) - blocksLost }
+
+  mutating func note(_ failure: PowerFailure) {
+    powerFailures += 1
+    lost.merge(failure.lost, uniquingKeysWith: +)
+  }
 
   func lines(seconds: Double) -> [String] {
     let all = rounds.values.reduce(0, +) + creations
@@ -41,6 +51,12 @@ struct Figures {
       lines.append(
         "power     \(grouped(powerFailures)) failures took back \(grouped(blocksLost)) blocks and \(grouped(namesLost)) names; \(grouped(readsBehind)) left a read behind what had been seen, until an applier started"
       )
+      let kinds = lost.sorted { $0.key < $1.key }.map { "\($0.key) \(grouped($0.value))" }
+      let died = diedInRecovery.values.reduce(0, +)
+      lines.append(
+        "again     \(grouped(died)) appliers died at \(diedInRecovery.count) points while they went on after one, and power failed once more"
+      )
+      lines.append("lost      \(kinds.joined(separator: ", "))")
     }
     if creations > 0 {
       lines.append(

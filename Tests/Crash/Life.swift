@@ -104,7 +104,10 @@ final class Life {
     deaths += fallen
     try lookBeforeRecovery(accounts, &figures)
     try failPower(&figures)
-    if layer != nil { countReadsBehind(&figures) }
+    if layer != nil {
+      countReadsBehind(&figures)
+      if random.below(2) == 0 { fallen += try recoverInVain(&catalog, &figures) }
+    }
     try recover()
     try inspection.advance(log(), deaths: fallen, &figures)
     for (index, account) in accounts.enumerated() {
@@ -183,13 +186,29 @@ final class Life {
 
   private func failPower(_ figures: inout Figures) throws {
     guard let layer else { return }
-    let failure = try PowerFailure(store: work["disk"], layer: layer, seed: random.next())
-    figures.powerFailures += 1
-    figures.blocksLost += failure.blocksLost
-    figures.namesLost += failure.namesLost
+    figures.note(try PowerFailure(store: work["disk"], layer: layer, seed: random.next()))
   }
 
   // MARK: afterwards
+
+  /// The applier that goes on after a loss of power dies as well, and power fails once more. Returns
+  /// how many died.
+  private func recoverInVain(_ catalog: inout Catalog, _ figures: inout Figures) throws -> Int {
+    let cast = try cast("recovery-\(rounds)")
+    var plan = catalog.choose(.die, .applier, isLossy: true, &random)
+    // It does not come to most points often.
+    plan?.count = 1 + random.below(2)
+    let index = try cast.start(.applier, plan, ["recovery", "--alone"])
+    try cast.waitForAll()
+    let account = try cast.account(index)
+    catalog.note(account, .applier)
+    complain(about: account, cast, index)
+    try failPower(&figures)
+    guard let point = account.died else { return 0 }
+    figures.deaths += 1
+    figures.diedInRecovery[point, default: 0] += 1
+    return 1
+  }
 
   /// An applier that nothing happens to applies all there is.
   private func recover() throws(StoreError) {
@@ -256,7 +275,7 @@ final class Life {
 }
 
 /// For the only applier that there is: nobody has to be waited for.
-private final class SureLease: Lease {
+final class SureLease: Lease {
   func mayClaim(_ seen: LeaseObservation) -> Bool { true }
   func claimed(at started: Duration) {}
   func renew(beatStarted started: Duration) -> Bool { true }

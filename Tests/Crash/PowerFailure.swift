@@ -11,8 +11,8 @@ import SluiceShared
 /// so that a later one stays where an earlier one is lost. Files and directories are independent of
 /// each other. Syncs that were not done when the process died count for nothing.
 struct PowerFailure {
-  private(set) var blocksLost = 0
-  private(set) var namesLost = 0
+  /// Blocks by what they are of, names by directory, as `StorePlace` names them.
+  private(set) var lost: [String: Int] = [:]
   private let store: String
   private let grave: String
   private var random: SeededRandom
@@ -30,8 +30,9 @@ struct PowerFailure {
     likelihood = [1, 0.9, 0.5, 0.5, 0.2][random.below(5)]
     tears = random.below(5) == 0
     let unsynced = try LayerRecords("\(layer)/records").unsynced()
-    find(store)
+    // A file that is still in the store is called by its name there.
     find(grave)
+    find(store)
     for (inode, changes) in unsynced.files.sorted(by: { $0.key < $1.key }) {
       try undo(changes, inode)
     }
@@ -42,7 +43,9 @@ struct PowerFailure {
       let isOrdered = random.below(2) == 0
       for group in isOrdered ? [changes] : Self.independent(changes) {
         let kept = random.chance(likelihood * likelihood) ? 0 : random.below(group.count + 1)
-        for change in group[kept...].reversed() where undo(change, in: path) { namesLost += 1 }
+        for change in group[kept...].reversed() where undo(change, in: path) {
+          lost[path == store ? "disk/" : StorePlace.kind(of: path), default: 0] += 1
+        }
       }
     }
     for name in try PosixFileSystem().list(grave) { unlink("\(grave)/\(name)") }
@@ -91,9 +94,15 @@ struct PowerFailure {
         let old = version[piece..<piece + count]
         isChanged = try put(old, descriptor, off_t(offset) + piece, path) || isChanged
       }
-      if isChanged { blocksLost += 1 }
+      if isChanged { lost[place(path, offset), default: 0] += 1 }
     }
     restoreSize(descriptor, Int64(status.st_size), sizes)
+  }
+
+  private func place(_ path: String, _ offset: Int64) -> String {
+    if path.hasPrefix(grave) { return "what was removed" }
+    let kind = StorePlace.kind(of: path)
+    return StorePlace.part(of: kind, at: offset).map { "\(kind)-\($0)" } ?? kind
   }
 
   /// Also of a file that nobody may write any more, such as a checkpoint.

@@ -57,13 +57,18 @@ struct ApplierRole: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "applier", shouldDisplay: false)
   @OptionGroup var options: RoleOptions
   @Argument var holder: String
+  /// There is no other: it waits for nobody, and ends when all is applied.
+  @Flag var alone = false
 
   func run() throws {
     let termination = TerminationRequest()
     let (environment, notes, script) = try options.begin()
+    var hasty = ApplierOptions.hasty(holder)
+    hasty.drains = alone
     do throws(StoreError) {
       let applier = try Applier(
-        path: options.store, options: .hasty(holder), environment: environment)
+        path: options.store, options: hasty, lease: alone ? SureLease() : nil,
+        environment: environment)
       try applier.run(shouldStop: { termination.isPending })
       notes.write("complete")
     } catch {

@@ -18,6 +18,9 @@ struct RoundPlan: CustomStringConvertible {
     case chain
     /// Each process has a point of its own to die at.
     case each
+    /// A worker dies in the middle of a frame, and appliers die or stop while they move its segment
+    /// aside.
+    case aside
   }
 
   struct Worker {
@@ -29,6 +32,8 @@ struct RoundPlan: CustomStringConvertible {
   var kind: Kind
   var victim: Role = .worker
   var plans: [CrashPlan] = []
+  /// Of the first worker, where the victim is another.
+  var torn: CrashPlan?
   var workers: [Worker]
   var appliers: Int
   var hasReader: Bool
@@ -43,7 +48,8 @@ struct RoundPlan: CustomStringConvertible {
     _ kind: Kind, _ catalog: Catalog, isLossy: Bool, at target: Target? = nil,
     _ random: inout SeededRandom
   ) {
-    let kind = target == nil ? kind : .point
+    var kind = kind
+    if let target { kind = CrashPoint.movingAside.contains(target.point) ? .aside : .point }
     self.kind = kind
     seed = random.next()
     workers = (0..<1 + random.below(3)).map { _ in
@@ -56,6 +62,7 @@ struct RoundPlan: CustomStringConvertible {
     // Where power fails, all die in the end anyway.
     goesOn = kind == .undisturbed || random.below(isLossy ? 6 : 2) == 0 || kind == .pause
     delay_us = random.below(3) == 0 ? random.below(30_000) : 0
+    if kind == .aside { tear(&random) }
     if let target {
       victim = target.role
       plans = [target.plan(&random)]
@@ -69,7 +76,7 @@ struct RoundPlan: CustomStringConvertible {
       if kind == .chain { victim = .applier }
       let fate: CrashPlan.Fate = kind == .pause ? .stop : .die
       for _ in 0..<(kind == .chain ? 2 : 1) {
-        if let plan = catalog.choose(fate, victim, &random) { plans.append(plan) }
+        if let plan = catalog.choose(fate, victim, isLossy: isLossy, &random) { plans.append(plan) }
       }
     case .each:
       goesOn = false
@@ -77,16 +84,41 @@ struct RoundPlan: CustomStringConvertible {
       let roles =
         Array(repeating: Role.applier, count: appliers)
         + Array(repeating: .worker, count: workers.count)
-      plans = roles.compactMap { catalog.choose(.die, $0, &random) }
+      plans = roles.compactMap { catalog.choose(.die, $0, isLossy: isLossy, &random) }
+    case .aside:
+      victim = .applier
+      let steps = CrashPoint.movingAside
+      let first = random.below(steps.count)
+      plans = [Target(.applier, steps[first]).plan(&random)]
+      if random.below(3) == 0 {
+        plans[0].fate = .stop
+      } else if first < steps.count - 1, random.below(2) == 0 {
+        // The second finds the new name there, and nothing at all where that was the last step.
+        let second = steps[first == 0 ? random.below(steps.count) : 2 + random.below(4)]
+        plans.append(Target(.applier, second).plan(&random))
+      }
     case .undisturbed, .random, .together: break
     }
+  }
+
+  /// Whether the victim stops, and does not die.
+  var stops: Bool { plans.first?.fate == .stop }
+
+  /// One worker leaves a torn frame: of the first 512 bytes of several batches.
+  private mutating func tear(_ random: inout SeededRandom) {
+    workers[0].habit = .several
+    workers[0].batches = 24
+    appliers = 1
+    torn = CrashPlan(
+      .die, CrashPoint(.mid, .write, "journal-frame"), 1 + random.below(4), tear: 1)
   }
 
   var description: String {
     let what = plans.map(\.description).joined(separator: kind == .each ? " and " : " then ")
     let how = goesOn ? "the others go on" : "all die, \(delay_us) µs later"
     let who = workers.map { "\($0.habit) \($0.batches)" }.joined(separator: ", ")
+    let first = torn.map { "worker \($0), " } ?? ""
     return
-      "\(kind) \(plans.isEmpty ? "" : "\(kind == .each ? "" : "\(victim.rawValue) ")\(what)"); \(how); workers: \(who); \(appliers) appliers\(hasReader ? ", a reader" : "")"
+      "\(kind) \(first)\(plans.isEmpty ? "" : "\(kind == .each ? "" : "\(victim.rawValue) ")\(what)"); \(how); workers: \(who); \(appliers) appliers\(hasReader ? ", a reader" : "")"
   }
 }

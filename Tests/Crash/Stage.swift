@@ -51,6 +51,7 @@ struct Stage {
       demand(isDone, "neither all workers nor all appliers came to an end")
       sleep(microseconds: plan.delay_us)
     case .pause: pause()
+    case .aside: try moveAside()
     case .random:
       for _ in 0...random.below(2) {
         sleep(microseconds: random.below(70_000))
@@ -68,7 +69,8 @@ struct Stage {
       let place = number + (role == .worker ? plan.appliers : 0)
       return place < plan.plans.count ? plan.plans[place] : nil
     }
-    return role == plan.victim && number == 0 ? plan.plans.first : nil
+    guard number == 0 else { return nil }
+    return role == plan.victim ? plan.plans.first : role == .worker ? plan.torn : nil
   }
 
   private mutating func startApplier(_ plan: CrashPlan?) throws {
@@ -88,6 +90,12 @@ struct Stage {
       wait { !cast.isRunning(index) || workersAreDone },
       "neither \(cast.members[index].process.name), which was to die, nor the workers came to an end"
     )
+    // A segment that its worker did not end is closed after a silence, and the workers may be done.
+    if plan.victim == .applier,
+      plan.plans.dropFirst(count).first?.point.place.hasPrefix("journal") == true
+    {
+      _ = wait(atMost: .milliseconds(200)) { !cast.isRunning(index) }
+    }
     sleep(microseconds: plan.delay_us)
   }
 
@@ -107,6 +115,31 @@ struct Stage {
     cast.members[index].process.signal(SIGCONT)
   }
 
+  /// Waits until a worker has died in a frame, and one applier after the other in what comes of it.
+  private mutating func moveAside() throws {
+    let torn = cast.indices(of: .worker)[0]
+    demand(wait { !cast.isRunning(torn) }, "the worker that was to die in a frame did not end")
+    for (number, successor) in plan.plans.enumerated() {
+      if number > 0 { try startApplier(successor) }
+      let index = victims[number]
+      // Longer than a lease, the silence and the look at the remains; a whole frame is not moved.
+      let hasMetFate = wait(atMost: .seconds(2)) {
+        !cast.isRunning(index) || cast.hasNoted(index, "stopped")
+      }
+      guard hasMetFate else { break }
+      if successor.fate == .stop { try outlast(index) }
+    }
+    sleep(microseconds: plan.delay_us)
+  }
+
+  /// Another applier goes on, for longer than the lease, and then the one that stopped as well.
+  private mutating func outlast(_ index: Int) throws {
+    try startApplier(nil)
+    sleep(microseconds: 280_000 + random.below(600_000))
+    cast.members[index].process.signal(SIGCONT)
+    sleep(microseconds: random.below(40_000))
+  }
+
   // MARK: the end
 
   private var workersAreDone: Bool { !cast.indices(of: .worker).contains(where: cast.isRunning) }
@@ -116,13 +149,15 @@ struct Stage {
     if !cast.indices(of: .applier).contains(where: cast.isRunning) { try startApplier(nil) }
     let isDone = wait {
       // A process may come to the point where it stops only now.
-      if plan.kind == .pause { cast.members[victims[0]].process.signal(SIGCONT) }
+      if plan.stops { cast.members[victims[0]].process.signal(SIGCONT) }
       return workersAreDone
     }
     demand(isDone, "workers did not come to their end")
     if plan.kind != .undisturbed, isLossy || random.below(3) == 0 {
       return try cast.killAll()
     }
+    // A round may be over before a segment that its worker did not end has been silent long enough.
+    if plan.kind == .undisturbed { sleep(microseconds: 100_000) }
     for index in cast.indices(of: .applier) + cast.indices(of: .reader) { cast.terminate(index) }
     try cast.waitForAll()
   }
@@ -131,8 +166,8 @@ struct Stage {
     if !isDone { complaints.append("HANGS: \(what) within \(Self.patience)") }
   }
 
-  private func wait(_ condition: () -> Bool) -> Bool {
-    let end = clock.elapsed() + Self.patience
+  private func wait(atMost limit: Duration = Self.patience, _ condition: () -> Bool) -> Bool {
+    let end = clock.elapsed() + limit
     while !condition() {
       guard clock.elapsed() < end else { return false }
       clock.sleep(.milliseconds(1))

@@ -34,8 +34,8 @@ struct SabotageTests {
       Case(
         sabotage: "no-directory-sync", options: "--layer lossy", rounds: 24,
         complaints: [
-          "LOST: ", "the history ends with", "/disk/store/log", "/disk/store/checkpoints",
-          "/disk/store/current.sqlite",
+          "LOST: ", "expiredWriter", "the history ends with", "/disk/store/log",
+          "/disk/store/checkpoints", "/disk/store/current.sqlite",
         ]),
       Case(
         sabotage: "no-mark-check", options: "--layer plain --only pause", rounds: 60,
