@@ -87,8 +87,8 @@ let package = Package(
     .executableTarget(
       name: "sluice-nfs-probe",
       dependencies: [
-        "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter",
-        arguments,
+        "BenchmarkSupport", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceReader",
+        "SluiceWriter", arguments,
       ],
       path: "Tests/nfs/Probe", swiftSettings: settings),
     .target(name: "CLossy", path: "Tests/Crash/Lossy"),

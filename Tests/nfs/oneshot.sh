@@ -1,8 +1,25 @@
-# oneshot.sh NAME DIARY: the command as a process for each batch, under the writers' rules and with
-# their kind of diary (Probe/WriteRole.swift); odd numbers are transfers with a key.
+# oneshot.sh NAME DIARY WAIT: the command as a process for each batch, under the writers' rules and with
+# their kind of diary (Probe/WriteRole.swift); odd numbers are transfers with a key. With the WAIT
+# `applied` a query that knows the TxID follows each: `query N STATUS ENTRIES`.
 # shellcheck shell=bash disable=SC2154
-name=$1 diary=$2 ended=
+name=$1 diary=$2 wait=$3 ended=
 trap 'ended=1' TERM
+difference_ms=$(sluice-nfs-probe clock "/mnt/efs/store.clock-$name")
+
+applied() { # applied WHAT SUBMIT PRINTED: "applied TXID: …" or "duplicate of TXID: …"
+  local kind txid seen status
+  read -r kind txid _ <<<"${1/ of / }"
+  echo "$kind $number ${txid%:} $((${EPOCHREALTIME/[.,]/} / 1000 + difference_ms))" >>"$diary"
+  # 66: the snapshot expired, since the host stood still meanwhile.
+  for _ in 1 2 3; do
+    seen=$(sluice query /mnt/ro/store "SELECT count(*) AS n FROM entries WHERE writer = ? AND number = ?" \
+      "$name" $number --at-least "${txid%:}" --csv)
+    status=$?
+    [ $status = 66 ] || break
+  done
+  echo "query $number $status ${seen//[!0-9]/}" >>"$diary"
+}
+
 for ((number = 1; ; number++)); do
   echo "begin $number" >>"$diary"
   if [ -n "$ended" ]; then
@@ -17,10 +34,13 @@ for ((number = 1; ; number++)); do
   fi
   # shellcheck disable=SC2086
   while :; do
-    sluice submit /mnt/efs/store "$sql" $key --wait durable >/dev/null
+    told=$(sluice submit /mnt/efs/store "$sql" $key --wait $wait --timeout 60)
     status=$?
     case $status in
-      0) echo "durable $number" >>"$diary" ;;
+      0)
+        echo "durable $number" >>"$diary"
+        [ "$wait" = durable ] || applied "$told"
+        ;;
       75) echo "absent $number" >>"$diary" ;;
       # Its outcome is unknown: with a key it may be submitted again.
       74) [ -n "$key" ] && continue; echo "unknown $number" >>"$diary" ;;
@@ -31,5 +51,5 @@ for ((number = 1; ; number++)); do
   done
   # On the host's disk, before the next one: a host that loses power takes what is not.
   sync "$diary"
-  read -r -t 0.5 -u 7
+  if [ "$wait" = durable ]; then read -r -t 0.5 -u 7; else read -r -t 2 -u 7; fi
 done

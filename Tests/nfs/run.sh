@@ -4,7 +4,8 @@
 #
 # usage: run.sh [-o ONLY] [-d DIR] [SERVER…]
 #   SERVER   ganesha or knfsd, one after the other                      (default: both)
-#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart crash
+#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart crash,
+#            which are the default, and large
 #   -d DIR   state directory                                   (default: PROJECT/.build/nfs)
 # Ends with 0 when every promise was kept, and when this machine cannot run it, which a line says;
 # with NFS_REQUIRED=1 in the environment the latter is a failure.
@@ -18,7 +19,7 @@ while getopts o:d:h option; do
   case $option in
     o) ONLY=$OPTARG ;;
     d) STATE=$OPTARG ;;
-    *) sed -n '2,11p' "$0"; exit 2 ;;
+    *) sed -n '2,12p' "$0"; exit 2 ;;
   esac
 done
 shift $((OPTIND - 1))
@@ -36,8 +37,8 @@ known() {
   done
 }
 known server "ganesha knfsd" $SERVERS
-known scenario "${ALL//,/ }" ${ONLY//,/ }
-known sabotage "late lost twice order money" $SABOTAGE
+known scenario "${ALL//,/ } large" ${ONLY//,/ }
+known sabotage "late large lost twice order money" $SABOTAGE
 [ -n "${ONLY//,/}" ] || { echo "no scenario is named" >&2; exit 2; }
 
 skip() {

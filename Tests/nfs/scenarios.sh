@@ -19,6 +19,8 @@ trap 'touch "$RUN/g1/end" "$RUN/g2/end"' EXIT
 
 # ---- who works -----------------------------------------------------------------------------------
 
+# What they write down, to be judged at the end.
+DIARIES=()
 begin_work() {
   on 1 "sluice init $STORE" >/dev/null || return 1
   local host
@@ -34,7 +36,9 @@ begin_work() {
         echo \$! >>/tmp/writers
       done
       sluice-nfs-probe read $VIEW \$OUT/host$host.reader --clock-file /mnt/efs/clock$host 2>\$OUT/reader.log & echo \$! >/tmp/reader
-      . '$BIN/oneshot.sh' host$host-0 \$OUT/host$host-0.writer 2>\$OUT/oneshot.log & echo \$! >/tmp/oneshot" || return 1
+      . '$BIN/oneshot.sh' host$host-0 \$OUT/host$host-0.submitter durable 2>>\$OUT/oneshot.log & echo \$! >>/tmp/writers
+      . '$BIN/oneshot.sh' host$host-3 \$OUT/host$host-3.asker applied 2>>\$OUT/oneshot.log & echo \$! >>/tmp/writers" || return 1
+    DIARIES+=("$RUN/g$host/host$host"{-0.submitter,-1.writer,-2.writer,-3.asker,.reader})
   done
 }
 
@@ -106,6 +110,25 @@ latency_added() {
   for host in 1 2; do must "no latency" on $host "latency 0"; done
 }
 
+# Batches and commits of 4 MiB, longer than a WRITE can be, so that who reads may meet them in pieces.
+# A reader on the other host compares what they leave with what was submitted. Appliers may change
+# meanwhile: all of this is slow here, and a lease is short.
+large_batches() {
+  witness=1
+  DIARIES+=("$RUN/g1/host1-large.reader" "$RUN/g2/host2-large.writer")
+  must "somebody compares" on 1 "sluice-nfs-probe read --large --pause 200 $VIEW \$OUT/host1-large.reader --clock-file /mnt/efs/large 2>>\$OUT/reader.log & echo \$! >/tmp/comparing"
+  must "somebody submits" on 2 "sluice-nfs-probe write --large --pause 4000 $STORE host2-large \$OUT/host2-large.writer 2>>\$OUT/writers.log & echo \$! >/tmp/large"
+  must "two of them are compared" within 60 compared_two
+  must "who submits is there" on 2 'kill -TERM $(cat /tmp/large)'
+  must "who submits ends" within 60 on 2 '! kill -0 $(cat /tmp/large) 2>/dev/null'
+  if [ "$SABOTAGE" = large ]; then
+    on 1 "sluice submit $STORE 'UPDATE large SET number = number - 1'" && sleep 3
+  fi
+  must "who compares is there" on 1 'kill -TERM $(cat /tmp/comparing)'
+  must "who compares ends" within 20 on 1 '! kill -0 $(cat /tmp/comparing) 2>/dev/null'
+}
+compared_two() { [ "$(grep -c ^compared "$RUN/g1/host1-large.reader")" -ge 2 ]; }
+
 # A host that leads stands still, longer than its leases with the store and with the file server.
 paused_and_continued() {
   local old new lines
@@ -166,11 +189,11 @@ verify() {
   [ -z "$PLANTED" ] || on $living "sluice submit $STORE \"$PLANTED\"" >&2
   for host in 1 2; do
     [ "$host" = "$DEAD" ] && continue
-    must "the writers of host $host are there" on $host 'gone=0; for writer in $(cat /tmp/writers) $(cat /tmp/oneshot); do kill -TERM $writer || gone=1; done; exit $gone'
+    must "the writers of host $host are there" on $host 'gone=0; for writer in $(cat /tmp/writers); do kill -TERM $writer || gone=1; done; exit $gone'
   done
   for host in 1 2; do
     [ "$host" = "$DEAD" ] && continue
-    must "the writers of host $host end" within 60 on $host '! kill -0 $(cat /tmp/writers) $(cat /tmp/oneshot) 2>/dev/null'
+    must "the writers of host $host end" within 60 on $host '! kill -0 $(cat /tmp/writers) 2>/dev/null'
     must "the reader of host $host is there" on $host 'kill -TERM $(cat /tmp/reader)'
     must "the reader of host $host ends" within 20 on $host '! kill -0 $(cat /tmp/reader) 2>/dev/null'
   done
@@ -189,7 +212,7 @@ verify() {
   tail -n +2 "$RUN/checkpoint" >"$rows"
   # Those who died with their host have told what they know, and no end.
   output=$(PATIENCE_s=60 on $living "sluice-nfs-probe verify ${DEAD:+--dead host$DEAD} --store $VIEW --rows $rows \
-    $RUN/g1/host1-{0,1,2}.writer $RUN/g2/host2-{0,1,2}.writer $RUN/g1/host1.reader $RUN/g2/host2.reader") ||
+    ${DIARIES[*]}") ||
     must "$(sed -n 's/^BROKEN //p' <<<"$output" | head -n 3 | paste -sd ';')" false
   result note "$(tail -n 1 <<<"$output")"
 }
@@ -217,6 +240,7 @@ main() {
     begin_work || { result scenario begin "the beginning" "" "FAILED: see hook.log"; return; }
     sleep 1
     if wanted latency; then scenario latency "5 ms more to the server, hand-over" latency_added; fi
+    if wanted large; then scenario large "batches and commits of 4 MiB" large_batches; fi
     if wanted pause; then scenario pause "leader's host paused, continued" paused_and_continued; fi
     if wanted cut; then scenario cut "leader's network cut, healed" cut_and_healed; fi
     if wanted restart; then scenario restart "server killed, restarted" server_restarted; fi

@@ -120,16 +120,27 @@ finds "too few" "fewer than 10.00" figure 20 0 before after --of WRITE --least 1
 
 # ---- the verification ------------------------------------------------------------------------------
 
-# Three batches; the second is no transfer. What they leave, as plain sqlite3 prints it.
+# Three batches, the second is no transfer; and one of another host. What they leave, as plain sqlite3 prints it.
 cat >h1-1.writer <<'EOD'
 begin 1
-durable 1 x
+durable 1 a
 begin 2
-durable 2 x
+applied 1 1 500
+durable 2 b
 begin 3
-durable 3 x
+applied 2 2 1500
+durable 3 c
 begin 4
 absent 4
+applied 3 3 1995
+end
+EOD
+cat >h2-1.asker <<'EOD'
+begin 1
+durable 1
+applied 1 4 2100
+query 1 0 1
+begin 2
 end
 EOD
 cat >h1.reader <<'EOD'
@@ -139,14 +150,15 @@ end
 EOD
 {
   printf 'entry|h1-1|%d\n' 1 2 3
-  # 1: 2 from account 2 to 11. 3: 4 from account 4 to 9.
+  echo 'entry|h2-1|1'
+  # 1: 2 from account 2 to 11, on both hosts. 3: 4 from account 4 to 9.
   for account in {1..16}; do
-    case $account in 2) balance=998 ;; 11) balance=1002 ;; 4) balance=996 ;; 9) balance=1004 ;; *) balance=1000 ;; esac
+    case $account in 2) balance=996 ;; 11) balance=1004 ;; 4) balance=996 ;; 9) balance=1004 ;; *) balance=1000 ;; esac
     echo "account|$account|$balance"
   done
-  printf 'batch|%s|%d\n' a 1 b 2 c 3
+  printf 'batch|%s|%d\n' a 1 b 2 c 3 d 4
 } >rows
-verify() { "$PROBE" verify --rows "${rows:-rows}" "$@" h1-1.writer h1.reader; }
+verify() { "$PROBE" verify --rows "${rows:-rows}" "$@" h1-1.writer h2-1.asker h1.reader; }
 takes "what is right" verify
 found() { # found WHAT TEXT SED
   instead rows "$3"
@@ -158,11 +170,11 @@ found "the wrong order" "applied after" '/h1-1|1/{h;d}; /h1-1|3/{p;x}'
 found "a batch that was refused" "is there, though it was not submitted" '/h1-1|3/{p;s/3$/4/}'
 found "a batch of nobody" "never submitted" '/h1-1|3/{p;s/3$/9/}'
 found "a stranger" "there is a writer h9" '/h1-1|3/{p;s/h1/h9/}'
-found "money that went elsewhere" "account 2 is off by 1" 's/^account|2|998/account|2|999/; s/^account|4|996/account|4|995/'
+found "money that went elsewhere" "account 2 is off by 1" 's/^account|2|996/account|2|997/; s/^account|4|996/account|4|995/'
 found "a lost account" "15 accounts" '/^account|5|/d'
 found "a batch that is twice in the log" "batch b twice" '/^batch|b/{p;s/2$/4/}'
-found "a TxID that is missing" "2 batches were executed under 3" '/^batch|b/d'
-found "a batch that was seen and is gone" "batch 3 was seen and is gone" '/^batch|c/d'
+found "a TxID that is missing" "3 batches were executed under 4" '/^batch|b/d'
+found "a batch that was seen and is gone" "batch 3 was seen and is gone" '/^batch|[cd]/d'
 found "a quarantined file" "in quarantine" '$a quarantined|x.seg'
 found "no rows at all" "was durable and is not there" d
 found "rows that are none" "no row" '1s/.*/Error: database disk image is malformed/'
@@ -185,9 +197,28 @@ heard() {
   sed "$3" good >h1-1.writer
   finds "$1" "$2" verify
 }
+heard "a TxID that is another batch's" "2 was told 1, in the log it is 2" 's/^applied 2 2/applied 2 1/'
+heard "TxIDs against the tables' order" "sqlite3: h1-1 3 was told 2, and one before it 4" 's/^applied 2 2/applied 2 4/; s/^applied 3 3/applied 3 2/'
+heard "an outcome of a batch that is not in the log" "2 was told 2, in the log it is not there" 's/^durable 2 b/durable 2 x/'
+heard "a read that saw less than a writer had been told" "saw batch 2 after h1-1 was told of 3" 's/^applied 3 3 1995/applied 3 3 900/'
+heard "an outcome that was not told" "was told no outcome of 2" '/^applied 2/d'
+heard "an outcome without its TxID" "was told: applied 2" 's/^applied 2 .*/applied 2/'
+sed 's/^applied 3 3 1995/applied 3 3 960/' good >h1-1.writer
+takes "a read that began at about the time of the outcome" verify
 heard "a writer that did not come to its end" "did not come to its end" '/^end/d'
 heard "a batch that was rejected" "was told: rejected" '$i rejected 2 x'
-heard "a command that crashed" "was told: status 3 139" 's/^durable 3 x/status 3 139/'
+heard "a command that crashed" "was told: status 3 139" 's/^durable 3 c/status 3 139/'
+mv good h1-1.writer
+mv h2-1.asker good
+heard() {
+  sed "$3" good >h2-1.asker
+  finds "$1" "$2" verify
+}
+heard "a query that did not see the entry" "was told: query 1 0 0" 's/^query.*/query 1 0 0/'
+heard "a query that failed" "was told: query 1 74" 's/^query.*/query 1 74/'
+heard "a query that was not made" "saw no entry of 1" '/^query/d'
+heard "a command that told another one's TxID" "h2-1 1 was told 3, and one before it 3" 's/^applied 1 4/applied 1 3/'
+mv good h2-1.asker
 rm h1-1.writer
 finds "a writer that never began" "made nothing durable" verify
 

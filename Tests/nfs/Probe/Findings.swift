@@ -13,8 +13,8 @@ struct Findings {
   var quarantined: [String] = []
 
   struct History {
-    /// The batch behind each outcome.
-    var batches: [String] = []
+    /// The batch behind each outcome, and the TxID under which it was executed.
+    var batches: [(name: String, txid: UInt64)] = []
     var last: UInt64 = 0
   }
 
@@ -41,8 +41,9 @@ struct Findings {
     var follower = LogFollower(after: .empty)
     var history = History()
     try follower.advance(log, to: try log.present()) { (commit, cursor) throws(StoreError) in
-      for outcome in try cursor.outcomes(of: commit.header) {
-        history.batches.append("\(outcome.batch)")
+      for (i, outcome) in try cursor.outcomes(of: commit.header).enumerated() {
+        let txid = commit.first.advanced(by: UInt64(i))
+        history.batches.append(("\(outcome.batch)", txid.rawValue))
       }
     }
     history.last = follower.extent.txid.rawValue
@@ -59,7 +60,7 @@ struct Findings {
       case ("account", 3, let balance?): balances[Int64(fields[1]) ?? 0] = balance
       case ("batch", 3, let txid?):
         var history = history ?? History()
-        history.batches.append(String(fields[1]))
+        history.batches.append((String(fields[1]), UInt64(txid)))
         history.last = max(history.last, UInt64(txid))
         self.history = history
       case ("quarantined", 2, _): quarantined.append(String(fields[1]))

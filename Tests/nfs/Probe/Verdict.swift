@@ -5,16 +5,39 @@ struct Verdict {
   private(set) var violations: [String] = []
 
   var durable: Int { writers.values.reduce(0) { $0 + $1.durable.count } }
+  var outcomes: Int { writers.values.reduce(0) { $0 + $1.outcomes.count } }
+  var seen: Int { writers.values.reduce(0) { $0 + $1.seen.count } }
   var absent: Int { writers.values.reduce(0) { $0 + $1.absent.count } }
   var unknown: Int { writers.values.reduce(0) { $0 + $1.unknown.count } }
 
-  /// A diary `NAME.writer` or `NAME.reader`; who lived to the end says so in its last line.
-  mutating func hear(_ name: String, _ lines: [Substring], isWriter: Bool, lived: Bool) {
+  /// What the ending of a diary's name says of who wrote it.
+  enum Part: String {
+    /// Makes batches durable and asks no further.
+    case submitter
+    /// Waits for each batch's outcome.
+    case writer
+    /// Queries, with the outcome's TxID, what each batch did.
+    case asker
+    case reader
+  }
+
+  /// A diary; who lived to the end says so in its last line.
+  mutating func hear(_ name: String, _ part: Part, _ lines: [Substring], lived: Bool) {
     if lived, lines.last != "end" { violations.append("\(name) did not come to its end") }
-    if isWriter {
+    guard part == .reader else {
       let told = Testimony(lines)
       if told.durable.isEmpty { violations.append("\(name) made nothing durable") }
       violations += told.refused.map { "\(name) was told: \($0)" }
+      if lived, part != .submitter {
+        for number in told.durable.keys where told.outcomes[number] == nil {
+          violations.append("\(name) was told no outcome of \(number)")
+        }
+      }
+      if lived, part == .asker {
+        for number in told.outcomes.keys where !told.seen.contains(number) {
+          violations.append("\(name) saw no entry of \(number)")
+        }
+      }
       writers[name] = told
       return
     }
@@ -33,6 +56,7 @@ struct Verdict {
   mutating func check(_ found: Findings, by finder: String) {
     var verdict: [String] = []
     checkTables(found, &verdict)
+    checkOrder(found, &verdict)
     if !found.quarantined.isEmpty { verdict.append("in quarantine: \(found.quarantined)") }
     if let history = found.history { checkHistory(history, &verdict) }
     violations += verdict.map { "\(finder): \($0)" }
@@ -64,7 +88,7 @@ struct Verdict {
         balances[transfer.source, default: 0] += transfer.amount
         balances[transfer.target, default: 0] -= transfer.amount
       }
-      for number in told.durable where found[number] == nil {
+      for number in told.durable.keys where found[number] == nil {
         verdict.append("\(writer) \(number) was durable and is not there")
       }
     }
@@ -78,10 +102,32 @@ struct Verdict {
     }
   }
 
+  /// Batches are in the tables in the order of the TxIDs that their writers were told.
+  private func checkOrder(_ found: Findings, _ verdict: inout [String]) {
+    var last: UInt64 = 0
+    for (writer, number) in found.entries {
+      guard let outcome = writers[writer]?.outcomes[number], !outcome.isDuplicate else { continue }
+      if outcome.txid <= last {
+        verdict.append("\(writer) \(number) was told \(outcome.txid), and one before it \(last)")
+      }
+      last = outcome.txid
+    }
+  }
+
   private func checkHistory(_ history: Findings.History, _ verdict: inout [String]) {
-    var seen: Set<String> = []
-    for batch in history.batches where !seen.insert(batch).inserted {
+    var seen: [String: UInt64] = [:]
+    for (batch, txid) in history.batches where seen.updateValue(txid, forKey: batch) != nil {
       verdict.append("the log has batch \(batch) twice")
+    }
+    for (writer, told) in writers {
+      for (number, outcome) in told.outcomes {
+        // What `sluice submit` prints does not name the batch.
+        guard let batch = told.durable[number], !batch.isEmpty, seen[batch] != outcome.txid else {
+          continue
+        }
+        let found = seen[batch].map { "\($0)" } ?? "not there"
+        verdict.append("\(writer) \(number) was told \(outcome.txid), in the log it is \(found)")
+      }
     }
     if seen.count != Int(history.last) {
       verdict.append("\(seen.count) batches were executed under \(history.last) TxIDs")
@@ -94,18 +140,23 @@ struct Verdict {
   /// All hosts' clocks are this machine's, and are apart by less than this.
   private static let clockDifference_ms: Int64 = 50
 
-  /// A read that began after another one had ended, on whatever host, sees no less.
+  /// A read sees no less than another one that had ended before it began, and than what a writer had
+  /// been told before, on whatever host.
   mutating func checkReads() {
-    let ended = reads.sorted { $0.ended_ms < $1.ended_ms }
+    var known = reads.map { (at_ms: $0.ended_ms, txid: $0.txid, by: "another had seen") }
+    for (writer, told) in writers {
+      known += told.outcomes.values.map { ($0.time_ms, $0.txid, "\(writer) was told of") }
+    }
+    known.sort { $0.at_ms < $1.at_ms }
     var next = 0
-    var known: UInt64 = 0
+    var most = (txid: UInt64(0), by: "")
     for read in reads.sorted(by: { $0.began_ms < $1.began_ms }) {
-      while next < ended.count, ended[next].ended_ms + Self.clockDifference_ms < read.began_ms {
-        known = max(known, ended[next].txid)
+      while next < known.count, known[next].at_ms + Self.clockDifference_ms < read.began_ms {
+        if known[next].txid > most.txid { most = (known[next].txid, known[next].by) }
         next += 1
       }
-      if read.txid < known {
-        violations.append("a read saw batch \(read.txid) after another had seen \(known)")
+      if read.txid < most.txid {
+        violations.append("a read saw batch \(read.txid) after \(most.by) \(most.txid)")
       }
     }
   }

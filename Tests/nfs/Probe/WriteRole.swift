@@ -8,7 +8,7 @@ import SluiceWriter
 /// told of each.
 ///
 /// Its diary has the lines `begin N`, then one of `durable N`, `absent N` (certainly not there) and
-/// `unknown N`; and later `applied N TXID TIME_ms`; at the very end `end`.
+/// `unknown N`; and later `applied N TXID TIME_ms`, by the server's clock; at the very end `end`.
 struct WriteRole: AsyncParsableCommand {
   static let configuration = CommandConfiguration(commandName: "write")
 
@@ -17,6 +17,7 @@ struct WriteRole: AsyncParsableCommand {
   @Argument var diary: String
   @Option(help: "Between two batches, in milliseconds.") var pause = 40
   @Flag(help: "Make the tables first, then end.") var setup = false
+  @Flag(help: "Replace a row of 4 MiB in each batch.") var large = false
 
   /// Longer than everything that is done to the servers and hosts here.
   private static let patience = Duration.seconds(60)
@@ -31,13 +32,14 @@ struct WriteRole: AsyncParsableCommand {
     let termination = TerminationRequest()
     let diary = try Diary(diary)
     let writer = try Writer(store: store)
+    let clock = try ServerClock("\(store).clock-\(name)")
     await withTaskGroup(of: Void.self) { group in
       var number: Int64 = 1
       diary.add("begin 1", sync: true)
       while !termination.isPending {
         if let receipt = await submit(number, writer, diary) {
           let number = number
-          group.addTask { await follow(number, receipt, writer, diary) }
+          group.addTask { await follow(number, receipt, writer, diary, clock) }
         }
         number += 1
         try? await Task.sleep(for: .milliseconds(pause))
@@ -53,7 +55,7 @@ struct WriteRole: AsyncParsableCommand {
     let next = "begin \(number + 1)"
     for _ in 0..<10 {
       do throws(StoreError) {
-        let receipt = try await writer.submit(Workload.batch(name, number))
+        let receipt = try await writer.submit(Workload.batch(name, number, isLarge: large))
         // One sync for both lines: a line that the host's death takes away is one check fewer.
         diary.add("durable \(number) \(receipt.batch)", next, sync: true)
         return receipt
@@ -70,7 +72,9 @@ struct WriteRole: AsyncParsableCommand {
     return nil
   }
 
-  private func follow(_ number: Int64, _ receipt: Receipt, _ writer: Writer, _ diary: Diary) async {
+  private func follow(
+    _ number: Int64, _ receipt: Receipt, _ writer: Writer, _ diary: Diary, _ clock: ServerClock
+  ) async {
     do {
       let outcome = try await writer.outcome(of: receipt, timeout: Self.patience)
       let name =
@@ -79,7 +83,7 @@ struct WriteRole: AsyncParsableCommand {
         case .duplicate: "duplicate"
         case .rejected: "rejected"
         }
-      diary.add("\(name) \(number) \(outcome.txid) \(SystemClock().wallTime_ms())")
+      diary.add("\(name) \(number) \(outcome.txid) \(clock.wallTime_ms())")
     } catch {
       diary.add("lost \(number) \(error)")
     }
