@@ -21,7 +21,7 @@ help:
 	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 KIND=system replays one'
 	@echo 'make nfs           the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
-	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, TARGETS=all, JOBS=1'
+	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, JOBS=1, TARGETS="beacon mark"'
 	@echo 'make differential  random SQL through the queue and through SQLite alone, compared'
 	@echo 'make bench         speed, as ratios to bare files and plain SQLite'
 	@echo 'make build         the command, for release: .build/release/sluice'
@@ -41,18 +41,18 @@ test: deps
 	$(if $(COVERAGE),@Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
-# fail a test), each in a build of its own. Left out are the simulated schedules, which have one thread
-# at a time; what kills processes, or lets them stand still, whose waits are for processes at full
-# speed; and what measures time.
-SANITIZED := --skip takesLinearTime --skip SluiceSimulatorTests --skip SluiceProcessTests \
-  --skip SluiceCrashTests
+# fail a test), each in a build of its own. Left out are what measures time; what kills processes, or
+# lets them stand still, whose waits are for processes at full speed; and of the thread sanitizer the
+# simulated schedules, which have one thread at a time.
+SANITIZED := --skip takesLinearTime --skip SluiceProcessTests --skip SluiceCrashTests
 sanitize: deps
 	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
 	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test --skip-build \
 	  --sanitize=address --scratch-path .build/address $(SANITIZED)
 	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
-	TSAN_OPTIONS='suppressions=Tests/thread.suppressions exitcode=66' SWIFT_BACKTRACE=enable=no \
-	  $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED)
+	TSAN_OPTIONS=exitcode=66 SWIFT_BACKTRACE=enable=no \
+	  $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED) \
+	  --skip SluiceSimulatorTests
 
 nfs: deps
 	$(SWIFT) build $(RELEASE) --product sluice
