@@ -127,7 +127,7 @@ public struct Checkpoint: Sendable {
     // Names are padded, so their order is the checkpoints'.
     if let present, present >= target { return }
     // Whoever linked it may have died before its name was durable; the link must not outlive it.
-    if environment.makes(.syncDirectory) {
+    if environment.makes(.syncCheckpointDirectory) {
       try environment.fileSystem.syncDirectory(layout.checkpoints)
     }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)

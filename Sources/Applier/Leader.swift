@@ -34,6 +34,9 @@ final class Leader {
   private var nextIsAlone = false
   /// What a beat in the middle of a statement met, which cannot be thrown there.
   private var failedBeat: StoreError?
+  /// After that: when the own mark was last looked at, and whether it was set.
+  private var lastLook: Duration = .zero
+  private var isClosed = false
   private var lastWork: Duration
   private var lastPrune: Duration = .zero
   private var rate = RateMeter()
@@ -120,7 +123,7 @@ final class Leader {
   // MARK: the loop
 
   func run(shouldStop: () -> Bool) throws(StoreError) -> End {
-    session.onProgress = { [unowned self] in beatDuringExecution() }
+    watch(session)
     try intake.countQuarantine()
     let newest = try checkpointer.checkpoint.newest() ?? .zero
     let since = try logSince(newest)
@@ -192,8 +195,8 @@ final class Leader {
         batches: intake.next(
           Int(publisher.groupBound), bytes: Limits.batchBytesPerCommit),
         isAlone: nextIsAlone, time_ms: commitTime_ms(),
-        mayLackBatches: { [intake] in intake.mayLackBatches($0) }, prunes: isPruningDue(),
-        oldestWriter: intake.oldestWriter)
+        mayLackBatches: { [intake] in intake.mayLackBatches($0) },
+        prunesBeside: isPruningDue() ? intake.writersWithFiles : nil)
       let done = try commit(request)
       status.groupBound = UInt32(
         min(Limits.batchesPerCommit, max(Int(Leader.smallestGroup), done.count * 2)))
@@ -236,8 +239,14 @@ final class Leader {
       status.attempts.append(Attempt(batch: batch.id, count: before + 1, isExecuting: true))
       try publishNow(.active)
     }
-    do throws(StoreError) { _ = try commit(request) } catch {
-      takeBack(batch.id, before, error)
+    do throws(StoreError) {
+      // What is left is no affair of this batch: a device that is full or fails then is not its fault.
+      _ = try commit(request) { [self] () throws(StoreError) in try takeBack(batch.id, before) }
+    } catch {
+      // Nor is one that fails earlier, or a damaged page.
+      if error.errno != nil || error.code == .damaged, !error.endsOnlyTheTerm {
+        try? takeBack(batch.id, before)
+      }
       throw error
     }
     status.attempts.removeAll { $0.batch == batch.id }
@@ -246,27 +255,34 @@ final class Leader {
     try publishNow(.active)
   }
 
-  /// A device that is full or fails, or a damaged page, is no batch's fault: the attempt that met it
-  /// does not count. Where not even that can be written, it does.
-  private func takeBack(_ batch: BatchID, _ before: UInt32, _ error: StoreError) {
-    guard error.errno != nil || error.code == .damaged, !error.endsOnlyTheTerm else { return }
-    status.attempts.removeAll { $0.batch == batch }
-    if before > 0 {
-      status.attempts.append(Attempt(batch: batch, count: before, isExecuting: false))
-    }
-    try? publishNow(.active)
+  /// The attempt at the batch does not count.
+  private func takeBack(_ batch: BatchID, _ before: UInt32) throws(StoreError) {
+    guard let place = status.attempts.firstIndex(where: { $0.batch == batch && $0.isExecuting })
+    else { return }
+    status.attempts[place] = Attempt(batch: batch, count: before, isExecuting: false)
+    if before == 0 { status.attempts.remove(at: place) }
+    try publishNow(.active)
   }
 
   private static let mostAttempts: UInt32 = 3
 
-  private func commit(_ request: Session.Request) throws(StoreError) -> Session.Done {
+  private func watch(_ session: Session) {
+    session.onProgress = { [unowned self] in beatDuringExecution() }
+    session.isInVain = { [unowned self] in isClosed }
+  }
+
+  /// `executed` is called between a commit's execution and its writing.
+  private func commit(
+    _ request: Session.Request, executed: @escaping () throws(StoreError) -> Void = {}
+  ) throws(StoreError) -> Session.Done {
     if session.mustReopen {
       session = try Session(
         session.snapshot, foreignKeys: store.description.foreignKeys, options: options,
         environment: environment)
-      session.onProgress = { [unowned self] in beatDuringExecution() }
+      watch(session)
     }
     let done = try session.commit(request) { [self] (content) throws(StoreError) in
+      try executed()
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
     }
@@ -280,7 +296,7 @@ final class Leader {
 
   private func isPruningDue() -> Bool {
     let now = environment.clock.elapsed()
-    guard now - lastPrune > .seconds(600) else { return false }
+    guard now - lastPrune > .seconds(60) else { return false }
     lastPrune = now
     return true
   }
@@ -331,14 +347,23 @@ final class Leader {
     environment.clock.elapsed() - publisher.lastStart >= options.beat
   }
 
-  /// A long statement's progress keeps the lease. Where it does not, the statement goes on, and what
-  /// it did is not published.
+  /// A long statement's progress keeps the lease. Where it does not, the statement goes on until
+  /// somebody has taken over: this term publishes nothing more, but its next commit, if it is made
+  /// before that, is carried over. So one step that takes longer than a lease gets done in the end.
   private func beatDuringExecution() {
-    guard failedBeat == nil, isBeatDue else { return }
+    guard failedBeat == nil else { return lookWhetherClosed() }
+    guard isBeatDue else { return }
     do throws(StoreError) { try publishNow(.active) } catch {
       logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
       failedBeat = error
     }
+  }
+
+  private func lookWhetherClosed() {
+    let now = environment.clock.elapsed()
+    guard !isClosed, now - lastLook >= options.beat else { return }
+    lastLook = now
+    do throws(StoreError) { try holder.checkOpen() } catch { isClosed = true }
   }
 
   private func removePublished() throws(StoreError) {

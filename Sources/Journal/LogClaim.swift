@@ -115,7 +115,7 @@ public struct LogClaim {
         taken.header.nonce == header.nonce
       else { return nil }
     }
-    if environment.makes(.syncDirectory) { try fileSystem.syncDirectory(layout.log) }
+    if environment.makes(.syncLogDirectory) { try fileSystem.syncDirectory(layout.log) }
     do throws(StoreError) { return try fileSystem.open(path, .write) } catch {
       // Already superseded and moved.
       guard error.isNoSuchFile else { throw error }
@@ -337,7 +337,7 @@ extension LogClaim {
       try file.write(piece, at: offset + section.offset + done)
       done += Int64(piece.count)
     }
-    return crc == section.crc || !environment.makes(.wholeFrames)
+    return crc == section.crc || !environment.makes(.wholeLogFrames)
   }
 
   /// It was whole a moment ago: the file server lost power before it was durable.

@@ -149,7 +149,7 @@ public final class LogHolder: @unchecked Sendable {
       beacon.counter = counter
       do throws(StoreError) {
         try file.write(beacon.encoded(), at: beacon.slot)
-        try file.sync()
+        if environment.makes(.syncBeacon) { try file.sync() }
       } catch {
         failed.store(true, ordering: .relaxed)
         throw error

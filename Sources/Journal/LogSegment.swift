@@ -18,9 +18,9 @@ public final class LogSegment: @unchecked Sendable {
   public init(
     path: String, store: StoreID, environment: Environment
   ) throws(StoreError) {
-    let access: FileAccess = environment.makes(.sharedDescriptor) ? .shared : .fixed
+    let access: FileAccess = environment.makes(.sharedLog) ? .shared : .fixed
     file = try environment.fileSystem.open(path, access)
-    checksSections = environment.makes(.wholeFrames)
+    checksSections = environment.makes(.wholeLogFrames)
     let block = try file.read(Block.size, at: Block.header)
     var result: Result<(header: LogSegmentHeader, checksum: UInt32), StoreError> = .failure(
       StoreError(.damaged, "empty"))

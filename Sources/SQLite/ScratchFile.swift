@@ -19,6 +19,17 @@ public final class ScratchFile: VirtualFile {
       self.limit = limit
       self.memoryLimit = memoryLimit
     }
+
+    /// What a write that failed is to SQLite: one that filled the disk with what is in here ran into
+    /// a limit, any other met a device at fault.
+    fileprivate func failure(_ error: StoreError) -> VFSFailure {
+      if error.isFullDisk, used >= Limits.leastScratchBytes {
+        wasExhausted = true
+      } else {
+        deviceError = error
+      }
+      return VFSFailure(SQLITE_FULL)
+    }
   }
 
   private let fileSystem: any FileSystem
@@ -47,6 +58,7 @@ public final class ScratchFile: VirtualFile {
     if count > 0 {
       if let file {
         do throws(StoreError) { _ = try file.read(into: wanted, at: offset) } catch {
+          budget.deviceError = error
           throw .read
         }
       } else {
@@ -73,8 +85,7 @@ public final class ScratchFile: VirtualFile {
     if file == nil, end > Int64(mostInMemory) { try moveToDisk() }
     if let file {
       do throws(StoreError) { try file.write(bytes, at: offset) } catch {
-        budget.deviceError = error
-        throw VFSFailure(SQLITE_FULL)
+        throw budget.failure(error)
       }
     } else {
       if end > Int64(memory.count) {
@@ -103,8 +114,7 @@ public final class ScratchFile: VirtualFile {
       budget.inMemory -= memory.count
       memory = []
     } catch {
-      budget.deviceError = error
-      throw VFSFailure(SQLITE_FULL)
+      throw budget.failure(error)
     }
   }
 
@@ -116,6 +126,7 @@ public final class ScratchFile: VirtualFile {
     if size == 0 { file = nil }
     if let file {
       do throws(StoreError) { try file.resize(to: size) } catch {
+        budget.deviceError = error
         throw .truncate
       }
     } else if memory.count > Int(size) {

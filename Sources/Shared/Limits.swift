@@ -31,6 +31,9 @@ public enum Limits {
   public static let commitBytes: Int64 = 4 << 30
   /// Bytes of journal and temporary files that one group may use on the local disk.
   public static let scratchBytes: Int64 = 16 << 30
+  /// A scratch disk that is full while a group of batches has less than this there is a device at
+  /// fault, which stops the applier; with more, it is the group that filled it.
+  public static let leastScratchBytes: Int64 = 64 << 20
   /// Batches in one commit.
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).

@@ -5,6 +5,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case markAfterFrame
   /// The writer reads its segment's mark after each flush, before it acknowledges.
   case markAfterFlush
+  /// It reads the mark when the flush is durable, and not before.
+  case flushBeforeMark
   /// The claimant reads its own mark after its start frame.
   case markAfterStart
   /// The claimant marks a segment before it reads what the segment holds.
@@ -19,8 +21,12 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case checkBeforePublishing
   /// A commit is believed, and so its batches acknowledged, only when a beacon states it.
   case publishBeforeAcknowledging
-  /// A segment is not written again after a failed write.
+  /// A beacon is durable before its holder relies on it.
+  case syncBeacon
+  /// A log segment is not written again after a failed write.
   case newSegmentAfterError
+  /// Nor is a journal segment.
+  case newJournalSegmentAfterError
   /// A reader that finds its segment closed looks for a later one.
   case lookBehindMark
   /// A journal segment is removed only when what it holds is published.
@@ -31,10 +37,14 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case listNames
   /// A journal segment is read only after a listing that began when it was known.
   case listAgain
-  /// What others write is opened past the caches.
-  case sharedDescriptor
-  /// A frame counts only when its checksums say that all of it is there.
-  case wholeFrames
+  /// The log, which others write, is opened past the caches.
+  case sharedLog
+  /// So is the journal.
+  case sharedJournal
+  /// A frame of the log counts only when its checksums say that all of it is there.
+  case wholeLogFrames
+  /// So does a frame of the journal.
+  case wholeJournalFrames
   /// Damage before a published position is not taken for the end.
   case damageIsNoEnd
   /// A page's checksum is compared on each read.
@@ -47,8 +57,12 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case changeCounter
   /// A renewal counts from before the request was sent.
   case renewalFromRequest
-  /// A directory is fsync'd before a new file in it is relied on.
-  case syncDirectory
+  /// `log/` is fsync'd before a new segment in it is relied on.
+  case syncLogDirectory
+  /// So is `journal/`.
+  case syncJournalDirectory
+  /// So is `checkpoints/`.
+  case syncCheckpointDirectory
 }
 
 extension Environment {

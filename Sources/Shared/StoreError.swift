@@ -63,3 +63,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     return text
   }
 }
+
+extension StoreError {
+  /// ENOSPC or EDQUOT.
+  public var isFullDisk: Bool { errno == 28 || errno == 122 }
+}

@@ -193,7 +193,7 @@ extension JournalWriter {
       } catch {
         failure = error
         failures += 1
-        if environment.makes(.newSegmentAfterError) { segment = nil }
+        if environment.makes(.newJournalSegmentAfterError) { segment = nil }
         guard group.mayHaveLanded || error.mayPass, failures < Self.mostTries else { break }
         environment.clock.sleep(.milliseconds(1 << (2 * min(failures - 1, 3))))
       }
@@ -205,8 +205,13 @@ extension JournalWriter {
   private func writeOnce(_ group: inout Group, ends: Bool) throws(StoreError) -> Bool {
     var (segment, frame) = try place(group, ends: ends)
     if group.began == nil { group.began = Moment(environment.clock) }
+    var isClosed = false
+    if !environment.makes(.flushBeforeMark) { isClosed = try Mark.isClosed(segment.file) }
     try segment.write(frame, environment)
-    if environment.makes(.markAfterFlush), try Mark.isClosed(segment.file) {
+    if environment.makes(.markAfterFlush), environment.makes(.flushBeforeMark) {
+      isClosed = try Mark.isClosed(segment.file)
+    }
+    if isClosed {
       self.segment = nil
       return false
     }

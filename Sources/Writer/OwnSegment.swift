@@ -57,7 +57,7 @@ struct OwnSegment {
       try file.write(frame.bytes, at: frame.header.offset)
     }
     try file.sync()
-    if isFirstFrame, environment.makes(.syncDirectory) {
+    if isFirstFrame, environment.makes(.syncJournalDirectory) {
       try environment.fileSystem.syncDirectory(directory)
     }
   }

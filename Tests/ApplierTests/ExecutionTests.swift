@@ -320,6 +320,41 @@ struct ExecutionTests {
     #expect(try store.query("SELECT p FROM c ORDER BY p") == [[1], [5]])
   }
 
+  /// What plain SQL can do to an index; every page is as it was written.
+  @Test func whatSQLiteTakesForDamageIsItsBatchsAffair() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a)", "INSERT INTO t VALUES (1), (2)")
+    // A text, for there is no such column; and then there is.
+    try store.apply("CREATE INDEX i ON t(\"b\")", "ALTER TABLE t ADD COLUMN b")
+    let small = Batch([Batch.Statement("INSERT INTO t(a) VALUES (3)")])
+    let outcomes = try store.apply([
+      small, Batch([Batch.Statement("DELETE FROM t WHERE a = 1")]), small,
+    ])
+    #expect(outcomes.map(\.rejectionCode) == [nil, "SQLITE_CORRUPT_INDEX", nil], "\(outcomes)")
+    #expect(try store.query("SELECT a FROM t") == [[1], [2], [3], [3]])
+  }
+
+  /// One that fills the disk alone is no device at fault.
+  @Test func aBatchThatFillsTheScratchDiskIsRejectedAloneOnly() throws {
+    let store = try TestStore()
+    store.options.cacheBytes = 256 << 10
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let big = Batch([
+      Batch.Statement(
+        "INSERT INTO t(b) WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 900) SELECT hex(randomblob(50000)) FROM c ORDER BY 1"
+      )
+    ])
+    let small = Batch([Batch.Statement("INSERT INTO t(b) VALUES('small')")])
+    store.environment.fileSystem = SmallScratchFileSystem(
+      store.environment.fileSystem, bytes: Limits.leastScratchBytes + (4 << 20))
+    let outcomes = try store.apply([small, big, small])
+    #expect(outcomes.map(\.rejectionCode) == [nil, Code.resources, nil], "\(outcomes)")
+    store.environment.fileSystem = SmallScratchFileSystem(
+      store.environment.fileSystem, bytes: 16 << 20)
+    let error = #expect(throws: StoreError.self) { try store.apply([big]) }
+    #expect(error?.isFullDisk == true)
+  }
+
   @Test func aBatchOverTheScratchLimitIsRejectedAloneOnly() throws {
     let store = try TestStore()
     store.options.scratchBytes = 4 << 20

@@ -1,4 +1,5 @@
 import Glibc
+import SluiceJournal
 import SluiceShared
 import Synchronization
 
@@ -10,7 +11,7 @@ final class FailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   var failWritesAfter = Int.max
   private let writes = Atomic<Int>(0)
 
-  override func willWrite(_ path: String) throws(StoreError) {
+  override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
     guard path.contains("/log/") else { return }
     if writes.wrappingAdd(1, ordering: .relaxed).newValue > failWritesAfter {
       throw StoreError(.io, "the device is gone", path: path, errno: EIO)
@@ -23,10 +24,42 @@ final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: atomic.
   let forgets = Atomic<Bool>(false)
 
-  override func willWrite(_ path: String) throws(StoreError) {
+  override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
     if path.contains("/log/"), forgets.exchange(false, ordering: .relaxed) {
       throw StoreError(.io, "write failed: Bad file descriptor", path: path, errno: EBADF)
     }
+  }
+}
+
+/// Has room for the beginnings of log segments, and for no commit.
+final class FullFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: atomic.
+  let isFull = Atomic<Bool>(true)
+
+  override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
+    guard path.contains("/log/"), offset > Block.firstLogFrame, isFull.load(ordering: .relaxed)
+    else { return }
+    throw StoreError(.io, "write failed: No space left on device", path: path, errno: ENOSPC)
+  }
+}
+
+/// A scratch disk of so many bytes.
+final class SmallScratchFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: what it has is constant.
+  private let bytes: Int64
+
+  init(_ base: any FileSystem, bytes: Int64) {
+    self.bytes = bytes
+    super.init(base)
+  }
+
+  override func scratchFile() throws(StoreError) -> any File {
+    ForwardingFile(try base.scratchFile(), self)
+  }
+
+  override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
+    guard !path.contains("/log/"), !path.contains("/checkpoints/"), offset >= bytes else { return }
+    throw StoreError(.io, "write failed: No space left on device", path: path, errno: ENOSPC)
   }
 }
 
@@ -90,7 +123,7 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
 
   init(_ base: any FileSystem) { self.base = base }
 
-  func willWrite(_ path: String) throws(StoreError) {}
+  func willWrite(_ path: String, at offset: Int64) throws(StoreError) {}
   func willSync(_ path: String) {}
   func willRead(_ path: String) {}
   func willOpen(_ path: String, _ access: FileAccess) {}
@@ -142,7 +175,7 @@ private final class ForwardingFile: File, @unchecked Sendable {
     return try base.read(into: buffer, at: offset)
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
-    try owner.willWrite(path)
+    try owner.willWrite(path, at: offset)
     try base.write(bytes, at: offset)
   }
   func sync() throws(StoreError) {
@@ -175,7 +208,7 @@ final class CountedFileSystem: ForwardingFileSystem, @unchecked Sendable {
   private let state = Monitor(Counts())
   var counts: Counts { state.withLock { $0 } }
 
-  override func willWrite(_ path: String) {
+  override func willWrite(_ path: String, at offset: Int64) {
     state.withLock { if path.contains("/log/") { $0.logWrites += 1 } else { $0.others += 1 } }
   }
   override func willSync(_ path: String) {

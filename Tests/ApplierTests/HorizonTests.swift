@@ -97,6 +97,22 @@ struct HorizonTests {
     #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [3]])
   }
 
+  /// Somebody who is busy for long has a file at any time, and is known.
+  @Test func othersAreForgottenBesideABusyWriter() throws {
+    let busy = try store.journal()
+    try busy.flush([insert(1).encoded()])
+    let silent = try store.journal()
+    try silent.flush([insert(2).encoded()], ends: true)
+    try store.drain()
+    clock.advance(by: .seconds(8 * 24 * 3600))
+    try store.apply([insert(3)])
+    #expect(try isKnown(busy.writer))
+    #expect(try !isKnown(silent.writer))
+    try busy.flush([insert(4).encoded()])
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [3], [4]])
+  }
+
   /// Forgetting it would raise the watermark to its date, and nobody else would be let in until then.
   @Test func aWriterFromTheFutureShutsNobodyOut() throws {
     clock.advance(by: .seconds(30 * 24 * 3600))

@@ -153,6 +153,31 @@ struct TermTests {
     #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
   }
 
+  /// The store's own device is full when the commit is written, again and again.
+  @Test func aFullStorePoisonsNothing() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(insert(1))
+    let files = FullFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    var options = store.options
+    options.leaseTime = .milliseconds(100)
+    options.drains = true
+    for _ in 0..<6 {
+      let error = #expect(throws: StoreError.self) {
+        try Applier(path: store.path, options: options, environment: environment)
+          .run(shouldStop: { false })
+      }
+      #expect(error?.isFullDisk == true)
+    }
+    files.isFull.store(false, ordering: .relaxed)
+    try Applier(path: store.path, options: options, environment: environment)
+      .run(shouldStop: { false })
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+  }
+
   /// A term that follows one that died reads live segments from their beginning: what is applied
   /// already must not use up the care that is meant for what was being executed.
   @Test func whatIsAppliedAlreadyIsNotExecutedWithCare() throws {

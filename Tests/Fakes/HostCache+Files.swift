@@ -49,6 +49,7 @@ extension HostCache {
     var file = files.removeValue(forKey: inode) ?? CachedFile()
     if file.writers > 0, let old = file.attributes {
       status.size = max(status.size, old.size)
+      if file.foreignChanges != foreign { counts.keptPages += 1 }
     } else if file.foreignChanges != foreign {
       file.removePages()
       file.foreignChanges = foreign

@@ -20,10 +20,14 @@ extension HostCache {
     guard isNetwork else { return state.find(place) }
     if let known = directories[place.directory] {
       if let name = known.names[place.name] {
-        if name.until_ns > now_ns { return name.inode }
+        if name.until_ns > now_ns {
+          if name.inode != state.find(place) { counts.staleNames += 1 }
+          return name.inode
+        }
       } else if let listing = known.listing, known.listedUntil_ns > now_ns,
         listing[place.name] == nil
       {
+        if state.find(place) != nil { counts.staleNames += 1 }
         return nil
       }
     }

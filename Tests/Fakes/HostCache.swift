@@ -7,6 +7,7 @@ final class HostCache: @unchecked Sendable {
   let number: Int
   let isNetwork: Bool
   var random: SeededRandom
+  var counts = MemoryHost.Counts()
   /// By path.
   var directories: [String: CachedDirectory] = [:]
   /// By inode.
@@ -70,6 +71,7 @@ final class HostCache: @unchecked Sendable {
   ) {
     let name = Place(
       ".nfs" + hexadecimal(random.next(), width: 16), in: place.directory)
+    counts.sillyRenames += 1
     state.set(name, inode, by: number)
     state.set(place, nil, by: number, joinsPrevious: true)
     state.syncDirectory(place.directory)
@@ -91,7 +93,7 @@ final class HostCache: @unchecked Sendable {
     case .harmless: return false
     case .stale(let from_ns): return now_ns >= from_ns
     case .unnoticed:
-      let from_ns = later(now_ns, 0, 10_000)
+      let from_ns = random.chance(0.3) ? now_ns : later(now_ns, 0, 10_000)
       let removal: Handle.Removal = random.chance(0.5) ? .harmless : .stale(from_ns: from_ns)
       state.handles[number]?.removal = removal
       if case .stale = removal { return now_ns >= from_ns }

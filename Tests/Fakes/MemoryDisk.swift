@@ -88,6 +88,14 @@ public final class MemoryDisk: Sendable {
   /// The file that `path` names at the server.
   public func inode(of path: String) -> UInt64? { state.withLock { $0.find(Place(path)) } }
 
+  /// What a symbolic link points to; nil where there is none of that name.
+  public func target(of path: String) -> String? {
+    state.withLock { state in
+      state.find(Place(path)).flatMap { state.inodes[$0] }
+        .flatMap { $0.kind == .symbolicLink ? $0.target : nil }
+    }
+  }
+
   /// The whole content of a file, as it has landed; nil where there is no such name.
   public func content(_ path: String) -> [UInt8]? {
     state.withLock { state in

@@ -37,7 +37,10 @@ final class MemoryFile: File {
   private func failure(_ now_ns: UInt64, _ state: inout MemoryDisk.State) -> StoreError? {
     // The process or the machine died.
     guard let handle = state.handles[number] else { return .posix(5, path, "closed") }
-    if handle.isLost { return .posix(9, path, "lost") }
+    if handle.isLost {
+      cache?.counts.lostOpens += 1
+      return .posix(9, path, "lost")
+    }
     let isStale: Bool
     if let cache {
       isStale = cache.isStale(number, now_ns, &state)
@@ -45,7 +48,9 @@ final class MemoryFile: File {
       let links = state.inodes[inode]?.links
       isStale = links == nil || fileSystem.network && links == 0
     }
-    return isStale ? .posix(116, path, "stale") : nil
+    guard isStale else { return nil }
+    cache?.counts.staleHandles += 1
+    return .posix(116, path, "stale")
   }
 
   // MARK: Reading

@@ -26,6 +26,22 @@ public final class MemoryHost: Sendable {
     cache = HostCache(number: number, isNetwork: kind == .network, random: random)
   }
 
+  /// How often the machine was told, or believed, what a local disk would not have said.
+  public struct Counts: Sendable {
+    /// ESTALE.
+    public var staleHandles = 0
+    /// EBADF, since an open was lost.
+    public var lostOpens = 0
+    /// Files that were removed here while they were open here.
+    public var sillyRenames = 0
+    /// Names that were taken for what the server knows they are not.
+    public var staleNames = 0
+    /// Pages that were kept, though others changed the file, because it is open for writing.
+    public var keptPages = 0
+  }
+
+  public var counts: Counts { disk.state.withLock { _ in cache.counts } }
+
   /// The machine was away for longer than the server waits: some of what its processes have open is
   /// open no more (EBADF until it is opened anew). What was on its way may land or not.
   public func loseOpens(_ random: inout SeededRandom) {

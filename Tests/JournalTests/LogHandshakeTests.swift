@@ -12,7 +12,9 @@ struct LogHandshakeTests {
     for seed in 0..<count {
       let run = LogRun(seed: UInt64(seed), omitting: [], mistake: nil)
       let violation = run.run()
-      #expect(violation == nil, "seed \(seed)")
+      #expect(
+        violation == nil,
+        "seed \(seed): \(violation ?? ""); make simulate KIND=log SEED=\(seed) shows it")
       if violation != nil { return }
       commits += run.believed.count
       claims += run.claims
@@ -33,16 +35,23 @@ struct LogHandshakeTests {
     (.lookBehindMark, 0..<100),
   ])
   func aCheckLeftOutIsMissed(check: SafetyCheck, within seeds: Range<Int>) {
-    let seed = firstSeed(of: seeds, "without \(check)") {
+    let seed = firstSeed(of: seeds, "without \(check)", LogHandshakeTests.isBreach) {
       LogRun(seed: $0, omitting: [check], mistake: nil).run()
     }
     #expect(seed != nil)
   }
 
+  /// That a life ends with an error, or takes too long, is none.
+  private static func isBreach(_ violation: String) -> Bool {
+    ["two histories", "stale,", "commits are there", "the log goes from batch"].contains {
+      violation.contains($0)
+    }
+  }
+
   @Test(arguments: LogMistake.allCases)
   func aMistakeIsSeen(mistake: LogMistake) {
     let omitted: Set<SafetyCheck> = mistake == .publishBeforeCheck ? [.markAfterFrame] : []
-    let seed = firstSeed(of: 0..<200, "\(mistake)") {
+    let seed = firstSeed(of: 0..<200, "\(mistake)", LogHandshakeTests.isBreach) {
       LogRun(seed: $0, omitting: omitted, mistake: mistake).run()
     }
     #expect(seed != nil)

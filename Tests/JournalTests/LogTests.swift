@@ -53,6 +53,18 @@ struct LogStore {
 
 @Suite("What a commit and a latest read cost, and how damage to the log is told from its end")
 struct LogTests {
+  /// No loss of power takes it back then.
+  @Test func aBeaconIsDurableWhenItsWritingReturns() throws {
+    let store = try LogStore()
+    try store.commit()
+    try store.publish()
+    let path = "\(LogStore.layout.log)/\(Self.name)"
+    let slots = Int(Block.beacons.0)..<Int(Block.firstLogFrame)
+    let content = try #require(store.disk.content(path))[slots]
+    #expect(content.contains { $0 != 0 })
+    #expect(try #require(store.disk.stableContent(path))[slots] == content)
+  }
+
   private static let name = "000000000001.log"
 
   @Test func latestCostsOneReadWhenNothingIsNew() throws {

@@ -167,32 +167,13 @@ public final class JournalRun: @unchecked Sendable {
     }
   }
 
-  /// The batches in the whole frames of a segment.
+  /// The batches in a segment, with the number that each one is.
   private static func batches(in file: any File) throws(StoreError) -> [BatchID: UInt64] {
-    let block = try file.read(Block.size, at: Block.header)
-    guard
-      case .header(let header, let headerChecksum) = block.withUnsafeBytes({
-        JournalSegmentHeader.decode($0)
-      })
-    else { return [:] }
-    var scanner = FrameScanner(file, nonce: header.nonce)
-    var offset = Block.firstJournalFrame
-    var checksum = headerChecksum
     var found: [BatchID: UInt64] = [:]
-    while let frame = try scanner.header(at: offset), frame.previous == checksum,
-      let bytes = try scanner.section(
-        .batches, of: frame, limit: Int64(Limits.journalFrameBytes)),
-      let ranges = try? BatchList.ranges(bytes, count: Int(frame.count))
-    {
-      for (i, range) in ranges.enumerated() {
-        let batch = BatchID(
-          writer: header.id.writer, sequence: SequenceNumber(frame.first + UInt64(i)))
-        found[batch] = bytes[range].withUnsafeBytes {
-          UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
-        }
+    for batch in try JournalContent.batches(in: file) {
+      found[batch.id] = batch.bytes.withUnsafeBytes {
+        UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
       }
-      offset = frame.end
-      checksum = frame.checksum
     }
     return found
   }

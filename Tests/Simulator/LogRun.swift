@@ -9,6 +9,8 @@ public enum LogMistake: String, CaseIterable, Sendable {
   case claimByRename
   /// The beacon is written before the mark is read.
   case publishBeforeCheck
+  /// A commit is told to others before its beacon is written.
+  case tellBeforePublishing
 }
 
 /// One run of the log's handshake: three appliers and two readers over one disk, their real code, in
@@ -212,6 +214,7 @@ public final class LogRun: @unchecked Sendable {
       _ = try holder.commit(content)
       commit = second
     }
+    if mistake == .tellBeforePublishing { believe(commit, at: holder.extent.commits, life.name) }
     return commit
   }
 

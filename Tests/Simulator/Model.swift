@@ -8,6 +8,8 @@ struct Model {
   private var rows: [(place: Int64, text: String)] = [(1, "0:0:0")]
   private var children: [Int64] = []
   private var tables: [String] = []
+  /// The statement that makes the table `again` as it is; empty: there is none.
+  private var again = ""
   private var keys: [String: Use] = [:]
 
   private struct Use {
@@ -34,7 +36,7 @@ struct Model {
 
   /// What a reader is to see: the same text as `Shown.query` makes.
   var shown: String {
-    "\(balances.map(String.init).joined(separator: ","))|\(rows.map(\.text).joined(separator: " "))|\(tables.sorted().joined(separator: ","))|\(children.sorted().map(String.init).joined(separator: ","))"
+    "\(balances.map(String.init).joined(separator: ","))|\(rows.map(\.text).joined(separator: " "))|\(tables.sorted().joined(separator: ","))|\(again)|\(children.sorted().map(String.init).joined(separator: ","))"
   }
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
@@ -68,12 +70,21 @@ struct Model {
       balances[from - 1] -= amount
       append(named, &noise, meta)
       applied.changes = 3
-    case .ruin: return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY")
+    case .ruin, .ruinTables: return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY")
     case .guarded:
       guard rows.count % 2 == 0 else { return .rejected(Outcome.Rejection.Code.guardFailed) }
       append(named, &noise, meta)
     case .makeTable:
       tables.append("made\(named.name)")
+      append(named, &noise, meta)
+    case .remakeTable:
+      again = "CREATE TABLE again(x)"
+      append(named, &noise, meta)
+      applied.changes = 2
+      applied.lastRowID = 1
+    case .widenTable:
+      guard !again.isEmpty else { return .rejected("SQLITE_ERROR") }
+      again = again.dropLast() + ", c\(named.name) DEFAULT \(named.name))"
       append(named, &noise, meta)
     case .deferred(let isMended):
       guard isMended else { return .rejected(Outcome.Rejection.Code.foreignKey) }
@@ -134,6 +145,7 @@ enum Shown {
        FROM (SELECT name, noise, second FROM op ORDER BY place)) || '|' ||
       ifnull((SELECT group_concat(name)
        FROM (SELECT name FROM sqlite_schema WHERE name GLOB 'made*' ORDER BY name)), '') || '|' ||
+      ifnull((SELECT sql FROM sqlite_schema WHERE name = 'again'), '') || '|' ||
       ifnull((SELECT group_concat(id) FROM (SELECT id FROM child ORDER BY id)), '')
     """
 }

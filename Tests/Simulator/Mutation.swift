@@ -9,57 +9,72 @@ public struct Mutation: Sendable {
   public let kind: Simulation.Kind
   /// Seeds from 1 on.
   public let seeds: UInt64
-  /// What tells that a promise was broken, and not only that something took too long.
-  private let shows: [String]
+  /// What a violation says that the check is there to prevent; another one, or that something took too
+  /// long, is not enough.
+  private let signs: [String]
 
-  /// Somebody saw or was told what is not so.
-  private static let breaches = [
-    "had been seen before", "two readers saw", "was shown", "two histories", "is nowhere", "stale,",
-    "is in the history twice", "is none that was submitted", "the log goes from batch",
-  ]
+  private enum Sign {
+    static let fork = ["two histories", "two readers saw", "the log goes from batch"]
+    static let loss = ["is nowhere"]
+    static let staleness = ["had been seen before", "stale,"]
+    static let wrongContent = ["was shown"]
+    static let damage = ["is damaged"]
+    static let absence = ["which is not there"]
+  }
 
   public static let all: [Mutation] = [
-    Mutation(.markAfterFrame, "mark not read after a commit frame"),
-    Mutation(.markAfterFlush, "mark not read after a journal flush"),
-    Mutation(.markAfterStart, "mark not read after the start frame", .log),
-    Mutation(.markBeforeReading, "parent read before its mark is written"),
-    Mutation(.markDownToStart, "only the nearest segment closed"),
-    Mutation(.parentByStart, "parent chosen by its beacon", .log, seeds: 6000),
-    Mutation(.checkBeforePublishing, "beacon written before the mark is read"),
-    Mutation(.publishBeforeAcknowledging, "acknowledged before the beacon"),
-    Mutation(.claimByLink, "segment number taken as by rename"),
-    Mutation(.newSegmentAfterError, "segment used again after a failed write", .log),
-    Mutation(.lookBehindMark, "reader ignores the mark"),
-    Mutation(.removeOnlyPublished, "journal segment removed before it is confirmed"),
-    Mutation(.rereadAfterMark, "frames not read again after closing"),
+    Mutation(.markAfterFrame, "mark not read after a commit frame", Sign.fork + Sign.loss),
+    Mutation(.markAfterFlush, "mark not read after a journal flush", Sign.loss),
+    Mutation(.flushBeforeMark, "mark read before a journal flush", Sign.loss),
+    Mutation(.markAfterStart, "mark not read after the start frame", Sign.fork, .log),
+    Mutation(.markBeforeReading, "parent read before its mark is written", Sign.fork + Sign.loss),
+    Mutation(.markDownToStart, "only the nearest segment closed", Sign.fork + Sign.loss),
+    Mutation(.parentByStart, "parent chosen by its beacon", Sign.fork, .log, seeds: 6000),
+    Mutation(.checkBeforePublishing, "beacon written before the mark is read", Sign.fork),
+    Mutation(
+      .publishBeforeAcknowledging, "acknowledged before the beacon", Sign.fork + Sign.staleness),
+    Mutation(.syncBeacon, "beacon not synced", Sign.staleness + Sign.loss),
+    // A claimant in the way of another takes its segment's name away.
+    Mutation(.claimByLink, "segment number taken as by rename", ["removes /store/log/"]),
+    Mutation(.newSegmentAfterError, "log segment used again after a failed write", Sign.fork, .log),
+    Mutation(.lookBehindMark, "reader ignores the mark", Sign.staleness),
+    Mutation(.removeOnlyPublished, "journal segment removed before it is confirmed", Sign.loss),
+    Mutation(.rereadAfterMark, "frames not read again after closing", Sign.loss),
     // A reader that cannot go on, with an applier at work (promise 5).
-    Mutation(.listNames, "names found by probing", shows: "none follows it"),
+    Mutation(.listNames, "names found by probing", ["none follows it"]),
     Mutation(
       .listAgain, "a later segment read before the one that a listing missed",
-      shows: "expiredWriter", "went on without this batch"),
-    Mutation(.sharedDescriptor, "what others write read through a kept plain descriptor"),
-    Mutation(.wholeFrames, "torn frame accepted"),
-    Mutation(.damageIsNoEnd, "damage taken for the end"),
-    Mutation(.pageChecksum, "page checksum not compared"),
-    Mutation(.deduplicate, "batch executed again when it is found again"),
+      ["expiredWriter", "went on without this batch"], seeds: 4000),
+    Mutation(.sharedLog, "log read through a kept plain descriptor", Sign.fork + Sign.staleness),
+    Mutation(.sharedJournal, "journal read through a kept plain descriptor", Sign.loss),
+    Mutation(.wholeLogFrames, "torn frame of the log accepted", Sign.damage),
+    Mutation(
+      .wholeJournalFrames, "torn frame of the journal accepted", ["is none that was submitted"]),
+    Mutation(.damageIsNoEnd, "damage taken for the end", Sign.wrongContent),
+    Mutation(.pageChecksum, "page checksum not compared", Sign.wrongContent),
+    Mutation(
+      .deduplicate, "batch executed again when it is found again", ["is in the history twice"]),
     // The applier itself notices these two, later, and can only end.
-    Mutation(.autocommit, "transaction not checked after OR ROLLBACK", shows: "no such savepoint"),
-    Mutation(.changeCounter, "change counter stands still", shows: "without writing page 1"),
-    Mutation(.renewalFromRequest, "renewal counted from the reply", shows: "led on although"),
-    Mutation(.syncDirectory, "directory not synced"),
+    Mutation(
+      .autocommit, "transaction not checked after OR ROLLBACK", ["no such savepoint"]),
+    Mutation(.changeCounter, "change counter stands still", ["without writing page 1"]),
+    Mutation(.renewalFromRequest, "renewal counted from the reply", ["led on although"]),
+    Mutation(.syncLogDirectory, "log directory not synced", Sign.staleness + Sign.loss),
+    Mutation(.syncJournalDirectory, "journal directory not synced", Sign.loss),
+    Mutation(.syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence),
   ]
 
   init(
-    _ check: SafetyCheck, _ what: String, _ kind: Simulation.Kind = .system, seeds: UInt64 = 2000,
-    shows: String...
+    _ check: SafetyCheck, _ what: String, _ signs: [String], _ kind: Simulation.Kind = .system,
+    seeds: UInt64 = 2000
   ) {
     self.kind = kind
     self.check = check
     self.what = what
+    self.signs = signs
     self.seeds = seeds
-    self.shows = shows.isEmpty ? Mutation.breaches : shows
   }
 
   /// Whether `violation` is what leaving out the check leads to.
-  public func isShown(by violation: String) -> Bool { shows.contains { violation.contains($0) } }
+  public func isShown(by violation: String) -> Bool { signs.contains { violation.contains($0) } }
 }

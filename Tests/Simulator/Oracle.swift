@@ -31,6 +31,8 @@ final class Oracle {
   /// The highest TxID that was published when the file server lost power: what is said up to it may
   /// have been read before.
   private var lastBeforeLoss = TxID.zero
+  /// The highest TxID whose beacon's writing returned to its holder: no loss of power takes it back.
+  private var durable = TxID.zero
   private var published: () -> TxID = { .zero }
 
   init(_ scheduler: EventScheduler) { self.scheduler = scheduler }
@@ -69,7 +71,7 @@ final class Oracle {
   }
 
   private func work(_ random: inout SeededRandom) -> Work {
-    switch random.below(28) {
+    switch random.below(31) {
     case 0..<8:
       .transfer(
         from: 1 + random.below(NamedWork.accounts), to: 1 + random.below(NamedWork.accounts),
@@ -79,6 +81,9 @@ final class Oracle {
     case 16..<18: .ruin
     case 18: .guarded
     case 19: .makeTable
+    case 28: .remakeTable
+    case 29: .widenTable
+    case 30: .ruinTables
     case 20, 21: .deferred(isMended: random.chance(0.5))
     case 22, 23: .orphan
     case 24, 25: .counters
@@ -119,8 +124,14 @@ final class Oracle {
   func saw(_ txid: TxID) {
     highest = max(highest, txid)
     guard txid > floor else { return }
-    if txid <= lastBeforeLoss, published() < txid { return }
+    if txid > durable, txid <= lastBeforeLoss, published() < txid { return }
     floors.append((scheduler.now_ns, txid))
+  }
+
+  /// A holder knows that its beacon is written, so `txid` is published for good.
+  func beaconReturned(_ txid: TxID) {
+    durable = max(durable, txid)
+    saw(txid)
   }
 
   /// The file server lost power. `before` was published then; `published` tells what is at any time
@@ -129,7 +140,7 @@ final class Oracle {
     lostPower = true
     lastBeforeLoss = max(lastBeforeLoss, before)
     self.published = published
-    let kept = published()
+    let kept = max(durable, published())
     for i in floors.indices { floors[i].txid = min(floors[i].txid, kept) }
   }
 

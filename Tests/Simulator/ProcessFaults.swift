@@ -53,8 +53,10 @@ final class ProcessFaults: @unchecked Sendable {
   /// Between what an operation did and its answer.
   func wait() {
     guard !process.isGone, !world.isCalm, random.chance(weather.slowReply) else { return }
+    world.count(.lateAnswers)
     if random.chance(weather.freeze * 15) {
       process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
+      world.count(.froze)
     }
     process.scheduler.sleep(UInt64(random.below(random.chance(0.1) ? 500_000_000 : 5_000_000)))
   }
@@ -71,16 +73,32 @@ final class ProcessFaults: @unchecked Sendable {
     var duration = Double(usual) * process.slowness
     if !world.isCalm {
       if random.chance(weather.slow) { duration *= Double(10 + random.below(90)) }
-      if random.chance(weather.stuck) { duration += Double(random.below(4_000_000_000)) }
-      // Not longer than the lease: it hurts who still leads.
-      if operation.action == .listOn, random.chance(0.1) {
-        duration += Double(random.below(Int(world.plan.lease.inNanoseconds) / 2))
+      if random.chance(weather.stuck) {
+        duration += Double(random.below(4_000_000_000))
+        world.count(.slow)
       }
+      if operation.action == .listOn, random.chance(0.3) { waitForSegments() }
       if random.chance(0.01) { process.slowness = [0.3, 1, 1, 5, 30][random.below(5)] }
     }
     process.scheduler.sleep(UInt64(duration))
-    while machine.isCutOff, !process.isGone { process.scheduler.sleep(50_000_000) }
+    while machine.isCutOff || world.serverIsAway, !process.isGone {
+      process.scheduler.sleep(50_000_000)
+    }
     if random.chance(weather.drift) { world.disk.drift(&random) }
+  }
+
+  /// In the midst of a listing: until a writer has made two segments, but not as long as the lease, for
+  /// it hurts who still leads.
+  private func waitForSegments() {
+    let limit_ns = UInt64(random.below(Int(world.plan.lease.inNanoseconds) / 2))
+    let end_ns = process.scheduler.now_ns + limit_ns
+    let before = world.segmentsMade
+    while !process.isGone, process.scheduler.now_ns < end_ns,
+      world.segmentsMade.allSatisfy({ $0.value < before[$0.key, default: 0] + 2 })
+    {
+      process.scheduler.sleep(5_000_000)
+    }
+    process.scheduler.sleep(UInt64(random.below(20_000_000)))
   }
 
   private func drawn(_ operation: FileOperation) -> FileFate {

@@ -1,3 +1,4 @@
+import SluiceFakes
 import SluiceJournal
 import SluiceShared
 
@@ -13,6 +14,12 @@ enum Work: Hashable {
   /// Only where the number of rows is even.
   case guarded
   case makeTable
+  /// The table `again` is dropped, made anew, filled and indexed.
+  case remakeTable
+  /// It gets another column; where it was never made, rejected.
+  case widenTable
+  /// It is dropped, others are made, and then all of that is rolled back.
+  case ruinTables
   /// Defers its foreign keys and breaks one for a while, or for good: then it is rejected.
   case deferred(isMended: Bool)
   /// Breaks a foreign key at once: rejected, whatever a batch before it deferred.
@@ -56,7 +63,7 @@ struct NamedWork: Hashable {
 
   var batch: Batch {
     let row: [SQLValue] = [
-      .integer(name), padding == 0 ? .null : .blob([UInt8](repeating: 7, count: padding)),
+      .integer(name), padding == 0 ? .null : .blob(noise),
     ]
     var batch = Batch([Batch.Statement(NamedWork.insert, row)], key: key)
     switch work {
@@ -100,8 +107,39 @@ struct NamedWork: Hashable {
       batch.statements.append(
         Batch.Statement("DELETE FROM op WHERE place > 1 AND place % 2 = 0"))
     case .makeTable: batch.statements.append(Batch.Statement("CREATE TABLE made\(name)(x)"))
+    case .remakeTable:
+      batch.statements += [
+        Batch.Statement("DROP TABLE IF EXISTS again"),
+        Batch.Statement("CREATE TABLE again(x)"),
+        Batch.Statement("INSERT INTO again VALUES (?)", [.integer(name)]),
+        Batch.Statement("CREATE UNIQUE INDEX again_x ON again(x)"),
+      ]
+    case .widenTable:
+      batch.statements.append(
+        Batch.Statement("ALTER TABLE again ADD COLUMN c\(name) DEFAULT \(name)"))
+    case .ruinTables:
+      batch.statements += [
+        Batch.Statement("DROP TABLE IF EXISTS again"),
+        Batch.Statement("CREATE TABLE made\(name)(x)"),
+        Batch.Statement("CREATE INDEX ruined ON op(second)"),
+        Batch.Statement(
+          "INSERT OR ROLLBACK INTO op(place, name, noise, second) VALUES (1, ?, 0, 0)",
+          [.integer(name)]),
+      ]
     }
     return batch
+  }
+
+  /// It does not compress, so that segments fill.
+  private var noise: [UInt8] {
+    var random = SeededRandom(seed: UInt64(bitPattern: name))
+    return [UInt8](unsafeUninitializedCapacity: padding + 8) { buffer, count in
+      let bytes = UnsafeMutableRawBufferPointer(buffer)
+      for place in stride(from: 0, to: padding, by: 8) {
+        bytes.storeBytes(of: random.next(), toByteOffset: place, as: UInt64.self)
+      }
+      count = padding
+    }
   }
 
   private var breakKey: Batch.Statement {

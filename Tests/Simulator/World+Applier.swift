@@ -15,7 +15,7 @@ extension World {
     let stopsAt_ns =
       scheduler.random.chance(0.3)
       ? scheduler.now_ns + UInt64(scheduler.random.below(20_000_000_000)) : UInt64.max
-    try applier.run { [self] in life.isGone || isCalm || scheduler.now_ns > stopsAt_ns }
+    try applier.run { [self] in life.isGone || isEnding || scheduler.now_ns > stopsAt_ns }
   }
 
   func applierOptions(_ life: Life) -> ApplierOptions {
@@ -48,13 +48,29 @@ extension World {
 
   private func watched(_ lease: any Lease, _ duration: Duration?, _ life: Life) -> any Lease {
     WatchedLease(
-      lease, duration, life.environment.clock, claimed: { [self] in termBegan() },
+      lease, duration, life.environment.clock, claimed: { [self] in termBegan(life) },
+      renewed: { [self] in beaconReturned(to: life) }, ended: { [self] in termEnded(life, $0) },
       violated: { [self] in if !life.isGone { oracle.violate("\(life.name) \($0)") } })
   }
 
-  private func termBegan() {
+  private func termBegan(_ life: Life) {
     count(.terms)
-    poison.termBegins(after: Array(beacons))
+    if !inOffice.filter({ !$0.isGone && $0 !== life.process }).isEmpty { count(.sharedLeases) }
+    inOffice.append(life.process)
+    poison.termBegins(after: observer.beacons.map { ($0.header.number, $0.beacon) })
+  }
+
+  private func termEnded(_ life: Life, _ isRefused: Bool) {
+    if isRefused { count(.refusedRenewals) }
+    inOffice.removeAll { $0.isGone || $0 === life.process }
+  }
+
+  /// The beacon that this holder wrote last is durable, for it has waited for that.
+  private func beaconReturned(to life: Life) {
+    guard !life.isGone,
+      let own = observer.beacons.first(where: { $0.header.holder == life.name })
+    else { return }
+    oracle.beaconReturned(own.beacon.extent.txid)
   }
 
   private func logger(_ life: Life) -> Logger {
@@ -86,6 +102,9 @@ private final class WatchedLease: Lease {
   private let duration: Duration?
   private let clock: any Clock
   private let didClaim: () -> Void
+  private let didRenew: () -> Void
+  /// Where true: a renewal was refused.
+  private let didEnd: (Bool) -> Void
   private let violated: (String) -> Void
   private var seen: LeaseObservation?
   private var seenSince: Duration = .zero
@@ -95,12 +114,15 @@ private final class WatchedLease: Lease {
 
   init(
     _ base: any Lease, _ duration: Duration?, _ clock: any Clock, claimed: @escaping () -> Void,
+    renewed: @escaping () -> Void, ended: @escaping (Bool) -> Void,
     violated: @escaping (String) -> Void
   ) {
     self.base = base
     self.duration = duration
     self.clock = clock
     didClaim = claimed
+    didRenew = renewed
+    didEnd = ended
     self.violated = violated
   }
 
@@ -109,6 +131,7 @@ private final class WatchedLease: Lease {
       seen = observation
       seenSince = clock.elapsed()
     }
+    if office != .none { didEnd(false) }
     office = .none
     guard try base.mayClaim(observation) else { return false }
     if let duration, !observation.isReleased, clock.elapsed() - seenSince < duration {
@@ -132,8 +155,10 @@ private final class WatchedLease: Lease {
 
   func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
     if office == .refused { violated("goes on although a renewal was refused") }
+    didRenew()
     guard try base.renew(beatStarted: started) else {
       office = .refused
+      didEnd(true)
       return false
     }
     if let duration, started > lastStart + duration {
@@ -146,6 +171,7 @@ private final class WatchedLease: Lease {
   func release() throws(StoreError) {
     if office == .refused { violated("goes on although a renewal was refused") }
     office = .none
+    didEnd(false)
     try base.release()
   }
 }

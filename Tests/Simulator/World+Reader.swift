@@ -10,7 +10,7 @@ extension World {
     let store = try PageStore(path: World.layout.root, environment: life.environment)
     let reader = Opened(Database(store, executor: life.environment.executor))
     var begun_ns: UInt64 = 0
-    for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isCalm {
+    for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isEnding {
       switch scheduler.random.below(10) {
       case 0..<6:
         begun_ns = life.environment.clock.bootTime_ns()

@@ -22,7 +22,7 @@ extension World {
 
   private func submit(to writer: Writer, _ life: Life) throws {
     var receipts: [Receipt] = []
-    for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isCalm {
+    for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isEnding {
       receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, life)
       if !receipts.isEmpty, scheduler.random.chance(0.4) {
         try askForOutcome(of: receipts[scheduler.random.below(receipts.count)], writer, life)
@@ -68,6 +68,7 @@ extension World {
       case .success(let receipt):
         note("\(life.name) was told: \(named.name) is durable as \(receipt.batch)")
         oracle.submitted(named, as: receipt.batch, .durable)
+        checkDurable(receipt.batch)
         receipts.append(receipt)
       case .failure(let error):
         note("\(life.name) was told: \(named.name) \(error.code.rawValue): \(error)")

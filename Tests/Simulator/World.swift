@@ -39,6 +39,7 @@ public final class World: @unchecked Sendable {
   let poison = Poison()
   let disk: MemoryDisk
   private let template: StoreTemplate
+  let observer: Observer
   let omitted: Set<SafetyCheck>
   private(set) var machines: [Machine] = []
   private var processes: [SimulatedProcess] = []
@@ -48,9 +49,19 @@ public final class World: @unchecked Sendable {
   var operations = 0
   /// The storm is over: nothing goes wrong any more.
   private(set) var isCalm = false
+  /// And all who play a part are to come to an end.
+  private(set) var isEnding = false
+  /// The file server is away: operations wait.
+  private(set) var serverIsAway = false
+  /// A beacon was written, and the observer has not looked since.
+  var mustLook = false
   public private(set) var statistics = Statistics()
   private let tracer: ((String) -> Void)?
   let random: SeededRandom
+  /// Journal segments that each writer has made, by the writer's part of their names.
+  var segmentsMade: [Substring: Int] = [:]
+  /// Appliers that hold the lease, as they believe.
+  var inOffice: [SimulatedProcess] = []
 
   /// `trace` gets a line for everything that happens.
   public init(
@@ -66,6 +77,7 @@ public final class World: @unchecked Sendable {
     oracle = Oracle(scheduler)
     self.template = template
     disk = template.disk.copy(clock: SimulatedClock(scheduler))
+    observer = Observer(disk, template.store, SimulatedClock(scheduler))
     for i in 0..<max(1, plan.machines) {
       let clock = SimulatedClock(
         scheduler, drift_ppm: Int64(random.below(401)) - 200,
@@ -85,6 +97,7 @@ public final class World: @unchecked Sendable {
     scheduler.run()
     statistics[.operations] = operations
     statistics[.milliseconds] = Int(scheduler.now_ns / 1_000_000)
+    for machine in machines { count(machine.host.counts) }
     return oracle.violation
   }
 
@@ -103,9 +116,11 @@ public final class World: @unchecked Sendable {
     }
     while operations < plan.operations, !scheduler.isOver { conductEvents() }
     isCalm = true
+    serverIsAway = false
     for machine in machines { machine.isCutOff = false }
     let verification = Verification(self)
     if scheduler.random.chance(0.3) { standStill { verification.drain() } }
+    isEnding = true
     for process in processes { process.die() }
     for strand in supervisors { scheduler.join(strand) }
     guard !scheduler.isOver else { return }
@@ -116,7 +131,7 @@ public final class World: @unchecked Sendable {
   }
 
   /// Some processes stand still in the middle of what they do, while all that there is is applied and
-  /// removed from the journal, and then go on.
+  /// removed from the journal, and then go on: they write, claim, lead and read as before.
   private func standStill(while drain: () -> Void) {
     for process in processes where !process.isDead {
       if scheduler.random.chance(0.5) {
@@ -130,6 +145,7 @@ public final class World: @unchecked Sendable {
     for process in processes where !process.isDead {
       process.thaw()
       note("\(process.name) goes on")
+      count(.outlasted)
     }
     scheduler.sleep(UInt64(scheduler.random.below(10_000_000_000)))
   }
@@ -196,22 +212,16 @@ public final class World: @unchecked Sendable {
       for process in processes { disk.abandon(client: process.number) }
       for machine in machines { machine.host.die() }
     }
-    let before = published
+    let before = observer.published
     disk.losePower(&scheduler.random)
-    oracle.serverLostPower(before: before) { [unowned self] in published }
-  }
-
-  /// What the newest segment with a beacon says, straight from the disk.
-  var published: TxID { beacons.first { _ in true }?.beacon.extent.txid ?? .zero }
-
-  /// The last beacons of the log's segments, the newest first, straight from the disk.
-  var beacons: some Sequence<(number: UInt64, beacon: Beacon)> {
-    let server = Environment(
-      fileSystem: MemoryFileSystem(disk), clock: SimulatedClock(scheduler),
-      executor: InlineExecutor(), random: { 0 })
-    let log = Log(layout: World.layout, store: template.store, environment: server)
-    return ((try? log.listed()) ?? []).lazy.compactMap { number in
-      (try? log.open(number)?.control().beacon).map { (number, $0) }
+    oracle.serverLostPower(before: before) { [unowned self] in observer.published }
+    guard plan.isNetwork, !isCalm, !serverIsAway, scheduler.random.chance(0.7) else { return }
+    serverIsAway = true
+    let duration = UInt64(scheduler.random.below(20_000_000_000))
+    scheduler.start(nil) { [self] in
+      scheduler.sleep(duration)
+      serverIsAway = false
+      note("the file server is back")
     }
   }
 
@@ -315,44 +325,9 @@ public final class World: @unchecked Sendable {
 
   func trace(_ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate) {
     count(operation, fate)
+    observe(process, operation, fate)
     guard tracer != nil else { return }
     note("\(process.name) \(operation.description(fate))")
-  }
-}
-
-extension World {
-  fileprivate func count(_ operation: FileOperation, _ fate: FileFate) {
-    switch fate {
-    case .done: countProgress(operation)
-    case .fails(let error), .failsTorn(_, let error):
-      if error.errno == ProcessFaults.fullDisk {
-        count(.fullDisks)
-      } else if case .fails = fate {
-        count(.failures)
-      } else {
-        count(.lateWrites)
-      }
-    case .doneButFails: count(.lostReplies)
-    case .torn:
-      countProgress(operation)
-      switch operation.action {
-      case .read: count(.tornReads)
-      case .list: count(.tornListings)
-      default: break
-      }
-    }
-  }
-
-  private func countProgress(_ operation: FileOperation) {
-    switch operation.action {
-    case .writeOn: count(.tornWrites)
-    case .write where operation.offset == Block.mark && operation.path.hasSuffix(".seg"):
-      count(.closedSegments)
-    case .link where operation.path.hasSuffix(".log"): count(.logSegments)
-    case .link where operation.path.hasSuffix(".seg"): count(.quarantined)
-    case .link where operation.path.hasPrefix(World.layout.checkpoints): count(.checkpoints)
-    default: break
-    }
   }
 }
 

@@ -39,7 +39,7 @@ struct FailedWriteTests {
 
   #if DEBUG
     @Test func withoutTheCheckTheOldSegmentIsWrittenAgain() throws {
-      #expect(try writesAfterFailure(.sync, omitting: [.newSegmentAfterError]) > 0)
+      #expect(try writesAfterFailure(.sync, omitting: [.newJournalSegmentAfterError]) > 0)
     }
   #endif
 
@@ -55,7 +55,7 @@ struct FailedWriteTests {
 
   #if DEBUG
     @Test func withoutTheCheckTheDirectoryIsNotSynced() throws {
-      try store.journal(omitting: [.syncDirectory]).flush([content(1)])
+      try store.journal(omitting: [.syncJournalDirectory]).flush([content(1)])
       #expect(store.files.count(.syncDirectory) == 0)
     }
   #endif

@@ -29,6 +29,8 @@ final class DirtyPages {
 
   var isEmpty: Bool { places.isEmpty }
   var count: Int { places.count }
+  /// On the local disk.
+  var scratchBytes: Int64 { scratchEnd }
   /// Ascending.
   var numbers: [UInt32] { places.keys.sorted() }
 
@@ -37,7 +39,7 @@ final class DirtyPages {
     guard let base = bytes.baseAddress else { return }
     switch places[page] {
     case .memory(let buffer): buffer.copyMemory(from: base, byteCount: pageSize)
-    case .scratch(let offset): try scratch?.write(bytes, at: offset)
+    case .scratch(let offset): try write(bytes, at: offset)
     case nil:
       if (inMemory + 1) * pageSize <= Limits.dirtyBytes {
         let buffer =
@@ -56,12 +58,16 @@ final class DirtyPages {
       throw StoreError(
         .limit, "a commit changes at most \(Limits.commitBytes) bytes of pages; split the batch")
     }
-    let file: any File
-    if let scratch { file = scratch } else { file = try fileSystem.scratchFile() }
-    scratch = file
-    try file.write(bytes, at: scratchEnd)
+    if scratch == nil { scratch = try fileSystem.scratchFile() }
+    try write(bytes, at: scratchEnd)
     places[page] = .scratch(scratchEnd)
     scratchEnd += Int64(pageSize)
+  }
+
+  private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
+    do throws(StoreError) { try scratch?.write(bytes, at: offset) } catch {
+      throw error.asScratch(used: scratchEnd)
+    }
   }
 
   /// Fills `buffer` with a page; false where it was not written.
@@ -93,5 +99,16 @@ final class DirtyPages {
     highest = 0
     scratch = nil
     scratchEnd = 0
+  }
+}
+
+extension StoreError {
+  /// A scratch disk that the pages of one commit filled is a limit that they ran into.
+  func asScratch(used: Int64) -> StoreError {
+    guard isFullDisk, used >= Limits.leastScratchBytes else { return self }
+    return StoreError(
+      .limit,
+      "the changed pages of a commit fill the scratch disk: \(message); split the batch, or give the applier a larger TMPDIR",
+      path: path)
   }
 }

@@ -150,7 +150,9 @@ final class PageEncoder {
         entry.offset += end
         entries.append(entry)
       }
-      try file.write(piece.bytes, at: end)
+      do throws(StoreError) { try file.write(piece.bytes, at: end) } catch {
+        throw error.asScratch(used: dirty.scratchBytes + end)
+      }
       end += Int64(piece.bytes.count)
       onProgress()
     }

@@ -15,6 +15,8 @@ enum BatchEnd {
   case needsOwnCommit
   /// A shared resource ran out; condemned only if it was alone.
   case exhausted(Outcome.Rejection)
+  /// SQLite takes the database for damaged, and every page that it read is as it was written.
+  case contradicted(Outcome.Rejection)
 }
 
 /// Executes batches inside savepoints of the applier's transaction.
@@ -45,6 +47,8 @@ final class BatchRun {
   var deviceFailure: () -> StoreError? = { nil }
   /// Called every so many steps, so that a long statement's progress renews the lease.
   var onProgress: () -> Void = {}
+  /// Whether what is being executed can come to nothing any more.
+  var isInVain: () -> Bool = { false }
 
   private static let stepsPerCall: Int32 = 20_000
 
@@ -66,7 +70,7 @@ final class BatchRun {
       onProgress()
       stepsLeft -= Int64(BatchRun.stepsPerCall)
       if stepsLeft < 0, permissions.mode == .batch { ranOutOfSteps = true }
-      return ranOutOfSteps && permissions.mode == .batch
+      return permissions.mode == .batch && (ranOutOfSteps || isInVain())
     }
   }
 
@@ -140,7 +144,7 @@ final class BatchRun {
   /// of them fails, the savepoint is gone already, and with it the way back for this batch alone.
   private func releasing(_ applied: Outcome.Applied) throws(Stop) -> BatchEnd {
     do throws(SQLiteError) { try release.run() } catch {
-      guard !error.isDamage, error.primary != SQLITE_FULL, error.primary != SQLITE_NOMEM else {
+      guard ![SQLITE_IOERR, SQLITE_FULL, SQLITE_NOMEM].contains(error.primary) else {
         throw .sqlite(error)
       }
       statements.dropRunning()
@@ -421,17 +425,13 @@ final class BatchRun {
       try undo()
       return .outcome(.rejected(rejection))
     case .sqlite(let error):
+      // A damaged page or a device: never a batch's fault.
       if let failure = budget.deviceError ?? deviceFailure() { throw failure }
-      let rejection = rejection(error, nil)
-      let exhausted =
-        error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted
-      if error.isDamage {
-        // In the database itself, or a device: never a batch's fault.
-        throw StoreError(
-          error.primary == SQLITE_CORRUPT ? .damaged : .io,
-          "executing a batch failed on the database: \(error.message)")
+      if isInVain() {
+        throw StoreError(.notLeading, "another applier took over; this one stops executing")
       }
-      if exhausted {
+      let rejection = rejection(error, nil)
+      if error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted {
         let resources = Outcome.Rejection(
           code: Outcome.Rejection.Code.resources,
           message: "\(error.message); it needs more scratch space or memory than a commit may have")
@@ -439,11 +439,14 @@ final class BatchRun {
         try undo()
         return .exhausted(resources)
       }
+      guard error.primary != SQLITE_IOERR else {
+        throw StoreError(.io, "executing a batch failed on the database: \(error.message)")
+      }
       if environment.makes(.autocommit), connection.isAutocommit {
         return .lostTransaction(rejection)
       }
       try undo()
-      return .outcome(.rejected(rejection))
+      return error.saysDamaged ? .contradicted(rejection) : .outcome(.rejected(rejection))
     }
   }
 
@@ -492,10 +495,10 @@ final class BatchRun {
 }
 
 extension SQLiteError {
-  /// A virtual table that finds itself inconsistent is no damage: a full-text index over another
-  /// table's text is so when nobody tells it of a change, which is a batch's affair.
-  fileprivate var isDamage: Bool {
-    primary == SQLITE_IOERR || (primary == SQLITE_CORRUPT && code != SQLITE_CORRUPT | 1 << 8)
+  /// A virtual table may well find itself inconsistent: a full-text index over another table's text
+  /// is so when nobody tells it of a change, which is a batch's affair.
+  fileprivate var saysDamaged: Bool {
+    primary == SQLITE_CORRUPT && code != SQLITE_CORRUPT | 1 << 8
   }
 }
 

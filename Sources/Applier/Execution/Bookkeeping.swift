@@ -6,6 +6,8 @@ internal import SluiceShared
 /// transaction as what it speaks of.
 enum Bookkeeping {
   static let prefix = "_sluice_"
+  /// Writers that one commit forgets at most.
+  static let mostPruned = 10_000
 
   /// Made by `init`. Times are Unix milliseconds of commit time.
   static let schema = """
@@ -183,18 +185,25 @@ final class BookkeepingTables {
     try pruneKeys.run()
   }
 
-  /// Writers that may be forgotten: silent for longer than the horizon, and with an id that is lower
-  /// than `oldest`, and made before the horizon too. Whatever the watermark then refuses is as old:
-  /// an id that a clock gone wrong dated forward is kept until its time is over.
-  func writersToPrune(now_ms: Int64, below oldest: WriterID?) throws(SQLiteError) -> [WriterID] {
+  /// Writers that may be forgotten: silent for longer than the horizon, made before it too, and not
+  /// among those `withFiles` in the journal (ascending), whose repeats must be known.
+  ///
+  /// The watermark rises to the highest of them, and refuses whoever is unknown and lower. So they
+  /// are lower than each writer that has a file and is not known yet: its batches wait. And since
+  /// they were made before the horizon, an id that a clock gone wrong dated forward shuts nobody out.
+  func writersToPrune(now_ms: Int64, withFiles: [WriterID]) throws(SQLiteError) -> [WriterID] {
     let horizon_ms = now_ms - Bookkeeping.writerHorizon_ms
-    let bound = WriterID(high: UInt64(max(0, horizon_ms)) << 16, low: 0)
+    var bound = WriterID(high: UInt64(max(0, horizon_ms)) << 16, low: 0)
+    for id in withFiles where id < bound {
+      if try writer(id) == nil { bound = id }
+    }
     let rows = try connection.query(
-      "SELECT writer FROM main._sluice_writers WHERE time < ? AND writer < ? LIMIT 1000",
-      [.integer(horizon_ms), .blob(min(bound, oldest ?? bound).blob)])
+      "SELECT writer FROM main._sluice_writers WHERE time < ? AND writer < ? LIMIT \(Bookkeeping.mostPruned)",
+      [.integer(horizon_ms), .blob(bound.blob)])
+    let kept = Set(withFiles)
     var ids: [WriterID] = []
     for case .blob(let bytes)? in rows.map(\.first) {
-      if let id = WriterID(blob: bytes) { ids.append(id) }
+      if let id = WriterID(blob: bytes), !kept.contains(id) { ids.append(id) }
     }
     return ids
   }

@@ -34,6 +34,13 @@ final class Session {
     get { run.onProgress }
     set { run.onProgress = newValue }
   }
+  /// Nothing was executed since the connection was opened.
+  private var isFresh = true
+  /// Whether what is being executed can come to nothing any more; it is ended then.
+  var isInVain: () -> Bool {
+    get { run.isInVain }
+    set { run.isInVain = newValue }
+  }
 
   init(
     _ snapshot: Snapshot, foreignKeys: Bool, options: ApplierOptions, environment: Environment
@@ -126,9 +133,8 @@ final class Session {
     var attempts: UInt32 = 0
     /// Whether batches of this writer that precede its next may be missing (quarantine).
     var mayLackBatches: (WriterID) -> Bool = { _ in false }
-    /// Whether silent writers are forgotten now, and the lowest id of those with files in the journal.
-    var prunes = false
-    var oldestWriter: WriterID?
+    /// Writers with files in the journal, ascending, where silent ones are forgotten now.
+    var prunesBeside: [WriterID]?
   }
 
   /// Executes the batches in order as one commit, as many of them as can be in one, and hands the
@@ -138,7 +144,9 @@ final class Session {
   /// batches before it are executed again, it is recorded as rejected, and that is the commit. So
   /// however many offenders a group has, each costs one commit more, and what comes before it is
   /// executed a second time. A batch for which a shared resource did not suffice is executed a third
-  /// time, alone.
+  /// time, alone; one for which SQLite takes the database for damaged, though no page is, on a
+  /// connection opened anew. (Plain SQL can do that: `CREATE INDEX i ON t("b")` is of a text where
+  /// there is no column b, and of the column when there is one later.)
   func commit(
     _ request: Request,
     write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
@@ -147,6 +155,7 @@ final class Session {
     var offender = request.verdict
     var isAlone = request.isAlone
     if isAlone { batches = batches.prefix(1) }
+    defer { isFresh = false }
     while true {
       var group = Group(
         first: extent.txid.next, time_ms: request.time_ms,
@@ -246,6 +255,13 @@ final class Session {
           withoutContent: isOffender && request.verdict != nil, request)
       case .lostTransaction(let rejection): return .lost(index, rejection)
       case .needsOwnCommit: return .completeBefore(index)
+      case .contradicted(let rejection):
+        guard isAlone, isFresh else {
+          mustReopen = true
+          return .completeBefore(index)
+        }
+        try record(
+          .rejected(rejection), of: batch, &group, refused: false, withoutContent: false, request)
       case .exhausted(let rejection):
         if isAlone {
           if connection.isAutocommit { return .lost(index, rejection) }
@@ -450,8 +466,8 @@ final class Session {
     let pruned = try own { () throws(SQLiteError) in
       try tables.finish(after, rejected: rejectedAfter)
       var pruned: [WriterID] = []
-      if request.prunes {
-        pruned = try tables.writersToPrune(now_ms: group.time_ms, below: request.oldestWriter)
+      if let withFiles = request.prunesBeside {
+        pruned = try tables.writersToPrune(now_ms: group.time_ms, withFiles: withFiles)
         try tables.prune(pruned)
       }
       return pruned

@@ -27,6 +27,8 @@ final class JournalIntake {
   /// The names taken in.
   private var known: Set<String> = []
   private var refused: Set<String> = []
+  /// Of these, what a newer version of Sluice wrote.
+  private var newer: Set<String> = []
   private(set) var quarantined: UInt32 = 0
   /// The names in quarantine: a move that was cut off leaves a file with both its names.
   private var asideNames: Set<String> = []
@@ -36,6 +38,8 @@ final class JournalIntake {
   private let isNetwork: Bool
   private var turn = 0
   private var listings: UInt64 = 0
+  /// What the last listing showed, sorted.
+  private var listed: [String] = []
   /// Writers with a segment that could not be opened, and until when it is left alone.
   private var heldBack: [WriterID: Duration] = [:]
   /// Nothing new can come from these; to be removed once all they hold is published.
@@ -68,8 +72,15 @@ final class JournalIntake {
   var waitingCount: Int { waiting.count - taken }
   var isIdle: Bool { waitingCount == 0 }
 
-  /// The lowest id of the writers with a file here, as of the last listing.
-  private(set) var oldestWriter: WriterID?
+  /// The writers with a file here, as of the last listing, ascending. A file of a newer format counts,
+  /// for an applier to come; one that is ignored as a stranger's does not.
+  var writersWithFiles: [WriterID] {
+    var ids: [WriterID] = []
+    for name in listed where !refused.contains(name) || newer.contains(name) {
+      if let id = StoreLayout.journalSegment(name)?.writer, id != ids.last { ids.append(id) }
+    }
+    return ids
+  }
 
   /// Whether the batches that a writer's next ones follow may be in quarantine.
   func mayLackBatches(_ writer: WriterID) -> Bool { damaged.contains(writer) }
@@ -208,7 +219,7 @@ final class JournalIntake {
   ) throws(StoreError) -> Bool {
     if segment.isEnded { return true }
     let quiet = now - segment.lastNews
-    for later in queue.segments.dropFirst() {
+    for later in queue.segments.dropFirst() where mayBeRead(later) {
       if later.header == nil { _ = try? later.peekHeader(store) }
       guard let next = later.header else { continue }
       if queue.lastRead.next >= next.firstSequence || next.acknowledgesNothing(in: segment.id) {
@@ -267,6 +278,7 @@ final class JournalIntake {
   private func list(_ now: Duration) throws(StoreError) -> Bool {
     let names = try environment.fileSystem.list(layout.journal).sorted()
     listings += 1
+    listed = names
     var mustListAgain = false
     for name in names where !known.contains(name) && !refused.contains(name) {
       guard let id = StoreLayout.journalSegment(name) else { continue }
@@ -289,16 +301,18 @@ final class JournalIntake {
           }
           continue
         }
-        refused.insert(name)
-        log.error("journal file ignored", metadata: ["error": "\(error)"])
+        ignore(name, error)
       }
     }
     // What could not be opened may be gone by now.
     heldBack = heldBack.filter { $0.value > now }
-    oldestWriter =
-      names.lazy.filter { [refused] in !refused.contains($0) }
-      .compactMap(StoreLayout.journalSegment).first?.writer
     return mustListAgain
+  }
+
+  private func ignore(_ name: String, _ error: StoreError) {
+    refused.insert(name)
+    if error.code == .unsupported { newer.insert(name) }
+    log.error("journal file ignored", metadata: ["error": "\(error)"])
   }
 
   /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
@@ -352,8 +366,7 @@ final class JournalIntake {
       return
     }
     guard error.isAboutTheFile else { throw error }
-    log.error("journal file ignored", metadata: ["error": "\(error)"])
-    refused.insert(StoreLayout.journalName(segment.id))
+    ignore(StoreLayout.journalName(segment.id), error)
     writers[writer]?.segments.removeFirst()
     if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
   }

@@ -41,7 +41,7 @@ final class JournalSegmentReader {
   {
     self.id = id
     self.path = path
-    let access: FileAccess = environment.makes(.sharedDescriptor) ? .shared : .fixed
+    let access: FileAccess = environment.makes(.sharedJournal) ? .shared : .fixed
     file = try environment.fileSystem.open(path, access)
     let status = try file.status()
     guard status.kind == .regular, status.links <= names else {
@@ -51,7 +51,7 @@ final class JournalSegmentReader {
         path: path)
     }
     owner = status.owner
-    checksSections = environment.makes(.wholeFrames)
+    checksSections = environment.makes(.wholeJournalFrames)
     scanner = FrameScanner(file, nonce: 0)
     lastNews = environment.clock.elapsed()
   }

@@ -1,0 +1,112 @@
+import SluiceFakes
+import SluiceJournal
+import SluiceShared
+
+extension World {
+  /// What must hold before an operation is done, of what those before it have brought about.
+  func observe(
+    _ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate
+  ) {
+    if mustLook, let what = observer.look() { oracle.violate(what) }
+    mustLook = operation.changesBeacon
+    if case .fails = fate { return }
+    if operation.action == .unlink { checkRemoval(of: operation.path, by: process) }
+  }
+
+  /// Nobody, and no zombie, removes what is needed: acknowledged batches that are not in the published
+  /// history, the log, or the checkpoint that `current.sqlite` points to.
+  private func checkRemoval(of path: String, by process: SimulatedProcess) {
+    let name = path.split(separator: "/").last.map(String.init) ?? ""
+    if let segment = StoreLayout.journalSegment(name), path.hasPrefix(World.layout.journal) {
+      guard disk.inode(of: "\(World.layout.quarantine)/\(name)") == nil else { return }
+      let needed = observer.batches(in: path).filter {
+        oracle.told[$0]?.told == .durable && !observer.hasPublished($0)
+      }
+      for batch in needed where !isInJournal(batch, beside: name, of: segment.writer) {
+        oracle.violate("\(process.name) removes \(path), and batch \(batch) is nowhere else")
+      }
+    } else if path.hasPrefix(World.layout.log + "/"), StoreLayout.logNumber(name) != nil {
+      oracle.violate("\(process.name) removes \(path)")
+    } else if StoreLayout.checkpointTxID(name) != nil,
+      disk.target(of: World.layout.current)?.hasSuffix("/\(name)") == true
+    {
+      oracle.violate("\(process.name) removes \(path), to which current.sqlite points")
+    }
+  }
+
+  /// What was just acknowledged is published, or in the journal at the file server.
+  func checkDurable(_ batch: BatchID) {
+    guard !observer.hasPublished(batch), !isInJournal(batch, beside: "", of: batch.writer) else {
+      return
+    }
+    if mustLook { _ = observer.look() }
+    if !observer.hasPublished(batch) {
+      oracle.violate("batch \(batch) was acknowledged, and is nowhere")
+    }
+  }
+
+  private func isInJournal(_ batch: BatchID, beside name: String, of writer: WriterID) -> Bool {
+    // All segments of a writer have names that begin with its id.
+    let prefix = "\(writer)."
+    return disk.names(in: World.layout.journal).contains {
+      $0 != name && $0.hasPrefix(prefix)
+        && observer.batches(in: "\(World.layout.journal)/\($0)").contains(batch)
+    }
+  }
+
+  func count(_ host: MemoryHost.Counts) {
+    count(.staleHandles, host.staleHandles)
+    count(.lostOpens, host.lostOpens)
+    count(.sillyRenames, host.sillyRenames)
+    count(.staleNames, host.staleNames)
+    count(.keptPages, host.keptPages)
+  }
+
+  func count(_ operation: FileOperation, _ fate: FileFate) {
+    switch fate {
+    case .done: countProgress(operation)
+    case .fails(let error), .failsTorn(_, let error):
+      if error.errno == ProcessFaults.fullDisk {
+        count(.fullDisks)
+      } else if case .fails = fate {
+        count(.failures)
+      } else {
+        count(.lateWrites)
+      }
+    case .doneButFails: count(.lostReplies)
+    case .torn:
+      countProgress(operation)
+      switch operation.action {
+      case .read: count(.tornReads)
+      case .list: count(.tornListings)
+      default: break
+      }
+    }
+  }
+
+  private func countProgress(_ operation: FileOperation) {
+    switch operation.action {
+    case .writeOn: count(.tornWrites)
+    case .write where operation.offset == Block.mark && operation.path.hasSuffix(".seg"):
+      count(.closedSegments)
+    case .create where operation.path.hasSuffix(".seg"):
+      segmentsMade[operation.path.dropLast(".00000001.seg".count), default: 0] += 1
+    case .link where operation.path.hasSuffix(".log"): count(.logSegments)
+    case .link where operation.path.hasSuffix(".seg"): count(.quarantined)
+    case .link where operation.path.hasPrefix(World.layout.checkpoints): count(.checkpoints)
+    default: break
+    }
+  }
+}
+
+extension FileOperation {
+  /// It writes a log segment's beacon, or makes it durable.
+  fileprivate var changesBeacon: Bool {
+    guard path.hasSuffix(".log") else { return false }
+    switch action {
+    case .sync: return true
+    case .write, .writeOn: return offset >= Block.beacons.0 && offset <= Block.beacons.1
+    default: return false
+    }
+  }
+}
