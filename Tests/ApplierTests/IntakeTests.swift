@@ -20,7 +20,7 @@ struct IntakeTests {
     try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
     let receipt = try writer.submitBlocking(insert(2))
     try store.drain()
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
     #expect(try store.query("SELECT a FROM t") == [[1], [2]])
   }
 
@@ -78,7 +78,7 @@ struct IntakeTests {
     }
     try run(
       store, environment: environment, until: { try store.query("SELECT a FROM t") == [[1]] })
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
   }
 
   @Test func aTornFrameGoesToQuarantine() throws {
@@ -97,7 +97,7 @@ struct IntakeTests {
     // That writer's later batches are not held up.
     let receipt = try writer.submitBlocking(insert(2))
     try store.drain()
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
   }
 
   /// Its writer was told that the name was taken, by its own create whose first answer was lost, and
@@ -223,7 +223,7 @@ struct IntakeTests {
     }
     try store.drain()
     let last = try #require(receipts.last)
-    let outcome = try writer.outcomeBlocking(of: last, timeout: .seconds(5)).outcome
+    let outcome = try writer.outcomeBlocking(of: last, timeout: .seconds(60)).outcome
     #expect(
       outcome.rejectionCode == Outcome.Rejection.Code.expiredWriter,
       "\(outcome) \(receipts.map(\.batch))")

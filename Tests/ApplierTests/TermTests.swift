@@ -86,7 +86,7 @@ struct TermTests {
       try Applier(path: store.path, options: draining, environment: store.environment)
         .run(shouldStop: { false })
       for receipt in receipts {
-        let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome
+        let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
         #expect(outcome.isApplied, "\(outcome)")
       }
     }
@@ -121,10 +121,10 @@ struct TermTests {
     }
     // Once in its group, three times alone.
     #expect(ends == 4)
-    let outcome = try writer.outcomeBlocking(of: bad, timeout: .seconds(5)).outcome
+    let outcome = try writer.outcomeBlocking(of: bad, timeout: .seconds(60)).outcome
     #expect(outcome.rejectionCode == Outcome.Rejection.Code.poisonous)
     for receipt in good + more {
-      #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+      #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
     }
     #expect(try store.query("SELECT count(*) FROM t") == [[9]])
   }
@@ -150,7 +150,7 @@ struct TermTests {
     options.beforeBatch = nil
     try Applier(path: store.path, options: options, environment: store.environment)
       .run(shouldStop: { false })
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
   }
 
   /// The store's own device is full when the commit is written, again and again.
@@ -175,7 +175,7 @@ struct TermTests {
     files.isFull.store(false, ordering: .relaxed)
     try Applier(path: store.path, options: options, environment: environment)
       .run(shouldStop: { false })
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
   }
 
   /// A term that follows one that died reads live segments from their beginning: what is applied
@@ -207,7 +207,7 @@ struct TermTests {
     }
     // Once in its group, three times alone.
     #expect(ends == 4)
-    let outcome = try writer.outcomeBlocking(of: bad, timeout: .seconds(5)).outcome
+    let outcome = try writer.outcomeBlocking(of: bad, timeout: .seconds(60)).outcome
     #expect(outcome.rejectionCode == Outcome.Rejection.Code.poisonous)
     #expect(try store.query("SELECT count(*) FROM t") == [[460]])
   }
@@ -267,7 +267,7 @@ struct TermTests {
     ).run(shouldStop: { false })
     let behind = lease.events.drop { $0 != .refused }.dropFirst()
     #expect(behind.first == .claimed, "\(lease.events)")
-    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(5)).outcome.isApplied)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
     #expect(try store.query("SELECT count(*) FROM t") == [[100_000]])
   }
 
@@ -293,7 +293,7 @@ struct TermTests {
     })
     let didForget = !files.forgets.load(ordering: .relaxed)
     #expect(didForget)
-    let outcome = try writer.outcomeBlocking(of: #require(receipt), timeout: .seconds(5)).outcome
+    let outcome = try writer.outcomeBlocking(of: #require(receipt), timeout: .seconds(60)).outcome
     #expect(outcome.isApplied)
     #expect(try store.query("SELECT count(*) FROM t") == [[1]])
   }

@@ -47,7 +47,7 @@ final class TestStore {
     let receipts = try batches.map { try writer.submitBlocking($0) }
     try drain()
     let outcomes = try receipts.map {
-      try writer.outcomeBlocking(of: $0, timeout: .seconds(10)).outcome
+      try writer.outcomeBlocking(of: $0, timeout: .seconds(60)).outcome
     }
     writer.closeBlocking()
     return outcomes

@@ -41,6 +41,7 @@ final class Campaign {
     while played < options.rounds, violations.isEmpty { violations = try playNext(options.at) }
     if options.isComplete {
       if violations.isEmpty { violations = try playMissing() }
+      if violations.isEmpty { violations = try playSurvived() }
       if violations.isEmpty, options.layer != .plain { violations = try playUnlost() }
       if violations.isEmpty { violations = doubts() }
     }
@@ -70,6 +71,19 @@ final class Campaign {
       guard violations.isEmpty else { return violations }
       if catalog.deaths(of: target.role, at: target.point) == 0 {
         return ["nobody dies as \(target), in a store's rounds that were only about that"]
+      }
+    }
+    return []
+  }
+
+  /// Deaths at further points that processes came to in a full run.
+  private func playSurvived() throws -> [String] {
+    guard options.rounds >= Coverage.allRounds else { return [] }
+    for target in catalog.survived {
+      let violations = try playNext(target)
+      guard violations.isEmpty else { return violations }
+      if catalog.deaths(at: target) == 0 {
+        return ["processes come to \(target), and nobody dies there, also where that is wanted"]
       }
     }
     return []

@@ -30,6 +30,15 @@ struct Catalog {
     target.map { deaths(of: $0.role, at: $0.point) } ?? 0
   }
 
+  /// Points that processes came to and nobody died at.
+  var survived: [Target] {
+    Role.allCases.filter { $0 != .reader }.flatMap { role in
+      (reached[role] ?? [:]).keys.filter { deaths[role]?[$0] == nil }.sorted().map {
+        Target(role, $0)
+      }
+    }
+  }
+
   /// A point and a time; nil where no point is known. The same numbers choose the same point, also
   /// when more points are known than before, unless one of those is chosen. Where power fails, half
   /// of the points are such that it finds something unsynced.

@@ -65,7 +65,7 @@ final class Load: @unchecked Sendable {
     try #require(acknowledged.allSatisfy { $0.count > 10 })
     for (writer, sent) in acknowledged.enumerated() {
       for batch in sent {
-        let known = try writers[writer].outcomeBlocking(of: batch.receipt, timeout: .seconds(30))
+        let known = try writers[writer].outcomeBlocking(of: batch.receipt, timeout: .seconds(60))
         try #require(known.outcome.isApplied, "\(batch): \(known)")
       }
     }

@@ -48,7 +48,7 @@ struct FailingDeviceTests {
       }
       #expect(n > 30)
       for receipt in receipts {
-        let known = try writer.outcomeBlocking(of: receipt, timeout: .seconds(5))
+        let known = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
         #expect(known.outcome.isApplied)
       }
       #expect(try History(store).batches.count == receipts.count + 1)

@@ -78,7 +78,7 @@ struct SlowApplierTests {
         .run(shouldStop: { terms.load(ordering: .relaxed) >= 6 })
 
       try store.drain()
-      let known = try writer.outcomeBlocking(of: receipt, timeout: .seconds(5))
+      let known = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
       #expect(known.outcome.isApplied, "\(known.outcome)")
     }
   }

@@ -111,7 +111,7 @@ struct DatabaseTests {
     let store = try TestStore()
     try store.commit(insert(1...7))
     let database = try database(store)
-    let count = try await database.read(.atLeast(TxID(1), timeout: .seconds(1))) {
+    let count = try await database.read(.atLeast(TxID(1), timeout: .seconds(60))) {
       try $0.scalar("SELECT count(*) FROM t")
     }
     #expect(count == 7)

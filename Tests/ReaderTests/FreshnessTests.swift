@@ -74,7 +74,7 @@ struct FreshnessTests {
     let seen = Monitor<[TxID]>([])
     let waiters = (1...3).map { wanted in
       ThreadExecutor.shared.start {
-        let snapshot = try? reader.snapshot(.atLeast(TxID(UInt64(wanted)), timeout: .seconds(20)))
+        let snapshot = try? reader.snapshot(.atLeast(TxID(UInt64(wanted)), timeout: .seconds(60)))
         seen.withLock { $0.append(snapshot?.txid ?? .zero) }
       }
     }

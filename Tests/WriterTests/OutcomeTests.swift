@@ -43,10 +43,10 @@ struct OutcomeTests {
     environment.executor = ThreadExecutor(threadLimit: 1)
     let writer = try Writer(store: store.layout.root, environment: environment)
     let receipt = try await writer.submit(insert(1))
-    async let outcome = writer.outcome(of: receipt)
+    async let outcome = writer.outcome(of: receipt, timeout: .seconds(60))
     try await Task.sleep(for: .milliseconds(50))
     let work = environment.executor.start {}
-    let patience = ContinuousClock.now + .seconds(10)
+    let patience = ContinuousClock.now + .seconds(60)
     while !work.isDone, ContinuousClock.now < patience {
       try await Task.sleep(for: .milliseconds(1))
     }
@@ -85,7 +85,7 @@ struct OutcomeTests {
     let done = Monitor(0)
     for receipt in receipts where receipt.batch.sequence.rawValue % 4 == 0 {
       startThread {
-        let outcome = try? writer.outcomeBlocking(of: receipt, timeout: .seconds(10))
+        let outcome = try? writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
         done.withLock { $0 += outcome?.txid.rawValue == receipt.batch.sequence.rawValue ? 1 : 0 }
         done.wakeAll()
       }
@@ -93,13 +93,13 @@ struct OutcomeTests {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for receipt in receipts where receipt.batch.sequence.rawValue % 4 != 0 {
         group.addTask {
-          let outcome = try await writer.outcome(of: receipt, timeout: .seconds(10))
+          let outcome = try await writer.outcome(of: receipt, timeout: .seconds(60))
           #expect(outcome.txid.rawValue == receipt.batch.sequence.rawValue)
         }
       }
       try await group.waitForAll()
     }
-    #expect(done.wait(atMost: .seconds(10)) { $0 == 10 ? true : nil } == true)
+    #expect(done.wait(atMost: .seconds(60)) { $0 == 10 ? true : nil } == true)
   }
 
   @Test func writersOfOneStoreShareOnePoller() throws {
@@ -144,7 +144,7 @@ struct OutcomeTests {
     // It may never be applied, so it holds nobody up.
     #expect(writer.unappliedBytes == 0)
     try applier.apply([batch])
-    #expect(try await writer.outcome(ofDoubtful: batch, timeout: .seconds(5)).txid == TxID(1))
+    #expect(try await writer.outcome(ofDoubtful: batch, timeout: .seconds(60)).txid == TxID(1))
   }
 
   @Test func aBatchThatWasPassedOverIsNamedAsDamaged() throws {

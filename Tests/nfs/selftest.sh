@@ -78,6 +78,8 @@ gap() { "$PROBE" gap changed 1000 "$@"; }
 instead diary ''
 takes "a time without an applier" gap 10 6
 finds "one that is too long" "4.00 s" gap 10 3.9
+takes "one that is long enough" gap 10 6 --least 4
+finds "one that is too short" "4.00 s" gap 10 6 --least 4.1
 finds "one that has no end" "no end" gap 11 6
 finds "one after which nothing was applied" "no end" gap 0 6
 instead diary 's/50/5000/g; s/51/51000/'

@@ -99,7 +99,7 @@ final class BatchRun {
   }
 
   /// Why a batch ended early; `execute` turns it into a `BatchEnd`.
-  private enum Stop: Error {
+  enum Stop: Error {
     case rejected(Outcome.Rejection)
     case needsOwnCommit
     case sqlite(SQLiteError)
@@ -361,58 +361,6 @@ final class BatchRun {
     }
   }
 
-  /// Nothing of its own may hang on the tables in which a virtual table keeps its content.
-  ///
-  /// Measured on 3.40.1: with a trigger or an index on one, or a foreign key to one, SQLite's own
-  /// write to it begins a savepoint, with which FTS5 writes what it has in memory, which begins a
-  /// savepoint …, until the stack ends, and the applier with it.
-  private func checkShadowTables() throws(Stop) {
-    let virtual = try ownQuery(
-      "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0 LIMIT 1")
-    guard !virtual.isEmpty else { return }
-    let hanging = try ownQuery(
-      """
-      WITH shadow(name) AS (
-        SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')
-      SELECT s.name FROM main.sqlite_schema AS s
-      WHERE s.type IN ('trigger', 'index') AND s.sql IS NOT NULL
-        AND s.tbl_name COLLATE NOCASE IN shadow
-      UNION ALL
-      SELECT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k
-      WHERE t.type = 'table' AND k."table" COLLATE NOCASE IN shadow
-      """)
-    if let first = hanging.first?.first {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.denied,
-          message:
-            "\(first.display): no trigger, index or foreign key on the tables that a virtual table keeps its content in"
-        ))
-    }
-  }
-
-  /// DDL must not touch what is Sluice's, also where the authorizer does not see the name.
-  private func checkSchema() throws(Stop) {
-    let names = try ownQuery(
-      "SELECT count(*) FROM main.sqlite_schema WHERE type IN ('table','view') AND name LIKE '\\_sluice\\_%' ESCAPE '\\'"
-    )
-    guard names.first?.first == .integer(4) else {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.denied,
-          message: "names that begin with \(Bookkeeping.prefix) are reserved"))
-    }
-    let keys = try ownQuery(
-      "SELECT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS f WHERE t.type = 'table' AND f.\"table\" LIKE '\\_sluice\\_%' ESCAPE '\\'"
-    )
-    guard keys.isEmpty else {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.denied,
-          message: "a foreign key to a table of Sluice's own is not allowed"))
-    }
-  }
-
   private func end(after stop: Stop) throws(StoreError) -> BatchEnd {
     statements.dropRunning()
     if hasChangedSchema { forgetStatements() }
@@ -485,7 +433,7 @@ final class BatchRun {
     }
   }
 
-  private func ownQuery(_ sql: String) throws(Stop) -> [[SQLValue]] {
+  func ownQuery(_ sql: String) throws(Stop) -> [[SQLValue]] {
     permissions.mode = .applier
     do throws(SQLiteError) { return try connection.query(sql) } catch { throw .sqlite(error) }
   }
@@ -499,26 +447,5 @@ extension SQLiteError {
   /// is so when nobody tells it of a change, which is a batch's affair.
   fileprivate var saysDamaged: Bool {
     primary == SQLITE_CORRUPT && code != SQLITE_CORRUPT | 1 << 8
-  }
-}
-
-extension SQLValue {
-  var byteCount: Int {
-    switch self {
-    case .null: 0
-    case .integer, .real: 8
-    case .text(let text): text.utf8.count
-    case .blob(let bytes): bytes.count
-    }
-  }
-
-  var display: String {
-    switch self {
-    case .null: "NULL"
-    case .integer(let number): "\(number)"
-    case .real(let number): "\(number)"
-    case .text(let text): text
-    case .blob(let bytes): "\(bytes.count) bytes"
-    }
   }
 }

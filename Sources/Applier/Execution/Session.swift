@@ -13,10 +13,10 @@ final class Session {
   private let connection: Connection
   private let permissions = Permissions()
   private let determinism = Determinism()
-  private let tables: BookkeepingTables
+  let tables: BookkeepingTables
   private let run: BatchRun
   private let encoder: PageEncoder
-  private let environment: Environment
+  let environment: Environment
   private let foreignKeys: Bool
   private var foreignKeysAreOn: Bool
   private let compressor = Compressor()
@@ -190,17 +190,6 @@ final class Session {
 
   // MARK: executing
 
-  private struct Group {
-    let first: TxID
-    let time_ms: Int64
-    let entropy: Identifier128
-    var outcomes: [BatchOutcome] = []
-    var bytes = ByteWriter()
-    var consumed: [JournalSegmentID: Int64] = [:]
-    var rejected: UInt64 = 0
-    var nextTxID: TxID { first.advanced(by: UInt64(outcomes.count)) }
-  }
-
   private enum GroupEnd {
     /// So many batches are done and the transaction is ready to commit.
     case complete(Int)
@@ -319,136 +308,6 @@ final class Session {
     return try result.get()
   }
 
-  /// What a batch's key already stands for.
-  private func earlier(
-    _ batch: EncodedBatch, _ bytes: UnsafeRawBufferPointer, _ now_ms: Int64
-  ) throws(StoreError) -> BatchEnd? {
-    guard let key = batch.key else { return nil }
-    guard let record = try own({ () throws(SQLiteError) in try tables.key(key, now_ms: now_ms) })
-    else { return nil }
-    guard record.hash == BatchRun.hash(bytes) else {
-      return .outcome(
-        .rejected(
-          Outcome.Rejection(
-            code: Outcome.Rejection.Code.keyReused,
-            message:
-              "key \(key) was used for another batch (\(record.txid)) in the last 24 hours; use a new key"
-          )))
-    }
-    return .outcome(.duplicate(of: record.txid, original: record.outcome))
-  }
-
-  private enum Standing {
-    case next
-    /// It has its outcome already; this is a resend.
-    case repeated
-    case refused(Outcome.Rejection)
-
-    var isRefused: Bool { if case .refused = self { true } else { false } }
-  }
-
-  /// How many batches at the front are in the history already.
-  func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
-    guard environment.makes(.deduplicate) else { return 0 }
-    var count = 0
-    for batch in batches {
-      let known = try own { () throws(SQLiteError) in try tables.writer(batch.id.writer) }
-      guard let known, batch.id.sequence <= known.sequence else { break }
-      count += 1
-    }
-    return count
-  }
-
-  /// A batch's place in its writer's order.
-  private func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing
-  {
-    let known = try tables.writer(batch.id.writer)
-    if let known {
-      if batch.id.sequence <= known.sequence, environment.makes(.deduplicate) { return .repeated }
-      if known.isExpired {
-        return .refused(Session.expired("its writer was refused before; use a new writer"))
-      }
-      if batch.id.sequence > known.sequence.next, !request.mayLackBatches(batch.id.writer) {
-        return .refused(
-          Session.expired(
-            "batches \(known.sequence.next) to \(batch.id.sequence.rawValue - 1) of its writer are missing"
-          ))
-      }
-      return .next
-    }
-    if let watermark = tables.watermark, batch.id.writer <= watermark {
-      return .refused(
-        Session.expired("its writer was forgotten, and whether it was executed is unknown"))
-    }
-    if batch.id.sequence.rawValue != 1, !request.mayLackBatches(batch.id.writer) {
-      return .refused(Session.expired("its writer is unknown, and its earlier batches are missing"))
-    }
-    return .next
-  }
-
-  private static func expired(_ why: String) -> Outcome.Rejection {
-    Outcome.Rejection(code: Outcome.Rejection.Code.expiredWriter, message: "not executed: \(why)")
-  }
-
-  private func record(
-    _ outcome: Outcome, of batch: PendingBatch, _ group: inout Group, refused: Bool,
-    withoutContent: Bool, _ request: Request
-  ) throws(StoreError) {
-    let txid = group.nextTxID
-    let key = try keep(outcome, of: batch, txid, &group, withoutContent: withoutContent)
-    if case .rejected(let rejection) = outcome {
-      group.rejected += 1
-      try own { () throws(SQLiteError) in
-        try tables.record(
-          rejected: batch.id, key: key, txid: txid, time_ms: group.time_ms, rejection)
-      }
-    }
-    tables.setWriter(
-      batch.id.writer, WriterState(sequence: batch.id.sequence, isExpired: refused))
-    group.outcomes.append(
-      BatchOutcome(
-        batch: batch.id, key: key, attempts: group.outcomes.isEmpty ? request.attempts : 0,
-        outcome: outcome))
-    note(batch, in: &group)
-  }
-
-  /// Puts a batch's bytes into the commit and records its key; returns the key.
-  private func keep(
-    _ outcome: Outcome, of batch: PendingBatch, _ txid: TxID, _ group: inout Group,
-    withoutContent: Bool
-  ) throws(StoreError) -> String? {
-    guard !withoutContent else {
-      group.bytes.append(UInt32(0))
-      return nil
-    }
-    let time_ms = group.time_ms
-    let kept = batch.frame.withBatch(batch.index) {
-      bytes -> Result<(key: String?, bytes: [UInt8]), StoreError> in
-      guard case .success(let bytes) = bytes else { return .success((nil, [])) }
-      guard let key = (try? EncodedBatch(bytes))?.key else { return .success((nil, Array(bytes))) }
-      do throws(StoreError) {
-        if outcome.recordsKey {
-          try own { () throws(SQLiteError) in
-            try tables.record(
-              key: key, hash: BatchRun.hash(bytes), txid: txid, time_ms: time_ms, outcome: outcome)
-          }
-        }
-        return .success((key, Array(bytes)))
-      } catch {
-        return .failure(error)
-      }
-    }
-    let (key, bytes) = try kept.get()
-    group.bytes.append(UInt32(bytes.count))
-    group.bytes.append(raw: bytes)
-    return key
-  }
-
-  private func note(_ batch: PendingBatch, in group: inout Group) {
-    guard batch.isLastOfFrame else { return }
-    group.consumed[batch.frame.segment.id] = batch.frame.frame.end
-  }
-
   // MARK: committing
 
   private func finish(
@@ -511,22 +370,10 @@ final class Session {
     if let failure = database.failure { throw failure }
   }
 
-  private func own<R>(_ body: () throws(SQLiteError) -> R) throws(StoreError) -> R {
+  func own<R>(_ body: () throws(SQLiteError) -> R) throws(StoreError) -> R {
     do throws(SQLiteError) { return try body() } catch {
       if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
       throw StoreError(.io, "the applier's own statement failed: \(error)")
-    }
-  }
-}
-
-extension Outcome {
-  /// A first use: a repeat is known by it.
-  var recordsKey: Bool {
-    switch self {
-    case .applied: true
-    case .rejected(let rejection):
-      rejection.code != Rejection.Code.keyReused && rejection.code != Rejection.Code.expiredWriter
-    case .duplicate: false
     }
   }
 }

@@ -2,8 +2,8 @@ import ArgumentParser
 import BenchmarkSupport
 
 /// Prints the longest time, in seconds, in which a reader saw nothing new from a point in time on
-/// while batches were submitted: how long there was no applier. Ends with 1 when that is too long, or
-/// when it has no end.
+/// while batches were submitted: how long there was no applier. Ends with 1 when that is too long, has
+/// no end, or is shorter than it can have been.
 struct Gap: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "gap")
 
@@ -12,6 +12,8 @@ struct Gap: ParsableCommand {
   @Argument(help: "A batch that was applied when all was well again; 0: none was.")
   var until: UInt64
   @Argument(help: "At most so many seconds.") var most: Double
+  @Option(help: "At least so many: without the applier that there was nobody leads for that long.")
+  var least = 0.0
 
   func run() throws {
     let sightings = try readLines(diary).compactMap { Sighting($0) }
@@ -21,7 +23,7 @@ struct Gap: ParsableCommand {
     }
     let seconds = Double(longest) / 1000
     say("\(fixed(seconds, 2)) s")
-    if !(seconds <= most) { throw ExitCode.failure }
+    if !(seconds <= most && seconds >= least) { throw ExitCode.failure }
   }
 
   /// In ms; nil when the batch was never seen.

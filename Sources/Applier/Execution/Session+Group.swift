@@ -1,0 +1,88 @@
+internal import SluiceJournal
+internal import SluiceSQLite
+internal import SluiceShared
+
+/// What is collected of the batches that one commit holds.
+extension Session {
+  struct Group {
+    let first: TxID
+    let time_ms: Int64
+    let entropy: Identifier128
+    var outcomes: [BatchOutcome] = []
+    var bytes = ByteWriter()
+    var consumed: [JournalSegmentID: Int64] = [:]
+    var rejected: UInt64 = 0
+    var nextTxID: TxID { first.advanced(by: UInt64(outcomes.count)) }
+  }
+
+  func record(
+    _ outcome: Outcome, of batch: PendingBatch, _ group: inout Group, refused: Bool,
+    withoutContent: Bool, _ request: Request
+  ) throws(StoreError) {
+    let txid = group.nextTxID
+    let key = try keep(outcome, of: batch, txid, &group, withoutContent: withoutContent)
+    if case .rejected(let rejection) = outcome {
+      group.rejected += 1
+      try own { () throws(SQLiteError) in
+        try tables.record(
+          rejected: batch.id, key: key, txid: txid, time_ms: group.time_ms, rejection)
+      }
+    }
+    tables.setWriter(
+      batch.id.writer, WriterState(sequence: batch.id.sequence, isExpired: refused))
+    group.outcomes.append(
+      BatchOutcome(
+        batch: batch.id, key: key, attempts: group.outcomes.isEmpty ? request.attempts : 0,
+        outcome: outcome))
+    note(batch, in: &group)
+  }
+
+  /// Puts a batch's bytes into the commit and records its key; returns the key.
+  func keep(
+    _ outcome: Outcome, of batch: PendingBatch, _ txid: TxID, _ group: inout Group,
+    withoutContent: Bool
+  ) throws(StoreError) -> String? {
+    guard !withoutContent else {
+      group.bytes.append(UInt32(0))
+      return nil
+    }
+    let time_ms = group.time_ms
+    let kept = batch.frame.withBatch(batch.index) {
+      bytes -> Result<(key: String?, bytes: [UInt8]), StoreError> in
+      guard case .success(let bytes) = bytes else { return .success((nil, [])) }
+      guard let key = (try? EncodedBatch(bytes))?.key else { return .success((nil, Array(bytes))) }
+      do throws(StoreError) {
+        if outcome.recordsKey {
+          try own { () throws(SQLiteError) in
+            try tables.record(
+              key: key, hash: BatchRun.hash(bytes), txid: txid, time_ms: time_ms, outcome: outcome)
+          }
+        }
+        return .success((key, Array(bytes)))
+      } catch {
+        return .failure(error)
+      }
+    }
+    let (key, bytes) = try kept.get()
+    group.bytes.append(UInt32(bytes.count))
+    group.bytes.append(raw: bytes)
+    return key
+  }
+
+  func note(_ batch: PendingBatch, in group: inout Group) {
+    guard batch.isLastOfFrame else { return }
+    group.consumed[batch.frame.segment.id] = batch.frame.frame.end
+  }
+}
+
+extension Outcome {
+  /// A first use: a repeat is known by it.
+  fileprivate var recordsKey: Bool {
+    switch self {
+    case .applied: true
+    case .rejected(let rejection):
+      rejection.code != Rejection.Code.keyReused && rejection.code != Rejection.Code.expiredWriter
+    case .duplicate: false
+    }
+  }
+}

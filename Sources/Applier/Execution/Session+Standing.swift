@@ -1,0 +1,76 @@
+internal import SluiceJournal
+internal import SluiceSQLite
+internal import SluiceShared
+
+/// What is known of a batch before it is executed: by its place in its writer's order, and by its key.
+extension Session {
+  /// What a batch's key already stands for.
+  func earlier(
+    _ batch: EncodedBatch, _ bytes: UnsafeRawBufferPointer, _ now_ms: Int64
+  ) throws(StoreError) -> BatchEnd? {
+    guard let key = batch.key else { return nil }
+    guard let record = try own({ () throws(SQLiteError) in try tables.key(key, now_ms: now_ms) })
+    else { return nil }
+    guard record.hash == BatchRun.hash(bytes) else {
+      return .outcome(
+        .rejected(
+          Outcome.Rejection(
+            code: Outcome.Rejection.Code.keyReused,
+            message:
+              "key \(key) was used for another batch (\(record.txid)) in the last 24 hours; use a new key"
+          )))
+    }
+    return .outcome(.duplicate(of: record.txid, original: record.outcome))
+  }
+
+  enum Standing {
+    case next
+    /// It has its outcome already; this is a resend.
+    case repeated
+    case refused(Outcome.Rejection)
+
+    var isRefused: Bool { if case .refused = self { true } else { false } }
+  }
+
+  /// How many batches at the front are in the history already.
+  func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
+    guard environment.makes(.deduplicate) else { return 0 }
+    var count = 0
+    for batch in batches {
+      let known = try own { () throws(SQLiteError) in try tables.writer(batch.id.writer) }
+      guard let known, batch.id.sequence <= known.sequence else { break }
+      count += 1
+    }
+    return count
+  }
+
+  /// A batch's place in its writer's order.
+  func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing {
+    let known = try tables.writer(batch.id.writer)
+    if let known {
+      if batch.id.sequence <= known.sequence, environment.makes(.deduplicate) { return .repeated }
+      if known.isExpired {
+        return .refused(Session.expired("its writer was refused before; use a new writer"))
+      }
+      if batch.id.sequence > known.sequence.next, !request.mayLackBatches(batch.id.writer) {
+        return .refused(
+          Session.expired(
+            "batches \(known.sequence.next) to \(batch.id.sequence.rawValue - 1) of its writer are missing"
+          ))
+      }
+      return .next
+    }
+    if let watermark = tables.watermark, batch.id.writer <= watermark {
+      return .refused(
+        Session.expired("its writer was forgotten, and whether it was executed is unknown"))
+    }
+    if batch.id.sequence.rawValue != 1, !request.mayLackBatches(batch.id.writer) {
+      return .refused(Session.expired("its writer is unknown, and its earlier batches are missing"))
+    }
+    return .next
+  }
+
+  private static func expired(_ why: String) -> Outcome.Rejection {
+    Outcome.Rejection(code: Outcome.Rejection.Code.expiredWriter, message: "not executed: \(why)")
+  }
+}
