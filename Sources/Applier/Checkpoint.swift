@@ -24,15 +24,19 @@ public struct Checkpoint: Sendable {
     let fileSystem = environment.fileSystem
     let name = StoreLayout.checkpointName(snapshot.txid)
     let path = "\(layout.checkpoints)/\(name)"
+    let sidecarName = StoreLayout.sidecarName(snapshot.txid)
     let names = Set(try fileSystem.list(layout.checkpoints))
-    if names.contains(name), !names.contains(StoreLayout.sidecarName(snapshot.txid)) {
-      // Sluice links the sidecar first: this is somebody's, made through a dangling `current.sqlite`.
+    if names.contains(name), !names.contains(sidecarName),
+      // The sidecar is linked first, so a listing that began when the database was there shows it.
+      try !fileSystem.list(layout.checkpoints).contains(sidecarName)
+    {
+      // Somebody's, made through a dangling `current.sqlite`.
       try fileSystem.unlink(path)
     }
     if try !fileSystem.list(layout.checkpoints).contains(name) {
       let nonce = environment.random()
       let pages = StoreLayout.temporaryName(path, nonce)
-      let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
+      let sidecar = "\(layout.checkpoints)/\(sidecarName)"
       let newSidecar = StoreLayout.temporaryName(sidecar, nonce)
       defer {
         try? fileSystem.unlink(pages)

@@ -241,7 +241,11 @@ final class Leader {
     }
     do throws(StoreError) {
       // What is left is no affair of this batch: a device that is full or fails then is not its fault.
-      _ = try commit(request) { [self] () throws(StoreError) in try takeBack(batch.id, before) }
+      let done = try commit(request) { [self] () throws(StoreError) in
+        try takeBack(batch.id, before)
+      }
+      // It wants a connection opened anew, and comes again.
+      if done.count == 0 { return try takeBack(batch.id, before) }
     } catch {
       // Nor is one that fails earlier, or a damaged page.
       if error.errno != nil || error.code == .damaged, !error.endsOnlyTheTerm {
@@ -255,13 +259,16 @@ final class Leader {
     try publishNow(.active)
   }
 
-  /// The attempt at the batch does not count.
+  /// The attempt at the batch does not count. Whether the lease is still held is asked when the commit
+  /// is written: a batch that takes longer than a lease is to get done, and be carried over.
   private func takeBack(_ batch: BatchID, _ before: UInt32) throws(StoreError) {
     guard let place = status.attempts.firstIndex(where: { $0.batch == batch && $0.isExecuting })
     else { return }
     status.attempts[place] = Attempt(batch: batch, count: before, isExecuting: false)
     if before == 0 { status.attempts.remove(at: place) }
-    try publishNow(.active)
+    try publisher.wait()
+    publisher.start(beacon(.active), holder)
+    try publisher.wait()
   }
 
   private static let mostAttempts: UInt32 = 3
@@ -348,7 +355,7 @@ final class Leader {
   }
 
   /// A long statement's progress keeps the lease. Where it does not, the statement goes on until
-  /// somebody has taken over: this term publishes nothing more, but its next commit, if it is made
+  /// somebody has taken over: this term publishes no commit more, but the next one, if it is made
   /// before that, is carried over. So one step that takes longer than a lease gets done in the end.
   private func beatDuringExecution() {
     guard failedBeat == nil else { return lookWhetherClosed() }
@@ -363,7 +370,9 @@ final class Leader {
     let now = environment.clock.elapsed()
     guard !isClosed, now - lastLook >= options.beat else { return }
     lastLook = now
-    do throws(StoreError) { try holder.checkOpen() } catch { isClosed = true }
+    do throws(StoreError) { try holder.checkOpen() } catch {
+      if error.code == .notLeading { isClosed = true }
+    }
   }
 
   private func removePublished() throws(StoreError) {

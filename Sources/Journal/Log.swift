@@ -82,7 +82,6 @@ public final class Log {
         guard let segment = try open(number), let control = try control(of: segment) else { break }
         guard !control.isTruncated else {
           // An older segment's beacon would be a wrong answer. Opened anew, should it be a cache.
-          opened[number] = nil
           unreadable = segment.truncated()
           break
         }
@@ -143,7 +142,13 @@ public final class Log {
   /// What `segment`, which this log opened, says of itself. nil where the open was lost, and with it
   /// those of all files: they are opened anew when they are asked for.
   public func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
-    do throws(StoreError) { return try segment.control() } catch {
+    do throws(StoreError) {
+      let control = try segment.control()
+      // Before its first beacon a segment's name may be lost with the file server's power, and another
+      // file get it: it is opened anew until then.
+      if control.beacon == nil { opened[segment.number] = nil }
+      return control
+    } catch {
       guard error.isLostOpen else { throw error }
       forgetFiles()
       return nil
@@ -181,6 +186,12 @@ public final class Log {
   /// The segment of a number that a listing of `log/` showed; nil where it is gone (list again).
   public func open(_ number: UInt64) throws(StoreError) -> LogSegment? {
     try open(number, in: layout.log)
+  }
+
+  /// The same, and not a file that had this number before.
+  func openAnew(_ number: UInt64) throws(StoreError) -> LogSegment? {
+    opened[number] = nil
+    return try open(number)
   }
 
   /// The segment at `position`, wherever retention has it; nil where it is gone. Found by listing: a

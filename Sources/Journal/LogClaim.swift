@@ -175,7 +175,8 @@ public struct LogClaim {
       if !environment.makes(.markBeforeReading), let segment = try log.open(number) {
         early = try read(segment)
       }
-      if mayMark {
+      let isMarked = mayMark
+      if isMarked {
         let file: any File
         do throws(StoreError) {
           file = try environment.fileSystem.open(path, .write)
@@ -186,8 +187,8 @@ public struct LogClaim {
         try Mark.write(to: file, by: holder, time_ms: environment.clock.wallTime_ms())
         mayMark = environment.makes(.markDownToStart)
       }
-      guard let segment = try log.open(number) else { return .overtaken }
-      if early == nil { early = try read(segment) }
+      guard let segment = try log.openAnew(number) else { return .overtaken }
+      if early == nil { early = try read(segment, mustBeClosed: isMarked) }
       if let parent = early {
         if parent.beacon == nil, !environment.makes(.parentByStart) { continue }
         return .parent(parent)
@@ -197,8 +198,19 @@ public struct LogClaim {
   }
 
   /// Reads all of a closed segment; nil where it has no start frame.
-  private func read(_ segment: LogSegment) throws(StoreError) -> Parent? {
+  ///
+  /// What is read must be the file that was marked. A number that was taken by somebody who died and
+  /// whose link was not durable, though it was seen, is free again when the file server has lost its
+  /// power, and another file may have it.
+  private func read(_ segment: LogSegment, mustBeClosed: Bool = false) throws(StoreError) -> Parent?
+  {
     let control = try segment.control()
+    guard control.isClosed || !mustBeClosed else {
+      throw StoreError(
+        .notLeading,
+        "the log segment that was marked is not the one that is read; this applier stands back",
+        path: segment.file.path)
+    }
     // Passed over for want of a start frame, it would take what it published with it.
     guard !control.isTruncated else { throw segment.truncated() }
     let beacon = control.beacon

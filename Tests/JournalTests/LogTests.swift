@@ -21,7 +21,7 @@ struct LogStore {
     log = Log(layout: Self.layout, store: Samples.store, environment: environment)
   }
 
-  private static func claim(successorOf number: UInt64, _ environment: Environment) throws
+  static func claim(successorOf number: UInt64, _ environment: Environment) throws
     -> LogClaim.Won?
   {
     try LogClaim(
@@ -37,7 +37,20 @@ struct LogStore {
     try Self.claim(successorOf: 1, environment ?? self.environment)
   }
 
-  func commit() throws {
+  /// A segment that somebody linked before it died, and that the file server may lose with its power.
+  func stray(_ number: UInt64) throws {
+    let path = "\(Self.layout.log)/\(StoreLayout.logName(number))"
+    let file = try environment.fileSystem.create(path, mode: 0o644)
+    try file.resize(to: 65536)
+    try file.write(
+      LogSegmentHeader(
+        store: Samples.store, number: number, nonce: 79, term: 1, created_ms: 0, holder: "stray"
+      ).encoded(), at: Block.header)
+  }
+
+  func commit() throws { try LogStore.commit(behind: holder) }
+
+  static func commit(behind holder: LogHolder) throws {
     var meta = Samples.meta
     meta.commit = holder.extent.commits + 1
     _ = try holder.commit(
@@ -215,13 +228,46 @@ struct LogTests {
     let path = "\(LogStore.layout.log)/\(Self.name)"
     try fileSystem.link(path, to: "\(LogStore.layout.oldLog)/\(Self.name)")
     try fileSystem.unlink(path)
-    let stray = try fileSystem.create(path, mode: 0o644)
-    try stray.resize(to: 65536)
-    try stray.write(
-      LogSegmentHeader(
-        store: Samples.store, number: 1, nonce: 79, term: 1, created_ms: 0, holder: "late"
-      ).encoded(), at: Block.header)
+    try store.stray(1)
     #expect(try follow(store, environment) == 1)
+  }
+
+  /// It was seen, and lost with the file server's power; then somebody else got its number.
+  @Test func aSegmentThatWasLostIsNotReadInPlaceOfItsSuccessor() throws {
+    let store = try LogStore()
+    try store.stray(2)
+    let path = "\(LogStore.layout.log)/\(StoreLayout.logName(2))"
+    #expect(try store.log.present().segment.number == 1)
+    try store.environment.fileSystem.unlink(path)
+    var environment = store.environment
+    environment.random = { 80 }
+    let won = try #require(try store.takeOver(environment))
+    try LogStore.commit(behind: won.holder)
+    try won.holder.publish(won.holder.beacon(.active, ApplierStatus(), time_ms: 0))
+    #expect(try store.log.present().extent.txid == TxID(1))
+  }
+
+  /// The same, between a claimant's first look at the log and its link.
+  @Test func whatAClaimantReadsIsWhatItMarked() throws {
+    let store = try LogStore()
+    try store.stray(2)
+    let path = "\(LogStore.layout.log)/\(StoreLayout.logName(2))"
+    var first = store.environment
+    first.random = { 80 }
+    var second = store.environment
+    let winner = first
+    let hasWon = Monitor(false)
+    second.fileSystem = MemoryFileSystem(store.disk, clock: store.clock) { operation in
+      guard operation.action == .create, !hasWon.withLock({ $0 }) else { return .done }
+      try? winner.fileSystem.unlink(path)
+      // Confirmed, and not published.
+      guard let rival = try? LogStore.claim(successorOf: 1, winner)?.holder else { return .done }
+      hasWon.withLock { $0 = (try? LogStore.commit(behind: rival)) != nil }
+      return .done
+    }
+    second.random = { 81 }
+    #expect(try LogStore.claim(successorOf: 2, second)?.holder.extent.txid == TxID(1))
+    #expect(hasWon.withLock { $0 })
   }
 }
 

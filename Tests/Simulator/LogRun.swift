@@ -46,7 +46,7 @@ public final class LogRun: @unchecked Sendable {
   }
 
   public init(
-    seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?,
+    seed: UInt64, steps: Int = 800, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?,
     trace: ((String) -> Void)? = nil
   ) {
     scheduler = Scheduler(seed: seed, steps: steps)

@@ -29,13 +29,13 @@ public struct Mutation: Sendable {
     Mutation(.markAfterStart, "mark not read after the start frame", Sign.fork, .log),
     Mutation(.markBeforeReading, "parent read before its mark is written", Sign.fork + Sign.loss),
     Mutation(.markDownToStart, "only the nearest segment closed", Sign.fork + Sign.loss),
-    Mutation(.parentByStart, "parent chosen by its beacon", Sign.fork, .log, seeds: 6000),
+    Mutation(.parentByStart, "parent chosen by its beacon", Sign.fork, .log, seeds: 8000),
     Mutation(.checkBeforePublishing, "beacon written before the mark is read", Sign.fork),
     Mutation(
       .publishBeforeAcknowledging, "acknowledged before the beacon", Sign.fork + Sign.staleness),
-    Mutation(.syncBeacon, "beacon not synced", Sign.staleness + Sign.loss),
-    // A claimant in the way of another takes its segment's name away.
-    Mutation(.claimByLink, "segment number taken as by rename", ["removes /store/log/"]),
+    Mutation(.syncBeacon, "beacon not synced", Sign.staleness),
+    // What another claimant linked is gone.
+    Mutation(.claimByLink, "segment number taken as by rename", Sign.fork + Sign.loss),
     Mutation(.newSegmentAfterError, "log segment used again after a failed write", Sign.fork, .log),
     Mutation(.lookBehindMark, "reader ignores the mark", Sign.staleness),
     Mutation(.removeOnlyPublished, "journal segment removed before it is confirmed", Sign.loss),

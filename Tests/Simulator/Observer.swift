@@ -14,7 +14,7 @@ final class Observer {
   private var segment: LogSegmentHeader?
   private var base = LogExtent.empty
   /// All that was ever published.
-  private var extent = LogExtent.empty
+  private(set) var extent = LogExtent.empty
 
   /// What tells one commit from another, and the last of its batches.
   struct Commit: Equatable {
@@ -41,21 +41,35 @@ final class Observer {
   /// The highest TxID that is published now.
   var published: TxID { present?.extent.txid ?? .zero }
 
-  /// The last beacons of the log's segments, the newest first, with whose they are.
+  /// The last beacons of the log's segments, the newest first.
   var beacons: some Sequence<(header: LogSegmentHeader, beacon: Beacon)> {
-    let log = log
+    readable.lazy.map { ($0.header, $1) }
+  }
+
+  private var readable: some Sequence<(segment: LogSegment, beacon: Beacon)> {
+    // What it has open may be a file that is no more, in place of another of its number.
+    let log = Log(layout: World.layout, store: log.store, environment: environment)
     return ((try? log.listed()) ?? []).lazy.compactMap { number in
       guard let segment = try? log.open(number), let beacon = try? segment.control().beacon else {
         return nil
       }
-      return (segment.header, beacon)
+      return (segment, beacon)
     }
   }
 
   /// Takes in what was published since it looked last, and compares it with what was before: all of
   /// it where somebody else leads now, from where the one before began. Returns what is wrong.
   func look() -> String? {
-    guard let present else { return nil }
+    if let present { return follow(present) }
+    // A beacon is torn: what the others say is published all the same.
+    for (segment, beacon) in Array(readable).reversed() {
+      let present = Log.Present(segment: segment, beacon: beacon, isClosed: true)
+      if let what = follow(present) { return what }
+    }
+    return nil
+  }
+
+  private func follow(_ present: Log.Present) -> String? {
     if segment != present.segment.header {
       follower = LogFollower(after: base)
       base = extent

@@ -267,7 +267,9 @@ struct Verification: @unchecked Sendable {
         return oracle.violate("batch \(id) is work \(name), submitted was \(told.named.name)")
       }
     }
-    for (id, outcome) in oracle.outcomes {
+    for (id, outcome) in oracle.outcomes.sorted(by: {
+      ($0.key.writer, $0.key.sequence) < ($1.key.writer, $1.key.sequence)
+    }) {
       guard let entry = found[id] else {
         return oracle.violate("the outcome of \(id) came from nowhere")
       }

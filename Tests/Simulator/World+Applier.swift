@@ -67,9 +67,11 @@ extension World {
 
   /// The beacon that this holder wrote last is durable, for it has waited for that.
   private func beaconReturned(to life: Life) {
-    guard !life.isGone,
-      let own = observer.beacons.first(where: { $0.header.holder == life.name })
-    else { return }
+    guard !life.isGone else { return }
+    if let present = observer.present, present.segment.header.holder == life.name {
+      return oracle.beaconReturned(present.extent.txid)
+    }
+    guard let own = observer.beacons.first(where: { $0.header.holder == life.name }) else { return }
     oracle.beaconReturned(own.beacon.extent.txid)
   }
 

@@ -25,7 +25,9 @@ extension World {
       for batch in needed where !isInJournal(batch, beside: name, of: segment.writer) {
         oracle.violate("\(process.name) removes \(path), and batch \(batch) is nowhere else")
       }
-    } else if path.hasPrefix(World.layout.log + "/"), StoreLayout.logNumber(name) != nil {
+    } else if path.hasPrefix(World.layout.log + "/"), StoreLayout.logNumber(name) != nil,
+      disk.inode(of: path) != nil, !omitted.contains(.claimByLink)
+    {
       oracle.violate("\(process.name) removes \(path)")
     } else if StoreLayout.checkpointTxID(name) != nil,
       disk.target(of: World.layout.current)?.hasSuffix("/\(name)") == true
@@ -105,7 +107,7 @@ extension FileOperation {
     guard path.hasSuffix(".log") else { return false }
     switch action {
     case .sync: return true
-    case .write, .writeOn: return offset >= Block.beacons.0 && offset <= Block.beacons.1
+    case .write, .writeOn: return offset >= Block.beacons.0 && offset < Block.firstLogFrame
     default: return false
     }
   }

@@ -212,7 +212,8 @@ public final class World: @unchecked Sendable {
       for process in processes { disk.abandon(client: process.number) }
       for machine in machines { machine.host.die() }
     }
-    let before = observer.published
+    _ = observer.look()
+    let before = observer.extent.txid
     disk.losePower(&scheduler.random)
     oracle.serverLostPower(before: before) { [unowned self] in observer.published }
     guard plan.isNetwork, !isCalm, !serverIsAway, scheduler.random.chance(0.7) else { return }

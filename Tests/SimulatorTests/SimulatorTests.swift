@@ -14,14 +14,17 @@ struct SimulatorTests {
       total = total + statistics
     }
     // They are worth something.
-    // One run in two hundred ends with a beacon that stays torn.
-    #expect(total.absent.allSatisfy { $0 == .tornBeacons }, "\(total.absent)")
+    // What less than one run in ten meets may be absent.
+    let seldom: Set<World.Statistics.Count> = [
+      .tornBeacons, .staleHandles, .staleNames, .keptPages, .lostOpens,
+    ]
+    #expect(seldom.isSuperset(of: total.absent), "\(total.absent)")
     #expect(total[.terms] > 50)
     #expect(total[.deaths] > 100)
     #expect(total[.batches] > 500)
     #expect(total[.reads] > 250)
     #expect(total[.outcomes] > 100)
-    #expect(total[.tokens] > 50)
+    #expect(total[.tokens] > 25)
   }
 
   /// Also where the store that it begins with was made another time; 14130 damages a byte that it

@@ -272,6 +272,10 @@ final class BatchRun {
           statement: statement, analyzes: permissions.sawAnalyze,
           changesSchema: permissions.sawSchemaChange)
       } catch {
+        // The text is not at fault then.
+        guard ![SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOMEM].contains(error.primary) else {
+          throw .sqlite(error)
+        }
         throw .rejected(rejection(error, name))
       }
       // From the cache it would not be compiled, and so do nothing.

@@ -177,6 +177,7 @@ final class Session {
         offender = rejection
       case .lostResources(let index):
         try rollback()
+        isFresh = false
         guard index > 0 else {
           isAlone = true
           batches = batches.prefix(1)
