@@ -46,6 +46,8 @@ extension MemoryDisk {
     var late = LateWrites()
     /// How often the server was started: what it got in an earlier life must be sent again.
     var life: UInt64 = 1
+    /// Who asks now dies before it gets an answer.
+    var isUnanswered = false
     var forbiddenWrites = 0
     var firstForbidden: String?
 

@@ -90,6 +90,8 @@ public struct MemoryFileSystem: FileSystem {
       return try disk.perform { body(&$0, place, now_ns) }
     case .doneButFails(let error):
       _ = try disk.perform { state in
+        state.isUnanswered = !error.isAnswer
+        defer { state.isUnanswered = false }
         let result = body(&state, place, now_ns)
         if changes { cache?.forget(place) }
         return result
@@ -189,8 +191,8 @@ public struct MemoryFileSystem: FileSystem {
     _ place: Place, _ inode: UInt64?, _ now_ns: UInt64, _ state: inout MemoryDisk.State
   ) {
     state.set(place, inode, by: host?.cache.number ?? 0)
-    // An NFS server answers when a change of a directory is durable.
-    if network { state.syncDirectory(place.directory) }
+    // An NFS server answers when a change of a directory is durable; before, others may see it.
+    if network, !state.isUnanswered { state.syncDirectory(place.directory) }
     cache?.changed(place, inode, now_ns)
     cache?.expire(inode)
   }
@@ -333,4 +335,9 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   public func isNetwork(_ path: String) throws(StoreError) -> Bool { network }
+}
+
+extension StoreError {
+  /// What a repeated request is answered with, and not that nobody is there any more to be answered.
+  fileprivate var isAnswer: Bool { errno == 17 || errno == 2 }
 }

@@ -44,6 +44,24 @@ struct SimulatedPowerLossTests {
     #expect(outcomes == [block(1)])
   }
 
+  @Test("A name may be lost that others saw before its maker had an answer")
+  func unanswered() throws {
+    var outcomes: Set<Bool> = []
+    for seed in Self.seeds {
+      let network = Network(
+        seed: seed,
+        hook: { $0.action == .link ? .doneButFails(.posix(5, $0.path, "the process died")) : .done }
+      )
+      try network.mine.put(block(1), at: "/s/temporary")
+      #expect(errno { try network.mine.link("/s/temporary", to: path) } == 5)
+      #expect(try network.theirs.content(.shared) == block(1))
+      var random = SeededRandom(seed: seed)
+      network.disk.losePower(&random)
+      outcomes.insert(network.disk.content(path) != nil)
+    }
+    #expect(outcomes == [true, false])
+  }
+
   @Test("What landed and was not synced may be lost block by block, or torn")
   func unsyncedContent() throws {
     let outcomes = try outcomes {
