@@ -46,7 +46,8 @@ public struct Mutation: Sendable {
       .listAgain, "a later segment read before the one that a listing missed",
       ["expiredWriter", "went on without this batch"], seeds: 4000),
     Mutation(.sharedLog, "log read through a kept plain descriptor", Sign.fork + Sign.staleness),
-    Mutation(.sharedJournal, "journal read through a kept plain descriptor", Sign.loss),
+    Mutation(
+      .sharedJournal, "journal read through a kept plain descriptor", Sign.loss, seeds: 4000),
     Mutation(.wholeLogFrames, "torn frame of the log accepted", Sign.damage),
     Mutation(
       .wholeJournalFrames, "torn frame of the journal accepted", ["is none that was submitted"]),
