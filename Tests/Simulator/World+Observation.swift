@@ -28,6 +28,7 @@ extension World {
     } else if path.hasPrefix(World.layout.log + "/"), StoreLayout.logNumber(name) != nil,
       disk.inode(of: path) != nil, !omitted.contains(.claimByLink)
     {
+      // Without that check a claimant does, and what comes of it is to be seen.
       oracle.violate("\(process.name) removes \(path)")
     } else if StoreLayout.checkpointTxID(name) != nil,
       disk.target(of: World.layout.current)?.hasSuffix("/\(name)") == true
