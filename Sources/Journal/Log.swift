@@ -261,6 +261,13 @@ extension Log {
           segment: segment, end: position.end, lastFrame: position.lastFrame,
           inherited: start.inherited, start: start))
       guard start.inherited.txid > txid, let parent = start.parent else { break }
+      // The way downwards must have an end, whatever a file says.
+      guard parent.segment < segment.number else {
+        throw StoreError(
+          .damaged,
+          "the start frame of a log segment names \(parent.segment) as the segment before it; restore the file from a backup",
+          path: segment.file.path, offset: position.startFrame)
+      }
       guard let next = try find(parent) else {
         throw StoreError(
           .snapshotExpired,

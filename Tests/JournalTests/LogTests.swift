@@ -232,6 +232,29 @@ struct LogTests {
     #expect(try follow(store, environment) == 1)
   }
 
+  /// A start frame that names its own segment as the one before it.
+  @Test func theWayDownwardsHasAnEnd() throws {
+    let store = try LogStore()
+    let nonce = store.holder.header.nonce
+    let place = Block.firstLogFrame
+    let extent = LogExtent(txid: TxID(1), commits: 1, time_ms: 0)
+    let record = StartRecord(
+      parent: LogPosition(
+        segment: 1, nonce: nonce, end: place, lastFrame: place, checksum: 0, startFrame: place),
+      inherited: extent, carried: extent,
+      engine: .init(sourceID: "", compileOptions: "", architecture: ""))
+    let segment = try #require(try store.log.open(1))
+    let start = EncodedFrame(
+      kind: .start, offset: place, nonce: nonce, previous: segment.headerChecksum, first: 1,
+      count: 0, sections: [SectionContent(.start, raw: record.encoded())])
+    try store.holder.file.write(start.bytes, at: place)
+    let present = try store.log.present()
+    let error = #expect(throws: StoreError.self) {
+      _ = try store.log.history(after: .zero, upTo: present)
+    }
+    #expect(error?.code == .damaged && error?.offset == place)
+  }
+
   /// It was seen, and lost with the file server's power; then somebody else got its number.
   @Test func aSegmentThatWasLostIsNotReadInPlaceOfItsSuccessor() throws {
     let store = try LogStore()
