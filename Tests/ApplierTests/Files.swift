@@ -19,6 +19,17 @@ final class FailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
+/// Fails every read of the log, when told to.
+final class UnreadableFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: atomic.
+  let isUnreadable = Atomic<Bool>(false)
+
+  override func willRead(_ path: String) throws(StoreError) {
+    guard path.contains("/log/"), isUnreadable.load(ordering: .relaxed) else { return }
+    throw StoreError(.io, "read failed: Input/output error", path: path, errno: EIO)
+  }
+}
+
 /// Fails one write, when told to, as an NFS client that lost what this process had open.
 final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: atomic.
@@ -125,7 +136,7 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
 
   func willWrite(_ path: String, at offset: Int64) throws(StoreError) {}
   func willSync(_ path: String) {}
-  func willRead(_ path: String) {}
+  func willRead(_ path: String) throws(StoreError) {}
   func willOpen(_ path: String, _ access: FileAccess) {}
 
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
@@ -171,7 +182,7 @@ private final class ForwardingFile: File, @unchecked Sendable {
   var path: String { base.path }
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
   {
-    owner.willRead(path)
+    try owner.willRead(path)
     return try base.read(into: buffer, at: offset)
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {

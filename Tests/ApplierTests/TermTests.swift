@@ -153,6 +153,25 @@ struct TermTests {
     #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
   }
 
+  /// A virtual table reads its settings when a statement is compiled.
+  @Test func aDeviceThatFailsWhileAStatementIsCompiledRejectsNothing() throws {
+    let store = try TestStore()
+    try store.apply("CREATE VIRTUAL TABLE f USING fts5(a)")
+    let files = UnreadableFileSystem(store.environment.fileSystem)
+    store.environment.fileSystem = files
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(
+      Batch([Batch.Statement("INSERT INTO f VALUES ('x')")]))
+    store.options.beforeBatch = { _ in files.isUnreadable.store(true, ordering: .relaxed) }
+    let error = #expect(throws: StoreError.self) { try store.drain() }
+    #expect(error?.message == "read failed: Input/output error")
+    files.isUnreadable.store(false, ordering: .relaxed)
+    store.options.beforeBatch = nil
+    store.options.leaseTime = .milliseconds(100)
+    try store.drain()
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
+  }
+
   /// The store's own device is full when the commit is written, again and again.
   @Test func aFullStorePoisonsNothing() throws {
     let store = try TestStore()
@@ -298,6 +317,53 @@ struct TermTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[1]])
   }
 
+  /// Becomes the log's holder in the applier's place, and releases at once; false where it lost.
+  private func takeOver(_ path: String, _ environment: Environment) throws(StoreError) -> Bool {
+    let layout = StoreLayout(path)
+    let claim = LogClaim(
+      layout: layout, store: try PageStore(path: path, environment: environment).description.id,
+      environment: environment, holder: "thief",
+      engine: .init(sourceID: "", compileOptions: "", architecture: ""))
+    let log = Log(layout: layout, store: claim.store, environment: environment)
+    let won = try claim.claim(
+      successorOf: try log.listed()[0],
+      firstBeacon: { holder, _ in holder.beacon(.released, ApplierStatus(), time_ms: 0) })
+    return won != nil
+  }
+
+  /// After a refusal it goes on for as long as nobody else leads; its commit would be carried over.
+  @Test func aStatementInVainIsInterrupted() throws {
+    let store = try TestStore()
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(
+      Batch([
+        Batch.Statement(
+          "WITH c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT max(i) FROM c")
+      ]))
+    let log = NotedLog()
+    let lease = NotingLease()
+    let tookOver = Monitor<Bool?>(nil)
+    var options = store.options
+    options.drains = true
+    options.beat = .milliseconds(1)
+    options.stepsPerBatch = 50_000_000
+    options.logger = log.logger
+    options.beforeBatch = { [path = store.path, environment = store.environment] _ throws(StoreError) in
+      guard tookOver.withLock({ $0 }) == nil else { return }
+      let isHolder = try takeOver(path, environment)
+      tookOver.withLock { $0 = isHolder }
+      lease.refuseOnce()
+    }
+    try Applier(
+      path: store.path, options: options, lease: lease, environment: store.environment
+    ).run(shouldStop: { false })
+    #expect(tookOver.withLock { $0 } == true)
+    #expect(log.text.contains("this one stops executing"), "\(log.text)")
+    // Who has the office gets to the end of it.
+    let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
+    #expect(outcome.rejectionCode == Outcome.Rejection.Code.stepLimit)
+  }
+
   @Test func aClosedHolderStops() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
@@ -314,18 +380,7 @@ struct TermTests {
         return count
       }
       if pass == 5 {
-        let environment = store.environment
-        let claim = LogClaim(
-          layout: store.layout,
-          store: try! PageStore(path: store.path, environment: environment)
-            .description.id, environment: environment, holder: "thief",
-          engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-        let log = Log(layout: store.layout, store: claim.store, environment: environment)
-        let newest = try! log.listed()[0]
-        let won = try! claim.claim(
-          successorOf: newest,
-          firstBeacon: { holder, _ in holder.beacon(.released, ApplierStatus(), time_ms: 0) })
-        deposed = won != nil
+        deposed = (try? takeOver(store.path, store.environment)) == true
         _ = try! writer.submitBlocking(insert(1))
       }
       return pass > 400

@@ -1,0 +1,88 @@
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+/// After a term that ended without release each batch is named in a beacon before it is executed.
+@Suite("A batch that is executed with care is blamed for nothing but its own execution")
+struct CareTests {
+  let store: TestStore
+  let writer: Writer
+  init() throws {
+    store = try TestStore()
+    store.options.drains = true
+    store.options.leaseTime = .milliseconds(100)
+    try store.apply("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+    writer = try store.writer()
+  }
+
+  private func batch(_ sql: String) -> Batch { Batch([Batch.Statement(sql)]) }
+
+  /// A term that ends while it executes `id`.
+  private func endTerm(executing id: BatchID) throws {
+    var options = store.options
+    options.beforeBatch = { (batch: BatchID) throws(StoreError) in
+      if batch == id { throw StoreError(.io, "killed by the batch") }
+    }
+    let error = #expect(throws: StoreError.self) {
+      try Applier(path: store.path, options: options, environment: store.environment)
+        .run(shouldStop: { false })
+    }
+    #expect(error?.message == "killed by the batch")
+  }
+
+  private func run(_ options: ApplierOptions) throws {
+    try Applier(path: store.path, options: options, environment: store.environment)
+      .run(shouldStop: { false })
+  }
+
+  /// The beacon that ends its naming renews nothing, or it would be executed by each term anew.
+  @Test func itMayTakeLongerThanTheLease() throws {
+    let receipt = try writer.submitBlocking(batch("INSERT INTO t VALUES (2)"))
+    try endTerm(executing: receipt.batch)
+    let log = NotedLog()
+    let executions = Monitor(0)
+    var options = store.options
+    options.logger = log.logger
+    options.beforeBatch = { [environment = store.environment] _ in
+      if executions.withLock({ count in
+        count += 1
+        return count == 1
+      }) {
+        environment.clock.sleep(.milliseconds(300))
+      }
+    }
+    try run(options)
+    #expect(log.text.contains("the lease ran out"))
+    #expect(executions.withLock { $0 } == 1)
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
+    #expect(try store.query("SELECT a FROM t") == [[1], [2]])
+  }
+
+  /// SQLite takes the database for damaged; a connection opened anew has the last word. That is one
+  /// attempt, and the batch is named each time.
+  @Test func itsSecondExecutionIsNoSecondAttempt() throws {
+    try store.apply("CREATE INDEX i ON t(\"b\")", "ALTER TABLE t ADD COLUMN b")
+    let first = try writer.submitBlocking(batch("INSERT INTO t(a) VALUES (2)"))
+    let bad = try writer.submitBlocking(batch("DELETE FROM t WHERE a = 1"))
+    try endTerm(executing: bad.batch)
+    let id = try PageStore(path: store.path, environment: store.environment).description.id
+    let named = Monitor<[Attempt]>([])
+    var options = store.options
+    options.beforeBatch = {
+      [layout = store.layout, environment = store.environment] _ throws(StoreError) in
+      let log = Log(layout: layout, store: id, environment: environment)
+      let attempts = try log.present().beacon.status.attempts
+      named.withLock { $0 += attempts }
+    }
+    try run(options)
+    #expect(
+      named.withLock { $0 }
+        == [first, bad, bad].map { Attempt(batch: $0.batch, count: 1, isExecuting: true) })
+    #expect(
+      try writer.outcomeBlocking(of: bad, timeout: .seconds(60)).outcome.rejectionCode
+        == "SQLITE_CORRUPT_INDEX")
+  }
+}

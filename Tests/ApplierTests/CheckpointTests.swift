@@ -1,0 +1,52 @@
+import Foundation
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import Testing
+
+@Suite("A checkpoint that somebody made already stays as it is")
+struct CheckpointTests {
+  private let store: TestStore
+  private let files: OverlookingFileSystem
+  private let checkpoint: Checkpoint
+  private let snapshot: Snapshot
+  private let path: String
+
+  init() throws {
+    store = try TestStore()
+    try store.apply("CREATE TABLE t(a)")
+    files = OverlookingFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    let pages = try PageStore(path: store.path, environment: environment)
+    snapshot = try pages.snapshot(.latest)
+    checkpoint = Checkpoint(
+      layout: store.layout, store: pages.description.id, environment: environment)
+    path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))"
+    try checkpoint.make(of: snapshot)
+  }
+
+  /// Which file has the name.
+  private func fileNumber() throws -> UInt64 {
+    try #require(
+      try FileManager.default.attributesOfItem(atPath: path)[.systemFileNumber] as? UInt64)
+  }
+
+  @Test func whenAListingMissesItsSidecar() throws {
+    let made = try fileNumber()
+    files.overlooks = { $0.hasSuffix(".pages") }
+    try checkpoint.make(of: snapshot)
+    #expect(files.overlooks == nil)
+    #expect(try fileNumber() == made)
+  }
+
+  @Test func butADatabaseWithoutSidecarIsReplaced() throws {
+    let made = try fileNumber()
+    let sidecar = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
+    try store.environment.fileSystem.unlink(sidecar)
+    try checkpoint.make(of: snapshot)
+    #expect(try fileNumber() != made)
+    #expect(try checkpoint.newest() == snapshot.txid)
+  }
+}
