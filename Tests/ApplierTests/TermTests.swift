@@ -348,7 +348,8 @@ struct TermTests {
     options.beat = .milliseconds(1)
     options.stepsPerBatch = 50_000_000
     options.logger = log.logger
-    options.beforeBatch = { [path = store.path, environment = store.environment] _ throws(StoreError) in
+    options.beforeBatch = {
+      [path = store.path, environment = store.environment] _ throws(StoreError) in
       guard tookOver.withLock({ $0 }) == nil else { return }
       let isHolder = try takeOver(path, environment)
       tookOver.withLock { $0 = isHolder }
