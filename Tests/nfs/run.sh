@@ -76,6 +76,8 @@ case $? in
   *) cat "$STATE/log" >&2; exit 1 ;;
 esac
 
+# What others left to be written to the disk is not to be waited for by the file servers' syncs.
+sync
 # The servers side by side: each has hosts and a network of its own, and they mostly wait.
 declare -A testbed status
 stop() {
@@ -102,7 +104,7 @@ for server in $SERVERS; do
   unset "testbed[$server]"
 done
 
-failed=0 skipped=
+failed= skipped=
 for server in $SERVERS; do
   state=$STATE/$server results=$STATE/$server/run/results
   if [ "${status[$server]}" = 3 ]; then
@@ -112,13 +114,20 @@ for server in $SERVERS; do
   mkdir -p "$state/run"
   touch "$results"
   seconds=$(sed -n 's/^testbed: finished after \([0-9]*\).*/\1/p' "$state/log")
-  report "$server" "${seconds:-0}" "$results" "$ONLY" && continue
-  failed=1
-  sed 's/^/  /' "$state/log" | grep -v ': finished after'
+  report "$server" "${seconds:-0}" "$results" "$ONLY" >"$state/report" || failed+=" $server"
+  cat "$state/report"
+done
+# Said last, so that whoever sees only the end of it knows what it was.
+for server in $failed; do
+  state=$STATE/$server
+  printf '\n%s FAILED:\n' "$server"
+  grep -E 'FAILED|MISSING|BROKEN' "$state/report"
+  tail -n 10 "$state/run/hook.log" 2>/dev/null | sed 's/^/  > /'
+  grep -v ': finished after' "$state/log" | tail -n 10 | sed 's/^/  > /'
   # For whoever looks into it, until the next failure.
   rm -rf "$STATE/failed-$server"
   cp -r "$state/run" "$STATE/failed-$server" 2>/dev/null
   echo "  (what was said is in $STATE/failed-$server)"
 done
-[ $failed = 0 ] || exit 1
+[ -z "$failed" ] || exit 1
 [ -z "$skipped" ] || skip "$skipped"

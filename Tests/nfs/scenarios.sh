@@ -40,7 +40,7 @@ begin_work() {
       . '$BIN/oneshot.sh' host$host-3 \$OUT/host$host-3.asker applied 2>>\$OUT/oneshot.log & echo \$! >>/tmp/writers" || return 1
     DIARIES+=("$RUN/g$host/host$host"{-0.submitter,-1.writer,-2.writer,-3.asker,.reader})
   done
-  must "the server's clock is this machine's" clocks_agree 1
+  server_ahead_ms=$(ahead_of_us 1)
 }
 
 start_applier() {
@@ -51,7 +51,12 @@ start_applier() {
 status() {
   on "$2" "sluice status $VIEW --json" | grep -o "\"$1\": *[^,}]*" | head -n 1 | sed 's/.*: *//; s/"//g'
 }
-leader() { status holder "$1" | sed -n 's/^host//p'; }
+# find_leader N: sets `old` to the host that leads, as host N sees it, and `new` to the other one.
+find_leader() {
+  old=$(status holder "$1" | sed -n 's/^host//p')
+  new=$((3 - ${old:-3}))
+  [ $new = 1 ] || [ $new = 2 ]
+}
 # leads N: as host N sees it. How long that took is measured by the readers, so it is waited for
 # longer than it may take.
 leads() {
@@ -93,26 +98,33 @@ calm() {
   [[ $json == *'"state": "active"'* && $json == *'"quarantined": 0'* ]] || return 1
   [ "$(sed 's/.*"batches": \([0-9]*\).*/\1/' <<<"$json")" -lt 100 ]
 }
-# Readers write down the file server's time as it was when they began (a server's clock may be another
-# after it was started anew), and what is done to hosts is done in this machine's.
-clocks_agree() {
-  local difference_ms
-  difference_ms=$(on "$1" "sluice-nfs-probe clock /mnt/efs/clock-$1") || return 1
-  [ "${difference_ms#-}" -le 50 ]
+# How far the file server's clock is ahead of this machine's, in ms, to some 30: what is done to hosts is
+# done in this machine's time, and readers write down the server's as it was when they began. (The
+# clocks of guests, of which knfsd is one, are set when they boot, and on a busy machine late.)
+ahead_of_us() {
+  local before after best=$((1 << 30)) ahead=0 guest difference
+  for _ in 1 2 3 4 5; do
+    before=$(now_ms)
+    guest=$(on "$1" 'echo $((${EPOCHREALTIME/[.,]/} / 1000))') || return 1
+    after=$(now_ms)
+    ((after - before < best)) && best=$((after - before)) ahead=$((guest - (before + after) / 2))
+  done
+  difference=$(on "$1" "sluice-nfs-probe clock /mnt/efs/clock-$1") || return 1
+  echo $((ahead + difference))
 }
+has_applied() { [ "$(status txid 2)" -ge "$1" ]; }
 works() { on "$1" 'kill -0 $(cat /tmp/supervisor) && kill -0 $(cat /tmp/applier)'; }
 stepped_back() { on "$1" "tail -n +$(($2 + 1)) \$OUT/apply.log | grep -qE 'no longer leading|ended with status'"; }
 log_lines() { on "$1" 'wc -l <$OUT/apply.log'; }
 
 # 5 ms each way to the server: batches go on; and an applier that is told to end hands over at once.
 latency_added() {
-  local before after old new
+  local before old new
   for host in 1 2; do must "latency" on $host "latency 5"; done
   before=$(status txid 2)
-  sleep 3
-  after=$(status txid 2)
-  must "batches go on" test "$after" -gt $((before + 30))
-  old=$(leader 2) new=$((3 - old)) witness=$new
+  must "batches go on" within 10 has_applied $((before + 100))
+  must "somebody leads" within 10 find_leader 2 || return
+  witness=$new
   faulted=$(now_ms)
   must "handed over" on "$old" 'kill -TERM $(cat /tmp/applier)'
   must "host $new leads" within 30 leads $new
@@ -143,7 +155,8 @@ compared_two() { [ "$(grep -c ^compared "$RUN/g1/host1-large.reader")" -ge 2 ]; 
 # A host that leads stands still, longer than its leases with the store and with the file server.
 paused_and_continued() {
   local old new lines
-  old=$(leader 1) new=$((3 - old)) witness=$new
+  must "somebody leads" within 10 find_leader 1 || return
+  witness=$new
   lines=$(log_lines "$old")
   faulted=$(now_ms) least_s=$UNRELEASED_s
   pause "$old"
@@ -158,7 +171,8 @@ paused_and_continued() {
 # The leader's network is cut while it works, and healed when another leads: late writes arrive.
 cut_and_healed() {
   local old new lines
-  old=$(leader 1) new=$((3 - old)) witness=$new
+  must "somebody leads" within 10 find_leader 1 || return
+  witness=$new
   lines=$(log_lines "$old")
   faulted=$(now_ms) least_s=$UNRELEASED_s
   cut "$old"
@@ -173,7 +187,9 @@ cut_and_healed() {
 # kill -9 of the server, and its start with a grace period, in which it gives out nothing new. It is
 # back when it lets a client make a file again.
 server_restarted() {
-  witness=$(leader 1)
+  local old new
+  must "somebody leads" within 10 find_leader 1 || return
+  witness=$old
   server_stop
   sleep 2
   server_start
@@ -184,7 +200,8 @@ server_restarted() {
 # The leader's host loses power.
 host_crashed() {
   local old new
-  old=$(leader 1) new=$((3 - old)) witness=$new
+  must "somebody leads" within 10 find_leader 1 || return
+  witness=$new
   faulted=$(now_ms) least_s=$UNRELEASED_s
   crash "$old"
   DEAD=$old
@@ -236,16 +253,30 @@ conclude() {
     IFS='|' read -r name title faulted proof least_s witness text <<<"$line"
     gap=
     if [ "$faulted" != 0 ]; then
-      gap=$("$BIN/sluice-nfs-probe" gap "$RUN/g$witness/host$witness.reader" "$faulted" "${proof:-0}" $((LEASE_s + 3)) --least $least_s) ||
+      gap=$("$BIN/sluice-nfs-probe" gap "$RUN/g$witness/host$witness.reader" $((faulted + server_ahead_ms)) "${proof:-0}" $((LEASE_s + 3)) --least $least_s) ||
         text="FAILED: without an applier for $least_s to $((LEASE_s + 3)) s, it should be; $text"
     fi
     result scenario "$name" "$title" "$gap" "$text"
   done
 }
 
+# How long this machine took for 0.1 s at most: where it was busy with other things, that explains much.
+watch_machine() {
+  local last now longest=0
+  last=$(now_ms)
+  while [ ! -e "$RUN/ended" ]; do
+    pause_s .1
+    now=$(now_ms)
+    ((now - last > longest)) && longest=$((now - last))
+    last=$now
+  done
+  echo $longest >"$RUN/longest"
+}
+
 wanted() { [[ ,$ONLY, == *,$1,* ]]; }
 DEAD=
 main() {
+  watch_machine &
   if wanted budgets; then budgets || result scenario counting "request counts" "" "FAILED: see hook.log"; fi
   if [ "$ONLY" != budgets ]; then
     begin_work || { result scenario begin "the beginning" "" "FAILED: see hook.log"; return; }
@@ -260,6 +291,9 @@ main() {
     scenario verify "all promises, at the end" verify
     conclude
   fi
+  touch "$RUN/ended"
+  within 5 test -s "$RUN/longest"
+  result note "the server's clock is ${server_ahead_ms:-0} ms ahead; this machine took up to $(cat "$RUN/longest") ms for 100"
   result end
 }
 main
