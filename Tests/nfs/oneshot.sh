@@ -1,15 +1,14 @@
-# oneshot.sh NAME DIARY WAIT: the command as a process for each batch, under the writers' rules and with
+# oneshot.sh NAME DIARY WAIT SERVER_AHEAD_ms: the command as a process for each batch, under the writers' rules and with
 # their kind of diary (Probe/WriteRole.swift); odd numbers are transfers with a key. With the WAIT
 # `applied` a query that knows the TxID follows each: `query N STATUS ENTRIES`.
 # shellcheck shell=bash disable=SC2154
-name=$1 diary=$2 wait=$3 ended=
+name=$1 diary=$2 wait=$3 server_ahead_ms=$4 ended=
 trap 'ended=1' TERM
-difference_ms=$(sluice-nfs-probe clock "/mnt/efs/store.clock-$name")
 
 applied() { # applied WHAT SUBMIT PRINTED: "applied TXID: …" or "duplicate of TXID: …"
   local kind txid seen status
   read -r kind txid _ <<<"${1/ of / }"
-  echo "$kind $number ${txid%:} $((${EPOCHREALTIME/[.,]/} / 1000 + difference_ms))" >>"$diary"
+  echo "$kind $number ${txid%:} $((${EPOCHREALTIME/[.,]/} / 1000 + server_ahead_ms))" >>"$diary"
   # 66: the snapshot expired, since the host stood still meanwhile.
   for _ in 1 2 3; do
     seen=$(sluice query /mnt/ro/store "SELECT count(*) AS n FROM entries WHERE writer = ? AND number = ?" \

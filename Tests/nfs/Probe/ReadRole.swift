@@ -15,14 +15,14 @@ struct ReadRole: ParsableCommand {
   @Argument var diary: String
   @Option(help: "Between two reads, in milliseconds.") var pause = 20
   @Flag(help: "Compare the rows of 4 MiB with what was submitted.") var large = false
-  @Option(help: "A file to be made on the server, whose clock all hosts have in common.")
-  var clockFile: String
+  @Option(help: "By how many ms the file server's clock is ahead of this host's.")
+  var serverAhead: Int64
 
   func run() throws {
     let termination = TerminationRequest()
     let diary = try Diary(diary)
     let database = try Database(path: store)
-    let clock = try ServerClock(clockFile)
+    let clock = ServerClock(ahead_ms: serverAhead)
     var last = TxID.zero
     var entries: [String: Int64] = [:]
     var compared: [String: Int64] = [:]

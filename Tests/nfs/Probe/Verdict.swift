@@ -137,7 +137,7 @@ struct Verdict {
     }
   }
 
-  /// All hosts' clocks are this machine's, and are apart by less than this.
+  /// All times are the server's, as the hosts know it to within half of this.
   private static let clockDifference_ms: Int64 = 50
 
   /// A read sees no less than another one that had ended before it began, and than what a writer had

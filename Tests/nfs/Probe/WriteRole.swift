@@ -16,6 +16,8 @@ struct WriteRole: AsyncParsableCommand {
   @Argument(help: "The writer's name in the tables.") var name: String
   @Argument var diary: String
   @Option(help: "Between two batches, in milliseconds.") var pause = 40
+  @Option(help: "By how many ms the file server's clock is ahead of this host's.")
+  var serverAhead: Int64 = 0
   @Flag(help: "Make the tables first, then end.") var setup = false
   @Flag(help: "Replace a row of 4 MiB in each batch.") var large = false
 
@@ -32,7 +34,7 @@ struct WriteRole: AsyncParsableCommand {
     let termination = TerminationRequest()
     let diary = try Diary(diary)
     let writer = try Writer(store: store)
-    let clock = try ServerClock("\(store).clock-\(name)")
+    let clock = ServerClock(ahead_ms: serverAhead)
     await withTaskGroup(of: Void.self) { group in
       var number: Int64 = 1
       diary.add("begin 1", sync: true)
