@@ -9,12 +9,13 @@ applied() { # applied WHAT SUBMIT PRINTED: "applied TXID: …" or "duplicate of 
   local kind txid seen status
   read -r kind txid _ <<<"${1/ of / }"
   echo "$kind $number ${txid%:} $((${EPOCHREALTIME/[.,]/} / 1000 + server_ahead_ms))" >>"$diary"
-  # 66: the snapshot expired, since the host stood still meanwhile.
+  # 66: the snapshot expired, since the host stood still meanwhile; 74: its client had lost its server's
+  # lease, and answers what is under way then with an error.
   for _ in 1 2 3; do
     seen=$(sluice query /mnt/ro/store "SELECT count(*) AS n FROM entries WHERE writer = ? AND number = ?" \
       "$name" $number --at-least "${txid%:}" --csv)
     status=$?
-    [ $status = 66 ] || break
+    [ $status = 66 ] || [ $status = 74 ] || break
   done
   echo "query $number $status ${seen//[!0-9]/}" >>"$diary"
 }
