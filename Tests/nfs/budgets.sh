@@ -24,7 +24,8 @@ budgets() {
 
   # Five writers have a segment in the journal; one of them submits, and waits for each batch.
   on 2 "sluice-nfs-probe write --setup /mnt/efs/budget x /tmp/x" || return 1
-  on 2 "sluice-nfs-probe commits /mnt/efs/budget 20 --idle-writers 4 --linger 600 >/dev/null 2>&1 & echo \$! >/tmp/idle" || return 1
+  on 2 "sluice-nfs-probe commits /mnt/efs/budget 20 --idle-writers 4 --linger 600 >/tmp/idle.out 2>&1 & echo \$! >/tmp/idle" || return 1
+  within 60 on 2 'grep -q done /tmp/idle.out' || return 1
   on 2 "sluice-nfs-probe commits /mnt/efs/budget 10" >/dev/null || return 1
   count /mnt/efs "$before" && on 2 "sluice-nfs-probe commits /mnt/efs/budget $commits" >/dev/null &&
     count /mnt/efs "$after" || return 1

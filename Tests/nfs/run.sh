@@ -94,7 +94,7 @@ for server in $SERVERS; do
   # So that this run is not judged by what another one left.
   rm -rf "$state/run"
   ln -sfn "$STATE/root" "$state/root"
-  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 270 \
+  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 285 \
     -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$BIN/guest.sh'" 2>"$state/log" &
   testbed[$server]=$!
 done
@@ -122,7 +122,7 @@ for server in $failed; do
   state=$STATE/$server
   printf '\n%s FAILED:\n' "$server"
   grep -E 'FAILED|MISSING|BROKEN' "$state/report"
-  tail -n 10 "$state/run/hook.log" 2>/dev/null | sed 's/^/  > /'
+  tail -n 20 "$state/run/hook.log" 2>/dev/null | sed 's/^/  > /'
   grep -v ': finished after' "$state/log" | tail -n 10 | sed 's/^/  > /'
   # For whoever looks into it, until the next failure.
   rm -rf "$STATE/failed-$server"

@@ -7,6 +7,13 @@ now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 mkfifo "$RUN/never" && exec {never}<>"$RUN/never"
 pause_s() { read -r -t "$1" -u $never; true; }
 
+# What a guest's processes wait for: each sluice's place in the kernel, the requests without an answer.
+PENDING='for process in /proc/[0-9]*; do
+    command=$(tr "\0" " " <$process/cmdline)
+    [[ $command != *sluice* ]] || echo "$process $command $(cat $process/wchan $process/stack | head -n 4)"
+  done
+  mount -t debugfs none /sys/kernel/debug; cat /sys/kernel/debug/sunrpc/rpc_clnt/*/tasks'
+
 # on N 'COMMANDS': guest N runs them; prints what they print, returns their exit status.
 on() {
   local guest=$1 request=$RUN/g$1/ask/$BASHPID.$RANDOM$RANDOM
@@ -17,6 +24,7 @@ on() {
   until [ -e "$request.rc" ]; do
     if (($(now_ms) > deadline)); then
       echo "guest $guest did not answer: $*" >&2
+      [ -n "${ASKING:-}" ] || ASKING=1 PATIENCE_s=5 on "$guest" "$PENDING" >&2
       return 124
     fi
     pause_s .03
