@@ -7,12 +7,11 @@ now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 mkfifo "$RUN/never" && exec {never}<>"$RUN/never"
 pause_s() { read -r -t "$1" -u $never; true; }
 
-# What a guest's processes wait for: each sluice's place in the kernel, the requests without an answer.
+# What a guest's processes wait for: each sluice's place in the kernel.
 PENDING='for process in /proc/[0-9]*; do
     command=$(tr "\0" " " <$process/cmdline)
-    [[ $command != *sluice* ]] || echo "$process $command $(cat $process/wchan $process/stack | head -n 4)"
-  done
-  mount -t debugfs none /sys/kernel/debug; cat /sys/kernel/debug/sunrpc/rpc_clnt/*/tasks'
+    [[ $command != *sluice* ]] || echo "$process $command $(sed "s/.* //" $process/stack | head -n 12 | tr "\n" " ")"
+  done'
 
 # on N 'COMMANDS': guest N runs them; prints what they print, returns their exit status.
 on() {
