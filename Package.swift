@@ -101,7 +101,7 @@ let package = Package(
       ],
       path: "Tests/Crash", exclude: ["Lossy"], swiftSettings: settings),
     .target(
-      name: "SluiceFakes", dependencies: ["SluiceShared"], path: "Tests/Fakes",
+      name: "SluiceFakes", dependencies: ["SluiceShared", logging], path: "Tests/Fakes",
       swiftSettings: settings),
     tests("Simulator", ["SluiceShared", "SluiceFakes", "SluiceSimulator"]),
     .target(
@@ -132,9 +132,7 @@ let package = Package(
       "Applier",
       [
         "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        "SluiceApplier",
-        "SluiceLease",
-        logging,
+        "SluiceApplier", "SluiceLease", "SluiceFakes", logging,
       ]),
     tests(
       "Command",

@@ -51,6 +51,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case pageChecksum
   /// A batch that was executed is not executed again.
   case deduplicate
+  /// A writer that may be forgotten begins no segment.
+  case rememberedWriter
   /// After each statement the transaction must still be open.
   case autocommit
   /// The change counter rises with each commit.
@@ -63,6 +65,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case syncJournalDirectory
   /// So is `checkpoints/`.
   case syncCheckpointDirectory
+  /// `quarantine/` is fsync'd before a segment that was put there loses its name in the journal.
+  case syncQuarantine
 }
 
 extension Environment {

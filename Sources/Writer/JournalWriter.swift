@@ -47,6 +47,8 @@ public final class JournalWriter {
   static let mostClosures = 64
   /// Beyond it a resend is not made: its writer's row may have been pruned.
   static let resendHorizon = Duration.seconds(24 * 3600)
+  /// Who was silent for longer begins no segment: its row may have been pruned, which takes a week.
+  static let silenceHorizon = Duration.seconds(6 * 24 * 3600)
   /// Beyond it new batches get a new writer id.
   static let oldAge = Duration.seconds(24 * 3600)
 
@@ -58,7 +60,7 @@ public final class JournalWriter {
     }
     let made = Moment(environment.clock)
     let writer = WriterID(time_ms: made.wall_ms, random: environment.random)
-    begin(Identity(writer: writer, process: environment.processID(), made: made))
+    begin(Identity(writer: writer, process: environment.processID(), made: made, heard: made))
     return BatchID(writer: writer, sequence: next)
   }
 
@@ -136,6 +138,8 @@ extension JournalWriter {
     var writer: WriterID
     var process: Int32
     var made: Moment
+    /// When the last flush that was acknowledged began; before the first one, when the id was made.
+    var heard: Moment
   }
 
   /// Starts a journal of its own for `identity`. What an earlier id left stays to the applier: its
@@ -194,7 +198,8 @@ extension JournalWriter {
         failure = error
         failures += 1
         if environment.makes(.newJournalSegmentAfterError) { segment = nil }
-        guard group.mayHaveLanded || error.mayPass, failures < Self.mostTries else { break }
+        guard identity != nil, group.mayHaveLanded || error.mayPass, failures < Self.mostTries
+        else { break }
         environment.clock.sleep(.milliseconds(1 << (2 * min(failures - 1, 3))))
       }
     } while closures < Self.mostClosures && !isExpired(group)
@@ -217,6 +222,7 @@ extension JournalWriter {
     }
     segment.accept(frame)
     acknowledged = .init(number: segment.number, end: segment.end)
+    if let began = group.began { identity?.heard = began }
     self.segment = ends ? nil : segment
     return true
   }
@@ -235,8 +241,23 @@ extension JournalWriter {
     }
     segment = nil
     let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)
+    try checkRemembered()
     segment = made
     return (made, frame(in: made))
+  }
+
+  /// What is acknowledged is executed, so nothing is acknowledged of a writer that may be forgotten: of
+  /// one that has no file and was silent for a week. Now that it has one, it was silent for less, and
+  /// so it will be known for as long as the file is there, which an empty mark shows.
+  private func checkRemembered() throws(StoreError) {
+    guard environment.makes(.rememberedWriter), let identity,
+      identity.heard.age(environment.clock) > Self.silenceHorizon
+    else { return }
+    self.identity = nil
+    throw StoreError(
+      .notSubmitted,
+      "this process stood still for days, and its writer may be forgotten; submit again, under a new one"
+    )
   }
 
   private func makeSegment(first: SequenceNumber, room: Int) throws(StoreError) -> OwnSegment {

@@ -21,6 +21,17 @@ struct HorizonTests {
     func sleep(_ duration: Duration) { SystemClock().sleep(duration) }
   }
 
+  /// As another one was when this was made.
+  private final class StoppedClock: Clock {
+    private let now: (wall_ms: Int64, boot_ns: UInt64)
+
+    init(_ clock: any Clock) { now = (clock.wallTime_ms(), clock.bootTime_ns()) }
+
+    func wallTime_ms() -> Int64 { now.wall_ms }
+    func bootTime_ns() -> UInt64 { now.boot_ns }
+    func sleep(_ duration: Duration) { SystemClock().sleep(duration) }
+  }
+
   private let store: TestStore
   private let clock = ShiftedClock()
 
@@ -56,10 +67,14 @@ struct HorizonTests {
 
   @Test(arguments: [(6, false), (8, true)])
   func aSilentWriterIsRememberedForAWeek(days: Int, isForgotten: Bool) throws {
-    let early = try store.journal()
+    // These two do not know how late it is.
+    var stopped = store.environment
+    stopped.clock = StoppedClock(clock)
+    let early = try store.journal(stopped)
     _ = early.nextBatch()
     clock.advance(by: .seconds(3600))
-    let writer = try store.journal()
+    stopped.clock = StoppedClock(clock)
+    let writer = try store.journal(stopped)
     try writer.flush([insert(1).encoded()], ends: true)
     try store.drain()
     #expect(try store.names(store.layout.journal) == ["quarantine"])
@@ -82,6 +97,37 @@ struct HorizonTests {
     }
     let rows = try store.query("SELECT a FROM t ORDER BY a")
     #expect(rows == (isForgotten ? [[1], [2], [5]] : [[1], [2], [3], [4], [5]]))
+  }
+
+  /// What it was told is durable would be refused.
+  @Test(arguments: [(5, false), (8, true)])
+  func whoMayBeForgottenTellsNobodyThatABatchIsDurable(days: Int, isForgotten: Bool) throws {
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()], ends: true)
+    try store.drain()
+    let early = try store.journal()
+    let first = [writer, early].map { $0.nextBatch() }
+    // As when they stand still here.
+    clock.advance(by: .seconds(days * 24 * 3600))
+    try store.apply([insert(2)])
+    for (journal, batch) in zip([writer, early], first) {
+      if isForgotten {
+        let error = #expect(throws: StoreError.self) {
+          try journal.flush([insert(3).encoded()], as: batch, ends: true)
+        }
+        #expect(error?.code == .notSubmitted)
+      } else {
+        try journal.flush([insert(3).encoded()], as: batch, ends: true)
+      }
+      // A new writer begins anew.
+      let next = try journal.flush([insert(4).encoded()], ends: true)
+      #expect((next.writer != batch.writer) == isForgotten)
+    }
+    try store.drain()
+    #expect(try store.query("SELECT count(*) FROM _sluice_rejected") == [[0]])
+    #expect(
+      try store.query("SELECT a FROM t ORDER BY a")
+        == (isForgotten ? [[1], [2], [4], [4]] : [[1], [2], [3], [3], [4], [4]]))
   }
 
   /// Its batches may wait there, and a repeat of one that was executed must be known.

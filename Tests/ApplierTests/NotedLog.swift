@@ -1,7 +1,8 @@
 import Logging
+import SluiceFakes
 import SluiceShared
 
-/// Keeps what an applier logs: the message, and what it says of it.
+/// Keeps what an applier logs.
 final class NotedLog: Sendable {
   private let lines = Monitor<[String]>([])
 
@@ -9,24 +10,7 @@ final class NotedLog: Sendable {
 
   var logger: Logger {
     Logger(label: "test") { [lines] _ in
-      Handler { line in lines.withLock { $0.append(line) } }
-    }
-  }
-
-  private struct Handler: LogHandler {
-    let write: @Sendable (String) -> Void
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.debug
-
-    init(_ write: @escaping @Sendable (String) -> Void) { self.write = write }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-      get { metadata[key] }
-      set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-      write("\(event.message) \((event.metadata ?? [:]).values.map { "\($0)" })")
+      WritingLogHandler { line in lines.withLock { $0.append(line) } }
     }
   }
 }

@@ -12,9 +12,12 @@ struct Model {
   private var again = ""
   private var keys: [String: Use] = [:]
 
+  private static let keyHorizon_ms: Int64 = 24 * 3600 * 1000
+
   private struct Use {
     var work: NamedWork
     var txid: TxID
+    var time_ms: Int64
     var outcome: Expected
   }
 
@@ -41,13 +44,15 @@ struct Model {
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
   mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
-    if let key = named.key, let use = keys[key] {
+    if let key = named.key, let use = keys[key], meta.time_ms - use.time_ms < Model.keyHorizon_ms {
       return use.work == named
         ? .duplicate(of: use.txid, original: use.outcome)
         : .rejected(Outcome.Rejection.Code.keyReused)
     }
     let outcome = perform(named, txid, meta)
-    if let key = named.key { keys[key] = Use(work: named, txid: txid, outcome: outcome) }
+    if let key = named.key {
+      keys[key] = Use(work: named, txid: txid, time_ms: meta.time_ms, outcome: outcome)
+    }
     return outcome
   }
 
@@ -75,6 +80,8 @@ struct Model {
       guard rows.count % 2 == 0 else { return .rejected(Outcome.Rejection.Code.guardFailed) }
       append(named, &noise, meta)
     case .makeTable:
+      // Twice only where its key was forgotten, as below.
+      guard !tables.contains("made\(named.name)") else { return .rejected("SQLITE_ERROR") }
       tables.append("made\(named.name)")
       append(named, &noise, meta)
     case .remakeTable:
@@ -83,10 +90,13 @@ struct Model {
       applied.changes = 2
       applied.lastRowID = 1
     case .widenTable:
-      guard !again.isEmpty else { return .rejected("SQLITE_ERROR") }
+      guard !again.isEmpty, !again.contains(" c\(named.name) ") else {
+        return .rejected("SQLITE_ERROR")
+      }
       again = again.dropLast() + ", c\(named.name) DEFAULT \(named.name))"
       append(named, &noise, meta)
     case .deferred(let isMended):
+      if children.contains(named.name) { return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY") }
       guard isMended else { return .rejected(Outcome.Rejection.Code.foreignKey) }
       append(named, &noise, meta)
       children.append(named.name)

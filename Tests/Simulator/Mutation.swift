@@ -55,6 +55,8 @@ public struct Mutation: Sendable {
     Mutation(.pageChecksum, "page checksum not compared", Sign.wrongContent),
     Mutation(
       .deduplicate, "batch executed again when it is found again", ["is in the history twice"]),
+    Mutation(
+      .rememberedWriter, "segment begun by a writer that may be forgotten", ["expiredWriter"]),
     // The applier itself notices these two, later, and can only end.
     Mutation(
       .autocommit, "transaction not checked after OR ROLLBACK", ["no such savepoint"]),
@@ -63,6 +65,8 @@ public struct Mutation: Sendable {
     Mutation(.syncLogDirectory, "log directory not synced", Sign.staleness + Sign.loss),
     Mutation(.syncJournalDirectory, "journal directory not synced", Sign.loss),
     Mutation(.syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence),
+    Mutation(
+      .syncQuarantine, "quarantine not synced", ["before its name in quarantine is durable"]),
   ]
 
   init(

@@ -20,6 +20,7 @@ extension World {
       case poisoned = "ended by a batch"
       case froze = "stood still"
       case outlasted = "stood still until all was applied"
+      case weeks = "weeks passed"
       case sharedLeases = "terms beside another"
       case refusedRenewals = "renewals refused"
       case slow = "operations of seconds"

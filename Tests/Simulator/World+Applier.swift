@@ -77,7 +77,7 @@ extension World {
 
   private func logger(_ life: Life) -> Logger {
     Logger(label: life.name) { [self] name in
-      TracingLogHandler { text in self.note("\(name): \(text)") }
+      WritingLogHandler { text in self.note("\(name): \(text)") }
     }
   }
 }
@@ -175,24 +175,5 @@ private final class WatchedLease: Lease {
     office = .none
     didEnd(false)
     try base.release()
-  }
-}
-
-/// Puts what is logged into the run's trace.
-private struct TracingLogHandler: LogHandler {
-  let write: @Sendable (String) -> Void
-  var metadata: Logger.Metadata = [:]
-  var logLevel = Logger.Level.debug
-
-  init(_ write: @escaping @Sendable (String) -> Void) { self.write = write }
-
-  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-    get { metadata[key] }
-    set { metadata[key] = newValue }
-  }
-
-  func log(event: LogEvent) {
-    let parts = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }
-    write("\(event.message)\(parts.joined())")
   }
 }

@@ -14,27 +14,52 @@ extension World {
   }
 
   /// Nobody, and no zombie, removes what is needed: acknowledged batches that are not in the published
-  /// history, the log, or the checkpoint that `current.sqlite` points to.
+  /// history, what lies in quarantine, the log, whole checkpoints, what describes the store.
   private func checkRemoval(of path: String, by process: SimulatedProcess) {
     let name = path.split(separator: "/").last.map(String.init) ?? ""
-    if let segment = StoreLayout.journalSegment(name), path.hasPrefix(World.layout.journal) {
-      guard disk.inode(of: "\(World.layout.quarantine)/\(name)") == nil else { return }
-      let needed = observer.batches(in: path).filter {
-        oracle.told[$0]?.told == .durable && !observer.hasPublished($0)
-      }
-      for batch in needed where !isInJournal(batch, beside: name, of: segment.writer) {
-        oracle.violate("\(process.name) removes \(path), and batch \(batch) is nowhere else")
-      }
+    if path.hasPrefix(World.layout.quarantine + "/") || path == World.layout.description {
+      oracle.violate("\(process.name) removes \(path)")
+    } else if let segment = StoreLayout.journalSegment(name), path.hasPrefix(World.layout.journal) {
+      checkRemoval(of: segment, at: path, by: process)
     } else if path.hasPrefix(World.layout.log + "/"), StoreLayout.logNumber(name) != nil,
       disk.inode(of: path) != nil, !omitted.contains(.claimByLink)
     {
       // Without that check a claimant does, and what comes of it is to be seen.
       oracle.violate("\(process.name) removes \(path)")
-    } else if StoreLayout.checkpointTxID(name) != nil,
-      disk.target(of: World.layout.current)?.hasSuffix("/\(name)") == true
-    {
-      oracle.violate("\(process.name) removes \(path), to which current.sqlite points")
+    } else if path.hasPrefix(World.layout.checkpoints + "/"), isInWholeCheckpoint(name) {
+      oracle.violate("\(process.name) removes \(path), of a whole checkpoint")
     }
+  }
+
+  private func checkRemoval(
+    of segment: JournalSegmentID, at path: String, by process: SimulatedProcess
+  ) {
+    let name = StoreLayout.journalName(segment)
+    let aside = "\(World.layout.quarantine)/\(name)"
+    guard disk.inode(of: aside) == nil else {
+      if disk.stableContent(aside) == nil {
+        oracle.violate("\(process.name) removes \(path) before its name in quarantine is durable")
+      }
+      return
+    }
+    let needed = observer.batches(in: path).filter {
+      oracle.told[$0]?.told == .durable && !observer.hasPublished($0)
+    }
+    for batch in needed where !isInJournal(batch, beside: name, of: segment.writer) {
+      oracle.violate("\(process.name) removes \(path), and batch \(batch) is nowhere else")
+    }
+  }
+
+  /// Whether `name` is one of the two files of a checkpoint, and the other is there.
+  private func isInWholeCheckpoint(_ name: String) -> Bool {
+    func isThere(_ name: String) -> Bool {
+      disk.inode(of: "\(World.layout.checkpoints)/\(name)") != nil
+    }
+    if let txid = StoreLayout.checkpointTxID(name) {
+      return isThere(name) && isThere(StoreLayout.sidecarName(txid))
+    }
+    guard let txid = StoreLayout.sidecarTxID(name) else { return false }
+    return isThere(name) && isThere(StoreLayout.checkpointName(txid))
   }
 
   /// What was just acknowledged is published, or in the journal at the file server.

@@ -33,6 +33,14 @@ extension World {
     }
   }
 
+  /// A process that nothing happens to makes some batches durable, and ends.
+  func submitSome() {
+    live("submitter", on: freshMachine("submitting"), isReader: false) { [self] life in
+      let writer = try Writer(store: World.layout.root, environment: life.environment)
+      for _ in 0..<3 { _ = submit(nextWorks(2), to: writer, life) }
+    }
+  }
+
   func nextWorks(_ count: Int) -> [NamedWork] {
     (0..<count).map { _ in oracle.nextWork(plan, &scheduler.random) }
   }

@@ -120,7 +120,7 @@ calm() {
   [[ $json == *'"state": "active"'* && $json == *'"quarantined": 0'* ]] || return 1
   [ "$(sed 's/.*"batches": \([0-9]*\).*/\1/' <<<"$json")" -lt 100 ]
 }
-has_applied() { [ "$(status txid 2)" -ge "$1" ]; }
+has_applied() { local txid; txid=$(status txid 2); [ "${txid:-0}" -ge "$1" ]; }
 works() { on "$1" 'kill -0 $(cat /tmp/supervisor) && kill -0 $(cat /tmp/applier)'; }
 stepped_back() { on "$1" "tail -n +$(($2 + 1)) \$OUT/apply.log | grep -qE 'no longer leading|ended with status'"; }
 log_lines() { on "$1" 'wc -l <$OUT/apply.log'; }
@@ -129,9 +129,9 @@ log_lines() { on "$1" 'wc -l <$OUT/apply.log'; }
 latency_added() {
   local before old new
   for host in 1 2; do must "latency" on $host "latency 5"; done
-  before=$(status txid 2)
-  must "batches go on" within 10 has_applied $((before + 100))
   must "somebody leads" within 10 find_leader 2 || return
+  before=$(status txid 2) && [ -n "$before" ] || return
+  must "batches go on" within 10 has_applied $((before + 100))
   witness=$new
   faulted=$(now_ms)
   must "handed over" on "$old" 'kill -TERM $(cat /tmp/applier)'

@@ -447,7 +447,9 @@ final class JournalIntake {
     do throws(StoreError) { try environment.fileSystem.link(segment.path, to: target) } catch {
       if !error.isExistingFile { throw error }
     }
-    try environment.fileSystem.syncDirectory(layout.quarantine)
+    if environment.makes(.syncQuarantine) {
+      try environment.fileSystem.syncDirectory(layout.quarantine)
+    }
     quarantined += 1
     asideNames.insert(StoreLayout.journalName(segment.id))
     log.error(
