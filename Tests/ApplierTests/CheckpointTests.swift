@@ -43,6 +43,9 @@ struct CheckpointTests {
 
   @Test func butADatabaseWithoutSidecarIsReplaced() throws {
     let made = try fileNumber()
+    // While it is open its number is not given to another.
+    let open = try store.environment.fileSystem.open(path, .shared)
+    defer { withExtendedLifetime(open) {} }
     let sidecar = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
     try store.environment.fileSystem.unlink(sidecar)
     try checkpoint.make(of: snapshot)
