@@ -41,13 +41,14 @@ test: deps
 	$(if $(COVERAGE),@Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
-# fail a test), each in a build of its own. Left out are what measures time, and what starts processes,
-# whose waits are for processes at full speed. The simulated schedules keep a processor busy for minutes,
-# and run when nobody else waits for it; they have one thread at a time, so the thread sanitizer does
-# without them.
+# fail a test), each in a build of its own. Left out are what measures time, and what kills or stops
+# processes, whose waits are for processes at full speed. The simulated schedules keep a processor busy
+# for minutes, and run when nobody else waits for it; they have one thread at a time, so the thread
+# sanitizer does without them.
 SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
+HURRIED := ApplierProcessTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
 SANITIZED := --skip takesLinearTime --skip SluiceCrashTests \
-  --skip 'ApplierProcessTests|WriterProcessTests|AccessTests|$(SCHEDULES)'
+  --skip '$(HURRIED)|$(SCHEDULES)'
 sanitize: export SWIFT_BACKTRACE := enable=no
 sanitize: export ASAN_OPTIONS := detect_leaks=0
 sanitize: export TSAN_OPTIONS := exitcode=66

@@ -191,12 +191,12 @@ final class Leader {
     if carefulLeft > 0 {
       try workCarefully()
     } else {
-      let request = Session.Request(
+      var request = Session.Request(
         batches: intake.next(
           Int(publisher.groupBound), bytes: Limits.batchBytesPerCommit),
         isAlone: nextIsAlone, time_ms: commitTime_ms(),
-        mayLackBatches: { [intake] in intake.mayLackBatches($0) },
-        prunesBeside: isPruningDue() ? intake.writersWithFiles : nil)
+        mayLackBatches: { [intake] in intake.mayLackBatches($0) })
+      if isPruningDue() { request.prunesBeside = intake.writersWithFiles }
       let done = try commit(request)
       status.groupBound = UInt32(
         min(Limits.batchesPerCommit, max(Int(Leader.smallestGroup), done.count * 2)))
@@ -301,9 +301,13 @@ final class Leader {
     return done
   }
 
+  /// Asked when the commit's time is known: who made a file since the last listing must not have been
+  /// silent for a week by that time.
   private func isPruningDue() -> Bool {
     let now = environment.clock.elapsed()
-    guard now - lastPrune > .seconds(60) else { return false }
+    guard now - lastPrune > .seconds(60), now - intake.listedAt < .seconds(3600) else {
+      return false
+    }
     lastPrune = now
     return true
   }

@@ -232,6 +232,7 @@ extension JournalWriter {
     func frame(in segment: OwnSegment) -> EncodedFrame {
       segment.frame(first: group.first, count: group.count, group.section, ends: ends)
     }
+    if isSilent, let segment, (try? Mark.isClosed(segment.file)) != false { self.segment = nil }
     if let segment {
       let frame = frame(in: segment)
       if segment.end + Int64(frame.bytes.count + Block.size) <= segment.size {
@@ -241,22 +242,30 @@ extension JournalWriter {
     }
     segment = nil
     let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)
-    try checkRemembered()
+    try checkRemembered(made)
     segment = made
     return (made, frame(in: made))
   }
 
+  private var isSilent: Bool {
+    guard let identity else { return false }
+    return identity.heard.age(environment.clock) > Self.silenceHorizon
+  }
+
   /// What is acknowledged is executed, so nothing is acknowledged of a writer that may be forgotten: of
-  /// one that has no file and was silent for a week. Now that it has one, it was silent for less, and
-  /// so it will be known for as long as the file is there, which an empty mark shows.
-  private func checkRemembered() throws(StoreError) {
-    guard environment.makes(.rememberedWriter), let identity,
-      identity.heard.age(environment.clock) > Self.silenceHorizon
-    else { return }
-    self.identity = nil
+  /// one that was silent for a week and had no file, by a listing of the last hour. Now that this one has
+  /// a file it was silent for less, or has had another file until now.
+  private func checkRemembered(_ made: OwnSegment) throws(StoreError) {
+    guard environment.makes(.rememberedWriter), isSilent, let writer = identity?.writer else {
+      return
+    }
+    let names = try environment.fileSystem.list(layout.journal)
+    let others = names.compactMap(StoreLayout.journalSegment).filter { $0.writer == writer }
+    guard others.allSatisfy({ $0.number == made.number }) else { return }
+    identity = nil
     throw StoreError(
       .notSubmitted,
-      "this process stood still for days, and its writer may be forgotten; submit again, under a new one"
+      "its writer was silent for days, and may be forgotten; a new one takes its place"
     )
   }
 

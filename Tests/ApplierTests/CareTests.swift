@@ -1,5 +1,6 @@
 import SluiceApplier
 import SluiceJournal
+import SluiceLease
 import SluiceReader
 import SluiceShared
 import SluiceWriter
@@ -33,8 +34,8 @@ struct CareTests {
     #expect(error?.message == "killed by the batch")
   }
 
-  private func run(_ options: ApplierOptions) throws {
-    try Applier(path: store.path, options: options, environment: store.environment)
+  private func run(_ options: ApplierOptions, _ lease: (any Lease)? = nil) throws {
+    try Applier(path: store.path, options: options, lease: lease, environment: store.environment)
       .run(shouldStop: { false })
   }
 
@@ -77,7 +78,8 @@ struct CareTests {
       let attempts = try log.present().beacon.status.attempts
       named.withLock { $0 += attempts }
     }
-    try run(options)
+    // In one term.
+    try run(options, NotingLease())
     #expect(
       named.withLock { $0 }
         == [first, bad, bad].map { Attempt(batch: $0.batch, count: 1, isExecuting: true) })

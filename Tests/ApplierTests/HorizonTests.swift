@@ -130,6 +130,77 @@ struct HorizonTests {
         == (isForgotten ? [[1], [2], [4], [4]] : [[1], [2], [3], [3], [4], [4]]))
   }
 
+  /// Behind an open segment that was retired long ago; nothing of the batch was written.
+  @Test func whoWasIdleForLongIsToldThatNothingWasSubmitted() throws {
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()])
+    store.options.retireAfter = .milliseconds(1)
+    try retireAll()
+    clock.advance(by: .seconds(8 * 24 * 3600))
+    let error = #expect(throws: StoreError.self) { try writer.flush([insert(2).encoded()]) }
+    #expect(error?.code == .notSubmitted)
+    try writer.flush([insert(3).encoded()])
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [3]])
+  }
+
+  /// Nobody applied for all that time: its order is kept.
+  @Test func whoseBatchesWaitGoesOnUnderItsName() throws {
+    let writer = try store.journal()
+    let first = try writer.flush([insert(1).encoded()], ends: true)
+    clock.advance(by: .seconds(8 * 24 * 3600))
+    #expect(try writer.flush([insert(2).encoded()]).writer == first.writer)
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t") == [[1], [2]])
+  }
+
+  /// The applier stands still between its listing and its commit; a writer submits meanwhile.
+  @Test func nobodyIsForgottenByAnOldListing() throws {
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()], ends: true)
+    try store.drain()
+    let fresh = try store.journal()
+    try fresh.flush([insert(2).encoded()], ends: true)
+    let files = ReadHookFileSystem(store.environment.fileSystem)
+    files.beforeFirstRead = { [clock] in
+      clock.advance(by: .seconds(3600))
+      _ = try? writer.flush([insert(3).encoded()])
+      clock.advance(by: .seconds(8 * 24 * 3600))
+    }
+    let environment = store.environment
+    store.environment.fileSystem = files
+    try store.drain()
+    #expect(files.beforeFirstRead == nil)
+    store.environment = environment
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [3]])
+    #expect(try isKnown(writer.writer))
+  }
+
+  /// Lets something happen before the journal is read for the first time.
+  private final class ReadHookFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    // Sendable: used by one thread.
+    var beforeFirstRead: (() -> Void)?
+
+    override func willRead(_ path: String) {
+      guard path.hasSuffix(".seg"), let action = beforeFirstRead else { return }
+      beforeFirstRead = nil
+      action()
+    }
+  }
+
+  /// Applies all there is, and waits until the segments that are silent are gone.
+  private func retireAll() throws {
+    var passes = 0
+    let applier = try Applier(
+      path: store.path, options: store.options, environment: store.environment)
+    try applier.run {
+      passes += 1
+      return passes > 1000
+        || (try? store.names(store.layout.journal)) == ["quarantine"]
+    }
+  }
+
   /// Its batches may wait there, and a repeat of one that was executed must be known.
   @Test func aWriterWithASegmentIsRememberedForLonger() throws {
     let writer = try store.journal()

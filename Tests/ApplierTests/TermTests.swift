@@ -345,7 +345,7 @@ struct TermTests {
     let tookOver = Monitor<Bool?>(nil)
     var options = store.options
     options.drains = true
-    options.beat = .milliseconds(1)
+    options.beat = .milliseconds(20)
     options.stepsPerBatch = 50_000_000
     options.logger = log.logger
     options.beforeBatch = {

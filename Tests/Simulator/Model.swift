@@ -44,7 +44,7 @@ struct Model {
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
   mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
-    if let key = named.key, let use = keys[key], meta.time_ms - use.time_ms < Model.keyHorizon_ms {
+    if let key = named.key, let use = keys[key], meta.time_ms - use.time_ms <= Model.keyHorizon_ms {
       return use.work == named
         ? .duplicate(of: use.txid, original: use.outcome)
         : .rejected(Outcome.Rejection.Code.keyReused)

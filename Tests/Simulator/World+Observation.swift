@@ -10,14 +10,22 @@ extension World {
     if mustLook, let what = observer.look() { oracle.violate(what) }
     mustLook = operation.changesBeacon
     if case .fails = fate { return }
-    if operation.action == .unlink { checkRemoval(of: operation.path, by: process) }
+    switch operation.action {
+    case .unlink: checkRemoval(of: operation.path, by: process)
+    case .link where operation.path.hasPrefix(World.layout.quarantine + "/"):
+      let name = operation.path.dropFirst(World.layout.quarantine.count + 1)
+      aside[process.number, default: []].insert(String(name))
+    default: break
+    }
   }
 
   /// Nobody, and no zombie, removes what is needed: acknowledged batches that are not in the published
   /// history, what lies in quarantine, the log, whole checkpoints, what describes the store.
   private func checkRemoval(of path: String, by process: SimulatedProcess) {
     let name = path.split(separator: "/").last.map(String.init) ?? ""
-    if path.hasPrefix(World.layout.quarantine + "/") || path == World.layout.description {
+    let isAside =
+      path.hasPrefix(World.layout.quarantine + "/") && StoreLayout.journalSegment(name) != nil
+    if isAside || path == World.layout.description {
       oracle.violate("\(process.name) removes \(path)")
     } else if let segment = StoreLayout.journalSegment(name), path.hasPrefix(World.layout.journal) {
       checkRemoval(of: segment, at: path, by: process)
@@ -37,7 +45,8 @@ extension World {
     let name = StoreLayout.journalName(segment)
     let aside = "\(World.layout.quarantine)/\(name)"
     guard disk.inode(of: aside) == nil else {
-      if disk.stableContent(aside) == nil {
+      // Of one that had put it there, found no more remains, and so needs nothing, another says nothing.
+      if disk.stableContent(aside) == nil, self.aside[process.number]?.contains(name) == true {
         oracle.violate("\(process.name) removes \(path) before its name in quarantine is durable")
       }
       return

@@ -60,6 +60,8 @@ public final class World: @unchecked Sendable {
   let random: SeededRandom
   /// Journal segments that each writer has made, by the writer's part of their names.
   var segmentsMade: [Substring: Int] = [:]
+  /// Names that a process has put, or tried to put, into quarantine, by its number.
+  var aside: [UInt64: Set<String>] = [:]
   /// Appliers that hold the lease, as they believe.
   var inOffice: [SimulatedProcess] = []
 
@@ -158,7 +160,13 @@ public final class World: @unchecked Sendable {
   private func letAWeekPass(_ verification: Verification) {
     note("eight days pass")
     scheduler.sleep(World.week_ns)
+    guard !scheduler.isOver else { return }
     count(.weeks)
+    // As they are kept right all the time, within a second or so.
+    for machine in machines {
+      let ahead_ms = machine.clock.wallTime_ms() - SimulatedClock(scheduler).wallTime_ms()
+      if abs(ahead_ms) > 20_000 { machine.clock.offset_ms -= ahead_ms }
+    }
     submitSome()
     verification.drain()
   }

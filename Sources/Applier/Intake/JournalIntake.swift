@@ -38,6 +38,8 @@ final class JournalIntake {
   private let isNetwork: Bool
   private var turn = 0
   private var listings: UInt64 = 0
+  /// When the last listing began (boot time).
+  private(set) var listedAt: Duration = .zero
   /// What the last listing showed, sorted.
   private var listed: [String] = []
   /// Writers with a segment that could not be opened, and until when it is left alone.
@@ -276,9 +278,11 @@ final class JournalIntake {
 
   /// Takes in what is new. Returns whether some of it must not be read before the next listing.
   private func list(_ now: Duration) throws(StoreError) -> Bool {
+    let began = environment.clock.elapsed()
     let names = try environment.fileSystem.list(layout.journal).sorted()
     listings += 1
     listed = names
+    listedAt = began
     var mustListAgain = false
     for name in names where !known.contains(name) && !refused.contains(name) {
       guard let id = StoreLayout.journalSegment(name) else { continue }
@@ -446,6 +450,11 @@ final class JournalIntake {
     let target = "\(layout.quarantine)/\(StoreLayout.journalName(segment.id))"
     do throws(StoreError) { try environment.fileSystem.link(segment.path, to: target) } catch {
       if !error.isExistingFile { throw error }
+      // Of somebody who may have died before it was answered, so that a file server may lose it still
+      // (on NFS the sync below asks for nothing). An answered change brings those before it along.
+      let temporary = StoreLayout.temporaryName(target, environment.random())
+      try environment.fileSystem.link(segment.path, to: temporary)
+      try environment.fileSystem.unlink(temporary)
     }
     if environment.makes(.syncQuarantine) {
       try environment.fileSystem.syncDirectory(layout.quarantine)
