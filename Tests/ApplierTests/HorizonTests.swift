@@ -1,5 +1,6 @@
 import SluiceApplier
 import SluiceJournal
+import SluiceReader
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -256,6 +257,22 @@ struct HorizonTests {
     clock.advance(by: .seconds(8 * 24 * 3600))
     try store.drain()
     #expect(try store.query("SELECT count(*) FROM t") == [[103]])
+  }
+
+  /// Forgetting frees pages that the new keys of the same commit have just taken at the database's end.
+  /// SQLite writes none of them: the file has holes there, which read as zeros and count as such.
+  @Test func pagesThatAreFreedUnwrittenCountAsZeros() throws {
+    for day in 1...24 {
+      try store.apply(
+        (0..<(day * 37 % 200 + 8)).map { n in
+          insert(1, key: String(repeating: "\(day) \(n) ", count: 50))
+        })
+      clock.advance(by: .seconds(25 * 3600))
+      let pages = try PageStore(path: store.path, environment: store.environment)
+      try Checkpoint(
+        layout: store.layout, store: pages.description.id, environment: store.environment
+      ).make(of: pages.snapshot(.latest))
+    }
   }
 
   /// The applier's own statements, which forget old keys, have no limit of steps.

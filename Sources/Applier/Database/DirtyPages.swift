@@ -34,6 +34,8 @@ final class DirtyPages {
   /// Ascending.
   var numbers: [UInt32] { places.keys.sorted() }
 
+  func contains(_ page: UInt32) -> Bool { places[page] != nil }
+
   func write(_ page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(StoreError) {
     highest = max(highest, page)
     guard let base = bytes.baseAddress else { return }

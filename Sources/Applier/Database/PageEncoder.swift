@@ -28,7 +28,9 @@ final class PageEncoder {
   ) throws(StoreError) -> Encoded {
     let pageCount = try databaseSize(dirty, snapshot)
     let lockByte = DatabaseChecksum.lockBytePage(pageSize: dirty.pageSize)
-    let numbers = dirty.numbers.filter { $0 <= pageCount && $0 != lockByte }
+    var numbers = dirty.numbers.filter { $0 <= pageCount && $0 != lockByte }
+    numbers += holes(dirty, from: snapshot.pageCount, to: pageCount).filter { $0 != lockByte }
+    numbers.sort()
     var entries: [PageEntry] = []
     entries.reserveCapacity(numbers.count)
     let bytes: CommitContent.PageBytes
@@ -51,6 +53,13 @@ final class PageEncoder {
       }
     }
     return Encoded(entries: entries, bytes: bytes, pageCount: pageCount, checksum: checksum)
+  }
+
+  /// New pages that were not written. Outside of savepoints SQLite leaves out those which a transaction
+  /// took and freed again; a file would have zeros there, and so has a commit.
+  private func holes(_ dirty: DirtyPages, from old: UInt32, to new: UInt32) -> [UInt32] {
+    guard new > old else { return [] }
+    return (old + 1...new).filter { !dirty.contains($0) }
   }
 
   /// The size after this commit: page 1 says it, bytes 28–31.
@@ -112,7 +121,9 @@ final class PageEncoder {
     defer { buffer.deallocate() }
     for number in numbers {
       do throws(StoreError) {
-        _ = try dirty.read(number, into: buffer)
+        if try !dirty.read(number, into: buffer) {
+          buffer.initializeMemory(as: UInt8.self, repeating: 0)
+        }
         append(number, UnsafeRawBufferPointer(buffer), compressor, &piece)
       } catch {
         piece.failure = error
