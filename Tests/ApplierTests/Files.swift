@@ -87,6 +87,35 @@ final class TwiceCreatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
+/// Links into a directory and answers that the name is there, the first time; notes what names of
+/// journal segments change.
+final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: what it has is constant, but for a monitor.
+  let changes = Monitor<[String]>([])
+  private let directory: String
+
+  init(_ base: any FileSystem, in directory: String) {
+    self.directory = directory
+    super.init(base)
+  }
+
+  override func link(_ path: String, to newPath: String) throws(StoreError) {
+    try super.link(path, to: newPath)
+    guard newPath.hasPrefix(directory) else { return }
+    let isFirst = changes.withLock { changes in
+      changes.append("link \(newPath)")
+      return changes.count == 1
+    }
+    guard isFirst else { return }
+    throw StoreError(.io, "link failed: File exists", path: newPath, errno: EEXIST)
+  }
+
+  override func unlink(_ path: String) throws(StoreError) {
+    if path.contains(".seg") { changes.withLock { $0.append("unlink \(path)") } }
+    try super.unlink(path)
+  }
+}
+
 /// Leaves names out of the first listing that would show them.
 final class OverlookingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: used by one thread.

@@ -100,6 +100,34 @@ struct IntakeTests {
     #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
   }
 
+  /// The name is another applier's, who died before it was answered: a file server that loses power may
+  /// lose it. One that is answered follows it, before the journal's name goes.
+  @Test func aNameInQuarantineIsNotReliedOnBeforeAnAnswer() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
+    try store.drain()
+    _ = try store.writer().submitBlocking(insert(1))
+    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
+    let file = try store.environment.fileSystem.open("\(store.layout.journal)/\(name)", .write)
+    try file.write([UInt8](repeating: 7, count: 100), at: 12288)
+    store.options.retireAfter = .milliseconds(50)
+    let files = TwiceLinkingFileSystem(store.environment.fileSystem, in: store.layout.quarantine)
+    var environment = store.environment
+    environment.fileSystem = files
+    try run(
+      store, environment: environment,
+      until: { try store.names(store.layout.journal) == ["quarantine"] })
+    #expect(try store.names(store.layout.quarantine) == [name])
+    let changes = files.changes.withLock { $0 }
+    let target = "\(store.layout.quarantine)/\(name)"
+    let made = try #require(changes.dropFirst().first)
+    #expect(made.hasPrefix("link \(target).") && made.hasSuffix(".tmp"), "\(changes)")
+    #expect(
+      changes == [
+        "link \(target)", made, "un" + made, "unlink \(store.layout.journal)/\(name)",
+      ])
+  }
+
   /// Its writer was told that the name was taken, by its own create whose first answer was lost, and
   /// went on under the next one.
   @Test func anEmptySegmentHoldsNothingUp() throws {
