@@ -117,6 +117,7 @@ struct HorizonTests {
           try journal.flush([insert(3).encoded()], as: batch, ends: true)
         }
         #expect(error?.code == .notSubmitted)
+        #expect(error?.message.contains("may be forgotten") == true, "\(String(describing: error))")
       } else {
         try journal.flush([insert(3).encoded()], as: batch, ends: true)
       }
