@@ -112,7 +112,7 @@ public final class Applier {
       layout: layout, store: description.id, environment: environment,
       holder: options.holder, engine: Engine.current)
     claim.segmentBytes = options.segmentBytes
-    claim.clockTolerance = options.clockTolerance
+    claim.clockTolerance = options.clockTolerance.map { min($0, Leader.timeTolerance) }
     let clock = environment.clock
     let survived = survived
     guard

@@ -31,7 +31,8 @@ public struct ApplierOptions: Sendable {
   public var cacheBytes = Limits.cacheBytes
   /// Bytes of a log segment.
   public var segmentBytes = Limits.logSegmentBytes
-  /// The most by which this clock and the file server's may differ; nil: not compared.
+  /// The most by which this clock and the file server's may differ when a claim begins, an hour at most;
+  /// nil: they are not compared, then or later.
   public var clockTolerance: Duration? = .seconds(60)
   public var logger: Logger
   /// Called before each batch is decoded and executed: where a test lets the applier end.

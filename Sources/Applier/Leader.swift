@@ -134,6 +134,7 @@ final class Leader {
       while true {
         if shouldStop() { return try release() }
         let found = try intake.poll()
+        try checkTime()
         if !intake.isIdle {
           try work()
         } else {
@@ -196,7 +197,7 @@ final class Leader {
           Int(publisher.groupBound), bytes: Limits.batchBytesPerCommit),
         isAlone: nextIsAlone, time_ms: commitTime_ms(),
         mayLackBatches: { [intake] in intake.mayLackBatches($0) })
-      if isPruningDue() { request.prunesBeside = intake.writersWithFiles }
+      request.prunesBeside = try writersToKeep(request.time_ms)
       let done = try commit(request)
       status.groupBound = UInt32(
         min(Limits.batchesPerCommit, max(Int(Leader.smallestGroup), done.count * 2)))
@@ -237,7 +238,11 @@ final class Leader {
     } else {
       if let place { status.attempts.remove(at: place) }
       status.attempts.append(Attempt(batch: batch.id, count: before + 1, isExecuting: true))
-      try publishNow(.active)
+      do throws(StoreError) { try publishNow(.active) } catch {
+        // The lease is lost, or cannot be asked for, and nothing of the batch was executed.
+        try? takeBack(batch.id, before)
+        throw error
+      }
     }
     do throws(StoreError) {
       // What is left is no affair of this batch: a device that is full or fails then is not its fault.
@@ -264,11 +269,18 @@ final class Leader {
   private func takeBack(_ batch: BatchID, _ before: UInt32) throws(StoreError) {
     guard let place = status.attempts.firstIndex(where: { $0.batch == batch && $0.isExecuting })
     else { return }
+    let named = status.attempts
     status.attempts[place] = Attempt(batch: batch, count: before, isExecuting: false)
     if before == 0 { status.attempts.remove(at: place) }
-    try publisher.wait()
-    publisher.start(beacon(.active), holder)
-    try publisher.wait()
+    do throws(StoreError) {
+      try publisher.wait()
+      publisher.start(beacon(.active), holder)
+      try publisher.wait()
+    } catch {
+      // The beacon may still name it: who claims after this in the same process is to know.
+      status.attempts = named
+      throw error
+    }
   }
 
   private static let mostAttempts: UInt32 = 3
@@ -301,22 +313,71 @@ final class Leader {
     return done
   }
 
-  /// Asked when the commit's time is known: who made a file since the last listing must not have been
-  /// silent for a week by that time.
-  private func isPruningDue() -> Bool {
-    let now = environment.clock.elapsed()
-    guard now - lastPrune > .seconds(60), now - intake.listedAt < .seconds(3600) else {
-      return false
-    }
-    lastPrune = now
-    return true
-  }
+  // MARK: time
 
   /// 'now' for the next commit: the term's beginning by this clock, advanced by boot time, and never
   /// before the last commit.
   private func commitTime_ms() -> Int64 {
     let elapsed = environment.clock.elapsed() - bootAtStart
     return max(session.extent.time_ms, wallAtStart_ms + elapsed.wholeMilliseconds)
+  }
+
+  /// What the time of commits and that of the file server may differ by where writers are forgotten.
+  static let timeTolerance = Duration.seconds(3600)
+  private static let timeTolerance_ms = timeTolerance.wholeMilliseconds
+
+  /// Once a minute, the writers that must not be forgotten with a commit of time `time_ms`: those with
+  /// a file in the journal. nil: nobody is forgotten with it.
+  ///
+  /// Who makes a file after this listing must not have been silent for a week by the commit's time,
+  /// and goes by the file server's clock. So that is asked, and before the listing begins: this process
+  /// may stand still at any place here, and its clocks may be wrong.
+  private func writersToKeep(_ time_ms: Int64) throws(StoreError) -> WritersWithFiles? {
+    let now = environment.clock.elapsed()
+    guard now - lastPrune > .seconds(60) else { return nil }
+    lastPrune = now
+    guard let server_ms = try? serverTime_ms() else { return nil }
+    guard time_ms <= server_ms + Leader.timeTolerance_ms else {
+      logger.warning(
+        "no silent writer is forgotten: the time of commits is ahead",
+        metadata: ["time": "\(timestamp(time_ms))", "server": "\(timestamp(server_ms))"])
+      return nil
+    }
+    return try intake.writersWithFiles()
+  }
+
+  /// The time of a commit is when its writers were last heard, and they go by their files' dates. So it
+  /// must not be far behind those, as it is where the clocks of a virtual machine stood still with it:
+  /// then the term ends. What a file's date says is held against the file server's clock, since anybody
+  /// can date a file.
+  private func checkTime() throws(StoreError) {
+    guard options.clockTolerance != nil, let file_ms = intake.takeLatestFile_ms(),
+      file_ms > commitTime_ms() + Leader.timeTolerance_ms
+    else { return }
+    let server_ms = try? serverTime_ms()
+    let time_ms = commitTime_ms()
+    if let server_ms, server_ms <= time_ms + Leader.timeTolerance_ms { return }
+    // The next term, here or elsewhere, need not wait.
+    _ = try? release()
+    throw StoreError(
+      .notLeading,
+      "a journal file is dated \(timestamp(file_ms)), and this term's time is \(timestamp(time_ms)), as where the clocks of a suspended machine stood still; the term ends"
+    )
+  }
+
+  /// The file server's clock: the date of a file made now.
+  private func serverTime_ms() throws(StoreError) -> Int64 {
+    let fileSystem = environment.fileSystem
+    while true {
+      let path = StoreLayout.temporaryName(holder.file.path, environment.random())
+      defer { try? fileSystem.unlink(path) }
+      do throws(StoreError) {
+        return try fileSystem.createUncached(path, mode: 0o600).status().modified_ms
+      } catch {
+        // The answer to a request sent again: nobody else has this name.
+        guard error.isExistingFile else { throw error }
+      }
+    }
   }
 
   // MARK: publishing

@@ -5,7 +5,7 @@ internal import SluiceShared
 ///
 /// A log segment's, when its number is taken: who still holds it would lose the link anyway. A
 /// checkpoint's, when one of that batch or of a later one is complete. A new `current.sqlite`, after a
-/// minute, since it is renamed as soon as it is made.
+/// minute, since it is renamed as soon as it is made. What is made in quarantine, at once.
 struct Strays {
   let layout: StoreLayout
   let environment: Environment
@@ -22,6 +22,7 @@ struct Strays {
       }
       return false
     }
+    try remove(in: layout.quarantine) { StoreLayout.journalSegment($0) != nil }
     // Both times are the file server's.
     let now_ms = try log.file.status().modified_ms
     for name in try fileSystem.list(layout.root)

@@ -37,7 +37,11 @@ int csystem_open_scratch(const char *directory) {
 
 static void fill(const struct stat *s, struct csystem_status *out) {
   out->size = s->st_size;
-  out->modified_ms = (int64_t)s->st_mtim.tv_sec * 1000 + s->st_mtim.tv_nsec / 1000000;
+  // Anybody can date a file: a million years either way, so that nobody's arithmetic overflows.
+  int64_t most = INT64_C(1) << 45;
+  int64_t seconds = s->st_mtim.tv_sec;
+  seconds = seconds > most ? most : seconds < -most ? -most : seconds;
+  out->modified_ms = seconds * 1000 + s->st_mtim.tv_nsec / 1000000;
   out->inode = s->st_ino;
   out->uid = s->st_uid;
   out->links = (uint32_t)s->st_nlink;

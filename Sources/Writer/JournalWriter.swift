@@ -26,6 +26,10 @@ public final class JournalWriter {
   private var segment: OwnSegment?
   /// The highest number in a name so far; never used twice, whatever became of the file.
   private var lastNumber: UInt64 = 0
+  /// The highest number of a segment whose writer was remembered when it was made.
+  private var lastRemembered: UInt64 = 0
+  /// The latest date that the file server gave a segment.
+  private var latest_ms = Int64.min
   /// Where the acknowledged frames of this writer id end: what the next segment's header states.
   private var acknowledged: JournalSegmentHeader.Predecessor?
   private var segmentBytes = Limits.smallestJournalSegment
@@ -59,8 +63,13 @@ public final class JournalWriter {
       return BatchID(writer: identity.writer, sequence: next)
     }
     let made = Moment(environment.clock)
-    let writer = WriterID(time_ms: made.wall_ms, random: environment.random)
-    begin(Identity(writer: writer, process: environment.processID(), made: made, heard: made))
+    // A clock that is behind is known to be after the first segment.
+    let date_ms = max(made.wall_ms, latest_ms)
+    let writer = WriterID(time_ms: date_ms, random: environment.random)
+    begin(
+      Identity(
+        writer: writer, process: environment.processID(), made: made, heard: made,
+        heard_ms: date_ms))
     return BatchID(writer: writer, sequence: next)
   }
 
@@ -140,6 +149,9 @@ extension JournalWriter {
     var made: Moment
     /// When the last flush that was acknowledged began; before the first one, when the id was made.
     var heard: Moment
+    /// When the first segment was made into which that flush went, by the file server's clock; before
+    /// the first flush, the id's date.
+    var heard_ms: Int64
   }
 
   /// Starts a journal of its own for `identity`. What an earlier id left stays to the applier: its
@@ -149,6 +161,7 @@ extension JournalWriter {
     next = SequenceNumber(1)
     segment = nil
     lastNumber = 0
+    lastRemembered = 0
     acknowledged = nil
     doubtful = nil
   }
@@ -209,7 +222,10 @@ extension JournalWriter {
   /// One round of the handshake; false where the segment was closed.
   private func writeOnce(_ group: inout Group, ends: Bool) throws(StoreError) -> Bool {
     var (segment, frame) = try place(group, ends: ends)
-    if group.began == nil { group.began = Moment(environment.clock) }
+    if group.began == nil {
+      group.began = Moment(environment.clock)
+      group.segmentMade_ms = segment.made_ms.least
+    }
     var isClosed = false
     if !environment.makes(.flushBeforeMark) { isClosed = try Mark.isClosed(segment.file) }
     try segment.write(frame, environment)
@@ -223,6 +239,8 @@ extension JournalWriter {
     segment.accept(frame)
     acknowledged = .init(number: segment.number, end: segment.end)
     if let began = group.began { identity?.heard = began }
+    // Whichever copy is executed, it is not executed before that.
+    identity?.heard_ms = group.segmentMade_ms
     self.segment = ends ? nil : segment
     return true
   }
@@ -232,7 +250,10 @@ extension JournalWriter {
     func frame(in segment: OwnSegment) -> EncodedFrame {
       segment.frame(first: group.first, count: group.count, group.section, ends: ends)
     }
+    // It was retired long ago: then nothing is written behind its mark, and the caller told so.
     if isSilent, let segment, (try? Mark.isClosed(segment.file)) != false { self.segment = nil }
+    // So that the segment's date says when its writer was heard, within a day.
+    if let segment, segment.made.age(environment.clock) > Self.oldAge { self.segment = nil }
     if let segment {
       let frame = frame(in: segment)
       if segment.end + Int64(frame.bytes.count + Block.size) <= segment.size {
@@ -242,31 +263,48 @@ extension JournalWriter {
     }
     segment = nil
     let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)
-    try checkRemembered(made)
+    do throws(StoreError) { try checkRemembered(made) } catch {
+      made.discard(environment)
+      throw error
+    }
     segment = made
     return (made, frame(in: made))
   }
 
+  /// By this host's clocks, of which both may have stood still.
   private var isSilent: Bool {
     guard let identity else { return false }
     return identity.heard.age(environment.clock) > Self.silenceHorizon
   }
 
   /// What is acknowledged is executed, so nothing is acknowledged of a writer that may be forgotten: of
-  /// one that was silent for a week and had no file, by a listing of the last hour. Now that this one has
-  /// a file it was silent for less, or has had another file until now.
+  /// one that was silent for a week and had no file in a listing (GUARANTEES, 2). Now that this one has
+  /// a file it was silent for less, or has had another file until now: one that was made when it was
+  /// remembered, and not in a try that failed a moment ago.
+  ///
+  /// Two files' dates are compared, which the file server gave both, so that it does not matter how late
+  /// this host believes it to be: it may be a virtual machine that was suspended in mid-submit.
   private func checkRemembered(_ made: OwnSegment) throws(StoreError) {
-    guard environment.makes(.rememberedWriter), isSilent, let writer = identity?.writer else {
-      return
+    latest_ms = max(latest_ms, made.made_ms.most)
+    guard environment.makes(.rememberedWriter), let identity else { return }
+    let silence = Duration.milliseconds(made.made_ms.most - identity.heard_ms)
+    if silence > Self.silenceHorizon, try !hasRememberedSegment(identity.writer) {
+      self.identity = nil
+      throw forgotten(identity, made)
     }
-    let names = try environment.fileSystem.list(layout.journal)
-    let others = names.compactMap(StoreLayout.journalSegment).filter { $0.writer == writer }
-    guard others.allSatisfy({ $0.number == made.number }) else { return }
-    identity = nil
-    throw StoreError(
+    lastRemembered = made.number
+  }
+
+  private func hasRememberedSegment(_ writer: WriterID) throws(StoreError) -> Bool {
+    try environment.fileSystem.list(layout.journal).compactMap(StoreLayout.journalSegment)
+      .contains { $0.writer == writer && $0.number <= lastRemembered }
+  }
+
+  private func forgotten(_ identity: Identity, _ made: OwnSegment) -> StoreError {
+    StoreError(
       .notSubmitted,
-      "its writer was silent for days, and may be forgotten; a new one takes its place"
-    )
+      "its writer, last heard \(timestamp(identity.heard_ms)), may be forgotten by now (\(timestamp(made.made_ms.most)) by the file server's clock); a new one takes its place. Where this comes again, set this host's clock: it says \(timestamp(environment.clock.wallTime_ms()))",
+      path: made.file.path)
   }
 
   private func makeSegment(first: SequenceNumber, room: Int) throws(StoreError) -> OwnSegment {
@@ -297,8 +335,10 @@ private struct Group {
   let first: SequenceNumber
   let count: UInt32
   let section: SectionContent
-  /// When the first write of them began.
+  /// When the first write of them began, and when the segment was made that it went into, by the file
+  /// server's clock.
   var began: Moment?
+  var segmentMade_ms: Int64 = 0
 
   var mayHaveLanded: Bool { began != nil }
   var end: SequenceNumber { first.advanced(by: UInt64(count)) }
@@ -327,7 +367,7 @@ private struct Group {
 
 /// A point in time on both clocks, since the wall clock jumps and the other may stand still while a
 /// virtual machine is frozen.
-private struct Moment {
+struct Moment {
   let wall_ms: Int64
   let boot_ns: UInt64
 

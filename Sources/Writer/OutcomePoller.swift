@@ -88,8 +88,9 @@ extension OutcomePoller {
   /// Takes back what `admit` counted for batches that were never expected.
   func discharge(_ tickets: [Ticket]) { state.withLock { $0.ledger.discharge(tickets) } }
 
-  /// To be called before each flush, not long before it.
-  func keepUp() {
+  /// To be called before each flush, not long before it. `atOnce`: what is settled by now is known when
+  /// this returns.
+  func keepUp(atOnce: Bool = false) {
     let now = environment.clock.bootTime_ns()
     let (looks, nothingExpected) = state.withLock { state in
       guard !state.isPolling, now - min(now, state.looked_ns) > Self.staleness_ns else {
@@ -99,7 +100,7 @@ extension OutcomePoller {
       return (true, state.ledger.isEmpty)
     }
     guard looks else { return }
-    if nothingExpected {
+    if nothingExpected || atOnce {
       // One read, now: the follower is to stand before the batch that is about to be written.
       look()
       passTurn()

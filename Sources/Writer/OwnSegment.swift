@@ -8,6 +8,11 @@ internal import SluiceShared
 struct OwnSegment {
   let file: any File
   let size: Int64
+  /// When the file was made, by this host's clocks.
+  let made: Moment
+  /// And by the file server's: not later than it was, and not earlier. (With NFS's exclusive create the
+  /// first date can be another for a moment.)
+  let made_ms: (least: Int64, most: Int64)
   /// Behind the last acknowledged frame.
   private(set) var end = Block.firstJournalFrame
   /// The chain: of the last acknowledged frame, or of the header.
@@ -25,9 +30,13 @@ struct OwnSegment {
     _ environment: Environment
   ) throws(StoreError) {
     let path = "\(layout.journal)/\(StoreLayout.journalName(header.id))"
+    made = Moment(environment.clock)
     file = try environment.fileSystem.createUncached(path, mode: 0o660)
     do throws(StoreError) {
+      let first_ms = try file.status().modified_ms
       try file.resize(to: size)
+      let last_ms = try file.status().modified_ms
+      made_ms = (min(first_ms, last_ms), last_ms)
     } catch {
       // Nothing was written to it and nobody can have relied on it; if it stays, it stays empty.
       try? environment.fileSystem.unlink(path)
@@ -60,6 +69,11 @@ struct OwnSegment {
     if isFirstFrame, environment.makes(.syncJournalDirectory) {
       try environment.fileSystem.syncDirectory(directory)
     }
+  }
+
+  /// Removes it, to which nothing was written.
+  func discard(_ environment: Environment) {
+    try? environment.fileSystem.unlink(file.path)
   }
 
   /// The handshake succeeded: the chain goes on behind `frame`.

@@ -87,4 +87,80 @@ struct CareTests {
       try writer.outcomeBlocking(of: bad, timeout: .seconds(60)).outcome.rejectionCode
         == "SQLITE_CORRUPT_INDEX")
   }
+
+  /// Each term ends between naming the batch and executing it.
+  @Test(arguments: [false, true])
+  func aLeaseThatIsLostMeanwhileIsNoAttempt(answers: Bool) throws {
+    let receipt = try writer.submitBlocking(batch("INSERT INTO t VALUES (2)"))
+    try endTerm(executing: receipt.batch)
+    for _ in 0..<4 {
+      let lease = LostLease(answers)
+      if answers {
+        // Stands by again, and is told to stop there.
+        try Applier(
+          path: store.path, options: store.options, lease: lease, environment: store.environment
+        ).run(shouldStop: { lease.isLost })
+      } else {
+        let error = #expect(throws: StoreError.self) { try run(store.options, lease) }
+        #expect(error?.message == "no answer")
+      }
+      #expect(lease.isLost)
+    }
+    try run(store.options)
+    let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
+    #expect(outcome.isApplied, "\(outcome)")
+  }
+
+  /// And the beacon that is to say so cannot be written: the process knows it, and claims again.
+  @Test func whatCannotBeTakenBackIsKnownToWhoeverSurvivedIt() throws {
+    let receipt = try writer.submitBlocking(batch("INSERT INTO t VALUES (2)"))
+    try endTerm(executing: receipt.batch)
+    let files = BeaconFailingFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    let lease = LostLease(true)
+    lease.whenLost = { files.fails.withLock { $0 = true } }
+    try Applier(path: store.path, options: store.options, lease: lease, environment: environment)
+      .run(shouldStop: { lease.losses >= 4 })
+    #expect(lease.losses == 4)
+    try run(store.options)
+    let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
+    #expect(outcome.isApplied, "\(outcome)")
+  }
+
+  /// The next beacon cannot be written.
+  private final class BeaconFailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    // Sendable: what changes is under a lock.
+    let fails = Monitor(false)
+
+    override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
+      guard path.contains("/log/"), [Block.beacons.0, Block.beacons.1].contains(offset),
+        fails.withLock({ fails in
+          defer { fails = false }
+          return fails
+        })
+      else { return }
+      throw StoreError(.io, "write failed: Input/output error", path: path, errno: 5)
+    }
+  }
+
+  /// Granted, and never renewed.
+  private final class LostLease: Lease {
+    private let answers: Bool
+    private(set) var losses = 0
+    var isLost: Bool { losses > 0 }
+    var whenLost: () -> Void = {}
+
+    init(_ answers: Bool) { self.answers = answers }
+
+    func mayClaim(_ seen: LeaseObservation) -> Bool { true }
+    func claimed(at started: Duration) {}
+    func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+      losses += 1
+      whenLost()
+      guard answers else { throw StoreError(.io, "no answer", errno: 5) }
+      return false
+    }
+    func release() {}
+  }
 }

@@ -90,8 +90,10 @@ final class TwiceCreatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
 /// Links into a directory and answers that the name is there, the first time; notes what names of
 /// journal segments change.
 final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
-  // Sendable: what it has is constant, but for a monitor.
+  // Sendable: what it has is constant, but for a monitor; or set before it is used.
   let changes = Monitor<[String]>([])
+  /// The process ends before the first removal of a temporary name there.
+  var diesThere = false
   private let directory: String
 
   init(_ base: any FileSystem, in directory: String) {
@@ -110,7 +112,13 @@ final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
     throw StoreError(.io, "link failed: File exists", path: newPath, errno: EEXIST)
   }
 
+  override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    if path.hasPrefix(directory) { changes.withLock { $0.append("create \(path)") } }
+    return try super.create(path, mode: mode)
+  }
+
   override func unlink(_ path: String) throws(StoreError) {
+    if diesThere, path.hasPrefix(directory) { throw StoreError(.io, "died", path: path) }
     if path.contains(".seg") { changes.withLock { $0.append("unlink \(path)") } }
     try super.unlink(path)
   }
@@ -167,6 +175,8 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   func willSync(_ path: String) {}
   func willRead(_ path: String) throws(StoreError) {}
   func willOpen(_ path: String, _ access: FileAccess) {}
+  /// What is told of a file.
+  func told(_ status: FileStatus, of path: String) -> FileStatus { status }
 
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     willOpen(path, access)
@@ -187,7 +197,9 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
     try base.setPermissions(path, mode: mode)
   }
   func syncDirectory(_ path: String) throws(StoreError) { try base.syncDirectory(path) }
-  func status(_ path: String) throws(StoreError) -> FileStatus { try base.status(path) }
+  func status(_ path: String) throws(StoreError) -> FileStatus {
+    told(try base.status(path), of: path)
+  }
   func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
     try base.replaceSymbolicLink(path, target: target)
   }
@@ -223,7 +235,36 @@ private final class ForwardingFile: File, @unchecked Sendable {
     try base.sync()
   }
   func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
-  func status() throws(StoreError) -> FileStatus { try base.status() }
+  func status() throws(StoreError) -> FileStatus { owner.told(try base.status(), of: path) }
+}
+
+/// Dates files by a clock of its own, as a file server does.
+final class DatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: what changes is under a lock.
+  private let clock: any Clock
+  private let dates = Monitor([String: Int64]())
+
+  init(_ base: any FileSystem, _ clock: any Clock) {
+    self.clock = clock
+    super.init(base)
+  }
+
+  /// Gives a file another date.
+  func date(_ path: String, _ time_ms: Int64) { dates.withLock { $0[path] = time_ms } }
+
+  override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    let file = try super.create(path, mode: mode)
+    date(path, clock.wallTime_ms())
+    return file
+  }
+
+  override func willWrite(_ path: String, at offset: Int64) { date(path, clock.wallTime_ms()) }
+
+  override func told(_ status: FileStatus, of path: String) -> FileStatus {
+    var status = status
+    if let date = dates.withLock({ $0[path] }) { status.modified_ms = date }
+    return status
+  }
 }
 
 /// Counts what is asked of a store's files.

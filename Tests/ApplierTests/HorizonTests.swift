@@ -22,25 +22,47 @@ struct HorizonTests {
     func sleep(_ duration: Duration) { SystemClock().sleep(duration) }
   }
 
-  /// As another one was when this was made.
-  private final class StoppedClock: Clock {
-    private let now: (wall_ms: Int64, boot_ns: UInt64)
+  /// Of a virtual machine that is suspended, and its clocks with it.
+  private final class SuspendedClock: Clock {
+    private let base: any Clock
+    private let missed = Monitor((wall: Duration.zero, boot: Duration.zero))
 
-    init(_ clock: any Clock) { now = (clock.wallTime_ms(), clock.bootTime_ns()) }
+    init(_ base: any Clock) { self.base = base }
 
-    func wallTime_ms() -> Int64 { now.wall_ms }
-    func bootTime_ns() -> UInt64 { now.boot_ns }
-    func sleep(_ duration: Duration) { SystemClock().sleep(duration) }
+    func miss(wall: Duration, boot: Duration) {
+      missed.withLock { $0 = ($0.wall + wall, $0.boot + boot) }
+    }
+    func wallTime_ms() -> Int64 {
+      base.wallTime_ms() - missed.withLock { $0.wall }.wholeMilliseconds
+    }
+    func bootTime_ns() -> UInt64 {
+      UInt64(
+        Int64(base.bootTime_ns()) - missed.withLock { $0.boot }.wholeMilliseconds * 1_000_000)
+    }
+    func sleep(_ duration: Duration) { base.sleep(duration) }
   }
 
+  private static let day = Duration.seconds(24 * 3600)
+
   private let store: TestStore
+  /// Of the file server, and of all hosts where nothing else is said.
   private let clock = ShiftedClock()
+  private let files: DatingFileSystem
 
   init() throws {
     store = try TestStore()
+    files = DatingFileSystem(store.environment.fileSystem, clock)
     store.environment.clock = clock
-    store.options.clockTolerance = nil
+    store.environment.fileSystem = files
     try store.apply("CREATE TABLE t(a)")
+  }
+
+  /// On a machine that can be suspended.
+  private func suspendable() -> (environment: Environment, clock: SuspendedClock) {
+    var environment = store.environment
+    let clock = SuspendedClock(clock)
+    environment.clock = clock
+    return (environment, clock)
   }
 
   private func insert(_ n: Int64, key: String? = nil) -> Batch {
@@ -68,14 +90,13 @@ struct HorizonTests {
 
   @Test(arguments: [(6, false), (8, true)])
   func aSilentWriterIsRememberedForAWeek(days: Int, isForgotten: Bool) throws {
-    // These two do not know how late it is.
-    var stopped = store.environment
-    stopped.clock = StoppedClock(clock)
-    let early = try store.journal(stopped)
+    // These two do not look how late it is.
+    var careless = store.environment
+    careless.omittedChecks = [.rememberedWriter]
+    let early = try store.journal(careless)
     _ = early.nextBatch()
     clock.advance(by: .seconds(3600))
-    stopped.clock = StoppedClock(clock)
-    let writer = try store.journal(stopped)
+    let writer = try store.journal(careless)
     try writer.flush([insert(1).encoded()], ends: true)
     try store.drain()
     #expect(try store.names(store.layout.journal) == ["quarantine"])
@@ -130,6 +151,235 @@ struct HorizonTests {
     #expect(
       try store.query("SELECT a FROM t ORDER BY a")
         == (isForgotten ? [[1], [2], [4], [4]] : [[1], [2], [3], [3], [4], [4]]))
+  }
+
+  /// Nothing on its machine tells it that time passed.
+  @Test(arguments: [false, true])
+  func whoWasSuspendedIsToldSoToo(wasHeard: Bool) throws {
+    let (environment, itsClock) = suspendable()
+    let writer = try store.journal(environment)
+    if wasHeard {
+      try writer.flush([insert(1).encoded()], ends: true)
+      try store.drain()
+    }
+    let batch = writer.nextBatch()
+    clock.advance(by: Self.day * 8)
+    itsClock.miss(wall: Self.day * 8, boot: Self.day * 8)
+    try store.apply([insert(2)])
+    let error = #expect(throws: StoreError.self) { try writer.flush([insert(3).encoded()]) }
+    #expect(error?.code == .notSubmitted)
+    #expect(error?.message.contains("set this host's clock") == true)
+    #expect(try !store.names(store.layout.journal).contains { $0.hasPrefix("\(batch.writer)") })
+    // Its clock would make the new writer an old one, too; but it has seen the file server's.
+    let next = try writer.flush([insert(4).encoded()])
+    #expect(next.writer != batch.writer)
+    try store.drain()
+    #expect(try store.query("SELECT count(*) FROM _sluice_rejected") == [[0]])
+    #expect(
+      try store.query("SELECT a FROM t ORDER BY a") == (wasHeard ? [[1], [2], [4]] : [[2], [4]]))
+  }
+
+  /// What failed a moment ago has left a file of its own name; that is none that says it was remembered.
+  @Test(arguments: ["list", "create"])
+  func aTryThatFailedMakesNobodyRemembered(what: String) throws {
+    var (environment, itsClock) = suspendable()
+    let files = StumblingFileSystem(environment.fileSystem)
+    environment.fileSystem = files
+    let writer = try store.journal(environment)
+    try writer.flush([insert(1).encoded()], ends: true)
+    try store.drain()
+    clock.advance(by: Self.day * 8)
+    itsClock.miss(wall: Self.day * 8, boot: Self.day * 8)
+    try store.apply([insert(2)])
+    files.stumblesAt = what
+    let error = #expect(throws: StoreError.self) { try writer.flush([insert(3).encoded()]) }
+    #expect(files.stumblesAt == nil)
+    #expect(error?.code == .notSubmitted)
+    try writer.flush([insert(4).encoded()])
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [4]])
+    #expect(try store.query("SELECT count(*) FROM _sluice_rejected") == [[0]])
+  }
+
+  /// One listing fails; or one file is made, and the answer is that it is there already.
+  private final class StumblingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    // Sendable: used by one thread.
+    var stumblesAt: String?
+
+    override func list(_ directory: String) throws(StoreError) -> [String] {
+      guard stumblesAt == "list" else { return try super.list(directory) }
+      stumblesAt = nil
+      throw StoreError(.io, "list failed: Input/output error", path: directory, errno: 5)
+    }
+
+    override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+      let file = try super.create(path, mode: mode)
+      guard stumblesAt == "create" else { return file }
+      stumblesAt = nil
+      throw StoreError(.io, "create failed: File exists", path: path, errno: 17)
+    }
+  }
+
+  /// Suspended twice, for less than six days each time. What counts is when the batch was executed, and
+  /// that may have been long before it was acknowledged: from a segment that was closed meanwhile.
+  @Test func aRepeatIsNoSignOfLife() throws {
+    var (environment, itsClock) = suspendable()
+    let files = ReadHookFileSystem(environment.fileSystem)
+    environment.fileSystem = files
+    let writer = try store.journal(environment)
+    func suspend(_ days: Double) {
+      clock.advance(by: Self.day * days)
+      itsClock.miss(wall: Self.day * days, boot: Self.day * days)
+    }
+    store.options.retireAfter = .milliseconds(1)
+    files.beforeFirstRead = { [self] in
+      try? retireAll()
+      suspend(5.9)
+    }
+    try writer.flush([insert(1).encoded()])
+    #expect(files.beforeFirstRead == nil)
+    try retireAll()
+    suspend(1.2)
+    try store.apply([insert(2)])
+    let error = #expect(throws: StoreError.self) {
+      try writer.flush([insert(3).encoded()], ends: true)
+    }
+    #expect(error?.code == .outcomeUnknown || error?.code == .notSubmitted)
+    try store.drain()
+    #expect(try store.query("SELECT count(*) FROM _sluice_rejected") == [[0]])
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2]])
+  }
+
+  /// Nobody waits for an outcome; what was applied is looked up all the same, before the next flush.
+  @Test func whoAsksForNothingTakesANewIDAfterADay() throws {
+    let writer = try store.writer()
+    var ids: [WriterID] = []
+    for n in 1...4 {
+      ids.append(try writer.submitBlocking(insert(Int64(n))).batch.writer)
+      try store.drain()
+      // Until nobody is looking any more.
+      clock.sleep(.milliseconds(1200))
+      clock.advance(by: .seconds(13 * 3600))
+    }
+    #expect(Set(ids).count == 2, "\(ids)")
+    #expect(ids[0] == ids[1] && ids[2] == ids[3])
+    writer.closeBlocking()
+  }
+
+  /// It is not silent, and its files' dates say so.
+  @Test func whoWritesForDaysTakesANewSegmentEachDay() throws {
+    let writer = try store.journal()
+    let first = try writer.flush([insert(1).encoded()])
+    for n in 2...5 {
+      clock.advance(by: .seconds(13 * 3600))
+      #expect(try writer.flush([insert(Int64(n)).encoded()]).writer == first.writer)
+    }
+    let segments = try store.names(store.layout.journal).filter { $0.hasPrefix("\(first.writer)") }
+    #expect(segments.count == 3, "\(segments)")
+    try store.drain()
+    #expect(try store.query("SELECT count(*) FROM t") == [[5]])
+  }
+
+  /// A listing takes time. While the one for forgetting is under way, another applier removes the file
+  /// that the writer had, and it makes one that the listing misses.
+  @Test func whoMovesToAnotherFileIsNotForgottenBetween() throws {
+    let writer = try store.journal()
+    let id = try writer.flush([insert(1).encoded()]).writer
+    try store.drain()
+    clock.advance(by: Self.day * 8)
+    let other = try store.journal()
+    try other.flush([insert(2).encoded()], ends: true)
+    let files = ForgetfulFileSystem(store.environment.fileSystem)
+    files.isHidden = { $0.hasPrefix("\(id)") }
+    let environment = store.environment
+    store.environment.fileSystem = files
+    try store.drain()
+    store.environment = environment
+    #expect(files.listings > 1)
+    #expect(try isKnown(id))
+  }
+
+  /// Shows some names in its first listing of them only.
+  private final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    // Sendable: used by one thread.
+    var isHidden: ((String) -> Bool)?
+    private(set) var listings = 0
+
+    override func list(_ directory: String) throws(StoreError) -> [String] {
+      let names = try super.list(directory)
+      guard let isHidden, names.contains(where: isHidden) else { return names }
+      listings += 1
+      return listings == 1 ? names : names.filter { !isHidden($0) }
+    }
+  }
+
+  /// A time that stood still would make its writers seem silent for that much longer, and the next term
+  /// forget them too early.
+  @Test(arguments: [false, true])
+  func anApplierThatWasSuspendedEndsItsTerm(clockIsSetRight: Bool) throws {
+    let writer = try store.journal()
+    let (environment, itsClock) = suspendable()
+    let applier = try Applier(path: store.path, options: store.options, environment: environment)
+    var passes = 0
+    func pass() -> Bool {
+      passes += 1
+      if passes == 8 {
+        clock.advance(by: Self.day * 4)
+        itsClock.miss(wall: clockIsSetRight ? .zero : Self.day * 4, boot: Self.day * 4)
+        _ = try? writer.flush([insert(1).encoded()])
+      }
+      return passes > 100_000 || (try? store.query("SELECT a FROM t")) == [[1]]
+    }
+    if clockIsSetRight {
+      try applier.run(shouldStop: pass)
+    } else {
+      let error = #expect(throws: StoreError.self) { try applier.run(shouldStop: pass) }
+      #expect(error?.code == .wrongClock)
+      #expect(try store.query("SELECT a FROM t") == [])
+      try store.drain()
+    }
+    #expect(passes >= 8)
+    #expect(try store.query("SELECT a FROM t") == [[1]])
+    let lately_ms = clock.wallTime_ms() - 3_600_000
+    let id = try #require(writer.writer)
+    #expect(try rows("SELECT time > \(lately_ms) FROM _sluice_writers", of: id) == [[1]])
+  }
+
+  /// Anybody can give a file a date.
+  @Test(arguments: [.max, 4_000_000_000_000, .min] as [Int64])
+  func aFileWithAnyDateEndsNoTerm(date_ms: Int64) throws {
+    let writer = try store.journal()
+    let first = try writer.flush([insert(1).encoded()])
+    files.date(
+      "\(store.layout.journal)/\(StoreLayout.journalName(JournalSegmentID(writer: first.writer, number: 1)))",
+      date_ms)
+    let terms = try store.names(store.layout.log).count
+    var passes = 0
+    try Applier(path: store.path, options: store.options, environment: store.environment).run {
+      passes += 1
+      return passes > 60 || (try? store.query("SELECT a FROM t")) == [[1]]
+    }
+    #expect(try store.names(store.layout.log).count == terms + 1)
+    #expect(try store.query("SELECT a FROM t") == [[1]])
+  }
+
+  /// It goes by the file server's.
+  @Test func aClockThatIsAheadForgetsNobody() throws {
+    let writer = try store.journal()
+    try writer.flush([insert(1).encoded()], ends: true)
+    try store.drain()
+    let (environment, itsClock) = suspendable()
+    itsClock.miss(wall: Self.day * -8, boot: .zero)
+    store.options.clockTolerance = nil
+    try store.journal().flush([insert(2).encoded()], ends: true)
+    var options = store.options
+    options.drains = true
+    try Applier(path: store.path, options: options, environment: environment)
+      .run(shouldStop: { false })
+    #expect(try isKnown(writer.writer))
+    try writer.flush([insert(3).encoded()], ends: true)
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [3]])
   }
 
   /// Behind an open segment that was retired long ago; nothing of the batch was written.
@@ -203,12 +453,18 @@ struct HorizonTests {
     }
   }
 
-  /// Its batches may wait there, and a repeat of one that was executed must be known.
-  @Test func aWriterWithASegmentIsRememberedForLonger() throws {
+  /// Its batches may wait there, and a repeat of one that was executed must be known. It goes on beside
+  /// it; also where an applier ignores the file, since a backup gave it a second name.
+  @Test(arguments: [false, true])
+  func aWriterWithASegmentIsRememberedForLonger(hasSecondName: Bool) throws {
     let writer = try store.journal()
     try writer.flush([insert(1).encoded()])
     try store.drain()
     clock.advance(by: .seconds(8 * 24 * 3600))
+    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
+    if hasSecondName {
+      try files.link("\(store.layout.journal)/\(name)", to: "\(store.path)/copy")
+    }
     try store.apply([insert(2)])
     #expect(try isKnown(writer.writer))
     try writer.flush([insert(3).encoded()])

@@ -103,14 +103,7 @@ struct IntakeTests {
   /// The name is another applier's, who died before it was answered: a file server that loses power may
   /// lose it. One that is answered follows it, before the journal's name goes.
   @Test func aNameInQuarantineIsNotReliedOnBeforeAnAnswer() throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    try store.drain()
-    _ = try store.writer().submitBlocking(insert(1))
-    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
-    let file = try store.environment.fileSystem.open("\(store.layout.journal)/\(name)", .write)
-    try file.write([UInt8](repeating: 7, count: 100), at: 12288)
-    store.options.retireAfter = .milliseconds(50)
+    let (store, name) = try storeWithRemains()
     let files = TwiceLinkingFileSystem(store.environment.fileSystem, in: store.layout.quarantine)
     var environment = store.environment
     environment.fileSystem = files
@@ -121,11 +114,43 @@ struct IntakeTests {
     let changes = files.changes.withLock { $0 }
     let target = "\(store.layout.quarantine)/\(name)"
     let made = try #require(changes.dropFirst().first)
-    #expect(made.hasPrefix("link \(target).") && made.hasSuffix(".tmp"), "\(changes)")
+    #expect(made.hasPrefix("create \(target).") && made.hasSuffix(".tmp"), "\(changes)")
     #expect(
       changes == [
-        "link \(target)", made, "un" + made, "unlink \(store.layout.journal)/\(name)",
+        "link \(target)", made, "unlink" + made.dropFirst("create".count),
+        "unlink \(store.layout.journal)/\(name)",
       ])
+  }
+
+  /// The segment has two names then, and is known by them.
+  @Test func whoDiesInQuarantineLeavesTheSegmentToTheNext() throws {
+    let (store, name) = try storeWithRemains()
+    let files = TwiceLinkingFileSystem(store.environment.fileSystem, in: store.layout.quarantine)
+    files.diesThere = true
+    var environment = store.environment
+    environment.fileSystem = files
+    let error = #expect(throws: StoreError.self) {
+      try run(store, environment: environment, until: { false })
+    }
+    #expect(error?.message == "died")
+    #expect(try store.names(store.layout.quarantine).count == 2)
+    #expect(try store.names(store.layout.journal).contains(name))
+    try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
+    #expect(try store.names(store.layout.quarantine) == [name])
+    #expect(try store.query("SELECT a FROM t") == [[1]])
+  }
+
+  /// A journal segment with a batch and, behind it, something torn.
+  private func storeWithRemains() throws -> (TestStore, segment: String) {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
+    try store.drain()
+    _ = try store.writer().submitBlocking(insert(1))
+    let name = try #require(try store.names(store.layout.journal).first { $0.hasSuffix(".seg") })
+    let file = try store.environment.fileSystem.open("\(store.layout.journal)/\(name)", .write)
+    try file.write([UInt8](repeating: 7, count: 100), at: 12288)
+    store.options.retireAfter = .milliseconds(50)
+    return (store, name)
   }
 
   /// Its writer was told that the name was taken, by its own create whose first answer was lost, and

@@ -186,24 +186,25 @@ final class BookkeepingTables {
   }
 
   /// Writers that may be forgotten: silent for longer than the horizon, made before it too, and not
-  /// among those `withFiles` in the journal (ascending), whose repeats must be known.
+  /// among those `withFiles` in the journal, whose repeats must be known.
   ///
   /// The watermark rises to the highest of them, and refuses whoever is unknown and lower. So they
-  /// are lower than each writer that has a file and is not known yet: its batches wait. And since
+  /// are lower than each writer whose batches wait in a file and that is not known yet. And since
   /// they were made before the horizon, an id that a clock gone wrong dated forward shuts nobody out.
-  func writersToPrune(now_ms: Int64, withFiles: [WriterID]) throws(SQLiteError) -> [WriterID] {
+  func writersToPrune(now_ms: Int64, withFiles: WritersWithFiles) throws(SQLiteError)
+    -> [WriterID]
+  {
     let horizon_ms = now_ms - Bookkeeping.writerHorizon_ms
     var bound = WriterID(high: UInt64(max(0, horizon_ms)) << 16, low: 0)
-    for id in withFiles where id < bound {
+    for id in withFiles.waiting where id < bound {
       if try writer(id) == nil { bound = id }
     }
     let rows = try connection.query(
       "SELECT writer FROM main._sluice_writers WHERE time < ? AND writer < ? LIMIT \(Bookkeeping.mostPruned)",
       [.integer(horizon_ms), .blob(bound.blob)])
-    let kept = Set(withFiles)
     var ids: [WriterID] = []
     for case .blob(let bytes)? in rows.map(\.first) {
-      if let id = WriterID(blob: bytes), !kept.contains(id) { ids.append(id) }
+      if let id = WriterID(blob: bytes), !withFiles.all.contains(id) { ids.append(id) }
     }
     return ids
   }

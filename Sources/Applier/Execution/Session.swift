@@ -133,8 +133,8 @@ final class Session {
     var attempts: UInt32 = 0
     /// Whether batches of this writer that precede its next may be missing (quarantine).
     var mayLackBatches: (WriterID) -> Bool = { _ in false }
-    /// Writers with files in the journal, ascending, where silent ones are forgotten now.
-    var prunesBeside: [WriterID]?
+    /// Writers with files in the journal, where silent ones are forgotten now.
+    var prunesBeside: WritersWithFiles?
   }
 
   /// Executes the batches in order as one commit, as many of them as can be in one, and hands the

@@ -20,7 +20,7 @@ final class JournalIntake {
   var silence: Duration = .seconds(60)
   /// A quiet segment is read at least this often.
   static let slowestPoll: Duration = .seconds(1)
-  /// A write that was begun is there after this long (FACTS: pieces of one for up to 55 ms).
+  /// A write that was begun is there after this long (measured: pieces of one for up to 55 ms).
   private static let landing: Duration = .milliseconds(200)
 
   private var writers: [WriterID: WriterQueue] = [:]
@@ -38,10 +38,10 @@ final class JournalIntake {
   private let isNetwork: Bool
   private var turn = 0
   private var listings: UInt64 = 0
-  /// When the last listing began (boot time).
-  private(set) var listedAt: Duration = .zero
-  /// What the last listing showed, sorted.
+  /// What the last listing showed.
   private var listed: [String] = []
+  /// The latest date of a file that was opened since it was last asked for, by the file server's clock.
+  private var latestFile_ms = Int64.min
   /// Writers with a segment that could not be opened, and until when it is left alone.
   private var heldBack: [WriterID: Duration] = [:]
   /// Nothing new can come from these; to be removed once all they hold is published.
@@ -74,14 +74,25 @@ final class JournalIntake {
   var waitingCount: Int { waiting.count - taken }
   var isIdle: Bool { waitingCount == 0 }
 
-  /// The writers with a file here, as of the last listing, ascending. A file of a newer format counts,
-  /// for an applier to come; one that is ignored as a stranger's does not.
-  var writersWithFiles: [WriterID] {
-    var ids: [WriterID] = []
-    for name in listed where !refused.contains(name) || newer.contains(name) {
-      if let id = StoreLayout.journalSegment(name)?.writer, id != ids.last { ids.append(id) }
+  /// Who has a file here, by a listing made for this and by the last one before. Both, since a writer
+  /// may have another file that is removed while the second is under way, and make one that it misses.
+  func writersWithFiles() throws(StoreError) -> WritersWithFiles {
+    let names = Set(try environment.fileSystem.list(layout.journal)).union(listed)
+    var found = WritersWithFiles()
+    for name in names {
+      guard let writer = StoreLayout.journalSegment(name)?.writer else { continue }
+      found.all.insert(writer)
+      // A file of a newer format waits for an applier to come; of a stranger's nothing is expected.
+      if !refused.contains(name) || newer.contains(name) { found.waiting.insert(writer) }
     }
-    return ids
+    return found
+  }
+
+  /// The latest date, by the file server's clock, of the files opened since this was last called; nil
+  /// where none was.
+  func takeLatestFile_ms() -> Int64? {
+    defer { latestFile_ms = .min }
+    return latestFile_ms == .min ? nil : latestFile_ms
   }
 
   /// Whether the batches that a writer's next ones follow may be in quarantine.
@@ -278,17 +289,16 @@ final class JournalIntake {
 
   /// Takes in what is new. Returns whether some of it must not be read before the next listing.
   private func list(_ now: Duration) throws(StoreError) -> Bool {
-    let began = environment.clock.elapsed()
     let names = try environment.fileSystem.list(layout.journal).sorted()
     listings += 1
     listed = names
-    listedAt = began
     var mustListAgain = false
     for name in names where !known.contains(name) && !refused.contains(name) {
       guard let id = StoreLayout.journalSegment(name) else { continue }
       if let until = heldBack[id.writer], until > now { continue }
       do throws(StoreError) {
         let segment = try open(id, name)
+        latestFile_ms = max(latestFile_ms, segment.modified_ms)
         known.insert(name)
         heldBack[id.writer] = nil
         segment.listing = listings
@@ -451,10 +461,8 @@ final class JournalIntake {
     do throws(StoreError) { try environment.fileSystem.link(segment.path, to: target) } catch {
       if !error.isExistingFile { throw error }
       // Of somebody who may have died before it was answered, so that a file server may lose it still
-      // (on NFS the sync below asks for nothing). An answered change brings those before it along.
-      let temporary = StoreLayout.temporaryName(target, environment.random())
-      try environment.fileSystem.link(segment.path, to: temporary)
-      try environment.fileSystem.unlink(temporary)
+      // (on NFS the sync below asks for nothing).
+      try changeQuarantine(beside: target)
     }
     if environment.makes(.syncQuarantine) {
       try environment.fileSystem.syncDirectory(layout.quarantine)
@@ -469,6 +477,21 @@ final class JournalIntake {
       ])
   }
 
+  /// An answered change of the directory brings those before it along. It is not made by one more name
+  /// of a segment, which would be a stranger's if this process died before it is removed.
+  private func changeQuarantine(beside target: String) throws(StoreError) {
+    let fileSystem = environment.fileSystem
+    let temporary = StoreLayout.temporaryName(target, environment.random())
+    do throws(StoreError) { _ = try fileSystem.create(temporary, mode: 0o600) } catch {
+      // The answer to a request sent again: nobody else has this name.
+      guard error.isExistingFile else { throw error }
+    }
+    do throws(StoreError) { try fileSystem.unlink(temporary) } catch {
+      // Another applier takes it for left behind.
+      guard error.isNoSuchFile else { throw error }
+    }
+  }
+
   /// Looks what lies in quarantine, at the beginning of a term.
   func countQuarantine() throws(StoreError) {
     let segments = try environment.fileSystem.list(layout.quarantine)
@@ -477,6 +500,13 @@ final class JournalIntake {
     damaged = Set(segments.map(\.writer))
     asideNames = Set(segments.map(StoreLayout.journalName))
   }
+}
+
+/// Writers that are not forgotten, since they have files in the journal.
+struct WritersWithFiles {
+  var all: Set<WriterID> = []
+  /// Of these, those with a file whose batches are or will be executed.
+  var waiting: Set<WriterID> = []
 }
 
 extension StoreError {

@@ -13,6 +13,9 @@ final class JournalSegmentReader {
   let file: any File
   /// Who owns the file; the same for all segments of a writer.
   let owner: UInt32
+  /// When it was last written before it was opened here, by the file server's clock; not before it was
+  /// made.
+  let modified_ms: Int64
   private(set) var header: JournalSegmentHeader?
   private(set) var offset = Block.firstJournalFrame
   private var checksum: UInt32 = 0
@@ -51,6 +54,7 @@ final class JournalSegmentReader {
         path: path)
     }
     owner = status.owner
+    modified_ms = status.modified_ms
     checksSections = environment.makes(.wholeJournalFrames)
     scanner = FrameScanner(file, nonce: 0)
     lastNews = environment.clock.elapsed()
