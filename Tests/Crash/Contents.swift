@@ -138,7 +138,9 @@ struct Contents {
 
   /// Temporary files that somebody left.
   func temporaries() throws -> [String] {
-    try [layout.root, layout.log, layout.checkpoints, layout.journal].flatMap { directory in
+    try [
+      layout.root, layout.log, layout.checkpoints, layout.journal, layout.quarantine,
+    ].flatMap { directory in
       try environment.fileSystem.list(directory).filter { $0.hasSuffix(".tmp") }
         .map { "\(directory)/\($0)" }
     }

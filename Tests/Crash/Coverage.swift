@@ -10,7 +10,10 @@ enum Coverage {
   static let someRounds = 100
 
   private static let places: [(Role, CrashPoint.Action, [String])] = [
-    (.applier, .create, ["log-temporary", "checkpoint-temporary", "sidecar-temporary"]),
+    (
+      .applier, .create,
+      ["log-temporary", "checkpoint-temporary", "sidecar-temporary", "quarantine-temporary"]
+    ),
     (.applier, .resize, ["log-temporary", "log"]),
     (
       .applier, .write,
@@ -32,6 +35,7 @@ enum Coverage {
       .applier, .unlink,
       [
         "journal", "journal-aside", "log-temporary", "checkpoint-temporary", "sidecar-temporary",
+        "quarantine-temporary",
       ]
     ),
     (.applier, .syncDirectory, ["log/", "checkpoints/", "store/", "quarantine/"]),

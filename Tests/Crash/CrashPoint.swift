@@ -34,6 +34,12 @@ struct CrashPoint: Hashable, Comparable, Sendable, CustomStringConvertible {
     Self(.before, .unlink, "journal-aside"), Self(.after, .unlink, "journal-aside"),
   ]
 
+  /// Of one that finds the name in quarantine, where somebody died.
+  static let movingAgain = [
+    Self(.before, .create, "quarantine-temporary"), Self(.after, .create, "quarantine-temporary"),
+    Self(.before, .unlink, "quarantine-temporary"), Self(.after, .unlink, "quarantine-temporary"),
+  ]
+
   /// Whether a death here leaves content that no sync covers.
   var leavesUnsynced: Bool {
     switch (moment, action) {
@@ -99,6 +105,7 @@ enum StorePlace {
     if name.hasSuffix(".tmp") {
       if name.contains(".log.") { return "log-temporary" }
       if name.contains(".pages.") { return "sidecar-temporary" }
+      if name.contains(".seg.") { return "quarantine-temporary" }
       return name.hasPrefix("current.sqlite") ? "current-temporary" : "checkpoint-temporary"
     }
     if name.hasSuffix(".seg") { return parts.first == "quarantine" ? "quarantine" : "journal" }

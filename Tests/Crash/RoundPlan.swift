@@ -49,7 +49,10 @@ struct RoundPlan: CustomStringConvertible {
     _ random: inout SeededRandom
   ) {
     var kind = kind
-    if let target { kind = CrashPoint.movingAside.contains(target.point) ? .aside : .point }
+    let isAgain = target.map { CrashPoint.movingAgain.contains($0.point) } ?? false
+    if let target {
+      kind = isAgain || CrashPoint.movingAside.contains(target.point) ? .aside : .point
+    }
     self.kind = kind
     seed = random.next()
     workers = (0..<1 + random.below(3)).map { _ in
@@ -66,6 +69,10 @@ struct RoundPlan: CustomStringConvertible {
     if let target {
       victim = target.role
       plans = [target.plan(&random)]
+      if isAgain {
+        let first = Target(.applier, CrashPoint(.after, .link, "quarantine"))
+        plans.insert(first.plan(&random), at: 0)
+      }
       return
     }
     switch kind {
@@ -94,8 +101,8 @@ struct RoundPlan: CustomStringConvertible {
         plans[0].fate = .stop
       } else if first < steps.count - 1, random.below(2) == 0 {
         // The second finds the new name there, and nothing at all where that was the last step.
-        let second = steps[first == 0 ? random.below(steps.count) : 2 + random.below(4)]
-        plans.append(Target(.applier, second).plan(&random))
+        let seconds = first == 0 ? steps : CrashPoint.movingAgain + steps[2...]
+        plans.append(Target(.applier, seconds[random.below(seconds.count)]).plan(&random))
       }
     case .undisturbed, .random, .together: break
     }

@@ -37,7 +37,7 @@ struct CachedFile {
 
 extension HostCache {
   /// Asks the server for the attributes, and drops the pages where another machine changed the
-  /// file. FACTS: not while a process here has it open for writing. False: the server does not know
+  /// file. As Linux has it, not while a process here has it open for writing. False: the server does not know
   /// it.
   @discardableResult
   func revalidate(_ inode: UInt64, _ now_ns: UInt64, _ state: MemoryDisk.State) -> Bool {

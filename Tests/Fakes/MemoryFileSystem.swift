@@ -156,9 +156,9 @@ public struct MemoryFileSystem: FileSystem {
   private func create(_ path: String, mode: UInt32, isUncached: Bool) throws(StoreError)
     -> any File
   {
-    let now_ms = disk.now_ms(clock)
     let (inode, number) = try operate(.create, path, changes: true) {
       state, place, now_ns -> Result<(UInt64, UInt64), StoreError> in
+      let now_ms = disk.now_ms(clock)
       guard state.find(place) == nil else { return .failure(.posix(17, path, "create")) }
       guard hasParent(place, state) else { return .failure(.posix(2, path, "create")) }
       let inode = make(.regular, at: place, mode, now_ms, now_ns, &state)
@@ -259,9 +259,9 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
-    let now_ms = disk.now_ms(clock)
     try operate(.makeDirectory, path, changes: true) {
       state, place, now_ns -> Result<Void, StoreError> in
+      let now_ms = disk.now_ms(clock)
       guard state.find(place) == nil else { return .failure(.posix(17, path, "mkdir")) }
       guard hasParent(place, state) else { return .failure(.posix(2, path, "mkdir")) }
       _ = make(.directory, at: place, mode, now_ms, now_ns, &state)
@@ -305,9 +305,9 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
-    let now_ms = disk.now_ms(clock)
     try operate(.replaceSymbolicLink, path, changes: true) {
       state, place, now_ns -> Result<Void, StoreError> in
+      let now_ms = disk.now_ms(clock)
       guard hasParent(place, state) else { return .failure(.posix(2, path, "symlink")) }
       if let old = state.find(place), state.inodes[old]?.kind == .directory {
         return .failure(.posix(21, path, "rename"))

@@ -1,7 +1,7 @@
 public import SluiceShared
 
 /// The clocks of one simulated machine: each may be wrong and may run fast or slow; the wall clock
-/// also jumps.
+/// also jumps, and both stand still when the machine is suspended.
 public final class SimulatedClock: Clock, @unchecked Sendable {
   // Sendable: touched by the strand that has the scheduler's baton only.
   private let scheduler: EventScheduler
@@ -10,6 +10,9 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
   private let boot_ns: UInt64
   /// Added to the true time by the wall clock.
   public var offset_ms: Int64 = 0
+  /// For how long both stood still so far.
+  public private(set) var missed_ns: UInt64 = 0
+  private var stoppedAt_ns: UInt64?
 
   /// In 2096: behind whatever time a store was really made at.
   static let epoch_ms: Int64 = 4_000_000_000_000
@@ -21,8 +24,22 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
   }
 
   private var elapsed_ns: UInt64 {
-    let now = Int64(clamping: scheduler.now_ns)
+    let now = Int64(clamping: (stoppedAt_ns ?? scheduler.now_ns) - missed_ns)
     return UInt64(now + now / 1_000_000 * drift_ppm)
+  }
+
+  public var isStopped: Bool { stoppedAt_ns != nil }
+
+  /// Both stand still from now on.
+  public func stop() {
+    if stoppedAt_ns == nil { stoppedAt_ns = scheduler.now_ns }
+  }
+
+  /// And go on.
+  public func goOn() {
+    guard let since_ns = stoppedAt_ns else { return }
+    missed_ns += scheduler.now_ns - since_ns
+    stoppedAt_ns = nil
   }
 
   public func wallTime_ms() -> Int64 {

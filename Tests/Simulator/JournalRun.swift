@@ -6,8 +6,8 @@ import SluiceWriter
 /// One run of the journal's handshake: two writers, whose code is the real one, and two appliers, one
 /// of which leads while the other only believes so.
 ///
-/// The appliers are stand-ins that read, mark, read again and remove in the order that DESIGN.md
-/// prescribes; of a real applier's work only that matters here.
+/// The appliers are stand-ins that read, mark, read again and remove in the order that the
+/// handshake prescribes; of a real applier's work only that matters here.
 public final class JournalRun: @unchecked Sendable {
   // Sendable: everything is touched by the thread that has the scheduler's baton only.
   private static let layout = StoreLayout("/s")

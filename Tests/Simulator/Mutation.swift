@@ -17,7 +17,7 @@ public struct Mutation: Sendable {
     static let fork = ["two histories", "two readers saw", "the log goes from batch"]
     static let loss = ["is nowhere"]
     static let staleness = ["had been seen before", "stale,"]
-    static let wrongContent = ["was shown"]
+    static let wrongContent = ["was shown in place of"]
     static let damage = ["is damaged"]
     static let absence = ["which is not there"]
   }

@@ -100,6 +100,13 @@ final class Oracle {
     told[batch] = (named, what)
   }
 
+  /// Of which somebody was told that they are durable.
+  var acknowledged: [BatchID] {
+    told.filter { $0.value.told == .durable }.keys.sorted {
+      ($0.writer, $0.sequence) < ($1.writer, $1.sequence)
+    }
+  }
+
   func notSubmitted(_ named: NamedWork) {
     if named.key == nil { refused.insert(named.name) }
   }

@@ -48,8 +48,9 @@ final class Poison {
     throw StoreError(.io, "the batch ended the process", batch: batch)
   }
 
-  /// A term begins: what the beacons before it say.
-  func termBegins(after segments: [(number: UInt64, beacon: Beacon)]) {
+  /// A claim begins, marks a segment, or has won: what the beacons before it say. A holder that it closes
+  /// may still take its word back, when that was read.
+  func claims(after segments: [(number: UInt64, beacon: Beacon)]) {
     for (number, beacon) in segments {
       for attempt in beacon.status.attempts where attempt.isExecuting {
         ended[attempt.batch, default: []].insert(number)

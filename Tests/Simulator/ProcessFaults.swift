@@ -1,4 +1,5 @@
 import SluiceFakes
+import SluiceJournal
 import SluiceShared
 
 /// What happens to one process's file operations, as the weather has it.
@@ -78,6 +79,10 @@ final class ProcessFaults: @unchecked Sendable {
         world.count(.slow)
       }
       if operation.action == .listOn, random.chance(0.3) { waitForSegments() }
+      // Time for its writer to flush once more, and again not as long as the lease.
+      if operation.closesJournal, random.chance(0.3) {
+        process.scheduler.sleep(UInt64(random.below(Int(world.plan.lease.inNanoseconds) / 2)))
+      }
       if random.chance(0.01) { process.slowness = [0.3, 1, 1, 5, 30][random.below(5)] }
     }
     process.scheduler.sleep(UInt64(duration))
@@ -166,5 +171,12 @@ extension Duration {
   var inNanoseconds: UInt64 {
     let (seconds, attoseconds) = components
     return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+  }
+}
+
+extension FileOperation {
+  /// It writes the mark of a journal segment.
+  var closesJournal: Bool {
+    action == .write && offset == Block.mark && path.hasSuffix(".seg")
   }
 }

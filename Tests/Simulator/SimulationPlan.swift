@@ -28,7 +28,7 @@ public struct SimulationPlan: Sendable {
   public init(seed: UInt64) {
     self.seed = seed
     var random = SeededRandom(seed: seed ^ 0x5EED)
-    operations = 800 + random.below(1600)
+    operations = 600 + random.below(1300)
     machines = random.chance(0.2) ? 0 : 2 + random.below(2)
     appliers = 2 + random.below(2)
     writers = 1 + random.below(3)

@@ -39,7 +39,22 @@ extension World {
 
   private func lease(_ life: Life) -> any Lease {
     guard plan.hasFakeLease else { return fileLease(life, plan.lease) }
-    return watched(FakeLease(life.environment.random), nil, life)
+    let lease = FakeLease(life.environment.random) { [self] () throws(StoreError) in
+      try leaseTrouble(life)
+    }
+    return watched(lease, nil, life)
+  }
+
+  /// Its server takes seconds, or answers with an error.
+  private func leaseTrouble(_ life: Life) throws(StoreError) {
+    guard !isCalm, !life.isGone else { return }
+    if scheduler.random.chance(weather.stuck * 3) {
+      scheduler.sleep(UInt64(scheduler.random.below(5_000_000_000)))
+    }
+    guard scheduler.random.chance(weather.failure) else { return }
+    note("\(life.name)'s lease answers with an error")
+    count(.leaseErrors)
+    throw .posix(ProcessFaults.inputOutputError, "lease")
   }
 
   func fileLease(_ life: Life, _ duration: Duration) -> any Lease {
@@ -57,7 +72,12 @@ extension World {
     count(.terms)
     if !inOffice.filter({ !$0.isGone && $0 !== life.process }).isEmpty { count(.sharedLeases) }
     inOffice.append(life.process)
-    poison.termBegins(after: observer.beacons.map { ($0.header.number, $0.beacon) })
+    noteAttempts()
+  }
+
+  /// What a claimant may read now of batches that were being executed.
+  func noteAttempts() {
+    poison.claims(after: observer.beacons.map { ($0.header.number, $0.beacon) })
   }
 
   private func termEnded(_ life: Life, _ isRefused: Bool) {
@@ -85,13 +105,23 @@ extension World {
 /// Grants and refuses the lease as it likes: late, never, or to several at once.
 private final class FakeLease: Lease {
   private let random: () -> UInt64
+  private let trouble: () throws(StoreError) -> Void
 
-  init(_ random: @escaping () -> UInt64) { self.random = random }
+  init(_ random: @escaping () -> UInt64, _ trouble: @escaping () throws(StoreError) -> Void) {
+    self.random = random
+    self.trouble = trouble
+  }
 
-  func mayClaim(_ seen: LeaseObservation) -> Bool { random() % 4 == 0 }
-  func claimed(at started: Duration) {}
-  func renew(beatStarted started: Duration) -> Bool { random() % 40 != 0 }
-  func release() {}
+  func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool {
+    try trouble()
+    return random() % 4 == 0
+  }
+  func claimed(at started: Duration) throws(StoreError) { try trouble() }
+  func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+    try trouble()
+    return random() % 40 != 0
+  }
+  func release() throws(StoreError) { try trouble() }
 }
 
 /// A lease, with what is expected of it and of its holder checked: that a claim is allowed only when

@@ -15,6 +15,9 @@ extension World {
     case .link where operation.path.hasPrefix(World.layout.quarantine + "/"):
       let name = operation.path.dropFirst(World.layout.quarantine.count + 1)
       aside[process.number, default: []].insert(String(name))
+    case .link where operation.path.hasSuffix(".log"): noteAttempts()
+    case .write where operation.offset == Block.mark && operation.path.hasSuffix(".log"):
+      noteAttempts()
     default: break
     }
   }
@@ -124,8 +127,7 @@ extension World {
   private func countProgress(_ operation: FileOperation) {
     switch operation.action {
     case .writeOn: count(.tornWrites)
-    case .write where operation.offset == Block.mark && operation.path.hasSuffix(".seg"):
-      count(.closedSegments)
+    case .write where operation.closesJournal: count(.closedSegments)
     case .create where operation.path.hasSuffix(".seg"):
       segmentsMade[operation.path.dropLast(".00000001.seg".count), default: 0] += 1
     case .link where operation.path.hasSuffix(".log"): count(.logSegments)

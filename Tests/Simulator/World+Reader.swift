@@ -10,12 +10,16 @@ extension World {
     let store = try PageStore(path: World.layout.root, environment: life.environment)
     let reader = Opened(Database(store, executor: life.environment.executor))
     var begun_ns: UInt64 = 0
+    var missed_ns = life.machine.clock.missed_ns
     for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isEnding {
       switch scheduler.random.below(10) {
       case 0..<6:
         begun_ns = life.environment.clock.bootTime_ns()
+        missed_ns = life.machine.clock.missed_ns
         try read(.latest, since: oracle.now, reader, life)
-      case 6..<8: try readStale(since: begun_ns, reader, life)
+      case 6..<8:
+        try readStale(
+          since: begun_ns, missed_ns: life.machine.clock.missed_ns - missed_ns, reader, life)
       case 8: try readAtLeast(reader, life)
       default: try lookAtCurrent(life)
       }
@@ -61,14 +65,18 @@ extension World {
     return text
   }
 
-  /// Within its bound it costs no file operation, and beyond it is as fresh as it says.
-  private func readStale(since begun_ns: UInt64, _ reader: Opened, _ life: Life) throws {
+  /// Within its bound it costs no file operation, and beyond it is as fresh as it says. `missed_ns`: for
+  /// how long its clocks stood still since the last read of the present.
+  private func readStale(
+    since begun_ns: UInt64, missed_ns: UInt64, _ reader: Opened, _ life: Life
+  ) throws {
     let limit = Duration.milliseconds([0, 50, 1000, 10000][scheduler.random.below(4)])
     let age = Duration.nanoseconds(
       Int64(
         life.environment.clock.bootTime_ns() - min(begun_ns, life.environment.clock.bootTime_ns())))
-    // Clocks differ by some hundred parts per million.
-    let bound_ns = limit.inNanoseconds + limit.inNanoseconds / 1000 + 1000
+    // Clocks differ by some hundred parts per million; who was suspended is staler than it knows.
+    let bound_ns =
+      limit.inNanoseconds + limit.inNanoseconds / 1000 + 1000 + missed_ns
     let moment = oracle.moment(at: scheduler.now_ns - min(bound_ns, scheduler.now_ns))
     let before = life.process.operations
     if begun_ns != 0, age <= limit {

@@ -53,6 +53,8 @@ public final class World: @unchecked Sendable {
   private(set) var isEnding = false
   /// The file server is away: operations wait.
   private(set) var serverIsAway = false
+  /// Of the simulated time, what passed in whole days.
+  private var passed_ns: UInt64 = 0
   /// A beacon was written, and the observer has not looked since.
   var mustLook = false
   public private(set) var statistics = Statistics()
@@ -99,7 +101,7 @@ public final class World: @unchecked Sendable {
     scheduler.run()
     statistics[.operations] = operations
     statistics[.milliseconds] = Int(
-      (scheduler.now_ns - UInt64(statistics[.weeks]) * World.week_ns) / 1_000_000)
+      (scheduler.now_ns - passed_ns) / 1_000_000)
     for machine in machines { count(machine.host.counts) }
     return oracle.violation
   }
@@ -120,7 +122,10 @@ public final class World: @unchecked Sendable {
     while operations < plan.operations, !scheduler.isOver { conductEvents() }
     isCalm = true
     serverIsAway = false
-    for machine in machines { machine.isCutOff = false }
+    for machine in machines {
+      machine.isCutOff = false
+      machine.clock.goOn()
+    }
     let verification = Verification(self)
     if scheduler.random.chance(0.3) { standStill(verification) }
     isEnding = true
@@ -136,34 +141,64 @@ public final class World: @unchecked Sendable {
   /// Some processes stand still in the middle of what they do, while all that there is is applied and
   /// removed from the journal, and then go on: they write, claim, lead and read as before.
   private func standStill(_ verification: Verification) {
-    for process in processes where !process.isDead {
-      if scheduler.random.chance(0.5) {
-        process.freeze(10 * World.week_ns)
-        note("\(process.name) stands still")
+    for process in processes where !process.isDead && scheduler.random.chance(0.5) { process.die() }
+    freezeAll()
+    verification.drain()
+    if scheduler.random.chance(0.3) {
+      if scheduler.random.chance(0.7) {
+        letPass(days: 8, verification)
       } else {
-        process.die()
+        // A writer is heard of in between, or seems to be.
+        letPass(days: 5.9, verification)
+        goOn()
+        freezeAll()
+        verification.drain()
+        letPass(days: 1.2, verification)
       }
     }
-    verification.drain()
-    if scheduler.random.chance(0.3), !scheduler.isOver { letAWeekPass(verification) }
+    goOn()
+  }
+
+  private func freezeAll() {
+    for process in processes where !process.isDead {
+      process.freeze(100 * World.day_ns)
+      note("\(process.name) stands still")
+    }
+  }
+
+  /// Into the storm once more.
+  private func goOn() {
+    guard !scheduler.isOver else { return }
+    isCalm = false
     for process in processes where !process.isDead {
       process.thaw()
       note("\(process.name) goes on")
       count(.outlasted)
     }
     scheduler.sleep(UInt64(scheduler.random.below(10_000_000_000)))
+    isCalm = true
   }
 
-  private static let week_ns: UInt64 = 8 * 24 * 3600 * 1_000_000_000
+  private static let day_ns: UInt64 = 24 * 3600 * 1_000_000_000
 
-  /// More than a week: keys, and writers who have no file, are forgotten by the next commit.
-  private func letAWeekPass(_ verification: Verification) {
-    note("eight days pass")
-    scheduler.sleep(World.week_ns)
+  /// After more than a week keys, and writers who have no file, are forgotten by the next commit.
+  private func letPass(days: Double, _ verification: Verification) {
     guard !scheduler.isOver else { return }
-    count(.weeks)
-    // As they are kept right all the time, within a second or so.
+    note("\(days) days pass")
+    let stopped = machines.filter { _ in scheduler.random.chance(0.4) }
+    for machine in stopped {
+      note("\(machine.name)'s clocks stand still with it")
+      machine.clock.stop()
+    }
+    let duration_ns = UInt64(days * Double(World.day_ns))
+    scheduler.sleep(duration_ns)
+    guard !scheduler.isOver else { return }
+    passed_ns += duration_ns
+    count(.silences)
     for machine in machines {
+      machine.clock.goOn()
+      // As they are kept right all the time, within a second or so; but not all of those that stood still.
+      if stopped.contains(where: { $0 === machine }), scheduler.random.chance(0.5) { continue }
       let ahead_ms = machine.clock.wallTime_ms() - SimulatedClock(scheduler).wallTime_ms()
       if abs(ahead_ms) > 20_000 { machine.clock.offset_ms -= ahead_ms }
     }
@@ -181,8 +216,10 @@ public final class World: @unchecked Sendable {
     case 0..<3 where !living.isEmpty: kill(living[scheduler.random.below(living.count)])
     case 3..<5 where !living.isEmpty:
       let process = living[scheduler.random.below(living.count)]
+      let duration_ns = UInt64(scheduler.random.below(60_000_000_000))
+      if scheduler.random.chance(0.3) { return suspend(machine, duration_ns) }
       note("\(process.name) stands still")
-      process.freeze(UInt64(scheduler.random.below(60_000_000_000)))
+      process.freeze(duration_ns)
       count(.froze)
     case 5..<7: stop(machine)
     case 7: losePower()
@@ -207,6 +244,26 @@ public final class World: @unchecked Sendable {
         }
         note("\(machine.name) is back")
       }
+    }
+  }
+
+  /// A virtual machine stands still, and its clocks with it. Its wall clock is set right when it goes on,
+  /// or not.
+  private func suspend(_ machine: Machine, _ duration_ns: UInt64) {
+    note("\(machine.name) is suspended")
+    count(.suspended)
+    for process in processes where !process.isDead && process.machine === machine {
+      // Its clocks go on first.
+      process.freeze(duration_ns + 1000)
+    }
+    machine.clock.stop()
+    let isSetRight = scheduler.random.chance(0.5)
+    scheduler.start(nil) { [self] in
+      scheduler.sleep(duration_ns)
+      guard !isCalm else { return }
+      machine.clock.goOn()
+      if isSetRight { machine.clock.offset_ms += Int64(duration_ns / 1_000_000) }
+      note("\(machine.name) goes on")
     }
   }
 
@@ -237,6 +294,7 @@ public final class World: @unchecked Sendable {
     let before = observer.extent.txid
     disk.losePower(&scheduler.random)
     oracle.serverLostPower(before: before) { [unowned self] in observer.published }
+    oracle.acknowledged.forEach(checkDurable)
     guard plan.isNetwork, !isCalm, !serverIsAway, scheduler.random.chance(0.7) else { return }
     serverIsAway = true
     let duration = UInt64(scheduler.random.below(20_000_000_000))
@@ -257,6 +315,10 @@ public final class World: @unchecked Sendable {
     return scheduler.start(nil) { [self] in
       var life = 0
       while !isCalm, !scheduler.isOver {
+        guard !machine.clock.isStopped else {
+          scheduler.sleep(50_000_000)
+          continue
+        }
         life += 1
         live("\(name).\(life)", on: machine, isReader: name.hasPrefix("R"), role)
         scheduler.sleep(UInt64([1, 30, 1000][scheduler.random.below(3)]) * 1_000_000)
