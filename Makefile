@@ -11,7 +11,6 @@ SOURCES := Package.swift Sources Tests Benchmarks
 SEED ?=
 ROUNDS ?= 2000
 
-
 .PHONY: help run test sanitize simulate nfs crash fuzz differential bench build lint format clean deps
 
 help:
@@ -41,8 +40,8 @@ test: deps
 	$(if $(COVERAGE),@Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
-# fail a test), each in a build of its own. Left out are what measures time, and what kills or stops
-# processes, whose waits are for processes at full speed. The simulated schedules keep a processor busy
+# fail a test), each in a build of its own. Left out are what measures time, what kills or stops processes,
+# and what has waits or leases for code at full speed. The simulated schedules keep a processor busy
 # for minutes, and run when nobody else waits for it; they have one thread at a time, so the thread
 # sanitizer does without them.
 SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
@@ -76,12 +75,13 @@ bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench
 	.build/release/sluice-bench $(ARGS)
 
-# A build of its own, optimized and with the safety checks to leave out.
+# A build of its own, optimized and with the safety checks to leave out. One strand runs at a time, so
+# exclusive access is checked by the other builds.
 SIMULATION := .build/simulation
 SEEDS ?= 20000
 simulate: deps
 	$(SWIFT) build -c release --scratch-path $(SIMULATION) -Xswiftc -DSLUICE_SIMULATION \
-	  --product sluice-simulate
+	  -Xswiftc -enforce-exclusivity=unchecked --product sluice-simulate
 ifdef SEED
 	$(SIMULATION)/release/sluice-simulate replay $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(WITHOUT),--without $(WITHOUT))
 else

@@ -34,7 +34,8 @@ struct SabotageTests {
       Case(
         sabotage: "no-directory-sync", options: "--layer lossy", rounds: 24,
         complaints: [
-          "LOST: ", "expiredWriter", "the history ends with", "/disk/store/log",
+          "LOST: ", "expiredWriter", "the history says", "the history ends with",
+          "the history has another batch there", "had to be next", "/disk/store/log",
           "/disk/store/checkpoints", "/disk/store/current.sqlite",
         ]),
       Case(

@@ -94,7 +94,7 @@ for server in $SERVERS; do
   # So that this run is not judged by what another one left.
   rm -rf "$state/run"
   ln -sfn "$STATE/root" "$state/root"
-  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 285 \
+  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 270 \
     -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$BIN/guest.sh'" 2>"$state/log" &
   testbed[$server]=$!
 done

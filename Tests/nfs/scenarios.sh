@@ -125,7 +125,7 @@ works() { on "$1" 'kill -0 $(cat /tmp/supervisor) && kill -0 $(cat /tmp/applier)
 stepped_back() { on "$1" "tail -n +$(($2 + 1)) \$OUT/apply.log | grep -qE 'no longer leading|ended with status'"; }
 log_lines() { on "$1" 'wc -l <$OUT/apply.log'; }
 
-# 5 ms each way to the server: batches go on; and an applier that is told to end hands over at once.
+# 5 ms from each host to the server: batches go on; and an applier that is told to end hands over at once.
 latency_added() {
   local before old new
   for host in 1 2; do must "latency" on $host "latency 5"; done
