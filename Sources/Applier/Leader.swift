@@ -357,22 +357,24 @@ final class Leader {
     let server_ms = try? serverTime_ms()
     let time_ms = commitTime_ms()
     if let server_ms, server_ms <= time_ms + Leader.timeTolerance_ms { return }
-    // The next term, here or elsewhere, need not wait.
-    _ = try? release()
+    // The next term, here or elsewhere, need not wait; but what is executed with care, it is to be warned of.
+    if carefulLeft == 0 { try? handOver() }
     throw StoreError(
       .notLeading,
-      "a journal file is dated \(timestamp(file_ms)), and this term's time is \(timestamp(time_ms)), as where the clocks of a suspended machine stood still; the term ends"
+      "a journal file is dated \(timestamp(file_ms)), and this term's time is \(timestamp(time_ms)), as where the clocks of a suspended machine stood still, or the file server's was set; the term ends"
     )
   }
 
-  /// The file server's clock: the date of a file made now.
+  /// The file server's clock: the date of a file that is given its length now.
   private func serverTime_ms() throws(StoreError) -> Int64 {
     let fileSystem = environment.fileSystem
     while true {
       let path = StoreLayout.temporaryName(holder.file.path, environment.random())
       defer { try? fileSystem.unlink(path) }
       do throws(StoreError) {
-        return try fileSystem.createUncached(path, mode: 0o600).status().modified_ms
+        let file = try fileSystem.createUncached(path, mode: 0o600)
+        try file.resize(to: Int64(Block.size))
+        return try file.status().modified_ms
       } catch {
         // The answer to a request sent again: nobody else has this name.
         guard error.isExistingFile else { throw error }
@@ -505,16 +507,20 @@ final class Leader {
 
   // MARK: the end
 
-  /// Finishes in order: everything confirmed is published, and nobody has to wait for a lease.
   private func release() throws(StoreError) -> End {
+    try handOver()
+    // A checkpoint needs no office: whoever leads now, it says the same.
+    checkpointer.wait()
+    return .stopped
+  }
+
+  /// Finishes in order: everything confirmed is published, and nobody has to wait for a lease.
+  private func handOver() throws(StoreError) {
     try publisher.wait()
     try removePublished()
     try holder.finish()
     try publishNow(.released)
     try lease.release()
-    // A checkpoint needs no office: whoever leads now, it says the same.
-    checkpointer.wait()
-    return .stopped
   }
 }
 

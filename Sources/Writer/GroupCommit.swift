@@ -189,7 +189,7 @@ final class GroupCommit: @unchecked Sendable {
   }
 
   private func write(_ group: [Submission]) -> Result<BatchID, StoreError> {
-    poller?.keepUp(atOnce: journal.isOld)
+    poller?.keepUp(waits: journal.isOld)
     if journal.isOld, let writer = journal.writer, poller?.isWaiting(for: writer) != true {
       journal.renew()
     }

@@ -68,8 +68,7 @@ public final class JournalWriter {
     let writer = WriterID(time_ms: date_ms, random: environment.random)
     begin(
       Identity(
-        writer: writer, process: environment.processID(), made: made, heard: made,
-        heard_ms: date_ms))
+        writer: writer, process: environment.processID(), made: made, heard_ms: date_ms))
     return BatchID(writer: writer, sequence: next)
   }
 
@@ -147,10 +146,8 @@ extension JournalWriter {
     var writer: WriterID
     var process: Int32
     var made: Moment
-    /// When the last flush that was acknowledged began; before the first one, when the id was made.
-    var heard: Moment
-    /// When the first segment was made into which that flush went, by the file server's clock; before
-    /// the first flush, the id's date.
+    /// When the first segment was made into which the last acknowledged flush went, by the file server's
+    /// clock; before the first flush, the id's date.
     var heard_ms: Int64
   }
 
@@ -238,7 +235,6 @@ extension JournalWriter {
     }
     segment.accept(frame)
     acknowledged = .init(number: segment.number, end: segment.end)
-    if let began = group.began { identity?.heard = began }
     // Whichever copy is executed, it is not executed before that.
     identity?.heard_ms = group.segmentMade_ms
     self.segment = ends ? nil : segment
@@ -250,9 +246,8 @@ extension JournalWriter {
     func frame(in segment: OwnSegment) -> EncodedFrame {
       segment.frame(first: group.first, count: group.count, group.section, ends: ends)
     }
-    // It was retired long ago: then nothing is written behind its mark, and the caller told so.
-    if isSilent, let segment, (try? Mark.isClosed(segment.file)) != false { self.segment = nil }
-    // So that the segment's date says when its writer was heard, within a day.
+    // So that the segment's date says when its writer was heard, within a day; and one that was retired
+    // long ago is not written behind its mark.
     if let segment, segment.made.age(environment.clock) > Self.oldAge { self.segment = nil }
     if let segment {
       let frame = frame(in: segment)
@@ -269,12 +264,6 @@ extension JournalWriter {
     }
     segment = made
     return (made, frame(in: made))
-  }
-
-  /// By this host's clocks, of which both may have stood still.
-  private var isSilent: Bool {
-    guard let identity else { return false }
-    return identity.heard.age(environment.clock) > Self.silenceHorizon
   }
 
   /// What is acknowledged is executed, so nothing is acknowledged of a writer that may be forgotten: of
@@ -304,7 +293,7 @@ extension JournalWriter {
     StoreError(
       .notSubmitted,
       "its writer, last heard \(timestamp(identity.heard_ms)), may be forgotten by now (\(timestamp(made.made_ms.most)) by the file server's clock); a new one takes its place. Where this comes again, set this host's clock: it says \(timestamp(environment.clock.wallTime_ms()))",
-      path: made.file.path)
+      path: layout.journal)
   }
 
   private func makeSegment(first: SequenceNumber, room: Int) throws(StoreError) -> OwnSegment {

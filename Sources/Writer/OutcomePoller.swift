@@ -71,6 +71,7 @@ final class OutcomePoller: @unchecked Sendable {
   /// go: a batch's outcome lies behind where it stood when the batch was submitted.
   private static let staleness_ns: UInt64 = 1_000_000_000
   private static let linger = Duration.seconds(1)
+  private static let shortLook = Duration.milliseconds(50)
 }
 
 // MARK: What a writer tells
@@ -88,9 +89,9 @@ extension OutcomePoller {
   /// Takes back what `admit` counted for batches that were never expected.
   func discharge(_ tickets: [Ticket]) { state.withLock { $0.ledger.discharge(tickets) } }
 
-  /// To be called before each flush, not long before it. `atOnce`: what is settled by now is known when
-  /// this returns.
-  func keepUp(atOnce: Bool = false) {
+  /// To be called before each flush, not long before it. `waits`: for this look, a little, so that what is
+  /// settled by now is mostly known when this returns.
+  func keepUp(waits: Bool = false) {
     let now = environment.clock.bootTime_ns()
     let (looks, nothingExpected) = state.withLock { state in
       guard !state.isPolling, now - min(now, state.looked_ns) > Self.staleness_ns else {
@@ -100,12 +101,16 @@ extension OutcomePoller {
       return (true, state.ledger.isEmpty)
     }
     guard looks else { return }
-    if nothingExpected || atOnce {
+    if nothingExpected {
       // One read, now: the follower is to stand before the batch that is about to be written.
       look()
       passTurn()
     } else {
       environment.executor.detach { self.serve() }
+      guard waits else { return }
+      _ = environment.clock.wait(on: state, atMost: Self.shortLook) {
+        $0.looked_ns >= now ? () : nil
+      }
     }
   }
 
@@ -282,6 +287,7 @@ extension OutcomePoller {
       state.looked_ns = now
       return state.answers(found, failure, now)
     }
+    state.wakeAll()
     for (waker, answer) in answers { waker.answer(answer) }
   }
 

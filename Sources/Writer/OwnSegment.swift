@@ -10,8 +10,8 @@ struct OwnSegment {
   let size: Int64
   /// When the file was made, by this host's clocks.
   let made: Moment
-  /// And by the file server's: not later than it was, and not earlier. (With NFS's exclusive create the
-  /// first date can be another for a moment.)
+  /// And by the file server's: not later than it was, and not earlier. Two dates, since with NFS's exclusive
+  /// create the first can be another where the client could not set it.
   let made_ms: (least: Int64, most: Int64)
   /// Behind the last acknowledged frame.
   private(set) var end = Block.firstJournalFrame
@@ -36,7 +36,7 @@ struct OwnSegment {
       let first_ms = try file.status().modified_ms
       try file.resize(to: size)
       let last_ms = try file.status().modified_ms
-      made_ms = (min(first_ms, last_ms), last_ms)
+      made_ms = (min(first_ms, last_ms), max(first_ms, last_ms))
     } catch {
       // Nothing was written to it and nobody can have relied on it; if it stays, it stays empty.
       try? environment.fileSystem.unlink(path)

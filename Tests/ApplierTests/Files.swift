@@ -94,6 +94,8 @@ final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   let changes = Monitor<[String]>([])
   /// The process ends before the first removal of a temporary name there.
   var diesThere = false
+  /// Another removes it.
+  var losesIt = false
   private let directory: String
 
   init(_ base: any FileSystem, in directory: String) {
@@ -113,8 +115,12 @@ final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 
   override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
-    if path.hasPrefix(directory) { changes.withLock { $0.append("create \(path)") } }
-    return try super.create(path, mode: mode)
+    let file = try super.create(path, mode: mode)
+    if path.hasPrefix(directory) {
+      changes.withLock { $0.append("create \(path)") }
+      if losesIt { try base.unlink(path) }
+    }
+    return file
   }
 
   override func unlink(_ path: String) throws(StoreError) {

@@ -102,9 +102,11 @@ struct IntakeTests {
 
   /// The name is another applier's, who died before it was answered: a file server that loses power may
   /// lose it. One that is answered follows it, before the journal's name goes.
-  @Test func aNameInQuarantineIsNotReliedOnBeforeAnAnswer() throws {
+  @Test(arguments: [false, true])
+  func aNameInQuarantineIsNotReliedOnBeforeAnAnswer(anotherTidiesUp: Bool) throws {
     let (store, name) = try storeWithRemains()
     let files = TwiceLinkingFileSystem(store.environment.fileSystem, in: store.layout.quarantine)
+    files.losesIt = anotherTidiesUp
     var environment = store.environment
     environment.fileSystem = files
     try run(

@@ -44,10 +44,10 @@ public struct Mutation: Sendable {
     Mutation(.listNames, "names found by probing", ["none follows it"]),
     Mutation(
       .listAgain, "a later segment read before the one that a listing missed",
-      ["expiredWriter", "went on without this batch"], seeds: 4000),
+      ["expiredWriter", "went on without this batch"], seeds: 8000),
     Mutation(.sharedLog, "log read through a kept plain descriptor", Sign.fork + Sign.staleness),
     Mutation(
-      .sharedJournal, "journal read through a kept plain descriptor", Sign.loss, seeds: 4000),
+      .sharedJournal, "journal read through a kept plain descriptor", Sign.loss, seeds: 8000),
     Mutation(.wholeLogFrames, "torn frame of the log accepted", Sign.damage),
     Mutation(
       .wholeJournalFrames, "torn frame of the journal accepted", ["is none that was submitted"]),
@@ -71,7 +71,7 @@ public struct Mutation: Sendable {
 
   init(
     _ check: SafetyCheck, _ what: String, _ signs: [String], _ kind: Simulation.Kind = .system,
-    seeds: UInt64 = 2000
+    seeds: UInt64 = 4000
   ) {
     self.kind = kind
     self.check = check

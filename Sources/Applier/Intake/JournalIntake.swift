@@ -273,8 +273,8 @@ final class JournalIntake {
       }
     }
     if next != nil || hasRemains {
-      try quarantine(segment)
       damaged.insert(segment.id.writer)
+      try quarantine(segment)
     }
     return true
   }
@@ -482,13 +482,14 @@ final class JournalIntake {
   private func changeQuarantine(beside target: String) throws(StoreError) {
     let fileSystem = environment.fileSystem
     let temporary = StoreLayout.temporaryName(target, environment.random())
-    do throws(StoreError) { _ = try fileSystem.create(temporary, mode: 0o600) } catch {
-      // The answer to a request sent again: nobody else has this name.
-      guard error.isExistingFile else { throw error }
-    }
-    do throws(StoreError) { try fileSystem.unlink(temporary) } catch {
-      // Another applier takes it for left behind.
-      guard error.isNoSuchFile else { throw error }
+    do throws(StoreError) {
+      _ = try fileSystem.createUncached(temporary, mode: 0o600)
+      try fileSystem.unlink(temporary)
+    } catch {
+      // Made, and an answer: EEXIST to a request sent again, since nobody else has this name; or another
+      // applier has removed it, who takes it for left behind.
+      guard error.isExistingFile || error.isNoSuchFile || error.isStaleHandle else { throw error }
+      if error.isExistingFile { try? fileSystem.unlink(temporary) }
     }
   }
 
