@@ -388,6 +388,8 @@ extension OutcomePoller {
 
   private struct Place: Hashable {
     var store: StoreID
+    /// A copy of a store has its id.
+    var root: String
     /// A forked child has no thread of its parent's, so it needs a poller of its own.
     var process: Int32
   }
@@ -398,7 +400,8 @@ extension OutcomePoller {
   static func shared(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
     throws(StoreError) -> OutcomePoller
   {
-    let place = Place(store: store, process: environment.processID())
+    let place = Place(
+      store: store, root: layout.root, process: environment.processID())
     if let poller = registry.withLock({ $0[place]?.poller }) { return poller }
     let made = try OutcomePoller(layout: layout, store: store, environment: environment)
     return registry.withLock { registry in

@@ -1,3 +1,4 @@
+import Foundation
 import SluiceJournal
 import SluiceShared
 import Testing
@@ -111,6 +112,16 @@ struct OutcomeTests {
     try applier.apply([second.batch, first.batch])
     #expect(try b.outcomeBlocking(of: first).txid == TxID(2))
     #expect(try a.outcomeBlocking(of: second).txid == TxID(1))
+  }
+
+  /// It has the same id, and a history of its own.
+  @Test func aCopyOfAStoreHasAPollerOfItsOwn() throws {
+    let a = try store.writer()
+    let copy = store.layout.root + "-copy"
+    try FileManager.default.copyItem(atPath: store.layout.root, toPath: copy)
+    defer { try? FileManager.default.removeItem(atPath: copy) }
+    let b = try Writer(store: copy, environment: store.environment())
+    #expect(a.poller !== b.poller)
   }
 
   @Test func aTimeoutAndACancellationLeaveTheBatch() async throws {
