@@ -289,7 +289,7 @@ struct HorizonTests {
     clock.advance(by: Self.day * 8)
     let other = try store.journal()
     try other.flush([insert(2).encoded()], ends: true)
-    let files = ForgetfulFileSystem(store.environment.fileSystem)
+    let files = OnceShowingFileSystem(store.environment.fileSystem)
     files.isHidden = { $0.hasPrefix("\(id)") }
     let environment = store.environment
     store.environment.fileSystem = files
@@ -300,7 +300,7 @@ struct HorizonTests {
   }
 
   /// Shows some names in its first listing of them only.
-  private final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  private final class OnceShowingFileSystem: ForwardingFileSystem, @unchecked Sendable {
     // Sendable: used by one thread.
     var isHidden: ((String) -> Bool)?
     private(set) var listings = 0

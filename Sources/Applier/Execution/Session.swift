@@ -42,6 +42,8 @@ final class Session {
     set { run.isInVain = newValue }
   }
 
+  private static let lastNumber = Monitor<UInt64>(0)
+
   init(
     _ snapshot: Snapshot, foreignKeys: Bool, options: ApplierOptions, environment: Environment
   ) throws(StoreError) {
@@ -55,7 +57,14 @@ final class Session {
     encoder = PageEncoder(environment)
     // A full or missing scratch directory is told before anything is executed.
     _ = try environment.fileSystem.scratchFile()
-    let name = "sluice-applier-" + hexadecimal(environment.random(), width: 16)
+    // SQLite takes any file system of that name. By number it is told from the others of this process,
+    // whose random numbers may come from one seed; at random from those of another copy of this library
+    // that shares the process's SQLite.
+    let number = Session.lastNumber.withLock { last in
+      last += 1
+      return last
+    }
+    let name = "sluice-applier-\(hexadecimal(environment.random(), width: 16))-\(number)"
     registration = VFSRegistration(name: name, fileSystem)
     do throws(SQLiteError) {
       connection = try Connection(
