@@ -36,6 +36,7 @@ run: deps
 COVERED := $(if $(COVERAGE),--enable-code-coverage)
 test: deps
 	$(SWIFT) build --build-tests $(COVERED)
+	$(if $(COVERAGE),@rm -rf .build/*/debug/codecov)
 	$(SWIFT) test --skip-build --parallel $(COVERED) $(ARGS)
 	$(if $(COVERAGE),@Tests/coverage .build)
 
