@@ -7,10 +7,10 @@ extension World {
   /// A reader process, its mount read-only: reads as fresh as it likes, and looks at
   /// `current.sqlite`.
   func reader(_ life: Life) throws {
-    let store = try PageStore(path: World.layout.root, environment: life.environment)
-    let reader = Opened(Database(store, executor: life.environment.executor))
     var begun_ns: UInt64 = 0
     var missed_ns = life.machine.clock.missed_ns
+    let store = try PageStore(path: World.layout.root, environment: life.environment)
+    let reader = Opened(Database(store, executor: life.environment.executor))
     for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isEnding {
       switch scheduler.random.below(10) {
       case 0..<6:
