@@ -354,6 +354,7 @@ struct HorizonTests {
       "\(store.layout.journal)/\(StoreLayout.journalName(JournalSegmentID(writer: first.writer, number: 1)))",
       date_ms)
     let terms = try store.names(store.layout.log).count
+    store.options.leaseTime = .milliseconds(300)
     var passes = 0
     try Applier(path: store.path, options: store.options, environment: store.environment).run {
       passes += 1
