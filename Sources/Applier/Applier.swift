@@ -112,7 +112,7 @@ public final class Applier {
       layout: layout, store: description.id, environment: environment,
       holder: options.holder, engine: Engine.current)
     claim.segmentBytes = options.segmentBytes
-    claim.clockTolerance = options.clockTolerance.map { min($0, Leader.timeTolerance) }
+    claim.clockTolerance = options.clockTolerance.map { min($0, TermTime.tolerance) }
     let clock = environment.clock
     let survived = survived
     guard
@@ -120,7 +120,7 @@ public final class Applier {
         successorOf: seen.segment,
         firstBeacon: { holder, inherited in
           holder.beacon(
-            .active, Leader.firstStatus(after: inherited, survived: survived),
+            .active, ApplierStatus(after: inherited, survived: survived),
             time_ms: clock.wallTime_ms())
         })
     else { return nil }

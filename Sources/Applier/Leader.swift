@@ -26,9 +26,7 @@ final class Leader {
   private var session: Session
   private let publisher: Publisher
   private var status: ApplierStatus
-  /// This clock at the beginning of the term, from which the term's time advances by boot time.
-  private let wallAtStart_ms: Int64
-  private let bootAtStart: Duration
+  private let time: TermTime
   /// After a term that ended without release: so many batches are executed one a commit.
   private var carefulLeft: Int
   private var nextIsAlone = false
@@ -51,12 +49,11 @@ final class Leader {
     self.lease = lease
     logger = options.logger
     holder = won.holder
-    status = Leader.firstStatus(after: won.inherited, survived: survived)
-    carefulLeft = Leader.carefulBatches(after: won.inherited)
+    status = ApplierStatus(after: won.inherited, survived: survived)
+    carefulLeft = ApplierStatus.carefulBatches(after: won.inherited)
     segment = try Leader.openOwn(won.holder, store, environment)
-    wallAtStart_ms = max(environment.clock.wallTime_ms(), won.holder.extent.time_ms)
-    bootAtStart = environment.clock.elapsed()
-    lastWork = bootAtStart
+    time = TermTime(won.holder, environment)
+    lastWork = environment.clock.elapsed()
     intake = try JournalIntake(
       layout: store.layout, store: store.description.id, environment: environment,
       name: options.holder, log: logger)
@@ -86,38 +83,6 @@ final class Leader {
         .notLeading, "another applier took over already; this one stands back",
         path: holder.file.path)
     }
-  }
-
-  // MARK: what a term begins with
-
-  private static let smallestGroup: UInt32 = 64
-
-  /// What the first beacon of a term says, given the last one of the term before. An attempt that
-  /// this very process survived was no batch's fault, and does not count.
-  static func firstStatus(after inherited: Beacon?, survived: BatchID?) -> ApplierStatus {
-    var status = inherited?.status ?? ApplierStatus()
-    if let inherited, inherited.state != .released {
-      // What a beacon says is checked against its checksum only: it must not end its successor.
-      if status.uncleanTerms < .max { status.uncleanTerms += 1 }
-    } else {
-      status.uncleanTerms = 0
-    }
-    if let survived, survived == status.executing,
-      let place = status.attempts.firstIndex(where: \.isExecuting)
-    {
-      status.attempts[place].count = max(1, status.attempts[place].count) - 1
-    }
-    for i in status.attempts.indices { status.attempts[i].isExecuting = false }
-    status.groupBound = smallestGroup
-    return status
-  }
-
-  /// The batches that the last term may have been executing when it ended. More after several such
-  /// terms in a row, since others may have come before the one at fault.
-  static func carefulBatches(after inherited: Beacon?) -> Int {
-    guard let inherited, inherited.state != .released else { return 0 }
-    let terms = min(inherited.status.uncleanTerms, 15) + 1
-    return Int(max(1, inherited.status.groupBound)) * Int(terms)
   }
 
   // MARK: the loop
@@ -200,7 +165,7 @@ final class Leader {
       request.prunesBeside = try writersToKeep(request.time_ms)
       let done = try commit(request)
       status.groupBound = UInt32(
-        min(Limits.batchesPerCommit, max(Int(Leader.smallestGroup), done.count * 2)))
+        min(Limits.batchesPerCommit, max(Int(ApplierStatus.smallestGroup), done.count * 2)))
       try publishBeside()
     }
     lastWork = environment.clock.elapsed()
@@ -222,13 +187,12 @@ final class Leader {
     }
     let batches = intake.next(1, bytes: .max)
     guard let batch = batches.first else { return }
-    let place = status.attempts.firstIndex { $0.batch == batch.id }
-    let before = place.map { status.attempts[$0].count } ?? 0
+    let before = status.attempts(at: batch.id)
     var request = Session.Request(
       batches: batches, isAlone: true, time_ms: commitTime_ms(),
       mayLackBatches: { [intake] in intake.mayLackBatches($0) })
     request.attempts = before
-    if before >= Leader.mostAttempts {
+    if before >= ApplierStatus.mostAttempts {
       request.verdict = Outcome.Rejection(
         code: Outcome.Rejection.Code.poisonous,
         message:
@@ -236,29 +200,28 @@ final class Leader {
       )
       logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch.id)"])
     } else {
-      if let place { status.attempts.remove(at: place) }
-      status.attempts.append(Attempt(batch: batch.id, count: before + 1, isExecuting: true))
+      status.begin(batch.id)
       do throws(StoreError) { try publishNow(.active) } catch {
         // The lease is lost, or cannot be asked for, and nothing of the batch was executed.
-        try? takeBack(batch.id, before)
+        try? takeBack(batch.id)
         throw error
       }
     }
     do throws(StoreError) {
       // What is left is no affair of this batch: a device that is full or fails then is not its fault.
       let done = try commit(request) { [self] () throws(StoreError) in
-        try takeBack(batch.id, before)
+        try takeBack(batch.id)
       }
       // It wants a connection opened anew, and comes again.
-      if done.count == 0 { return try takeBack(batch.id, before) }
+      if done.count == 0 { return try takeBack(batch.id) }
     } catch {
       // Nor is one that fails earlier, or a damaged page.
       if error.errno != nil || error.code == .damaged, !error.endsOnlyTheTerm {
-        try? takeBack(batch.id, before)
+        try? takeBack(batch.id)
       }
       throw error
     }
-    status.attempts.removeAll { $0.batch == batch.id }
+    status.forget(batch.id)
     carefulLeft -= 1
     if carefulLeft == 0 { status.uncleanTerms = 0 }
     try publishNow(.active)
@@ -266,12 +229,9 @@ final class Leader {
 
   /// The attempt at the batch does not count. Whether the lease is still held is asked when the commit
   /// is written: a batch that takes longer than a lease is to get done, and be carried over.
-  private func takeBack(_ batch: BatchID, _ before: UInt32) throws(StoreError) {
-    guard let place = status.attempts.firstIndex(where: { $0.batch == batch && $0.isExecuting })
-    else { return }
+  private func takeBack(_ batch: BatchID) throws(StoreError) {
     let named = status.attempts
-    status.attempts[place] = Attempt(batch: batch, count: before, isExecuting: false)
-    if before == 0 { status.attempts.remove(at: place) }
+    guard status.takeBack(batch) else { return }
     do throws(StoreError) {
       try publisher.wait()
       publisher.start(beacon(.active), holder)
@@ -282,8 +242,6 @@ final class Leader {
       throw error
     }
   }
-
-  private static let mostAttempts: UInt32 = 3
 
   private func watch(_ session: Session) {
     session.onProgress = { [unowned self] in beatDuringExecution() }
@@ -315,16 +273,7 @@ final class Leader {
 
   // MARK: time
 
-  /// 'now' for the next commit: the term's beginning by this clock, advanced by boot time, and never
-  /// before the last commit.
-  private func commitTime_ms() -> Int64 {
-    let elapsed = environment.clock.elapsed() - bootAtStart
-    return max(session.extent.time_ms, wallAtStart_ms + elapsed.wholeMilliseconds)
-  }
-
-  /// What the time of commits and that of the file server may differ by where writers are forgotten.
-  static let timeTolerance = Duration.seconds(3600)
-  private static let timeTolerance_ms = timeTolerance.wholeMilliseconds
+  private func commitTime_ms() -> Int64 { time.commit_ms(after: session.extent.time_ms) }
 
   /// Once a minute, the writers that must not be forgotten with a commit of time `time_ms`: those with
   /// a file in the journal. nil: nobody is forgotten with it.
@@ -336,50 +285,29 @@ final class Leader {
     let now = environment.clock.elapsed()
     guard now - lastPrune > .seconds(60) else { return nil }
     lastPrune = now
-    guard let server_ms = try? serverTime_ms() else { return nil }
-    guard time_ms <= server_ms + Leader.timeTolerance_ms else {
+    switch time.compare(time_ms) {
+    case .agrees: return try intake.writersWithFiles()
+    case .unknown: return nil
+    case .isAhead(let server_ms):
       logger.warning(
         "no silent writer is forgotten: the time of commits is ahead",
         metadata: ["time": "\(timestamp(time_ms))", "server": "\(timestamp(server_ms))"])
       return nil
     }
-    return try intake.writersWithFiles()
   }
 
-  /// The time of a commit is when its writers were last heard, and they go by their files' dates. So it
-  /// must not be far behind those, as it is where the clocks of a virtual machine stood still with it:
-  /// then the term ends. What a file's date says is held against the file server's clock, since anybody
-  /// can date a file.
+  /// Ends the term where its time is far behind the files that it reads.
   private func checkTime() throws(StoreError) {
     guard options.clockTolerance != nil, let file_ms = intake.takeLatestFile_ms(),
-      file_ms > commitTime_ms() + Leader.timeTolerance_ms
+      time.isBehind(file_ms, after: session.extent.time_ms)
     else { return }
-    let server_ms = try? serverTime_ms()
     let time_ms = commitTime_ms()
-    if let server_ms, server_ms <= time_ms + Leader.timeTolerance_ms { return }
     // The next term, here or elsewhere, need not wait; but what is executed with care, it is to be warned of.
     if carefulLeft == 0 { try? handOver() }
     throw StoreError(
       .notLeading,
       "a journal file is dated \(timestamp(file_ms)), and this term's time is \(timestamp(time_ms)), as where the clocks of a suspended machine stood still, or the file server's was set; the term ends"
     )
-  }
-
-  /// The file server's clock: the date of a file that is given its length now.
-  private func serverTime_ms() throws(StoreError) -> Int64 {
-    let fileSystem = environment.fileSystem
-    while true {
-      let path = StoreLayout.temporaryName(holder.file.path, environment.random())
-      defer { try? fileSystem.unlink(path) }
-      do throws(StoreError) {
-        let file = try fileSystem.createUncached(path, mode: 0o600)
-        try file.resize(to: Int64(Block.size))
-        return try file.status().modified_ms
-      } catch {
-        // The answer to a request sent again: nobody else has this name.
-        guard error.isExistingFile else { throw error }
-      }
-    }
   }
 
   // MARK: publishing
@@ -521,35 +449,5 @@ final class Leader {
     try holder.finish()
     try publishNow(.released)
     try lease.release()
-  }
-}
-
-extension ApplierStatus {
-  /// The batch that was being executed.
-  fileprivate var executing: BatchID? { attempts.first(where: \.isExecuting)?.batch }
-}
-
-/// Batches a second, over the last whole second.
-struct RateMeter {
-  private var second: Int64 = 0
-  private var current = 0
-  private var last = 0
-
-  mutating func add(_ count: Int, at now: Duration) {
-    turn(to: now)
-    current += count
-  }
-
-  mutating func perSecond(at now: Duration) -> UInt64 {
-    turn(to: now)
-    return UInt64(last)
-  }
-
-  private mutating func turn(to now: Duration) {
-    let seconds = now.components.seconds
-    guard seconds != second else { return }
-    last = seconds == second + 1 ? current : 0
-    current = 0
-    second = seconds
   }
 }

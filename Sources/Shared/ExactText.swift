@@ -3,7 +3,7 @@ internal import Glibc
 /// A text that is equal to another only byte for byte, as SQL, paths and keys are. Swift's `String`
 /// takes canonically equivalent texts for equal: "é" in one scalar and in two.
 public struct ExactText: Hashable, Sendable {
-  private let text: String
+  public let text: String
 
   public init(_ text: String) { self.text = text }
 

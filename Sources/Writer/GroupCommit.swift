@@ -196,19 +196,38 @@ final class GroupCommit: @unchecked Sendable {
     let first = journal.nextBatch()
     poller?.expect(first, group.flatMap(\.tickets))
     do throws(StoreError) {
-      try journal.flush(
-        group.flatMap(\.batches), as: first, ends: group.last?.endsSegment ?? false)
+      try flush(group, as: first)
       return .success(first)
     } catch {
-      if error.code == .outcomeUnknown {
-        poller?.doubt(from: first)
-      } else {
-        poller?.withdraw(from: first)
-      }
-      var error = error
-      error.batch = error.code == .outcomeUnknown ? first : nil
-      return .failure(error)
+      guard error.code == .notSubmitted, journal.writer == nil else { return fail(first, error) }
     }
+    // The writer id may be forgotten. Nothing was written, and nothing that came before waits: it would
+    // have a file in the journal. So a new id, dated by the file server, goes on in order.
+    let second = journal.nextBatch()
+    poller?.rename(first, to: second)
+    do throws(StoreError) {
+      try flush(group, as: second)
+      return .success(second)
+    } catch {
+      return fail(second, error)
+    }
+  }
+
+  private func flush(_ group: [Submission], as first: BatchID) throws(StoreError) {
+    try journal.flush(
+      group.flatMap(\.batches), as: first, ends: group.last?.endsSegment ?? false)
+  }
+
+  private func fail(_ first: BatchID, _ error: StoreError) -> Result<BatchID, StoreError> {
+    var error = error
+    if error.code == .outcomeUnknown {
+      poller?.doubt(from: first)
+      error.batch = first
+    } else {
+      poller?.withdraw(from: first)
+      error.batch = nil
+    }
+    return .failure(error)
   }
 
   /// Answers the threads of a group and its first task, which answers the other tasks.

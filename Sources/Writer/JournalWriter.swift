@@ -166,8 +166,8 @@ extension JournalWriter {
   /// A batch in doubt for longer than the applier is sure to remember its writer is never sent
   /// again, and since nothing may take its place, neither is anything else under that writer id.
   private func isExpired(_ group: Group?) -> Bool {
-    guard let began = group?.began else { return false }
-    return began.age(environment.clock) > Self.resendHorizon
+    guard let first = group?.firstWrite else { return false }
+    return first.began.age(environment.clock) > Self.resendHorizon
   }
 
   private func resolveDoubtful() throws(StoreError) {
@@ -219,10 +219,10 @@ extension JournalWriter {
   /// One round of the handshake; false where the segment was closed.
   private func writeOnce(_ group: inout Group, ends: Bool) throws(StoreError) -> Bool {
     var (segment, frame) = try place(group, ends: ends)
-    if group.began == nil {
-      group.began = Moment(environment.clock)
-      group.segmentMade_ms = segment.made_ms.least
-    }
+    let firstWrite =
+      group.firstWrite
+      ?? FirstWrite(began: Moment(environment.clock), segmentMade_ms: segment.made_ms.least)
+    group.firstWrite = firstWrite
     var isClosed = false
     if !environment.makes(.flushBeforeMark) { isClosed = try Mark.isClosed(segment.file) }
     try segment.write(frame, environment)
@@ -236,7 +236,7 @@ extension JournalWriter {
     segment.accept(frame)
     acknowledged = .init(number: segment.number, end: segment.end)
     // Whichever copy is executed, it is not executed before that.
-    identity?.heard_ms = group.segmentMade_ms
+    identity?.heard_ms = firstWrite.segmentMade_ms
     self.segment = ends ? nil : segment
     return true
   }
@@ -292,7 +292,7 @@ extension JournalWriter {
   private func forgotten(_ identity: Identity, _ made: OwnSegment) -> StoreError {
     StoreError(
       .notSubmitted,
-      "its writer, last heard \(timestamp(identity.heard_ms)), may be forgotten by now (\(timestamp(made.made_ms.most)) by the file server's clock); a new one takes its place. Where this comes again, set this host's clock: it says \(timestamp(environment.clock.wallTime_ms()))",
+      "its writer, last heard \(timestamp(identity.heard_ms)), may be forgotten by now (\(timestamp(made.made_ms.most)) by the file server's clock; by this host's, which may have to be set, \(timestamp(environment.clock.wallTime_ms()))); a new one takes its place",
       path: layout.journal)
   }
 
@@ -319,17 +319,21 @@ extension JournalWriter {
   }
 }
 
+private struct FirstWrite {
+  let began: Moment
+  /// When the segment was made that it went into, by the file server's clock.
+  let segmentMade_ms: Int64
+}
+
 /// Batches that are written together, in one frame.
 private struct Group {
   let first: SequenceNumber
   let count: UInt32
   let section: SectionContent
-  /// When the first write of them began, and when the segment was made that it went into, by the file
-  /// server's clock.
-  var began: Moment?
-  var segmentMade_ms: Int64 = 0
+  /// nil until a write of them begins.
+  var firstWrite: FirstWrite?
 
-  var mayHaveLanded: Bool { began != nil }
+  var mayHaveLanded: Bool { firstWrite != nil }
   var end: SequenceNumber { first.advanced(by: UInt64(count)) }
   var mostFrameBytes: Int { Block.roundUp(section.stored.count + 256) }
 

@@ -72,12 +72,22 @@ struct Ledger {
   }
 
   /// The batches from `first` on were certainly not written.
-  mutating func withdraw(from first: BatchID) {
-    guard var row = rows.removeValue(forKey: first.writer) else { return }
+  mutating func withdraw(from first: BatchID) { discharge(remove(from: first)) }
+
+  /// Nor were these, and they are about to be under another name.
+  mutating func rename(_ first: BatchID, to other: BatchID) {
+    let tickets = remove(from: first)
+    if !tickets.isEmpty { expect(other, tickets) }
+  }
+
+  private mutating func remove(from first: BatchID) -> [Ticket] {
+    guard var row = rows.removeValue(forKey: first.writer) else { return [] }
+    var removed: [Ticket] = []
     while row.next > first.sequence.rawValue, let ticket = row.tickets.popLast() ?? nil {
-      release(ticket)
+      removed.append(ticket)
     }
     if !row.isEmpty { rows[first.writer] = row }
+    return removed.reversed()
   }
 
   /// The batches from `first` on may never get an outcome: they must not hold up others.
@@ -126,7 +136,7 @@ struct Ledger {
     return tickets
   }
 
-  /// Takes back what was counted for batches that were never expected.
+  /// Takes back what was counted for batches that are not expected.
   func discharge(_ tickets: [Ticket]) {
     for ticket in tickets { release(ticket) }
   }

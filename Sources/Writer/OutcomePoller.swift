@@ -118,6 +118,10 @@ extension OutcomePoller {
     state.withLock { $0.ledger.expect(first, tickets) }
   }
 
+  func rename(_ first: BatchID, to other: BatchID) {
+    state.withLock { $0.ledger.rename(first, to: other) }
+  }
+
   func withdraw(from first: BatchID) { state.withLock { $0.ledger.withdraw(from: first) } }
 
   func doubt(from first: BatchID) {

@@ -74,19 +74,6 @@ final class SmallScratchFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
-/// Makes a file and answers that it is there, once, when told to: the request was sent twice.
-final class TwiceCreatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
-  // Sendable: used by one thread.
-  var answersTwice = false
-
-  override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
-    let file = try super.create(path, mode: mode)
-    guard answersTwice else { return file }
-    answersTwice = false
-    throw StoreError(.io, "create failed: File exists", path: path, errno: EEXIST)
-  }
-}
-
 /// Links into a directory and answers that the name is there, the first time; notes what names of
 /// journal segments change.
 final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
@@ -164,9 +151,58 @@ final class LockedFileSystem: ForwardingFileSystem, @unchecked Sendable {
 final class HookedFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: set before the file system is used.
   var beforeOpenForWriting: (String) -> Void = { _ in }
+  var beforeWriting: (String) -> Void = { _ in }
 
   override func willOpen(_ path: String, _ access: FileAccess) {
     if access == .write { beforeOpenForWriting(path) }
+  }
+  override func willWrite(_ path: String, at offset: Int64) { beforeWriting(path) }
+}
+
+/// When told to, fails one listing; or makes one file and answers that it is there already, as where the
+/// request was sent twice.
+final class StumblingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: used by one thread.
+  enum Place { case list, create }
+  var stumblesAt: Place?
+
+  override func list(_ directory: String) throws(StoreError) -> [String] {
+    guard stumblesAt == .list else { return try super.list(directory) }
+    stumblesAt = nil
+    throw StoreError(.io, "list failed: Input/output error", path: directory, errno: EIO)
+  }
+
+  override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    let file = try super.create(path, mode: mode)
+    guard stumblesAt == .create else { return file }
+    stumblesAt = nil
+    throw StoreError(.io, "create failed: File exists", path: path, errno: EEXIST)
+  }
+}
+
+/// Shows some names in its first listing of them only.
+final class OnceShowingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: used by one thread.
+  var isHidden: ((String) -> Bool)?
+  private(set) var listings = 0
+
+  override func list(_ directory: String) throws(StoreError) -> [String] {
+    let names = try super.list(directory)
+    guard let isHidden, names.contains(where: isHidden) else { return names }
+    listings += 1
+    return listings == 1 ? names : names.filter { !isHidden($0) }
+  }
+}
+
+/// Lets something happen before the journal is read for the first time.
+final class ReadHookFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: used by one thread.
+  var beforeFirstRead: (() -> Void)?
+
+  override func willRead(_ path: String) {
+    guard path.hasSuffix(".seg"), let action = beforeFirstRead else { return }
+    beforeFirstRead = nil
+    action()
   }
 }
 
@@ -179,6 +215,7 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
 
   func willWrite(_ path: String, at offset: Int64) throws(StoreError) {}
   func willSync(_ path: String) {}
+  func willResize(_ path: String) {}
   func willRead(_ path: String) throws(StoreError) {}
   func willOpen(_ path: String, _ access: FileAccess) {}
   /// What is told of a file.
@@ -240,13 +277,18 @@ private final class ForwardingFile: File, @unchecked Sendable {
     owner.willSync(path)
     try base.sync()
   }
-  func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
+  func resize(to size: Int64) throws(StoreError) {
+    owner.willResize(path)
+    try base.resize(to: size)
+  }
   func status() throws(StoreError) -> FileStatus { owner.told(try base.status(), of: path) }
 }
 
 /// Dates files by a clock of its own, as a file server does.
 final class DatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
-  // Sendable: what changes is under a lock.
+  // Sendable: the dates are under a lock; `creator` is set before it is used.
+  /// Of who makes a file: with NFS's exclusive create it may be the client that dates it first.
+  var creator: (any Clock)?
   private let clock: any Clock
   private let dates = Monitor([String: Int64]())
 
@@ -260,11 +302,12 @@ final class DatingFileSystem: ForwardingFileSystem, @unchecked Sendable {
 
   override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     let file = try super.create(path, mode: mode)
-    date(path, clock.wallTime_ms())
+    date(path, (creator ?? clock).wallTime_ms())
     return file
   }
 
   override func willWrite(_ path: String, at offset: Int64) { date(path, clock.wallTime_ms()) }
+  override func willResize(_ path: String) { date(path, clock.wallTime_ms()) }
 
   override func told(_ status: FileStatus, of path: String) -> FileStatus {
     var status = status

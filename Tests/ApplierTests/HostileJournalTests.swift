@@ -76,9 +76,9 @@ struct HostileJournalTests {
     beacon.status.uncleanTerms = .max
     beacon.status.groupBound = .max
     beacon.status.attempts = [Attempt(batch: batch, count: 0, isExecuting: true)]
-    let status = Leader.firstStatus(after: beacon, survived: batch)
+    let status = ApplierStatus(after: beacon, survived: batch)
     #expect(status.uncleanTerms == .max)
     #expect(status.attempts == [Attempt(batch: batch, count: 0, isExecuting: false)])
-    #expect(Leader.carefulBatches(after: beacon) == Int(UInt32.max) * 16)
+    #expect(ApplierStatus.carefulBatches(after: beacon) == Int(UInt32.max) * 16)
   }
 }

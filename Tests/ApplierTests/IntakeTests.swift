@@ -160,13 +160,13 @@ struct IntakeTests {
   @Test func anEmptySegmentHoldsNothingUp() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY)")
-    let files = TwiceCreatingFileSystem(store.environment.fileSystem)
+    let files = StumblingFileSystem(store.environment.fileSystem)
     var environment = store.environment
     environment.fileSystem = files
     let journal = try store.journal(environment)
     try journal.flush([insert(1).encoded()], ends: true)
     try store.drain()
-    files.answersTwice = true
+    files.stumblesAt = .create
     try journal.flush([insert(2).encoded()], ends: true)
     #expect(try store.names(store.layout.journal).filter { $0.hasSuffix(".seg") }.count == 2)
     // This term knows nothing of the first batch's segment.

@@ -91,14 +91,15 @@ final class Campaign {
 
   /// Power failures after deaths that leave something of what was never lost.
   private func playUnlost() throws -> [String] {
-    for target in Coverage.unlost(figures.lost, rounds: options.rounds) {
-      let place = target.point.place
-      for _ in 0..<Self.mostTries / 2 where figures.lost[place] == nil {
-        let violations = try playNext(target, losing: true)
+    for loss in Coverage.unlost(figures.lost, rounds: options.rounds) {
+      for _ in 0..<Self.mostTries / 2 where figures.lost[loss.what] == nil {
+        let violations = try playNext(loss.target, losing: true)
         guard violations.isEmpty else { return violations }
       }
-      if figures.lost[place] == nil {
-        return ["no power failure takes back anything of \(place), also after deaths as \(target)"]
+      if figures.lost[loss.what] == nil {
+        return [
+          "no power failure takes back anything of \(loss.what), also after deaths as \(loss.target)"
+        ]
       }
     }
     return []
@@ -213,8 +214,7 @@ final class Campaign {
       if let target, target.role == .creator { plan = target.plan(&random) }
       let creation = Creation(
         work: work, isLossy: isLossy, executable: executable, sabotage: options.sabotage)
-      let violations = try creation.play(
-        plan, seed: random.next(), &catalog, &figures)
+      let violations = try creation.play(plan, &random, &catalog, &figures)
       work.isKept = !violations.isEmpty
       if work.isKept { return violations + ["the store: \(work.path)"] }
     }

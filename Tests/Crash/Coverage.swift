@@ -76,9 +76,28 @@ enum Coverage {
     }
   }
 
-  /// What power failures must have taken back, blocks by what they are of, and names by directory:
-  /// as the place of a point at which it is not synced.
-  private static let losses: [Target] =
+  /// What power failures must have taken back, as `PowerFailure` counts it: blocks, names, lengths; and
+  /// a point at which it is not synced.
+  struct Loss {
+    var what: String
+    var target: Target
+  }
+
+  private static let losses = unsynced.map { Loss(what: $0.point.place, target: $0) } + lengths
+
+  private static let lengths = [
+    Loss(
+      what: PowerFailure.size(of: "journal"),
+      target: Target(.worker, CrashPoint(.after, .resize, "journal"))),
+    Loss(
+      what: PowerFailure.size(of: "log-temporary"),
+      target: Target(.applier, CrashPoint(.after, .resize, "log-temporary"))),
+    Loss(
+      what: PowerFailure.size(of: "log"),
+      target: Target(.applier, CrashPoint(.after, .resize, "log"))),
+  ]
+
+  private static let unsynced: [Target] =
     ["journal-begin", "journal-frame"].map { Target(.worker, CrashPoint(.after, .write, $0)) }
     + [
       "log-temporary", "log-mark", "log-frame", "log-beacon", "journal-mark",
@@ -93,8 +112,8 @@ enum Coverage {
   static let recoveryPoints = 10
 
   /// What was never lost in a full run.
-  static func unlost(_ lost: [String: Int], rounds: Int) -> [Target] {
-    rounds >= allRounds ? losses.filter { lost[$0.point.place] == nil } : []
+  static func unlost(_ lost: [String: Int], rounds: Int) -> [Loss] {
+    rounds >= allRounds ? losses.filter { lost[$0.what] == nil } : []
   }
 
   private static func points(_ action: CrashPoint.Action, _ place: String) -> [CrashPoint] {

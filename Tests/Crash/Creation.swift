@@ -2,6 +2,7 @@ import BenchmarkSupport
 import Glibc
 import Logging
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceShared
 
@@ -12,29 +13,43 @@ struct Creation {
   let executable: String
   let sabotage: Sabotage?
 
+  /// Without a plan it is killed at any time, or not at all.
   func play(
-    _ plan: CrashPlan?, seed: UInt64, _ catalog: inout Catalog, _ figures: inout Figures
+    _ plan: CrashPlan?, _ random: inout SeededRandom, _ catalog: inout Catalog,
+    _ figures: inout Figures
   ) throws -> [String] {
     for directory in [work["disk"], work["layer"], work["layer/grave"], work["notes"]] {
       guard mkdir(directory, 0o755) == 0 else { throw RunError("\(directory) cannot be made") }
     }
     let store = work["disk/store"]
+    // A process that is killed as it starts leaves none.
+    _ = try PosixFileSystem().create(work["layer/records"], mode: 0o644)
     let cast = Cast(
       executable: executable, store: store, directory: work["notes"],
       layer: isLossy ? work["layer"] : nil, sabotage: sabotage)
     let index = try cast.start(.creator, plan)
+    let isKilled = plan == nil && random.chance(0.7)
+    if isKilled {
+      // There are no points in what SQLite does to the first checkpoint.
+      usleep(UInt32(random.below(Self.usual_us)))
+      cast.kill(index)
+    }
     try cast.waitForAll()
     let account = try cast.account(index)
     catalog.note(account, .creator)
     if let complaint = cast.complaint(index, account) { return [complaint] }
     if !account.errors.isEmpty { return account.errors.map { "a store cannot be made: \($0)" } }
     if isLossy {
-      figures.note(try PowerFailure(store: work["disk"], layer: work["layer"], seed: seed))
+      figures.note(try PowerFailure(store: work["disk"], layer: work["layer"], seed: random.next()))
     }
     figures.creations += 1
     if !account.isComplete { figures.deaths += 1 }
+    if !account.isComplete, isKilled { figures.creationsKilled += 1 }
     return look(store, account, &figures)
   }
+
+  /// What a process takes for it, from its start.
+  private static let usual_us = 20_000
 
   private func look(_ store: String, _ account: Account, _ figures: inout Figures) -> [String] {
     var options = ApplierOptions.hasty("first")

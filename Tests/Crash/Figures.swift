@@ -27,9 +27,13 @@ struct Figures {
   var readsBehind = 0
   var creations = 0
   var creationsCutOff = 0
+  var creationsKilled = 0
 
-  var blocksLost: Int { lost.reduce(0) { $0 + ($1.key.hasSuffix("/") ? 0 : $1.value) } }
-  var namesLost: Int { lost.values.reduce(0, +) - blocksLost }
+  var blocksLost: Int { lost.values.reduce(0, +) - namesLost - lengthsLost }
+  var namesLost: Int { lost.reduce(0) { $0 + ($1.key.hasSuffix("/") ? $1.value : 0) } }
+  var lengthsLost: Int {
+    lost.reduce(0) { $0 + ($1.key.hasPrefix(PowerFailure.size(of: "")) ? $1.value : 0) }
+  }
 
   mutating func note(_ failure: PowerFailure) {
     powerFailures += 1
@@ -49,7 +53,7 @@ struct Figures {
     ]
     if powerFailures > 0 {
       lines.append(
-        "power     \(grouped(powerFailures)) failures took back \(grouped(blocksLost)) blocks and \(grouped(namesLost)) names; \(grouped(readsBehind)) left a read behind what had been seen, until an applier started"
+        "power     \(grouped(powerFailures)) failures took back \(grouped(blocksLost)) blocks, \(grouped(namesLost)) names and \(grouped(lengthsLost)) lengths; \(grouped(readsBehind)) left a read behind what had been seen, until an applier started"
       )
       let kinds = lost.sorted { $0.key < $1.key }.map { "\($0.key) \(grouped($0.value))" }
       let died = diedInRecovery.values.reduce(0, +)
@@ -60,7 +64,7 @@ struct Figures {
     }
     if creations > 0 {
       lines.append(
-        "creation  \(grouped(creations)) stores, \(grouped(creationsCutOff)) cut off and refused by name"
+        "creation  \(grouped(creations)) stores, \(grouped(creationsCutOff)) cut off and refused by name, \(grouped(creationsKilled)) of them killed at any time"
       )
     }
     return lines

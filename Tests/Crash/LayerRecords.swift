@@ -75,7 +75,10 @@ struct LayerRecords {
   }
 
   /// What no sync that was done covers: by inode, in order; names in the order in which they changed.
-  func unsynced() -> (files: [UInt64: [LayerRecord]], directories: [UInt64: [LayerRecord]]) {
+  /// Without `lengthsToo` a sync makes no length durable that was set by itself.
+  func unsynced(lengthsToo: Bool) -> (
+    files: [UInt64: [LayerRecord]], directories: [UInt64: [LayerRecord]]
+  ) {
     var open: [UInt64: [LayerRecord]] = [:]
     var places: [UInt64: Int] = [:]
     for (place, record) in records.enumerated() {
@@ -83,7 +86,7 @@ struct LayerRecords {
       case .sync: places[record.id] = place
       case .done, .failed:
         guard let began = places[record.id] else { break }
-        finish(records[began], began: began, at: place, record.kind, &open)
+        finish(records[began], began: began, at: place, record.kind, lengthsToo, &open)
       default:
         places[record.id] = place
         open[record.inode, default: []].append(record)
@@ -103,10 +106,13 @@ struct LayerRecords {
 
   private func finish(
     _ change: LayerRecord, began: Int, at place: Int, _ how: LayerRecord.Kind,
-    _ open: inout [UInt64: [LayerRecord]]
+    _ lengthsToo: Bool, _ open: inout [UInt64: [LayerRecord]]
   ) {
     switch (change.kind, how) {
-    case (.sync, .done): open[change.inode]?.removeAll { ($0.done ?? .max) < began }
+    case (.sync, .done):
+      open[change.inode]?.removeAll {
+        ($0.done ?? .max) < began && (lengthsToo || $0.kind != .resize)
+      }
     case (.sync, _): break
     case (_, .failed): open[change.inode]?.removeAll { $0.id == change.id }
     default:

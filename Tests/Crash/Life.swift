@@ -186,7 +186,9 @@ final class Life {
 
   private func failPower(_ figures: inout Figures) throws {
     guard let layer else { return }
-    figures.note(try PowerFailure(store: work["disk"], layer: layer, seed: random.next()))
+    figures.note(
+      try PowerFailure(
+        store: work["disk"], layer: layer, seed: random.next(), sabotage: sabotage))
   }
 
   // MARK: afterwards

@@ -11,7 +11,7 @@ import SluiceShared
 /// so that a later one stays where an earlier one is lost. Files and directories are independent of
 /// each other. Syncs that were not done when the process died count for nothing.
 struct PowerFailure {
-  /// Blocks by what they are of, names by directory, as `StorePlace` names them.
+  /// Blocks by what they are of, names by directory, as `StorePlace` names them; lengths as `size(of:)`.
   private(set) var lost: [String: Int] = [:]
   private let store: String
   private let grave: String
@@ -22,14 +22,18 @@ struct PowerFailure {
   private let tears: Bool
   private var paths: [UInt64: String] = [:]
 
-  /// Plays one, and forgets the records.
-  init(store: String, layer: String, seed: UInt64) throws {
+  /// What a file's lost length is counted as.
+  static func size(of kind: String) -> String { "size:\(kind)" }
+
+  /// Plays one, and forgets the records. `sabotage` may take back what was synced.
+  init(store: String, layer: String, seed: UInt64, sabotage: Sabotage? = nil) throws {
     self.store = store
     grave = "\(layer)/grave"
     random = SeededRandom(seed: seed)
     likelihood = [1, 0.9, 0.5, 0.5, 0.2][random.below(5)]
     tears = random.below(5) == 0
-    let unsynced = try LayerRecords("\(layer)/records").unsynced()
+    let unsynced = try LayerRecords("\(layer)/records")
+      .unsynced(lengthsToo: sabotage != .noLengthSync)
     // A file that is still in the store is called by its name there.
     find(grave)
     find(store)
@@ -96,7 +100,9 @@ struct PowerFailure {
       }
       if isChanged { lost[place(path, offset), default: 0] += 1 }
     }
-    restoreSize(descriptor, Int64(status.st_size), sizes)
+    if restoreSize(descriptor, Int64(status.st_size), sizes), !path.hasPrefix(grave) {
+      lost[Self.size(of: StorePlace.kind(of: path)), default: 0] += 1
+    }
   }
 
   private func place(_ path: String, _ offset: Int64) -> String {
@@ -132,10 +138,11 @@ struct PowerFailure {
     return true
   }
 
-  private mutating func restoreSize(_ descriptor: Int32, _ size: Int64, _ sizes: [Int64]) {
-    guard let first = sizes.first, random.chance(likelihood) else { return }
+  /// Returns whether the file was longer.
+  private mutating func restoreSize(_ descriptor: Int32, _ size: Int64, _ sizes: [Int64]) -> Bool {
+    guard let first = sizes.first, random.chance(likelihood) else { return false }
     let old = random.below(3) == 0 ? sizes[random.below(sizes.count)] : first
-    if old < size { ftruncate(descriptor, off_t(old)) }
+    return old < size && ftruncate(descriptor, off_t(old)) == 0
   }
 
   // MARK: names

@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// Ways to leave out what a promise rests on: each must be found.
 enum Sabotage: String, CaseIterable, Sendable, ExpressibleByArgument {
-  /// Journal segments are not synced. Found where power fails, as the next three are.
+  /// Journal segments are not synced. Found where power fails, as the next four are.
   case noJournalSync = "no-journal-sync"
   /// Log segments are not synced.
   case noLogSync = "no-log-sync"
@@ -10,6 +10,8 @@ enum Sabotage: String, CaseIterable, Sendable, ExpressibleByArgument {
   case noCheckpointSync = "no-checkpoint-sync"
   /// Directories are not synced.
   case noDirectorySync = "no-directory-sync"
+  /// A file's length that was set is not made durable by its sync.
+  case noLengthSync = "no-length-sync"
   /// No writer and no holder finds its segment closed. Found where they pause.
   case noMarkCheck = "no-mark-check"
   /// A worker takes a batch for durable before it is submitted. Found where workers are killed.
@@ -22,7 +24,7 @@ enum Sabotage: String, CaseIterable, Sendable, ExpressibleByArgument {
     case .noJournalSync: kind == "journal"
     case .noLogSync: kind.hasPrefix("log")
     case .noCheckpointSync: kind.hasPrefix("checkpoint") || kind.hasPrefix("sidecar")
-    case .noDirectorySync, .noMarkCheck, .earlyAcknowledgement, .trap: false
+    case .noDirectorySync, .noLengthSync, .noMarkCheck, .earlyAcknowledgement, .trap: false
     }
   }
 }

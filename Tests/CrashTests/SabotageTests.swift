@@ -39,6 +39,12 @@ struct SabotageTests {
           "/disk/store/checkpoints", "/disk/store/current.sqlite",
         ]),
       Case(
+        sabotage: "no-length-sync", options: "--layer lossy", rounds: 24,
+        complaints: [
+          "LOST: ", "expiredWriter", "the history says", "the history ends with",
+          "is in quarantine, and nothing happened to its writer", "/disk/store/log",
+        ]),
+      Case(
         sabotage: "no-mark-check", options: "--layer plain --only pause", rounds: 60,
         complaints: ["LOST: ", "TWICE: ", "expiredWriter"]),
       Case(

@@ -3,47 +3,51 @@ import SluiceShared
 
 /// All that a database says, in an order that does not depend on where it is kept.
 struct Content: Equatable {
-  /// A line for each thing and each row.
-  var lines: [String] = []
+  /// A line for each thing and each row; two that look the same may differ in their bytes.
+  private(set) var lines: [ExactText] = []
 
   /// `prepare` is the one way to ask, since two kinds of connections are compared.
   init(_ query: (String) throws -> [[SQLValue]]) throws {
     let schema = try query(
       "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE tbl_name NOT LIKE '\\_sluice\\_%' ESCAPE '\\' ORDER BY 1, 2"
     )
-    for row in schema { lines.append(row.map(Content.text).joined(separator: " | ")) }
+    for row in schema { add(Content.text(row)) }
     for row in schema where row[0] == .text("table") {
       // An R-tree's nodes keep what was deleted, random rowids too; its rows are compared.
       guard case .text(let name) = row[1], !name.hasSuffix("_node") else { continue }
-      try add(name, query)
+      try addTable(name, query)
     }
     for pragma in ["user_version", "application_id"] {
-      lines.append("\(pragma) \(try query("PRAGMA \(pragma)"))")
+      add("\(pragma) \(try query("PRAGMA \(pragma)"))")
     }
     do {
       // In no order: tables are looked at as a hash table has them.
       let violations = try query("PRAGMA foreign_key_check")
-      lines += violations.map { "foreign key: " + $0.map(Content.text).joined(separator: " | ") }
-        .sorted()
+      add(sorted: violations.map { "foreign key: " + Content.text($0) })
     } catch {
       // A key to columns that are not unique; which of several is met first is anyone's guess.
-      lines.append("foreign keys: \(error)".contains("mismatch") ? "a mismatch" : "\(error)")
+      add("foreign keys: \(error)".contains("mismatch") ? "a mismatch" : "\(error)")
     }
     // A CHECK may ask for what only the connection that wrote the row knew.
     for row in try query("PRAGMA integrity_check(1000)") {
-      let line = row.map(Content.text).joined(separator: " | ")
-      if line != "'ok'", !line.contains("CHECK constraint failed") {
-        lines.append("integrity: \(line)")
-      }
+      let line = Content.text(row)
+      if line != "'ok'", !line.contains("CHECK constraint failed") { add("integrity: \(line)") }
     }
   }
 
-  private mutating func add(_ name: String, _ query: (String) throws -> [[SQLValue]]) throws {
+  private mutating func add(_ line: String) { lines.append(ExactText(line)) }
+
+  /// In the order of their text: a table may be read through an index.
+  private mutating func add(sorted unsorted: [String]) {
+    for line in unsorted.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) { add(line) }
+  }
+
+  private mutating func addTable(_ name: String, _ query: (String) throws -> [[SQLValue]]) throws {
     if name.hasPrefix("sqlite_stat") {
       // ANALYZE looks at the applier's tables too.
       let rows = try query(
         "SELECT * FROM \(name) WHERE tbl NOT LIKE '\\_sluice\\_%' ESCAPE '\\' ORDER BY 1, 2, 3")
-      for row in rows { lines.append("\(name): " + row.map(Content.text).joined(separator: " | ")) }
+      for row in rows { add("\(name): " + Content.text(row)) }
       return
     }
     let table = quote(name)
@@ -53,24 +57,27 @@ struct Content: Equatable {
     } catch {
       // Without rowids, or a virtual table that has lost what it stands on.
       do { rows = try query("SELECT * FROM \(table)") } catch {
-        lines.append("\(name): \(error)")
+        add("\(name): \(error)")
         return
       }
     }
-    lines.append("\(name): \(rows.count) rows")
-    // In the order of their text: a table may be read through an index.
-    lines += rows.map { "\(name): " + $0.map(Content.text).joined(separator: " | ") }.sorted()
+    add("\(name): \(rows.count) rows")
+    add(sorted: rows.map { "\(name): " + Content.text($0) })
     // Text that is no UTF-8 was repaired above: its bytes count too.
     let names = try query("SELECT name FROM pragma_table_info(\(Values.literal(.text(name))))")
     for case .text(let column)? in names.map(\.first) {
       let sums = try? query(
         "SELECT count(*) FROM \(table) WHERE typeof(\(quote(column))) = 'text' AND hex(\(quote(column))) <> hex(CAST(\(quote(column)) AS BLOB))"
       )
-      lines.append("\(name).\(column): \(sums ?? [])")
+      add("\(name).\(column): \(sums ?? [])")
       let bytes = try? query(
-        "SELECT hex(substr(CAST(\(quote(column)) AS BLOB), 1, 64)) FROM \(table) ORDER BY 1")
-      lines.append("\(name).\(column): \(bytes ?? [])")
+        "SELECT CAST(\(quote(column)) AS BLOB) FROM \(table) ORDER BY 1")
+      for row in bytes ?? [] { add("\(name).\(column): " + Content.text(row)) }
     }
+  }
+
+  private static func text(_ row: [SQLValue]) -> String {
+    row.map(Content.text).joined(separator: " | ")
   }
 
   static func text(_ value: SQLValue) -> String {
@@ -79,7 +86,8 @@ struct Content: Equatable {
     case .integer(let number): "\(number)"
     case .real(let number): "\(number) (\(hexadecimal(number.bitPattern, width: 16)))"
     case .text(let text):
-      text.count > 200 ? "'\(text.prefix(200))…' \(text.utf8.count)" : "'\(text)'"
+      text.count > 200
+        ? "'\(text.prefix(200))…' \(text.utf8.count) \(crc32c(Array(text.utf8)))" : "'\(text)'"
     case .blob(let bytes):
       "x'\(bytes.prefix(64).map { hexadecimal($0, width: 2) }.joined())' \(bytes.count) \(crc32c(bytes))"
     }
@@ -89,8 +97,8 @@ struct Content: Equatable {
   func differences(from other: Content) -> [String] {
     lines.difference(from: other.lines).prefix(12).map { change in
       switch change {
-      case .insert(_, let line, _): "queue: \(line.prefix(400))"
-      case .remove(_, let line, _): "plain: \(line.prefix(400))"
+      case .insert(_, let line, _): "queue: \(line.text.prefix(400))"
+      case .remove(_, let line, _): "plain: \(line.text.prefix(400))"
       }
     }
   }

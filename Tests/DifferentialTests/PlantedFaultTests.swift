@@ -32,12 +32,14 @@ struct PlantedFaultTests {
   }
 
   /// The outcomes do not tell.
-  @Test("A value is another one")
-  func otherValue() throws {
+  @Test("A value is another one", arguments: [false, true])
+  func otherValue(atTheEndOfLongText: Bool) throws {
     try expect("the databases differ") { batch in
       guard !batch.wantsResults else { return }
       for i in batch.statements.indices {
-        batch.statements[i].rows = batch.statements[i].rows.map { $0.map(other) }
+        batch.statements[i].rows = batch.statements[i].rows.map {
+          $0.map { atTheEndOfLongText ? otherEnd($0) : other($0) }
+        }
       }
     }
   }
@@ -46,6 +48,14 @@ struct PlantedFaultTests {
     guard case .blob(var bytes) = value, !bytes.isEmpty else { return value }
     bytes[0] ^= 1
     return .blob(bytes)
+  }
+
+  private func otherEnd(_ value: SQLValue) -> SQLValue {
+    guard case .text(let text) = value, text.count > 400, let last = text.utf8.last, last < 0x80
+    else { return value }
+    var bytes = Array(text.utf8)
+    bytes[bytes.count - 1] = last == 0x78 ? 0x79 : 0x78
+    return .text(String(decoding: bytes, as: UTF8.self))
   }
 
   @Test("Results are not given back")

@@ -148,9 +148,9 @@ extension FuzzTarget {
     claim.clockTolerance = nil
     refusable {
       let won = try claim.claim(successorOf: number) { holder, inherited in
-        _ = Leader.carefulBatches(after: inherited)
+        _ = ApplierStatus.carefulBatches(after: inherited)
         return holder.beacon(
-          .active, Leader.firstStatus(after: inherited, survived: nil), time_ms: 1)
+          .active, ApplierStatus(after: inherited, survived: nil), time_ms: 1)
       }
       guard let won else { return }
       let log = Log(layout: layout, store: store, environment: environment)

@@ -77,8 +77,8 @@ extension FuzzTarget {
     let second = again.withUnsafeBytes { Beacon.decode($0, segment: 1, nonce: nonce) }
     demand(second == beacon, "a beacon is decoded as another")
     // The next beacon, and whoever takes over, count on from what it says.
-    _ = Leader.firstStatus(after: beacon, survived: beacon.status.attempts.first?.batch)
-    _ = Leader.carefulBatches(after: beacon)
+    _ = ApplierStatus(after: beacon, survived: beacon.status.attempts.first?.batch)
+    _ = ApplierStatus.carefulBatches(after: beacon)
     demand(beacon.counter < .max && beacon.extent.txid.next > beacon.extent.txid, "no next one")
   }
 

@@ -31,16 +31,16 @@ struct Sweep: ParsableCommand {
       let result = try Workers(jobs: jobs).run(first: first, count: count, kind: kind)
       let seconds = Date().timeIntervalSince(started)
       say(
-        String(format: "\(kind.rawValue): %llu seeds in %.0f s", result.seeds, seconds)
-          + (kind == .system ? ": \(result.statistics)" : ""))
+        String(format: "\(kind.rawValue): %llu seeds in %.0f s: ", result.seeds, seconds)
+          + "\(result.statistics)")
       for found in result.violations.sorted(by: { $0.seed < $1.seed }).prefix(20) {
         say("seed \(found.seed): \(found.what)")
-        say("  make simulate SEED=\(found.seed)\(kind == .system ? "" : " KIND=\(kind.rawValue)")")
+        say("  make simulate SEED=\(found.seed)\(kind.argument)")
       }
       if result.seeds != count { say("\(count - result.seeds) seeds were not run") }
       isClean = isClean && result.violations.isEmpty && result.seeds == count
       // What never happens is not tried.
-      let absent = kind != .system || seeds < 500 ? [] : result.statistics.absent
+      let absent = seeds < 500 ? [] : result.statistics.absent(in: kind)
       if !absent.isEmpty {
         say("never happened: \(absent.map(\.rawValue).joined(separator: ", "))")
       }
@@ -59,14 +59,21 @@ struct Mutations: ParsableCommand {
   @Option(help: "Only this check.") var only: String?
 
   func run() throws {
+    let mutations = Mutation.all.filter { only == nil || only == $0.check.rawValue }
+    guard !mutations.isEmpty else {
+      throw ValidationError("no mutation leaves out '\(only ?? "")'")
+    }
     var missed = 0
-    for mutation in Mutation.all where only.map({ $0 == mutation.check.rawValue }) ?? true {
+    for mutation in mutations {
       let started = Date()
       let found = try seed(finding: mutation)
       let seconds = String(format: "%.1f s", Date().timeIntervalSince(started))
       let name = mutation.what.padding(toLength: 58, withPad: " ", startingAt: 0)
       if let found {
         say("\(name) seed \(found.seed) (\(seconds)): \(found.what.prefix(150))")
+        say(
+          "  make simulate SEED=\(found.seed) WITHOUT=\(mutation.check.rawValue)\(mutation.kind.argument)"
+        )
       } else {
         say("\(name) NOT FOUND in \(mutation.seeds) seeds (\(seconds))")
         missed += 1
@@ -160,6 +167,9 @@ struct Worker: ParsableCommand {
 }
 
 extension Simulation.Kind {
+  /// Of `make simulate`.
+  var argument: String { self == .system ? "" : " KIND=\(rawValue)" }
+
   static func named(_ name: String) throws -> Simulation.Kind {
     guard let kind = Simulation.Kind(rawValue: name) else {
       throw ValidationError("there is no kind \(name): system, log and journal")

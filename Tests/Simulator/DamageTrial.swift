@@ -86,7 +86,7 @@ struct DamageTrial: @unchecked Sendable {
 }
 
 /// Damage to batches that are durable and not yet applied, met by the next applier: it executes what
-/// was submitted or nothing, and keeps the file where it executes less than all.
+/// was submitted or nothing, all that lies before the damage, and keeps the file where that is not all.
 struct JournalDamageTrial: @unchecked Sendable {
   // Sendable: used by the strand that has the scheduler's baton only.
   private let world: World
@@ -101,6 +101,7 @@ struct JournalDamageTrial: @unchecked Sendable {
     // Not its mark: whoever sets that only closes it.
     let places = content.indices.filter { $0 >= Block.size && content[$0] != 0 }
     let offset = places[world.scheduler.random.below(places.count)]
+    let hit = world.observer.content(of: path).first { Int64(offset) < $0.end }
     world.note("a bit of \(path) at \(offset) turns over")
     world.count(.damages)
     world.disk.damage(path, at: Int64(offset)) { $0 ^= 1 << UInt8(offset % 8) }
@@ -108,8 +109,8 @@ struct JournalDamageTrial: @unchecked Sendable {
     verification.drain()
     guard world.oracle.violation == nil else { return }
     let name = path.split(separator: "/").last.map(String.init) ?? ""
-    verification.checkHistory(
-      without: world.disk.inode(of: "\(World.layout.quarantine)/\(name)") == nil
-        ? nil : StoreLayout.journalSegment(name)?.writer)
+    let isAside = world.disk.inode(of: "\(World.layout.quarantine)/\(name)") != nil
+    verification.checkHistory(without: isAside ? hit?.id : nil)
+    if isAside { world.count(.damagesFound) }
   }
 }

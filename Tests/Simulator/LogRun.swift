@@ -184,7 +184,7 @@ public final class LogRun: @unchecked Sendable {
       &follower, life.log, Log.Present(segment: segment, beacon: beacon, isClosed: false), life.name
     )
     // Without `parentByStart` a claimant stumbles over moved segments before it does worse.
-    if !omitted.contains(.parentByStart), scheduler.random.chance(0.1) {
+    if scheduler.random.chance(0.1), !omitted.contains(.parentByStart) {
       try moveOldSegments(behind: holder, life)
     }
   }

@@ -29,7 +29,9 @@ public struct Mutation: Sendable {
     Mutation(.markAfterStart, "mark not read after the start frame", Sign.fork, .log),
     Mutation(.markBeforeReading, "parent read before its mark is written", Sign.fork + Sign.loss),
     Mutation(.markDownToStart, "only the nearest segment closed", Sign.fork + Sign.loss),
-    Mutation(.parentByStart, "parent chosen by its beacon", Sign.fork, .log, seeds: 8000),
+    Mutation(
+      .parentByStart, "parent chosen by its beacon", Sign.fork + Sign.staleness, .log,
+      seeds: 16_000),
     Mutation(.checkBeforePublishing, "beacon written before the mark is read", Sign.fork),
     Mutation(
       .publishBeforeAcknowledging, "acknowledged before the beacon", Sign.fork + Sign.staleness),
@@ -40,7 +42,7 @@ public struct Mutation: Sendable {
     Mutation(.lookBehindMark, "reader ignores the mark", Sign.staleness),
     Mutation(.removeOnlyPublished, "journal segment removed before it is confirmed", Sign.loss),
     Mutation(.rereadAfterMark, "frames not read again after closing", Sign.loss),
-    // A reader that cannot go on, with an applier at work (promise 5).
+    // A reader that cannot go on, with an applier at work.
     Mutation(.listNames, "names found by probing", ["none follows it"]),
     Mutation(
       .listAgain, "a later segment read before the one that a listing missed",

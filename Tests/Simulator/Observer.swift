@@ -121,10 +121,10 @@ final class Observer {
   }
 
   /// The batches in the whole frames of a journal segment, as the file server has it now.
-  func batches(in path: String) -> [BatchID] {
-    guard let file = try? environment.fileSystem.open(path, .shared),
-      let found = try? JournalContent.batches(in: file)
-    else { return [] }
-    return found.map(\.id)
+  func batches(in path: String) -> [BatchID] { content(of: path).map(\.id) }
+
+  func content(of path: String) -> [JournalContent.Entry] {
+    guard let file = try? environment.fileSystem.open(path, .shared) else { return [] }
+    return (try? JournalContent.batches(in: file)) ?? []
   }
 }

@@ -13,28 +13,27 @@ final class Poison {
 
   private(set) var batches: Set<BatchID> = []
   /// Sequence numbers under which a process writes such batches, by its number: it gets its writer's
-  /// id in the midst of the submit.
+  /// id in the midst of the submit, or several, where the first may be forgotten.
   private var awaited: [UInt64: [SequenceNumber]] = [:]
   /// The log segments whose last beacon says that the batch was being executed.
   private(set) var ended: [BatchID: Set<UInt64>] = [:]
   /// Processes that a batch ended.
   private(set) var deaths = 0
 
-  var mayHaveMore: Bool { batches.count + awaited.values.joined().count < Poison.mostBatches }
+  var mayHaveMore: Bool { awaited.values.joined().count < Poison.mostBatches }
 
-  /// The process will submit, in one call and with a new writer, such a batch at `sequence`.
+  /// The process will submit, in one call, with a new writer and nothing else, such a batch at `sequence`.
   func expect(_ process: SimulatedProcess, at sequence: Int) {
     awaited[process.number, default: []].append(SequenceNumber(UInt64(sequence)))
   }
 
-  /// The name of the first segment that the process makes tells its writer's id.
+  /// The names of the segments that the process makes tell its writer's ids.
   func sees(_ operation: FileOperation, of process: SimulatedProcess) {
     guard !awaited.isEmpty, operation.action == .create,
       let sequences = awaited[process.number],
       let name = operation.path.split(separator: "/").last.map(String.init),
       let segment = StoreLayout.journalSegment(name)
     else { return }
-    awaited[process.number] = nil
     for sequence in sequences {
       batches.insert(BatchID(writer: segment.writer, sequence: sequence))
     }

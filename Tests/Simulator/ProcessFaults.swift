@@ -137,7 +137,7 @@ final class ProcessFaults: @unchecked Sendable {
     case .read where random.chance(weather.tornRead): return .torn(pieceBytes: 0)
     case .list where random.chance(weather.tornListing):
       return .torn(pieceBytes: random.below(1 << 16))
-    case .link, .create, .makeDirectory:
+    case .link, .create:
       if random.chance(weather.lostReply) {
         return .doneButFails(.posix(Self.exists, operation.path, "repeated"))
       }

@@ -36,11 +36,30 @@ public struct Simulation: Sendable {
   ) {
     switch kind {
     case .system: run(seed: seed, trace: trace)
-    case .log:
-      (LogRun(seed: seed, omitting: omitted, mistake: nil, trace: trace).run(), World.Statistics())
-    case .journal:
-      (JournalRun(seed: seed, omitting: omitted, trace: trace).run(), World.Statistics())
+    case .log: runLog(seed: seed, trace)
+    case .journal: runJournal(seed: seed, trace)
     }
+  }
+
+  private func runLog(seed: UInt64, _ trace: ((String) -> Void)?) -> (String?, World.Statistics) {
+    let run = LogRun(seed: seed, omitting: omitted, mistake: nil, trace: trace)
+    let what = run.run()
+    var statistics = World.Statistics()
+    statistics[.terms] = run.claims
+    statistics[.batches] = run.believed.count
+    statistics[.reads] = run.reads
+    return (what, statistics)
+  }
+
+  private func runJournal(seed: UInt64, _ trace: ((String) -> Void)?) -> (
+    String?, World.Statistics
+  ) {
+    let run = JournalRun(seed: seed, omitting: omitted, trace: trace)
+    let what = run.run()
+    var statistics = World.Statistics()
+    statistics[.batches] = run.acknowledged.count
+    statistics[.closedSegments] = run.removals
+    return (what, statistics)
   }
 
   /// Of a whole system.

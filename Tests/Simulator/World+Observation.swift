@@ -113,7 +113,18 @@ extension World {
       } else {
         count(.lateWrites)
       }
-    case .doneButFails: count(.lostReplies)
+    case .doneButFails(let error):
+      // Who died in it waits for no reply.
+      guard error.errno == ProcessFaults.exists || error.errno == ProcessFaults.missing else {
+        break
+      }
+      switch operation.action {
+      case .create: count(.lostCreates)
+      case .link: count(.lostLinks)
+      case .unlink: count(.lostUnlinks)
+      case .replaceSymbolicLink: count(.lostRenames)
+      default: break
+      }
     case .torn:
       countProgress(operation)
       switch operation.action {

@@ -42,19 +42,19 @@ public final class World: @unchecked Sendable {
   let observer: Observer
   let omitted: Set<SafetyCheck>
   private(set) var machines: [Machine] = []
-  private var processes: [SimulatedProcess] = []
+  private(set) var processes: [SimulatedProcess] = []
   private var lastProcess: UInt64 = 0
   private static let lastNumber = Monitor<Int32>(0)
   /// File operations so far.
   var operations = 0
   /// The storm is over: nothing goes wrong any more.
-  private(set) var isCalm = false
+  var isCalm = false
   /// And all who play a part are to come to an end.
   private(set) var isEnding = false
   /// The file server is away: operations wait.
-  private(set) var serverIsAway = false
+  var serverIsAway = false
   /// Of the simulated time, what passed in whole days.
-  private var passed_ns: UInt64 = 0
+  var passed_ns: UInt64 = 0
   /// A beacon was written, and the observer has not looked since.
   var mustLook = false
   public private(set) var statistics = Statistics()
@@ -136,173 +136,6 @@ public final class World: @unchecked Sendable {
     note("calm")
     verification.run()
     scheduler.finish()
-  }
-
-  /// Some processes stand still in the middle of what they do, while all that there is is applied and
-  /// removed from the journal, and then go on: they write, claim, lead and read as before.
-  private func standStill(_ verification: Verification) {
-    for process in processes where !process.isDead && scheduler.random.chance(0.5) { process.die() }
-    freezeAll()
-    verification.drain()
-    if scheduler.random.chance(0.3) {
-      if scheduler.random.chance(0.7) {
-        letPass(days: 8, verification)
-      } else {
-        // A writer is heard of in between, or seems to be.
-        letPass(days: 5.9, verification)
-        goOn()
-        freezeAll()
-        verification.drain()
-        letPass(days: 1.2, verification)
-      }
-    }
-    goOn()
-  }
-
-  private func freezeAll() {
-    for process in processes where !process.isDead {
-      process.freeze(100 * World.day_ns)
-      note("\(process.name) stands still")
-    }
-  }
-
-  /// Into the storm once more.
-  private func goOn() {
-    guard !scheduler.isOver else { return }
-    isCalm = false
-    for process in processes where !process.isDead {
-      process.thaw()
-      note("\(process.name) goes on")
-      count(.outlasted)
-    }
-    scheduler.sleep(UInt64(scheduler.random.below(10_000_000_000)))
-    isCalm = true
-  }
-
-  private static let day_ns: UInt64 = 24 * 3600 * 1_000_000_000
-
-  /// After more than a week keys, and writers who have no file, are forgotten by the next commit.
-  private func letPass(days: Double, _ verification: Verification) {
-    guard !scheduler.isOver else { return }
-    note("\(days) days pass")
-    let stopped = machines.filter { _ in scheduler.random.chance(0.4) }
-    for machine in stopped {
-      note("\(machine.name)'s clocks stand still with it")
-      machine.clock.stop()
-    }
-    let duration_ns = UInt64(days * Double(World.day_ns))
-    scheduler.sleep(duration_ns)
-    guard !scheduler.isOver else { return }
-    passed_ns += duration_ns
-    count(.silences)
-    for machine in machines {
-      machine.clock.goOn()
-      // As they are kept right all the time, within a second or so; but not all of those that stood still.
-      if stopped.contains(where: { $0 === machine }), scheduler.random.chance(0.5) { continue }
-      let ahead_ms = machine.clock.wallTime_ms() - SimulatedClock(scheduler).wallTime_ms()
-      if abs(ahead_ms) > 20_000 { machine.clock.offset_ms -= ahead_ms }
-    }
-    submitSome()
-    verification.drain()
-  }
-
-  private func conductEvents() {
-    let pause = weather.events == 0 ? 0.5 : min(0.5, 0.5 / weather.events)
-    scheduler.sleep(UInt64(pause * 1e9))
-    guard scheduler.random.chance(weather.events * pause) else { return }
-    let machine = machines[scheduler.random.below(machines.count)]
-    let living = processes.filter { !$0.isDead }
-    switch scheduler.random.below(10) {
-    case 0..<3 where !living.isEmpty: kill(living[scheduler.random.below(living.count)])
-    case 3..<5 where !living.isEmpty:
-      let process = living[scheduler.random.below(living.count)]
-      let duration_ns = UInt64(scheduler.random.below(60_000_000_000))
-      if scheduler.random.chance(0.3) { return suspend(machine, duration_ns) }
-      note("\(process.name) stands still")
-      process.freeze(duration_ns)
-      count(.froze)
-    case 5..<7: stop(machine)
-    case 7: losePower()
-    case 8:
-      // Beyond a minute an applier there refuses to lead.
-      let most = scheduler.random.chance(0.2) ? 300_000 : 20_000
-      machine.clock.offset_ms = Int64(scheduler.random.below(2 * most)) - Int64(most)
-      note("\(machine.name)'s wall clock is set to \(machine.clock.offset_ms) ms")
-      count(.clockJumps)
-    default:
-      guard machine.isNetwork else { return }
-      note("\(machine.name) is cut off")
-      machine.isCutOff = true
-      count(.cuts)
-      let duration = UInt64(scheduler.random.below(20_000_000_000))
-      scheduler.start(nil) { [self] in
-        scheduler.sleep(duration)
-        machine.isCutOff = false
-        if scheduler.random.chance(0.5) {
-          machine.host.loseOpens(&scheduler.random)
-          machine.hasLostOpens = true
-        }
-        note("\(machine.name) is back")
-      }
-    }
-  }
-
-  /// A virtual machine stands still, and its clocks with it. Its wall clock is set right when it goes on,
-  /// or not.
-  private func suspend(_ machine: Machine, _ duration_ns: UInt64) {
-    note("\(machine.name) is suspended")
-    count(.suspended)
-    for process in processes where !process.isDead && process.machine === machine {
-      // Its clocks go on first.
-      process.freeze(duration_ns + 1000)
-    }
-    machine.clock.stop()
-    let isSetRight = scheduler.random.chance(0.5)
-    scheduler.start(nil) { [self] in
-      scheduler.sleep(duration_ns)
-      guard !isCalm else { return }
-      machine.clock.goOn()
-      if isSetRight { machine.clock.offset_ms += Int64(duration_ns / 1_000_000) }
-      note("\(machine.name) goes on")
-    }
-  }
-
-  private func kill(_ process: SimulatedProcess) {
-    note("\(process.name) is killed")
-    count(.killed)
-    process.die()
-  }
-
-  /// A machine loses power. A local one is the file server too.
-  private func stop(_ machine: Machine) {
-    guard machine.isNetwork else { return losePower() }
-    note("\(machine.name) stops")
-    count(.machineStops)
-    for process in processes where !process.isDead && process.machine === machine { process.die() }
-    machine.host.die()
-  }
-
-  private func losePower() {
-    note("the file server restarts")
-    count(.powerLosses)
-    if !plan.isNetwork {
-      for process in processes where !process.isDead { process.die() }
-      for process in processes { disk.abandon(client: process.number) }
-      for machine in machines { machine.host.die() }
-    }
-    _ = observer.look()
-    let before = observer.extent.txid
-    disk.losePower(&scheduler.random)
-    oracle.serverLostPower(before: before) { [unowned self] in observer.published }
-    oracle.acknowledged.forEach(checkDurable)
-    guard plan.isNetwork, !isCalm, !serverIsAway, scheduler.random.chance(0.7) else { return }
-    serverIsAway = true
-    let duration = UInt64(scheduler.random.below(20_000_000_000))
-    scheduler.start(nil) { [self] in
-      scheduler.sleep(duration)
-      serverIsAway = false
-      note("the file server is back")
-    }
   }
 
   /// Keeps a role played: life after life, until the storm is over.

@@ -16,9 +16,10 @@ struct SimulatorTests {
     // They are worth something.
     // What less than one run in ten meets may be absent.
     let seldom: Set<World.Statistics.Count> = [
-      .tornBeacons, .staleHandles, .staleNames, .keptPages, .lostOpens,
+      .tornBeacons, .lostRenames, .staleHandles, .staleNames, .keptPages, .lostOpens,
     ]
-    #expect(seldom.isSuperset(of: total.absent), "\(total.absent)")
+    let absent = total.absent(in: .system)
+    #expect(seldom.isSuperset(of: absent), "\(absent)")
     #expect(total[.terms] > 50)
     #expect(total[.deaths] > 100)
     #expect(total[.batches] > 500)

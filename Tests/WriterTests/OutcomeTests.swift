@@ -38,6 +38,27 @@ struct OutcomeTests {
     #expect(writer.unappliedBytes == 0)
   }
 
+  /// Nobody looks out for the old name, and what waits counts for the backlog as before.
+  @Test func whatGetsAnotherNameIsExpectedUnderThat() {
+    let (old, new) = (WriterID(high: 1, low: 1), WriterID(high: 1, low: 2))
+    let backlog = Backlog(limit: 100)
+    let tickets = (0..<2).map { _ in Ticket(bytes: 10, backlog: backlog) }
+    backlog.bytes = 20
+    var ledger = Ledger()
+    ledger.expect(BatchID(writer: old, sequence: SequenceNumber(7)), tickets)
+    ledger.rename(
+      BatchID(writer: old, sequence: SequenceNumber(7)),
+      to: BatchID(writer: new, sequence: SequenceNumber(1)))
+    #expect(ledger.writers == [new])
+    #expect(backlog.bytes == 20)
+    let settled = ledger.settle(
+      AppliedBatch(
+        batch: BatchID(writer: new, sequence: SequenceNumber(1)),
+        outcome: AppliedOutcome(txid: TxID(1), outcome: .changes(1))))
+    #expect(settled.map { $0 === tickets[0] } == [true])
+    #expect(backlog.bytes == 10)
+  }
+
   /// Looking goes on for as long as somebody waits, and must not take a thread from work that ends.
   @Test func whoWaitsKeepsNoThreadFromOthers() async throws {
     var environment = store.environment()
