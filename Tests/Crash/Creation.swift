@@ -49,7 +49,7 @@ struct Creation {
   }
 
   /// What a process takes for it, from its start.
-  private static let usual_us = 20_000
+  private static let usual_us = 10_000
 
   private func look(_ store: String, _ account: Account, _ figures: inout Figures) -> [String] {
     var options = ApplierOptions.hasty("first")
