@@ -41,10 +41,10 @@ test: deps
 	$(if $(COVERAGE),@Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
-# fail a test), each in a build of its own. Left out are what measures time, what kills or stops processes,
-# and what has waits or leases for code at full speed. The simulated schedules keep a processor busy
-# for minutes, and run when nobody else waits for it; they have one thread at a time, so the thread
-# sanitizer does without them.
+# fail a test), each in a build of its own. Left out is what measures time. What kills or stops processes,
+# or has leases and waits for code at full speed, runs by itself and with more patience. The simulated
+# schedules keep a processor busy for minutes, and run when nobody else waits for it; they have one thread
+# at a time, so the thread sanitizer does without them.
 SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
 HURRIED := ApplierProcessTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
 SANITIZED := --skip takesLinearTime --skip SluiceCrashTests \
@@ -52,13 +52,18 @@ SANITIZED := --skip takesLinearTime --skip SluiceCrashTests \
 sanitize: export SWIFT_BACKTRACE := enable=no
 sanitize: export ASAN_OPTIONS := detect_leaks=0
 sanitize: export TSAN_OPTIONS := exitcode=66
+sanitize: export SLUICE_TEST_PATIENCE := 8
 sanitize: deps
 	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
 	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED)
 	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --filter '$(SCHEDULES)'
+	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
+	  --no-parallel --filter '$(HURRIED)'
 	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
 	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED)
+	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread \
+	  --no-parallel --filter '$(HURRIED)'
 
 nfs: deps
 	$(SWIFT) build $(RELEASE) --product sluice

@@ -190,7 +190,8 @@ final class GroupCommit: @unchecked Sendable {
 
   private func write(_ group: [Submission]) -> Result<BatchID, StoreError> {
     poller?.keepUp(waits: journal.isOld)
-    if journal.isOld, let writer = journal.writer, poller?.isWaiting(for: writer) != true {
+    // Who follows no outcomes does not know what waits, and keeps its id until that is forgotten.
+    if let poller, journal.isOld, let writer = journal.writer, !poller.isWaiting(for: writer) {
       journal.renew()
     }
     let first = journal.nextBatch()
@@ -201,8 +202,9 @@ final class GroupCommit: @unchecked Sendable {
     } catch {
       guard error.code == .notSubmitted, journal.writer == nil else { return fail(first, error) }
     }
-    // The writer id may be forgotten. Nothing was written, and nothing that came before waits: it would
-    // have a file in the journal. So a new id, dated by the file server, goes on in order.
+    // The writer id may be forgotten. Nothing was written, and nothing that came before under that id
+    // waits: it would have a file in the journal (and what waited under an earlier one was applied when
+    // this one was taken). So a new id, dated by the file server, goes on in order.
     let second = journal.nextBatch()
     poller?.rename(first, to: second)
     do throws(StoreError) {

@@ -59,7 +59,9 @@ public final class JournalWriter {
   /// The name that the first batch of the next flush will have: to be known to whoever looks for its
   /// outcome before it is written. Takes a new writer id in a forked child.
   public func nextBatch() -> BatchID {
-    if let identity, identity.process == environment.processID(), !isExpired(doubtful) {
+    if let identity, identity.process == environment.processID(),
+      !isExpired(doubtful) || mayWait(identity.writer)
+    {
       return BatchID(writer: identity.writer, sequence: next)
     }
     let made = Moment(environment.clock)
@@ -163,6 +165,11 @@ extension JournalWriter {
     doubtful = nil
   }
 
+  /// Whether batches may wait that were acknowledged: what gets another id could be executed before them.
+  private func mayWait(_ writer: WriterID) -> Bool {
+    (try? hasRememberedSegment(writer)) ?? true
+  }
+
   /// A batch in doubt for longer than the applier is sure to remember its writer is never sent
   /// again, and since nothing may take its place, neither is anything else under that writer id.
   private func isExpired(_ group: Group?) -> Bool {
@@ -174,7 +181,10 @@ extension JournalWriter {
     guard var group = doubtful else { return }
     do throws(StoreError) {
       guard !isExpired(group) else {
-        throw StoreError(.outcomeUnknown, "a batch in doubt is older than a day")
+        throw StoreError(
+          .outcomeUnknown,
+          "a batch in doubt is older than a day, and what was submitted before it waits; see that an applier runs (`sluice status`), then try again",
+          path: layout.journal)
       }
       try write(&group, ends: false)
     } catch {

@@ -56,10 +56,13 @@ struct Ledger {
   }
 
   private var rows: [WriterID: Row] = [:]
+  /// Of whom batches may wait whose outcomes cannot be found any more.
+  private var lost: Set<WriterID> = []
 
   var isEmpty: Bool { rows.isEmpty }
   var writers: Set<WriterID> { Set(rows.keys) }
-  func has(_ writer: WriterID) -> Bool { rows[writer] != nil }
+  /// Whether batches of the writer may wait.
+  func has(_ writer: WriterID) -> Bool { rows[writer] != nil || lost.contains(writer) }
 
   /// To be called before the batches are written: their outcome can come at once.
   mutating func expect(_ first: BatchID, _ tickets: [Ticket]) {
@@ -132,6 +135,7 @@ struct Ledger {
       ticket.result = .failure(error)
       release(ticket)
     }
+    lost.formUnion(rows.keys)
     rows = [:]
     return tickets
   }

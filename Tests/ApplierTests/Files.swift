@@ -117,6 +117,17 @@ final class TwiceLinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
+/// Fails every write to the journal, when told to.
+final class UnwritableJournalFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: used by one thread.
+  var isUnwritable = false
+
+  override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
+    guard isUnwritable, path.hasSuffix(".seg") else { return }
+    throw StoreError(.io, "write failed: Input/output error", path: path, errno: EIO)
+  }
+}
+
 /// Leaves names out of the first listing that would show them.
 final class OverlookingFileSystem: ForwardingFileSystem, @unchecked Sendable {
   // Sendable: used by one thread.

@@ -148,33 +148,79 @@ struct HorizonTests {
 
   /// Nothing was written, and nothing waits: a submit goes on under a new id. Also one that knows only
   /// of its own machine's clock.
-  @Test func aSubmitDoesNotFailForThat() throws {
+  @Test(arguments: [false, true]) func aSubmitDoesNotFailForThat(mayHaveLanded: Bool) throws {
     let (environment, itsClock) = suspendable()
     let writer = try Writer(store: store.path, environment: environment)
     let first = try writer.submitBlocking(insert(1))
     store.options.retireAfter = .milliseconds(1)
     try retireAll()
-    _ = try writer.outcomeBlocking(of: first, timeout: .seconds(60))
     clock.advance(by: Self.day * 8)
     itsClock.miss(wall: Self.day * 8, boot: Self.day * 8)
     try store.apply([insert(2)])
-    // Its segment was retired, so the frame behind the mark is written again.
-    let error = #expect(throws: StoreError.self) { try writer.submitBlocking(insert(3)) }
-    #expect(error?.code == .outcomeUnknown)
-    let next = try writer.submitBlocking(insert(4))
+    if mayHaveLanded {
+      // Its segment was retired, so the frame behind the mark is to be written again.
+      let error = #expect(throws: StoreError.self) { try writer.submitBlocking(insert(3)) }
+      #expect(error?.code == .outcomeUnknown)
+    }
+    // Which does not fit the segment that it has.
+    let large = Batch([
+      Batch.Statement(
+        "INSERT INTO t SELECT 4 FROM (SELECT ?)",
+        [.blob((0..<100_000).map { _ in UInt8.random(in: 0...255) })])
+    ])
+    let next = try writer.submitBlocking(large)
     #expect(next.batch.writer != first.batch.writer)
     let (late, results) = try Writer.submitOnce(
       store: store.path, [insert(5), insert(6)], environment: environment)
     let receipts = try results.map { try $0.get() }
     #expect(late.unappliedBytes > 0)
     try store.drain()
-    for (writer, receipt) in [(writer, next)] + receipts.map({ (late, $0) }) {
+    for (writer, receipt) in [(writer, first), (writer, next)] + receipts.map({ (late, $0) }) {
       let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
       #expect(outcome.isApplied)
+    }
+    for receipt in [next] + receipts {
       #expect(receipt.batch.writer.time_ms > clock.wallTime_ms() - 60_000)
     }
     #expect(writer.unappliedBytes == 0 && late.unappliedBytes == 0)
     #expect(try store.query("SELECT a FROM t ORDER BY a") == [[1], [2], [4], [5], [6]])
+  }
+
+  /// Nobody applies for days. Two ids would be executed in any order.
+  @Test(arguments: [false, true]) func theOrderIsKeptForDays(followsOutcomes: Bool) throws {
+    var options = Writer.Options()
+    options.followsOutcomes = followsOutcomes
+    // Of several segments, the second is read first.
+    try store.drain()
+    #expect(try store.names(store.layout.journal) == ["quarantine"])
+    let writer = try Writer(store: store.path, options: options, environment: store.environment)
+    for n in 1...4 {
+      _ = try writer.submitBlocking(insert(Int64(n)))
+      clock.advance(by: .seconds(25 * 3600))
+    }
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t") == [[1], [2], [3], [4]])
+  }
+
+  /// What is in doubt for longer than a day is not sent again, and a new id would pass what waits.
+  @Test func soItIsBehindADoubtfulBatch() throws {
+    let files = UnwritableJournalFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    let writer = try store.journal(environment)
+    let first = try writer.flush([insert(1).encoded()])
+    files.isUnwritable = true
+    let error = #expect(throws: StoreError.self) { try writer.flush([insert(2).encoded()]) }
+    #expect(error?.code == .outcomeUnknown)
+    files.isUnwritable = false
+    clock.advance(by: .seconds(25 * 3600))
+    let refusal = #expect(throws: StoreError.self) { try writer.flush([insert(3).encoded()]) }
+    #expect(refusal?.code == .notSubmitted)
+    store.options.retireAfter = .milliseconds(1)
+    try retireAll()
+    #expect(try writer.flush([insert(4).encoded()]).writer != first.writer)
+    try store.drain()
+    #expect(try store.query("SELECT a FROM t") == [[1], [4]])
   }
 
   /// What failed a moment ago has left a file of its own name; that is none that says it was remembered.

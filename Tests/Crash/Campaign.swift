@@ -115,8 +115,10 @@ final class Campaign {
         "\(failed) and took back \(figures.blocksLost) blocks and \(figures.namesLost) names"
       ]
     }
+    guard options.rounds >= Coverage.allRounds else { return [] }
+    if figures.creationsKilled == 0 { return ["no maker of a store was killed at work"] }
     let points = figures.diedInRecovery.count
-    guard options.rounds >= Coverage.allRounds, points < Coverage.recoveryPoints else { return [] }
+    guard points < Coverage.recoveryPoints else { return [] }
     return ["\(failed), and appliers that went on after that died at \(points) points only"]
   }
 

@@ -27,14 +27,18 @@ struct Creation {
     let cast = Cast(
       executable: executable, store: store, directory: work["notes"],
       layer: isLossy ? work["layer"] : nil, sabotage: sabotage)
+    let began = SystemClock().elapsed()
     let index = try cast.start(.creator, plan)
     let isKilled = plan == nil && random.chance(0.7)
     if isKilled {
       // There are no points in what SQLite does to the first checkpoint.
-      usleep(UInt32(random.below(Self.usual_us)))
+      usleep(UInt32(random.below(figures.creation_us + 1)))
       cast.kill(index)
     }
     try cast.waitForAll()
+    if plan == nil, !isKilled {
+      figures.creation_us = Int((SystemClock().elapsed() - began) / .microseconds(1))
+    }
     let account = try cast.account(index)
     catalog.note(account, .creator)
     if let complaint = cast.complaint(index, account) { return [complaint] }
@@ -44,12 +48,14 @@ struct Creation {
     }
     figures.creations += 1
     if !account.isComplete { figures.deaths += 1 }
-    if !account.isComplete, isKilled { figures.creationsKilled += 1 }
-    return look(store, account, &figures)
+    let before = figures.creationsCutOff
+    let violations = look(store, account, &figures)
+    // It was at work, and not done.
+    if isKilled, figures.creationsCutOff > before, access(store, F_OK) == 0 {
+      figures.creationsKilled += 1
+    }
+    return violations
   }
-
-  /// What a process takes for it, from its start.
-  private static let usual_us = 10_000
 
   private func look(_ store: String, _ account: Account, _ figures: inout Figures) -> [String] {
     var options = ApplierOptions.hasty("first")

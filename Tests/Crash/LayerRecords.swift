@@ -20,6 +20,8 @@ struct LayerRecord {
   var name: String
   var other: String
   var payload: [UInt8]
+  /// Only of what is kept although it is.
+  var isSynced = false
   /// The place of the record that says it was done; nil where none does.
   var done: Int?
 
@@ -75,8 +77,8 @@ struct LayerRecords {
   }
 
   /// What no sync that was done covers: by inode, in order; names in the order in which they changed.
-  /// Without `lengthsToo` a sync makes no length durable that was set by itself.
-  func unsynced(lengthsToo: Bool) -> (
+  /// `keepingLengths`: also which lengths were set, though a sync covers them.
+  func unsynced(keepingLengths: Bool) -> (
     files: [UInt64: [LayerRecord]], directories: [UInt64: [LayerRecord]]
   ) {
     var open: [UInt64: [LayerRecord]] = [:]
@@ -86,7 +88,7 @@ struct LayerRecords {
       case .sync: places[record.id] = place
       case .done, .failed:
         guard let began = places[record.id] else { break }
-        finish(records[began], began: began, at: place, record.kind, lengthsToo, &open)
+        finish(records[began], began: began, at: place, record.kind, keepingLengths, &open)
       default:
         places[record.id] = place
         open[record.inode, default: []].append(record)
@@ -106,13 +108,18 @@ struct LayerRecords {
 
   private func finish(
     _ change: LayerRecord, began: Int, at place: Int, _ how: LayerRecord.Kind,
-    _ lengthsToo: Bool, _ open: inout [UInt64: [LayerRecord]]
+    _ keepingLengths: Bool, _ open: inout [UInt64: [LayerRecord]]
   ) {
     switch (change.kind, how) {
     case (.sync, .done):
-      open[change.inode]?.removeAll {
-        ($0.done ?? .max) < began && (lengthsToo || $0.kind != .resize)
+      let kept = open[change.inode]?.compactMap { (earlier) -> LayerRecord? in
+        guard (earlier.done ?? .max) < began else { return earlier }
+        guard keepingLengths, earlier.kind == .resize else { return nil }
+        var earlier = earlier
+        earlier.isSynced = true
+        return earlier
       }
+      open[change.inode] = kept
     case (.sync, _): break
     case (_, .failed): open[change.inode]?.removeAll { $0.id == change.id }
     default:

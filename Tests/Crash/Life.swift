@@ -52,7 +52,8 @@ final class Life {
     let account = try cast.account(index)
     guard account.isComplete else { throw RunError("no store was made: \(account.errors)") }
     catalog.note(account, .creator)
-    try failPower(&figures)
+    // The store itself is well made.
+    try failPower(&figures, nil)
     let writer = try Writer(store: store)
     _ = try writer.submitBlocking(Bank.schema)
     writer.closeBlocking()
@@ -103,7 +104,7 @@ final class Life {
     }
     deaths += fallen
     try lookBeforeRecovery(accounts, &figures)
-    try failPower(&figures)
+    try failPower(&figures, sabotage)
     if layer != nil {
       countReadsBehind(&figures)
       if random.below(2) == 0 { fallen += try recoverInVain(&catalog, &figures) }
@@ -184,7 +185,7 @@ final class Life {
     ).present().extent.txid
   }
 
-  private func failPower(_ figures: inout Figures) throws {
+  private func failPower(_ figures: inout Figures, _ sabotage: Sabotage?) throws {
     guard let layer else { return }
     figures.note(
       try PowerFailure(
@@ -205,7 +206,7 @@ final class Life {
     let account = try cast.account(index)
     catalog.note(account, .applier)
     complain(about: account, cast, index)
-    try failPower(&figures)
+    try failPower(&figures, sabotage)
     guard let point = account.died else { return 0 }
     figures.deaths += 1
     figures.diedInRecovery[point, default: 0] += 1

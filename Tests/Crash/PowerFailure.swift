@@ -33,12 +33,14 @@ struct PowerFailure {
     likelihood = [1, 0.9, 0.5, 0.5, 0.2][random.below(5)]
     tears = random.below(5) == 0
     let unsynced = try LayerRecords("\(layer)/records")
-      .unsynced(lengthsToo: sabotage != .noLengthSync)
+      .unsynced(keepingLengths: sabotage == .noLengthSync)
     // A file that is still in the store is called by its name there.
     find(grave)
     find(store)
     for (inode, changes) in unsynced.files.sorted(by: { $0.key < $1.key }) {
-      try undo(changes, inode)
+      let isKept = paths[inode].map { StorePlace.kind(of: $0) == "journal" } ?? false
+      let changes = isKept ? changes : changes.filter { !$0.isSynced }
+      if !changes.isEmpty { try undo(changes, inode) }
     }
     for (inode, changes) in unsynced.directories.sorted(by: { $0.key < $1.key }) {
       guard let path = paths[inode] else {

@@ -10,7 +10,7 @@ enum Sabotage: String, CaseIterable, Sendable, ExpressibleByArgument {
   case noCheckpointSync = "no-checkpoint-sync"
   /// Directories are not synced.
   case noDirectorySync = "no-directory-sync"
-  /// A file's length that was set is not made durable by its sync.
+  /// A journal segment's length is not made durable by its sync.
   case noLengthSync = "no-length-sync"
   /// No writer and no holder finds its segment closed. Found where they pause.
   case noMarkCheck = "no-mark-check"

@@ -30,6 +30,7 @@ enum Comparison {
     // Of a long one the beginning is recorded.
     let message = String(
       decoding: plain.message.utf8.prefix(Limits.messageBytes), as: UTF8.self)
-    return queue.message == message ? nil : "its rejection says something else"
+    return ExactText(queue.message) == ExactText(message)
+      ? nil : "its rejection says something else"
   }
 }

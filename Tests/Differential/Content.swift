@@ -70,10 +70,15 @@ struct Content: Equatable {
         "SELECT count(*) FROM \(table) WHERE typeof(\(quote(column))) = 'text' AND hex(\(quote(column))) <> hex(CAST(\(quote(column)) AS BLOB))"
       )
       add("\(name).\(column): \(sums ?? [])")
-      let bytes = try? query(
-        "SELECT CAST(\(quote(column)) AS BLOB) FROM \(table) ORDER BY 1")
-      for row in bytes ?? [] { add("\(name).\(column): " + Content.text(row)) }
     }
+    let casts = names.compactMap { row -> String? in
+      guard case .text(let column)? = row.first else { return nil }
+      return "CAST(\(quote(column)) AS BLOB)"
+    }.joined(separator: ", ")
+    let bytes =
+      (try? query("SELECT rowid, \(casts) FROM \(table)"))
+      ?? (try? query("SELECT \(casts) FROM \(table)")) ?? []
+    add(sorted: bytes.map { "\(name), bytes: " + Content.text($0) })
   }
 
   private static func text(_ row: [SQLValue]) -> String {

@@ -96,13 +96,13 @@ final class ChildProcess: @unchecked Sendable {
     return false
   }
 
-  /// Waits for its end; one that takes longer than a minute is killed.
+  /// Waits for its end; one that takes longer than a minute, times `patience`, is killed.
   func end() throws -> End {
     var tries = 0
     while isRunning {
       usleep(500)
       tries += 1
-      if tries == 120_000 { kill(id, SIGKILL) }
+      if tries == 120_000 * patience { kill(id, SIGKILL) }
     }
     let status = try #require(status)
     let signal = status & 0x7F
@@ -183,10 +183,14 @@ func pause(_ milliseconds: ClosedRange<Int>) {
 }
 func pause(_ milliseconds: Int) { pause(milliseconds...milliseconds) }
 
-/// Waits until `condition` holds, or fails the test after `seconds`.
+/// By how much everything may take longer here than at full speed: `SLUICE_TEST_PATIENCE`, for sanitizers.
+let patience = getenv("SLUICE_TEST_PATIENCE").flatMap { Int(String(cString: $0)) } ?? 1
+
+/// Waits until `condition` holds, or fails the test after `seconds`, times `patience`.
 func wait(
   _ what: String, atMost seconds: Int = 30, _ condition: () throws -> Bool
 ) throws {
+  let seconds = seconds * patience
   let deadline = SystemClock().elapsed() + .seconds(seconds)
   while try !condition() {
     try #require(SystemClock().elapsed() < deadline, "\(what): not within \(seconds) s")

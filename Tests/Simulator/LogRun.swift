@@ -42,7 +42,7 @@ public final class LogRun: @unchecked Sendable {
 
   public struct Commit: Equatable {
     var id: UInt64
-    var last: TxID
+    public var last: TxID
   }
 
   public init(

@@ -17,6 +17,8 @@ final class Oracle {
   private var lastName: Int64 = 0
   private(set) var told: [BatchID: (named: NamedWork, told: Told)] = [:]
   private(set) var outcomes: [BatchID: AppliedOutcome] = [:]
+  /// Batches, and those that were durable before they were submitted to the same `Writer`.
+  private(set) var successions: [(batch: BatchID, earlier: BatchID)] = []
   /// Works whose last submit said that they are not in the journal, and that were not tried again.
   private(set) var refused: Set<Int64> = []
   /// What readers were shown, by TxID.
@@ -110,6 +112,8 @@ final class Oracle {
   func notSubmitted(_ named: NamedWork) {
     if named.key == nil { refused.insert(named.name) }
   }
+
+  func follows(_ batch: BatchID, _ earlier: BatchID) { successions.append((batch, earlier)) }
 
   /// A writer was told what became of its batch.
   func outcome(_ outcome: AppliedOutcome, of batch: BatchID) {

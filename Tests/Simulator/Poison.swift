@@ -20,7 +20,8 @@ final class Poison {
   /// Processes that a batch ended.
   private(set) var deaths = 0
 
-  var mayHaveMore: Bool { awaited.values.joined().count < Poison.mostBatches }
+  var expected: Int { awaited.values.joined().count }
+  var mayHaveMore: Bool { expected < Poison.mostBatches }
 
   /// The process will submit, in one call, with a new writer and nothing else, such a batch at `sequence`.
   func expect(_ process: SimulatedProcess, at sequence: Int) {

@@ -46,7 +46,7 @@ public struct Simulation: Sendable {
     let what = run.run()
     var statistics = World.Statistics()
     statistics[.terms] = run.claims
-    statistics[.batches] = run.believed.count
+    statistics[.batches] = Int(run.believed.last?.last.rawValue ?? 0)
     statistics[.reads] = run.reads
     return (what, statistics)
   }
@@ -58,7 +58,7 @@ public struct Simulation: Sendable {
     let what = run.run()
     var statistics = World.Statistics()
     statistics[.batches] = run.acknowledged.count
-    statistics[.closedSegments] = run.removals
+    statistics[.removedSegments] = run.removals
     return (what, statistics)
   }
 

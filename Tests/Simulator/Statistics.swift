@@ -12,6 +12,8 @@ extension World {
       case logSegments = "log segments"
       case checkpoints
       case closedSegments = "journal segments closed"
+      case removedSegments = "journal segments removed"
+      case newWriters = "submits that went on under a new writer id"
       case quarantined = "in quarantine"
       // What was made to go wrong.
       case deaths
@@ -41,9 +43,9 @@ extension World {
       case fullDisks = "disk full"
       case lateWrites = "failed writes in pieces"
       case lostCreates = "replies of create lost"
-      case lostLinks = "of link"
-      case lostUnlinks = "of unlink"
-      case lostRenames = "of the renaming of current.sqlite"
+      case lostLinks = "replies of link lost"
+      case lostUnlinks = "replies of unlink lost"
+      case lostRenames = "replies to the renaming of current.sqlite lost"
       case tornReads = "torn reads"
       case tornListings = "torn listings"
       case tornWrites = "writes seen half"
@@ -78,7 +80,7 @@ extension World {
         switch kind {
         case .system: Count.allCases
         case .log: [.terms, .batches, .reads]
-        case .journal: [.batches, .closedSegments]
+        case .journal: [.batches, .removedSegments]
         }
       return wanted.filter { self[$0] == 0 }
     }

@@ -110,7 +110,7 @@ struct Verification: @unchecked Sendable {
   /// Applies all there is, until no journal file is left. Poisonous batches end it some times first.
   func drain(while asking: EventScheduler.Strand? = nil) {
     let before = world.poison.deaths
-    let mostEnds = world.poison.batches.count * Poison.mostEnds
+    let mostEnds = world.poison.expected * Poison.mostEnds
     var ends = -1
     while ends < world.poison.deaths - before, world.oracle.violation == nil {
       ends = world.poison.deaths - before
@@ -133,7 +133,10 @@ struct Verification: @unchecked Sendable {
         executor: life.environment.executor))
     do {
       var receipts: [Receipt] = []
-      for _ in 0..<2 { receipts += world.submit(world.nextWorks(2), to: writer, life) }
+      var before: BatchID?
+      for _ in 0..<2 {
+        receipts += world.submit(world.nextWorks(2), to: writer, after: &before, life)
+      }
       while world.statistics[.terms] == terms, !life.isGone, world.scheduler.now_ns < patience_ns {
         world.scheduler.sleep(20_000_000)
       }
@@ -265,6 +268,12 @@ struct Verification: @unchecked Sendable {
       }
       if let name = entry?.batch.flatMap(NamedWork.name), name != told.named.name {
         return oracle.violate("batch \(id) is work \(name), submitted was \(told.named.name)")
+      }
+    }
+    for (id, earlier) in oracle.successions {
+      guard let entry = found[id], let before = found[earlier] else { continue }
+      if entry.txid < before.txid {
+        return oracle.violate("batch \(id) was executed before \(earlier), which came first")
       }
     }
     for (id, outcome) in oracle.outcomes.sorted(by: {

@@ -141,6 +141,7 @@ extension World {
     case .write where operation.closesJournal: count(.closedSegments)
     case .create where operation.path.hasSuffix(".seg"):
       segmentsMade[operation.path.dropLast(".00000001.seg".count), default: 0] += 1
+    case .unlink where operation.path.hasSuffix(".seg"): count(.removedSegments)
     case .link where operation.path.hasSuffix(".log"): count(.logSegments)
     case .link where operation.path.hasSuffix(".seg"): count(.quarantined)
     case .link where operation.path.hasPrefix(World.layout.checkpoints): count(.checkpoints)

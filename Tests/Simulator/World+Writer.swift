@@ -22,8 +22,9 @@ extension World {
 
   private func submit(to writer: Writer, _ life: Life) throws {
     var receipts: [Receipt] = []
+    var last: BatchID?
     for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isEnding {
-      receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, life)
+      receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, after: &last, life)
       if !receipts.isEmpty, scheduler.random.chance(0.4) {
         try askForOutcome(of: receipts[scheduler.random.below(receipts.count)], writer, life)
       }
@@ -37,7 +38,8 @@ extension World {
   func submitSome() {
     live("submitter", on: freshMachine("submitting"), isReader: false) { [self] life in
       let writer = try Writer(store: World.layout.root, environment: life.environment)
-      for _ in 0..<3 { _ = submit(nextWorks(2), to: writer, life) }
+      var last: BatchID?
+      for _ in 0..<3 { _ = submit(nextWorks(2), to: writer, after: &last, life) }
     }
   }
 
@@ -45,10 +47,20 @@ extension World {
     (0..<count).map { _ in oracle.nextWork(plan, &scheduler.random) }
   }
 
-  /// Returns the receipts of those that are durable.
-  func submit(_ works: [NamedWork], to writer: Writer, _ life: Life) -> [Receipt] {
+  /// Returns the receipts of those that are durable. `last` is the one before, by the same strand.
+  func submit(
+    _ works: [NamedWork], to writer: Writer, after last: inout BatchID?, _ life: Life
+  ) -> [Receipt] {
     note("\(life.name) submits \(works.map { "\($0.name) \($0.work)" }.joined(separator: ", "))")
-    return record(writer.submitBlocking(works.map(\.batch)), of: works, life)
+    let receipts = record(writer.submitBlocking(works.map(\.batch)), of: works, life)
+    for receipt in receipts {
+      if let last {
+        oracle.follows(receipt.batch, last)
+        if last.writer != receipt.batch.writer { count(.newWriters) }
+      }
+      last = receipt.batch
+    }
+    return receipts
   }
 
   private func submitOnce(_ life: Life) throws {

@@ -16,7 +16,7 @@ struct SimulatorTests {
     // They are worth something.
     // What less than one run in ten meets may be absent.
     let seldom: Set<World.Statistics.Count> = [
-      .tornBeacons, .lostRenames, .staleHandles, .staleNames, .keptPages, .lostOpens,
+      .tornBeacons, .lostRenames, .newWriters, .staleHandles, .staleNames, .keptPages, .lostOpens,
     ]
     let absent = total.absent(in: .system)
     #expect(seldom.isSuperset(of: absent), "\(absent)")

@@ -121,6 +121,11 @@ struct FailedWriteTests {
     #expect(throws: StoreError.self) { try journal.flush([content(2)]) }
     store.files.failAlways(.write, nil)
     clock.advance(.seconds(25 * 3600))
+    // The first one waits, and a new id could pass it.
+    let error = #expect(throws: StoreError.self) { try journal.flush([content(3)]) }
+    #expect(error?.code == .notSubmitted)
+    #expect(error?.message.contains("see that an applier runs") == true)
+    try store.removeSegments()
     let next = try journal.flush([content(3)])
     #expect(next.writer != first.writer)
     #expect(next.sequence == SequenceNumber(1))

@@ -38,25 +38,33 @@ struct OutcomeTests {
     #expect(writer.unappliedBytes == 0)
   }
 
-  /// Nobody looks out for the old name, and what waits counts for the backlog as before.
+  /// Nobody looks out for the old name any more, and what waits counts for the backlog as before.
   @Test func whatGetsAnotherNameIsExpectedUnderThat() {
     let (old, new) = (WriterID(high: 1, low: 1), WriterID(high: 1, low: 2))
     let backlog = Backlog(limit: 100)
+    let earlier = Ticket(bytes: 10, backlog: backlog)
     let tickets = (0..<2).map { _ in Ticket(bytes: 10, backlog: backlog) }
-    backlog.bytes = 20
+    backlog.bytes = 30
     var ledger = Ledger()
+    ledger.expect(BatchID(writer: old, sequence: SequenceNumber(6)), [earlier])
     ledger.expect(BatchID(writer: old, sequence: SequenceNumber(7)), tickets)
     ledger.rename(
       BatchID(writer: old, sequence: SequenceNumber(7)),
       to: BatchID(writer: new, sequence: SequenceNumber(1)))
-    #expect(ledger.writers == [new])
-    #expect(backlog.bytes == 20)
-    let settled = ledger.settle(
-      AppliedBatch(
-        batch: BatchID(writer: new, sequence: SequenceNumber(1)),
-        outcome: AppliedOutcome(txid: TxID(1), outcome: .changes(1))))
-    #expect(settled.map { $0 === tickets[0] } == [true])
-    #expect(backlog.bytes == 10)
+    #expect(ledger.writers == [old, new])
+    #expect(backlog.bytes == 30)
+    for (batch, ticket) in [
+      (BatchID(writer: new, sequence: SequenceNumber(1)), tickets[0]),
+      (BatchID(writer: old, sequence: SequenceNumber(6)), earlier),
+      (BatchID(writer: new, sequence: SequenceNumber(2)), tickets[1]),
+    ] {
+      let settled = ledger.settle(
+        AppliedBatch(
+          batch: batch, outcome: AppliedOutcome(txid: TxID(1), outcome: .changes(1))))
+      #expect(settled.map { $0 === ticket } == [true])
+    }
+    #expect(ledger.isEmpty)
+    #expect(backlog.bytes == 0)
   }
 
   /// Looking goes on for as long as somebody waits, and must not take a thread from work that ends.

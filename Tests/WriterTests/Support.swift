@@ -76,6 +76,13 @@ final class TestStore: Sendable {
     try PosixFileSystem().list(layout.journal).compactMap(StoreLayout.journalSegment).sorted()
       .map { try SegmentImage($0, layout) }
   }
+
+  /// As an applier does with what is published.
+  func removeSegments() throws {
+    for id in try PosixFileSystem().list(layout.journal).compactMap(StoreLayout.journalSegment) {
+      try PosixFileSystem().unlink("\(layout.journal)/\(StoreLayout.journalName(id))")
+    }
+  }
 }
 
 /// Commits batches with the outcomes it is told to.
