@@ -167,7 +167,8 @@ extension JournalWriter {
 
   /// Whether batches may wait that were acknowledged: what gets another id could be executed before them.
   private func mayWait(_ writer: WriterID) -> Bool {
-    (try? hasRememberedSegment(writer)) ?? true
+    guard let acknowledged else { return false }
+    return (try? hasSegment(writer, upTo: acknowledged.number)) ?? true
   }
 
   /// A batch in doubt for longer than the applier is sure to remember its writer is never sent
@@ -183,7 +184,7 @@ extension JournalWriter {
       guard !isExpired(group) else {
         throw StoreError(
           .outcomeUnknown,
-          "a batch in doubt is older than a day, and what was submitted before it waits; see that an applier runs (`sluice status`), then try again",
+          "a batch in doubt is older than a day, and what was submitted before it may wait; see that an applier runs (`sluice status`) and try again, or open another writer",
           path: layout.journal)
       }
       try write(&group, ends: false)
@@ -287,16 +288,16 @@ extension JournalWriter {
     latest_ms = max(latest_ms, made.made_ms.most)
     guard environment.makes(.rememberedWriter), let identity else { return }
     let silence = Duration.milliseconds(made.made_ms.most - identity.heard_ms)
-    if silence > Self.silenceHorizon, try !hasRememberedSegment(identity.writer) {
+    if silence > Self.silenceHorizon, try !hasSegment(identity.writer, upTo: lastRemembered) {
       self.identity = nil
       throw forgotten(identity, made)
     }
     lastRemembered = made.number
   }
 
-  private func hasRememberedSegment(_ writer: WriterID) throws(StoreError) -> Bool {
+  private func hasSegment(_ writer: WriterID, upTo number: UInt64) throws(StoreError) -> Bool {
     try environment.fileSystem.list(layout.journal).compactMap(StoreLayout.journalSegment)
-      .contains { $0.writer == writer && $0.number <= lastRemembered }
+      .contains { $0.writer == writer && $0.number <= number }
   }
 
   private func forgotten(_ identity: Identity, _ made: OwnSegment) -> StoreError {

@@ -110,6 +110,8 @@ struct Ledger {
     let writer = applied.batch.writer
     let sequence = applied.batch.sequence.rawValue
     guard var row = rows.removeValue(forKey: writer) else { return [] }
+    // What came before it is through.
+    lost.remove(writer)
     var settled: [Ticket] = []
     while row.first + UInt64(row.done) <= sequence, let (own, ticket) = row.takeFirst() {
       if own == sequence {

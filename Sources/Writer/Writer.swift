@@ -22,7 +22,8 @@ public final class Writer: Sendable {
     public var backlogBytes = Limits.backlogBytes
     public var whenBacklogFull = WhenBacklogFull.wait(atMost: nil)
     /// Whether outcomes can be asked for. Without, nothing of the log is read, and there is no
-    /// backlog: for who only wants batches to be durable.
+    /// backlog: for who only wants batches to be durable. The writer id is then kept for as long as the
+    /// writer is not silent for days, and so is what the applier holds against it (`expiredWriter`).
     public var followsOutcomes = true
 
     public init() {}

@@ -107,6 +107,9 @@ final class Campaign {
 
   /// What a run would be worth nothing with.
   private func doubts() -> [String] {
+    if options.rounds >= Coverage.allRounds, figures.creationsKilled == 0 {
+      return ["no maker of a store was killed at work"]
+    }
     // Fewer may by chance have come when all was synced.
     guard figures.powerFailures >= 100 else { return [] }
     let failed = "power failed \(figures.powerFailures) times"
@@ -116,7 +119,6 @@ final class Campaign {
       ]
     }
     guard options.rounds >= Coverage.allRounds else { return [] }
-    if figures.creationsKilled == 0 { return ["no maker of a store was killed at work"] }
     let points = figures.diedInRecovery.count
     guard points < Coverage.recoveryPoints else { return [] }
     return ["\(failed), and appliers that went on after that died at \(points) points only"]

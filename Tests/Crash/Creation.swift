@@ -37,8 +37,11 @@ struct Creation {
     }
     try cast.waitForAll()
     if plan == nil, !isKilled {
-      figures.creation_us = Int((SystemClock().elapsed() - began) / .microseconds(1))
+      let took_us = Int((SystemClock().elapsed() - began) / .microseconds(1))
+      figures.creation_us = min(figures.creation_us, took_us)
     }
+    // Before its names are lost, or it is made anew.
+    let isBegun = access(store, F_OK) == 0
     let account = try cast.account(index)
     catalog.note(account, .creator)
     if let complaint = cast.complaint(index, account) { return [complaint] }
@@ -51,7 +54,7 @@ struct Creation {
     let before = figures.creationsCutOff
     let violations = look(store, account, &figures)
     // It was at work, and not done.
-    if isKilled, figures.creationsCutOff > before, access(store, F_OK) == 0 {
+    if isKilled, figures.creationsCutOff > before, isBegun {
       figures.creationsKilled += 1
     }
     return violations

@@ -74,10 +74,13 @@ struct Content: Equatable {
     let casts = names.compactMap { row -> String? in
       guard case .text(let column)? = row.first else { return nil }
       return "CAST(\(quote(column)) AS BLOB)"
-    }.joined(separator: ", ")
+    }
+    // One of which not every column can be read: each by itself.
+    let all = casts.joined(separator: ", ")
     let bytes =
-      (try? query("SELECT rowid, \(casts) FROM \(table)"))
-      ?? (try? query("SELECT \(casts) FROM \(table)")) ?? []
+      (try? query("SELECT rowid, \(all) FROM \(table)"))
+      ?? (try? query("SELECT \(all) FROM \(table)"))
+      ?? casts.flatMap { cast in (try? query("SELECT \(cast) FROM \(table)")) ?? [] }
     add(sorted: bytes.map { "\(name), bytes: " + Content.text($0) })
   }
 

@@ -184,7 +184,8 @@ func pause(_ milliseconds: ClosedRange<Int>) {
 func pause(_ milliseconds: Int) { pause(milliseconds...milliseconds) }
 
 /// By how much everything may take longer here than at full speed: `SLUICE_TEST_PATIENCE`, for sanitizers.
-let patience = getenv("SLUICE_TEST_PATIENCE").flatMap { Int(String(cString: $0)) } ?? 1
+let patience =
+  getenv("SLUICE_TEST_PATIENCE").flatMap { Int(String(cString: $0)) }.map { max(1, $0) } ?? 1
 
 /// Waits until `condition` holds, or fails the test after `seconds`, times `patience`.
 func wait(

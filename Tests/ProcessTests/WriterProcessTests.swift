@@ -45,7 +45,7 @@ struct WriterProcessTests {
           hasInput: true)
         let input = WriterProcessTests.lines(round, 1000)
         startThread { _ = child.write(input) }
-        pause(60...250)
+        pause(60...250 * patience)
         let end = try child.kill9()
         // What is cut off was not reported.
         let lines = end.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
@@ -95,7 +95,7 @@ struct WriterProcessTests {
       for _ in 0..<25 {
         pause(5...40)
         child.send(SIGSTOP)
-        for _ in 0..<100 where try !store.journalSegments().isEmpty { usleep(3000) }
+        for _ in 0..<100 * patience where try !store.journalSegments().isEmpty { usleep(3000) }
         if try store.journalSegments().isEmpty { retired += 1 }
         child.send(SIGCONT)
       }

@@ -132,6 +132,18 @@ struct FailedWriteTests {
     #expect(try store.segments().allSatisfy { $0.batches[2] == nil })
   }
 
+  /// Its file stays, and nothing that was acknowledged waits in it.
+  @Test func aFirstBatchInDoubtHoldsNothingUp() throws {
+    let clock = ManualClock()
+    let journal = store.journal(clock: clock)
+    let first = journal.nextBatch()
+    store.files.failAlways(.write, EIO)
+    #expect(throws: StoreError.self) { try journal.flush([content(1)]) }
+    store.files.failAlways(.write, nil)
+    clock.advance(.seconds(25 * 3600))
+    #expect(try journal.flush([content(2)]).writer != first.writer)
+  }
+
   @Test func aTakenNameIsPassedOver() throws {
     let journal = store.journal()
     let first = journal.nextBatch()

@@ -67,6 +67,27 @@ struct OutcomeTests {
     #expect(backlog.bytes == 0)
   }
 
+  /// Batches whose outcomes cannot be found may wait, until a later one of their writer is executed.
+  @Test func whatIsLostWaitsUntilALaterOneIsThrough() {
+    let writer = WriterID(high: 1, low: 1)
+    let backlog = Backlog(limit: 100)
+    var ledger = Ledger()
+    func expect(_ sequence: UInt64) {
+      ledger.expect(
+        BatchID(writer: writer, sequence: SequenceNumber(sequence)),
+        [Ticket(bytes: 0, backlog: backlog)])
+    }
+    expect(1)
+    _ = ledger.fail(StoreError(.snapshotExpired, "gone"))
+    #expect(ledger.has(writer) && ledger.isEmpty)
+    expect(2)
+    _ = ledger.settle(
+      AppliedBatch(
+        batch: BatchID(writer: writer, sequence: SequenceNumber(2)),
+        outcome: AppliedOutcome(txid: TxID(2), outcome: .changes(1))))
+    #expect(!ledger.has(writer))
+  }
+
   /// Looking goes on for as long as somebody waits, and must not take a thread from work that ends.
   @Test func whoWaitsKeepsNoThreadFromOthers() async throws {
     var environment = store.environment()
