@@ -80,7 +80,12 @@ struct Ledger {
   /// Nor were these, and they are about to be under another name.
   mutating func rename(_ first: BatchID, to other: BatchID) {
     let tickets = remove(from: first)
-    if !tickets.isEmpty { expect(other, tickets) }
+    if tickets.isEmpty {
+      // They failed meanwhile.
+      lost.insert(other.writer)
+    } else {
+      expect(other, tickets)
+    }
   }
 
   private mutating func remove(from first: BatchID) -> [Ticket] {

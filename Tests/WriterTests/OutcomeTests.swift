@@ -80,6 +80,12 @@ struct OutcomeTests {
     expect(1)
     _ = ledger.fail(StoreError(.snapshotExpired, "gone"))
     #expect(ledger.has(writer) && ledger.isEmpty)
+    // Also under the name that it gets then.
+    let other = WriterID(high: 1, low: 2)
+    ledger.rename(
+      BatchID(writer: writer, sequence: SequenceNumber(1)),
+      to: BatchID(writer: other, sequence: SequenceNumber(1)))
+    #expect(ledger.has(other) && ledger.isEmpty)
     expect(2)
     _ = ledger.settle(
       AppliedBatch(
