@@ -45,7 +45,7 @@ public final class Applier {
   /// Stands by and leads until `shouldStop` says so; then releases. Throws when this process cannot
   /// go on (a full or failing device, damage, a wrong clock): nothing durable is lost, and another
   /// applier, or this one started anew, goes on.
-  public func run(shouldStop: () -> Bool) throws(StoreError) {
+  public func run(shouldStop: @escaping () -> Bool) throws(StoreError) {
     while !shouldStop() {
       guard let leader = try standBy(shouldStop) else { return }
       switch try leader.run(shouldStop: shouldStop) {

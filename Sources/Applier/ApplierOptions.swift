@@ -23,6 +23,11 @@ public struct ApplierOptions: Sendable {
   public var checkpointSegments: UInt64 = 64
   /// … or, with something new, when the last is older than this.
   public var checkpointAge: Duration?
+  /// Where batches are executed: in a child process that runs this, which a batch can make hang, crash or
+  /// run out of memory without harm to the applier. nil: in this process, where `batchTime` bounds nothing.
+  public var worker: WorkerProgram?
+  /// Processor time that one batch may take.
+  public var batchTime: Duration = .seconds(30)
   /// Steps of SQLite's virtual machine that one batch may take.
   public var stepsPerBatch = Limits.stepsPerBatch
   /// Bytes of journal and temporary files that one group may use on the local disk.

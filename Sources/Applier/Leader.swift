@@ -23,7 +23,7 @@ final class Leader {
   private let checkpointer: Checkpointer
   private var holder: LogHolder
   private var segment: LogSegment
-  private var session: Session
+  private let execution: Execution
   private let publisher: Publisher
   private var status: ApplierStatus
   private let time: TermTime
@@ -62,10 +62,8 @@ final class Leader {
     checkpointer = Checkpointer(
       Checkpoint(layout: store.layout, store: store.description.id, environment: environment),
       options, environment)
-    session = try Session(
-      try store.snapshot(.latest), foreignKeys: store.description.foreignKeys, options: options,
-      environment: environment)
-    status.rejected = session.rejected
+    execution = try Leader.execution(store, options, environment)
+    status.rejected = execution.rejected
     publisher.published(holder.extent.txid, bound: status.groupBound)
   }
 
@@ -87,8 +85,8 @@ final class Leader {
 
   // MARK: the loop
 
-  func run(shouldStop: () -> Bool) throws(StoreError) -> End {
-    watch(session)
+  func run(shouldStop: @escaping () -> Bool) throws(StoreError) -> End {
+    watch(shouldStop)
     try intake.countQuarantine()
     let newest = try checkpointer.checkpoint.newest() ?? .zero
     let since = try logSince(newest)
@@ -179,9 +177,9 @@ final class Leader {
     // A new term reads live segments from their beginning. What is in the history already was not
     // being executed when the last term ended: it is passed over, or it would use up the care, and
     // two beacons for each batch of it would keep the new ones waiting.
-    let repeats = try session.repeats(in: intake.next(Limits.batchesPerCommit, bytes: .max))
+    let repeats = try execution.repeats(in: intake.next(Limits.batchesPerCommit, bytes: .max))
     if repeats > 0 {
-      intake.take(repeats, in: session.extent.txid)
+      intake.take(repeats, in: execution.extent.txid)
       if isBeatDue { try publishNow(.active) }
       return
     }
@@ -243,37 +241,54 @@ final class Leader {
     }
   }
 
-  private func watch(_ session: Session) {
-    session.onProgress = { [unowned self] in beatDuringExecution() }
-    session.isInVain = { [unowned self] in isClosed }
+  private func watch(_ shouldStop: @escaping () -> Bool) {
+    execution.events.onProgress = { [unowned self] in beatDuringExecution() }
+    execution.events.isInVain = { [unowned self] in isClosed }
+    execution.events.shouldStop = shouldStop
+    execution.publish = { [unowned self] () throws(StoreError) in
+      try publisher.wait()
+      if publisher.publishedTxID < execution.extent.txid { try publishNow(.active) }
+    }
+  }
+
+  /// The worker is a child process where the options name a program for it.
+  private static func execution(
+    _ store: PageStore, _ options: ApplierOptions, _ environment: Environment
+  ) throws(StoreError) -> Execution {
+    let settings = Session.Settings(store.description, options)
+    let events = WorkerEvents()
+    return try Execution(
+      from: try store.snapshot(.latest), events, logger: options.logger, environment: environment
+    ) { (snapshot) throws(StoreError) in
+      guard let program = options.worker else {
+        return try LocalWorker(snapshot, settings, events, environment)
+      }
+      return try ChildWorker(
+        program, store: store.layout, at: snapshot.txid, settings, events,
+        batchTime: options.batchTime, environment)
+    }
   }
 
   /// `executed` is called between a commit's execution and its writing.
   private func commit(
     _ request: Session.Request, executed: @escaping () throws(StoreError) -> Void = {}
   ) throws(StoreError) -> Session.Done {
-    if session.mustReopen {
-      session = try Session(
-        session.snapshot, foreignKeys: store.description.foreignKeys, options: options,
-        environment: environment)
-      watch(session)
-    }
-    let done = try session.commit(request) { [self] (content) throws(StoreError) in
+    let done = try execution.commit(request) { [self] (content) throws(StoreError) in
       try executed()
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
     }
     if let failedBeat { throw failedBeat }
-    intake.take(done.count, in: session.extent.txid)
+    intake.take(done.count, in: execution.extent.txid)
     nextIsAlone = done.nextIsAlone
-    status.rejected = session.rejected
+    status.rejected = execution.rejected
     rate.add(Int(done.committed), at: environment.clock.elapsed())
     return done
   }
 
   // MARK: time
 
-  private func commitTime_ms() -> Int64 { time.commit_ms(after: session.extent.time_ms) }
+  private func commitTime_ms() -> Int64 { time.commit_ms(after: execution.extent.time_ms) }
 
   /// Once a minute, the writers that must not be forgotten with a commit of time `time_ms`: those with
   /// a file in the journal. nil: nobody is forgotten with it.
@@ -299,7 +314,7 @@ final class Leader {
   /// Ends the term where its time is far behind the files that it reads.
   private func checkTime() throws(StoreError) {
     guard options.clockTolerance != nil, let file_ms = intake.takeLatestFile_ms(),
-      time.isBehind(file_ms, after: session.extent.time_ms)
+      time.isBehind(file_ms, after: execution.extent.time_ms)
     else { return }
     let time_ms = commitTime_ms()
     // The next term, here or elsewhere, need not wait; but what is executed with care, it is to be warned of.
@@ -398,10 +413,10 @@ final class Leader {
       logger.error("checkpoint failed", metadata: ["error": "\(error)"])
     }
     if checkpointer.newest > newest { removeStrays() }
-    if checkpointer.isDue(session.snapshot) {
+    if checkpointer.isDue(execution.snapshot) {
       // Of what is published only, and under load a beacon is always on its way.
       try publisher.wait()
-      if publisher.publishedTxID >= session.extent.txid { checkpointer.start(session.snapshot) }
+      if publisher.publishedTxID >= execution.extent.txid { checkpointer.start(execution.snapshot) }
     }
     if holder.room < options.segmentBytes / 8 { try rotate() }
   }

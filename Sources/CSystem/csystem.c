@@ -4,8 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -102,6 +107,97 @@ uint64_t csystem_boottime_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_BOOTTIME, &t);
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t csystem_processor_ns(pid_t process) {
+  clockid_t clock;
+  struct timespec t;
+  if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &t) != 0) return 0;
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int csystem_shared_page(void) {
+  int fd = memfd_create("sluice-progress", MFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  if (ftruncate(fd, CSYSTEM_SHARED_PAGE_BYTES) != 0) {
+    int code = errno;
+    close(fd);
+    return -code;
+  }
+  return fd;
+}
+
+uint64_t *csystem_map_shared_page(int descriptor) {
+  void *page = mmap(NULL, CSYSTEM_SHARED_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  return page == MAP_FAILED ? NULL : page;
+}
+
+void csystem_unmap_shared_page(uint64_t *page) { munmap(page, CSYSTEM_SHARED_PAGE_BYTES); }
+
+void csystem_close(int descriptor) { close(descriptor); }
+
+void csystem_store(uint64_t *place, uint64_t value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
+
+uint64_t csystem_load(const uint64_t *place) { return __atomic_load_n(place, __ATOMIC_ACQUIRE); }
+
+int csystem_end_with_parent(pid_t parent) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return -errno;
+  // It may have ended before.
+  return getppid() == parent ? 0 : -ESRCH;
+}
+
+int csystem_limit_memory(uint64_t bytes) {
+  struct rlimit data = {.rlim_cur = bytes, .rlim_max = bytes};
+  if (setrlimit(RLIMIT_DATA, &data) != 0) return -errno;
+  // No core files of somebody's data, and where memory runs out this process goes first.
+  struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+  setrlimit(RLIMIT_CORE, &none);
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    if (write(fd, "500", 3) != 3) errno = 0;
+    close(fd);
+  }
+  return 0;
+}
+
+int csystem_send_descriptor(int socket, int descriptor) {
+  char byte = 0;
+  struct iovec content = {.iov_base = &byte, .iov_len = 1};
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1, .msg_control = control.bytes,
+                           .msg_controllen = sizeof control.bytes};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+  ssize_t sent;
+  do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent == 1 ? 0 : -errno;
+}
+
+int csystem_receive_descriptor(int socket) {
+  char byte;
+  struct iovec content = {.iov_base = &byte, .iov_len = 1};
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1, .msg_control = control.bytes,
+                           .msg_controllen = sizeof control.bytes};
+  ssize_t received;
+  do received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  while (received < 0 && errno == EINTR);
+  if (received < 0) return -errno;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (received == 0 || !header || header->cmsg_type != SCM_RIGHTS) return -EPIPE;
+  int descriptor;
+  memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
+  return descriptor;
 }
 
 void csystem_use_utc(void) {

@@ -7,8 +7,9 @@ public struct CommitContent: Sendable {
   public var meta: CommitMeta
   /// Ascending by page, offsets counted from the first stored page.
   public var entries: [PageEntry]
-  public var outcomes: [BatchOutcome]
-  public var consumed: [ConsumedThrough]
+  /// Encoded, as the section has them: `BatchOutcome.encode`, `ConsumedThrough.encode`.
+  public var outcomes: [UInt8]
+  public var consumed: [UInt8]
   /// The stored pages, in the order of `entries`.
   public var pages: PageBytes
   public var batches: SectionContent
@@ -36,22 +37,35 @@ public struct CommitContent: Sendable {
     self.count = count
     self.meta = meta
     self.entries = entries
-    self.outcomes = outcomes
-    self.consumed = consumed
+    self.outcomes = BatchOutcome.encode(outcomes)
+    self.consumed = ConsumedThrough.encode(consumed)
     self.pages = pages
     self.batches = batches
   }
 
+  /// What comes out of `encode`d parts, where another process encoded them.
+  public init(
+    first: TxID, count: UInt32, meta: CommitMeta, entries: [PageEntry], outcomes: [UInt8],
+    consumed: [UInt8], pages: PageBytes, batches: SectionContent, pruned: [WriterID]
+  ) {
+    self.first = first
+    self.count = count
+    self.meta = meta
+    self.entries = entries
+    self.outcomes = outcomes
+    self.consumed = consumed
+    self.pages = pages
+    self.batches = batches
+    self.pruned = pruned
+  }
+
+  /// The last batch's.
+  public var last: TxID { TxID(first.rawValue + UInt64(count) - 1) }
+
   /// At least as many bytes as the frame takes.
   var mostBytes: Int64 {
-    var outcomeBytes: Int64 = 0
-    for outcome in outcomes {
-      outcomeBytes += 64 + Int64(outcome.key?.utf8.count ?? 0)
-      if case .applied(let applied) = outcome.outcome, applied.rows == nil { continue }
-      outcomeBytes += Int64(outcome.outcome.encoded.count)
-    }
     return Block.roundUp(
-      4096 + Int64(entries.count * PageEntry.bytes) + outcomeBytes + Int64(consumed.count * 40)
+      4096 + Int64(entries.count * PageEntry.bytes) + Int64(outcomes.count + consumed.count)
         + Int64(pruned.count * 16)
         + pages.count + Int64(batches.stored.count)) + Int64(Block.size)
   }
@@ -64,8 +78,8 @@ public struct CommitContent: Sendable {
     var head = [
       SectionContent(.meta, raw: meta.encoded()),
       SectionContent(.index, raw: PageEntry.encode(entries)),
-      SectionContent(.outcomes, raw: BatchOutcome.encode(outcomes)),
-      SectionContent(.consumed, raw: ConsumedThrough.encode(consumed)),
+      SectionContent(.outcomes, raw: outcomes),
+      SectionContent(.consumed, raw: consumed),
     ]
     if !pruned.isEmpty {
       var writer = ByteWriter(reserving: pruned.count * 16)

@@ -44,11 +44,13 @@ extension Outcome.Rejection {
     public static let denied = "denied"
     public static let wrongParameters = "wrongParameters"
     public static let stepLimit = "stepLimit"
+    /// It took longer than a batch may hold up the others.
+    public static let timeLimit = "timeLimit"
     public static let resultLimit = "resultLimit"
     public static let malformed = "malformed"
     public static let foreignKey = "foreignKey"
     public static let expiredWriter = "expiredWriter"
-    /// The applier ended three times while it executed the batch.
+    /// The process that executed the batch ended each time, as often as it was tried.
     public static let poisonous = "poisonous"
     /// Too large for scratch space or memory even when alone in its commit.
     public static let resources = "resources"
@@ -58,6 +60,7 @@ extension Outcome.Rejection {
   /// record.
   public var comesFromEnvironment: Bool {
     code == Code.poisonous || code == Code.resources || code == Code.expiredWriter
+      || code == Code.timeLimit
   }
 }
 

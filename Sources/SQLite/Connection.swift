@@ -83,9 +83,15 @@ extension Connection {
   }
 
   /// `sqlite3_txn_state` of the main database.
-  public var transactionState: TransactionState {
-    TransactionState(rawValue: sqlite3_txn_state(handle, "main")) ?? .none
+  public var transactionState: TransactionState { transactionState(of: "main") }
+
+  /// `sqlite3_txn_state` of "main", "temp" or an attached database; `.none` where there is no such one.
+  public func transactionState(of database: String) -> TransactionState {
+    TransactionState(rawValue: sqlite3_txn_state(handle, database)) ?? .none
   }
+
+  /// Databases beside "main" and "temp" (`sqlite3_db_name`).
+  public var hasAttached: Bool { sqlite3_db_name(handle, 2) != nil }
 
   /// Turns an `SQLITE_DBCONFIG_…` option that is a flag on or off.
   public func setConfig(_ option: Int32, _ on: Bool) throws(SQLiteError) {

@@ -161,6 +161,18 @@ public struct PosixFileSystem: FileSystem {
   }
 }
 
+extension File {
+  /// The descriptor that it is written through; nil where it is none of the operating system's files.
+  public var openDescriptor: Int32? { (self as? PosixFile)?.descriptor }
+}
+
+extension PosixFileSystem {
+  /// A file that another process opened and passed on; closed when the last reference goes.
+  public static func file(owning descriptor: Int32, path: String) -> any File {
+    PosixFile(descriptor, path)
+  }
+}
+
 /// One open descriptor, or two where writing and reading need different ones.
 final class PosixFile: File, @unchecked Sendable {
   // Sendable: both descriptors are set before the file is handed out, and pread and pwrite may be

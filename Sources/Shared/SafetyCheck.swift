@@ -55,6 +55,12 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case rememberedWriter
   /// After each statement the transaction must still be open.
   case autocommit
+  /// A worker begins where its term's history ends.
+  case workerAtEnd
+  /// A batch is refused what names the TEMP schema.
+  case temporaryDenied
+  /// After a batch the connection is what it was before.
+  case connectionAsBefore
   /// The change counter rises with each commit.
   case changeCounter
   /// A renewal counts from before the request was sent.

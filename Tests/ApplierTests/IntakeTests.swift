@@ -286,7 +286,7 @@ struct IntakeTests {
   }
 
   private func run(
-    _ store: TestStore, environment: Environment? = nil, until done: () throws -> Bool
+    _ store: TestStore, environment: Environment? = nil, until done: @escaping () throws -> Bool
   ) throws {
     var failure: (any Error)?
     var isDone = false

@@ -106,7 +106,7 @@ struct ApplierProcessTests {
 }
 
 extension TestStore {
-  fileprivate func holder() throws -> String { try present().segment.header.holder }
+  func holder() throws -> String { try present().segment.header.holder }
 
   /// Which segments of an applier are in the history, and how much of each.
   fileprivate func spans(of holder: String) throws -> [UInt64: Int64] {

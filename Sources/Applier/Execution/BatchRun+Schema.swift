@@ -1,40 +1,106 @@
 internal import SluiceJournal
+internal import SluiceSQLite
 internal import SluiceShared
 
+/// What the statements of a batch did to the schema, as far as the authorizer was told when they were
+/// compiled.
+struct SchemaChange {
+  /// The tables that were made, or that an index or a trigger was made on.
+  var tables: [String] = []
+  /// Something was renamed, or a virtual table made: what that concerns is not said, so all is looked at.
+  var isWide = false
+
+  mutating func add(_ other: SchemaChange) {
+    tables += other.tables
+    isWide = isWide || other.isWide
+  }
+}
+
 /// What DDL must leave as it is, also where the authorizer does not see the names.
+///
+/// Only what a statement changed is looked at, so that it costs the same however large the schema is.
+/// (`pragma_table_list` would tell of shadow tables, too; but it compiles each view, and a view over
+/// views takes time without bound.)
 extension BatchRun {
   /// Nothing of its own may hang on the tables in which a virtual table keeps its content.
   ///
   /// Measured on 3.40.1: with a trigger or an index on one, or a foreign key to one, SQLite's own
   /// write to it begins a savepoint, with which FTS5 writes what it has in memory, which begins a
-  /// savepoint …, until the stack ends, and the applier with it.
-  func checkShadowTables() throws(Stop) {
-    let virtual = try ownQuery(
-      "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0 LIMIT 1")
+  /// savepoint …, until the stack ends, and the process with it.
+  func checkShadowTables(_ change: SchemaChange) throws(Stop) {
+    if change.isWide { forgetVirtualTables() }
+    let virtual = try virtualTables()
     guard !virtual.isEmpty else { return }
-    let hanging = try ownQuery(
-      """
-      WITH shadow(name) AS (
-        SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')
-      SELECT s.name FROM main.sqlite_schema AS s
-      WHERE s.type IN ('trigger', 'index') AND s.sql IS NOT NULL
-        AND s.tbl_name COLLATE NOCASE IN shadow
-      UNION ALL
-      SELECT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k
-      WHERE t.type = 'table' AND k."table" COLLATE NOCASE IN shadow
-      """)
-    if let first = hanging.first?.first {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.denied,
-          message:
-            "\(first.display): no trigger, index or foreign key on the tables that a virtual table keeps its content in"
-        ))
+    let tables = change.isWide ? try tablesWithSomethingOnThem() : change.tables
+    for table in tables where try isShadow(table, of: virtual) {
+      throw .rejected(hanging(table))
+    }
+    let keys = try foreignKeys(of: change)
+    for parent in keys where try isShadow(parent, of: virtual) {
+      throw .rejected(hanging(parent))
     }
   }
 
-  /// What is Sluice's.
-  func checkSchema() throws(Stop) {
+  private func hanging(_ table: String) -> Outcome.Rejection {
+    Outcome.Rejection(
+      code: Outcome.Rejection.Code.denied,
+      message:
+        "\(table): no trigger, index or foreign key on the tables that a virtual table keeps its content in"
+    )
+  }
+
+  private func virtualTables() throws(Stop) -> [String] {
+    if let known = knownVirtualTables { return known }
+    let names = texts(
+      try ownQuery("SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0"))
+    knownVirtualTables = names.map { $0.lowercased() }
+    return knownVirtualTables ?? []
+  }
+
+  /// Whether SQLite keeps others from writing to the table, which it says when that is compiled.
+  private func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
+    let name = table.lowercased()
+    guard virtual.contains(where: { name.hasPrefix($0 + "_") }) else { return false }
+    let quoted = name.split(separator: "\"", omittingEmptySubsequences: false)
+      .joined(separator: "\"\"")
+    do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\"\(quoted)\" WHERE 0") } catch {
+      return error.message.contains("may not be modified")
+    }
+    return false
+  }
+
+  private func tablesWithSomethingOnThem() throws(Stop) -> [String] {
+    texts(
+      try ownQuery(
+        "SELECT DISTINCT tbl_name FROM main.sqlite_schema WHERE type IN ('trigger', 'index') AND sql IS NOT NULL"
+      ))
+  }
+
+  /// The tables that foreign keys refer to.
+  private func foreignKeys() throws(Stop) -> [String] {
+    texts(
+      try ownQuery(
+        "SELECT DISTINCT k.\"table\" FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k WHERE t.type = 'table'"
+      ))
+  }
+
+  /// Those that the foreign keys of what was changed refer to.
+  private func foreignKeys(of change: SchemaChange) throws(Stop) -> [String] {
+    guard !change.isWide else { return try foreignKeys() }
+    var parents: [String] = []
+    for table in change.tables {
+      parents += texts(
+        try ownQuery("SELECT \"table\" FROM pragma_foreign_key_list(?, 'main')", [.text(table)]))
+    }
+    return parents
+  }
+
+  private func texts(_ rows: [[SQLValue]]) -> [String] {
+    rows.compactMap { if case .text(let name)? = $0.first { name } else { nil } }
+  }
+
+  /// What is Sluice's, at the end of a batch that changed the schema.
+  func checkSchema(_ change: SchemaChange) throws(Stop) {
     let names = try ownQuery(
       "SELECT count(*) FROM main.sqlite_schema WHERE type IN ('table','view') AND name LIKE '\\_sluice\\_%' ESCAPE '\\'"
     )
@@ -44,10 +110,8 @@ extension BatchRun {
           code: Outcome.Rejection.Code.denied,
           message: "names that begin with \(Bookkeeping.prefix) are reserved"))
     }
-    let keys = try ownQuery(
-      "SELECT t.name FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS f WHERE t.type = 'table' AND f.\"table\" LIKE '\\_sluice\\_%' ESCAPE '\\'"
-    )
-    guard keys.isEmpty else {
+    let keys = try foreignKeys(of: change)
+    guard !keys.contains(where: { $0.lowercased().hasPrefix(Bookkeeping.prefix) }) else {
       throw .rejected(
         Outcome.Rejection(
           code: Outcome.Rejection.Code.denied,

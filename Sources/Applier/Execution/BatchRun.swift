@@ -37,8 +37,10 @@ final class BatchRun {
   /// Changes nothing, so that `changes()` is 0 in a batch that has changed nothing yet. (Only
   /// INSERT, UPDATE and DELETE set it: what the batch before left would show until then.)
   private let changeNothing: Statement
-  /// The running batch ran a statement that changes the schema.
-  private var hasChangedSchema = false
+  /// What the running batch's statements changed of the schema; nil: nothing.
+  private var schemaChange: SchemaChange?
+  /// The names, in lower case; nil where they are to be read again.
+  var knownVirtualTables: [String]?
   /// Steps of the virtual machine that the running batch has left.
   private var stepsLeft: Int64 = 0
   private var ranOutOfSteps = false
@@ -79,15 +81,23 @@ final class BatchRun {
   /// applier would find it, so that a replay has the same outcomes.
   func forgetStatements() { statements.removeAll() }
 
+  func forgetVirtualTables() { knownVirtualTables = nil }
+
   private var hasAnalyzed = false
   /// The batch deferred all foreign keys. That must not outlast it; but turning it off has all
   /// cached statements compiled anew, so it is turned off only then.
   private var hasDeferred = false
 
-  /// Whether a batch ran ANALYZE since this was asked last.
-  func takeAnalyzed() -> Bool {
-    defer { hasAnalyzed = false }
-    return hasAnalyzed
+  /// A batch left the connection as it was not before.
+  private var hasChangedConnection = false
+
+  /// Whether the connection is to be opened anew, since a batch ran ANALYZE, or left something behind.
+  func takeMustReopen() -> Bool {
+    defer {
+      hasAnalyzed = false
+      hasChangedConnection = false
+    }
+    return hasAnalyzed || hasChangedConnection
   }
 
   /// What a batch is executed as.
@@ -109,10 +119,40 @@ final class BatchRun {
 
   /// Executes a decoded batch. Throws where the applier itself cannot go on.
   func execute(_ batch: EncodedBatch, _ context: Context) throws(StoreError) -> BatchEnd {
+    let end = try executeAsPermitted(batch, context)
+    guard environment.makes(.connectionAsBefore), try !connectionIsAsBefore() else { return end }
+    hasChangedConnection = true
+    statements.dropRunning()
+    forgetStatements()
+    return .lostTransaction(
+      Outcome.Rejection(code: Outcome.Rejection.Code.denied, message: Permissions.temporary))
+  }
+
+  /// Whether there is nothing but the database itself. What lay in the TEMP schema would hide tables
+  /// from the batches that follow, or act in them. Whatever a batch can do there begins a transaction on
+  /// TEMP, which stays open until the group's ends: so that is all that is asked, most times.
+  private func connectionIsAsBefore() throws(StoreError) -> Bool {
+    guard !connection.hasAttached else { return false }
+    guard connection.transactionState(of: "temp") != .none else { return true }
+    // ALTER TABLE looks there.
+    do throws(Stop) {
+      for query in [
+        "SELECT count(*) FROM temp.sqlite_schema", "PRAGMA temp.user_version",
+        "PRAGMA temp.application_id",
+      ] where try ownQuery(query) != [[.integer(0)]] { return false }
+    } catch {
+      throw StoreError(.io, "the TEMP schema cannot be read: \(error)")
+    }
+    return true
+  }
+
+  private func executeAsPermitted(_ batch: EncodedBatch, _ context: Context) throws(StoreError)
+    -> BatchEnd
+  {
     if batch.checksForeignKeysAtEnd, !context.isAlone { return .needsOwnCommit }
     try own(changeNothing)
     determinism.begin(context.txid, entropy: context.entropy, connection)
-    hasChangedSchema = false
+    schemaChange = nil
     stepsLeft = stepsPerBatch
     ranOutOfSteps = false
     budget.wasExhausted = false
@@ -202,7 +242,6 @@ final class BatchRun {
   ) throws(Stop) {
     let name = "statement \(number)"
     guard let prepared = try prepared(encoded, name, context) else { return }
-    hasChangedSchema = hasChangedSchema || prepared.changesSchema
     hasAnalyzed = hasAnalyzed || prepared.analyzes
     let statement = prepared.statement
     var values = encoded.values
@@ -229,9 +268,11 @@ final class BatchRun {
           SQLiteError(code: SQLITE_ABORT, message: "\(name) ended the transaction"))
       }
     }
-    if prepared.changesSchema {
+    if let change = prepared.schemaChange {
+      schemaChange = (schemaChange ?? SchemaChange())
+      schemaChange?.add(change)
       forgetStatements()
-      try checkShadowTables()
+      try checkShadowTables(change)
     }
     try checkEnd(of: values, name)
   }
@@ -270,7 +311,7 @@ final class BatchRun {
         }
         entry = StatementCache.Entry(
           statement: statement, analyzes: permissions.sawAnalyze,
-          changesSchema: permissions.sawSchemaChange)
+          schemaChange: permissions.schemaChange)
       } catch {
         // The text is not at fault then.
         guard ![SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOMEM].contains(error.primary) else {
@@ -333,7 +374,7 @@ final class BatchRun {
 
   /// What must hold before the savepoint is released.
   private func checkEnd(_ batch: EncodedBatch) throws(Stop) {
-    if hasChangedSchema { try checkSchema() }
+    if let schemaChange { try checkSchema(schemaChange) }
     if batch.checksForeignKeysAtEnd {
       let violations = try ownQuery("PRAGMA foreign_key_check")
       if let first = violations.first {
@@ -367,7 +408,11 @@ final class BatchRun {
 
   private func end(after stop: Stop) throws(StoreError) -> BatchEnd {
     statements.dropRunning()
-    if hasChangedSchema { forgetStatements() }
+    // Also where it was being run when it failed.
+    if schemaChange != nil {
+      forgetStatements()
+      forgetVirtualTables()
+    }
     switch stop {
     case .fatal(let error): throw error
     case .needsOwnCommit:
@@ -437,9 +482,16 @@ final class BatchRun {
     }
   }
 
-  func ownQuery(_ sql: String) throws(Stop) -> [[SQLValue]] {
+  func ownQuery(_ sql: String, _ parameters: [SQLValue] = []) throws(Stop) -> [[SQLValue]] {
     permissions.mode = .applier
-    do throws(SQLiteError) { return try connection.query(sql) } catch { throw .sqlite(error) }
+    do throws(SQLiteError) { return try connection.query(sql, parameters) } catch {
+      throw .sqlite(error)
+    }
+  }
+
+  func prepareOwn(_ sql: String) throws(SQLiteError) -> Statement {
+    permissions.mode = .applier
+    return try connection.prepare(sql)
   }
 
   /// SHA-256 of a batch's bytes: what tells a repeated key from a reused one.

@@ -1,5 +1,6 @@
 internal import CSQLite
 internal import SluiceSQLite
+internal import SluiceShared
 
 /// What a batch may do: everything that stays within its own transaction and can be repeated.
 ///
@@ -13,14 +14,20 @@ final class Permissions {
   }
 
   var mode = Mode.applier
+  private let deniesTemporary: Bool
+
+  init(_ environment: Environment) {
+    deniesTemporary = environment.makes(.temporaryDenied)
+  }
+
   /// Why the last statement was denied.
   private(set) var denial: String?
   /// The last statement prepared was ANALYZE, which has to be alone in its commit.
   private(set) var sawAnalyze = false
   /// The last statement prepared is ALTER TABLE.
   private var sawAlter = false
-  /// The last statement prepared changes the schema.
-  private(set) var sawSchemaChange = false
+  /// What the last statement prepared changes of the schema; nil: nothing.
+  private(set) var schemaChange: SchemaChange?
   /// The last statement prepared turns the deferring of all foreign keys on.
   private(set) var sawDeferral = false
 
@@ -35,7 +42,7 @@ final class Permissions {
     denial = nil
     sawAnalyze = false
     sawAlter = false
-    sawSchemaChange = false
+    schemaChange = nil
     sawDeferral = false
   }
 
@@ -54,6 +61,9 @@ final class Permissions {
   }
 
   private func objection(_ request: borrowing Authorization, _ isNested: Bool) -> String? {
+    if deniesTemporary, request.database == "temp", !isAlterOfTemporary(request) {
+      return Permissions.temporary
+    }
     switch request.action {
     case SQLITE_READ:
       return reading(request.first?.lowercased() ?? "")
@@ -66,15 +76,19 @@ final class Permissions {
     case SQLITE_CREATE_TEMP_INDEX, SQLITE_CREATE_TEMP_TABLE, SQLITE_CREATE_TEMP_TRIGGER,
       SQLITE_CREATE_TEMP_VIEW, SQLITE_DROP_TEMP_INDEX, SQLITE_DROP_TEMP_TABLE,
       SQLITE_DROP_TEMP_TRIGGER, SQLITE_DROP_TEMP_VIEW:
-      return "TEMP objects are not allowed: they would outlive the batch"
+      return deniesTemporary ? Permissions.temporary : nil
     case SQLITE_CREATE_TABLE, SQLITE_DROP_TABLE, SQLITE_CREATE_VIEW, SQLITE_DROP_VIEW,
       SQLITE_CREATE_VTABLE, SQLITE_DROP_VTABLE:
-      sawSchemaChange = true
+      note(
+        request.action == SQLITE_CREATE_TABLE ? request.first : nil,
+        isWide: request.action == SQLITE_CREATE_VTABLE || request.action == SQLITE_DROP_VTABLE)
       return reserved(request.first)
     case SQLITE_CREATE_INDEX, SQLITE_DROP_INDEX, SQLITE_CREATE_TRIGGER, SQLITE_DROP_TRIGGER,
       SQLITE_ALTER_TABLE:
-      sawSchemaChange = true
       if request.action == SQLITE_ALTER_TABLE { sawAlter = true }
+      note(
+        request.second, isWide: request.action == SQLITE_ALTER_TABLE
+      )
       return reserved(request.first) ?? reserved(request.second)
     case SQLITE_ANALYZE:
       sawAnalyze = true
@@ -87,6 +101,19 @@ final class Permissions {
     }
   }
 
+  static let temporary = "TEMP objects are not allowed: they would outlive the batch"
+
+  /// ALTER TABLE looks whether anything in the TEMP schema speaks of the table. (There is nothing, and
+  /// DEFENSIVE mode keeps a batch from writing there itself.)
+  private func isAlterOfTemporary(_ request: borrowing Authorization) -> Bool {
+    guard sawAlter else { return false }
+    switch request.action {
+    case SQLITE_READ, SQLITE_UPDATE:
+      return request.first == "sqlite_temp_master" || request.first == "sqlite_temp_schema"
+    default: return false
+    }
+  }
+
   private static let hiddenTables: Set<String> = [
     "sqlite_stmt", "dbstat", "sqlite_dbpage", "bytecode", "tables_used",
   ]
@@ -95,6 +122,14 @@ final class Permissions {
     "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo",
     "foreign_key_list", "user_version", "application_id",
   ]
+
+  /// A virtual table makes tables of its own, when the statement is run.
+  private func note(_ table: String?, isWide: Bool) {
+    var change = schemaChange ?? SchemaChange()
+    if asked != nil, let table { change.tables.append(table) }
+    change.isWide = change.isWide || isWide
+    schemaChange = change
+  }
 
   private func reading(_ table: String) -> String? {
     // ADD COLUMN reads it for itself, to see whether a CHECK or NOT NULL holds.
@@ -111,7 +146,7 @@ final class Permissions {
   /// the shadow tables of virtual tables with it.
   private func writing(to table: String) -> String? {
     if let reason = reserved(table) { return reason }
-    if table.lowercased().hasPrefix("sqlite_stat"), !sawAnalyze, !sawSchemaChange {
+    if table.lowercased().hasPrefix("sqlite_stat"), !sawAnalyze, schemaChange == nil {
       return "\(table) is written by ANALYZE only"
     }
     return nil

@@ -71,7 +71,7 @@ extension Session {
 
   func note(_ batch: PendingBatch, in group: inout Group) {
     guard batch.isLastOfFrame else { return }
-    group.consumed[batch.frame.segment.id] = batch.frame.frame.end
+    group.consumed[batch.frame.segmentID] = batch.frame.frame.end
   }
 }
 

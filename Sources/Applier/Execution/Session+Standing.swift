@@ -33,12 +33,12 @@ extension Session {
   }
 
   /// How many batches at the front are in the history already.
-  func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
+  func repeats(in batches: some Sequence<BatchID>) throws(StoreError) -> Int {
     guard environment.makes(.deduplicate) else { return 0 }
     var count = 0
     for batch in batches {
-      let known = try own { () throws(SQLiteError) in try tables.writer(batch.id.writer) }
-      guard let known, batch.id.sequence <= known.sequence else { break }
+      let known = try own { () throws(SQLiteError) in try tables.writer(batch.writer) }
+      guard let known, batch.sequence <= known.sequence else { break }
       count += 1
     }
     return count

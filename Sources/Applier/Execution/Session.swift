@@ -11,7 +11,7 @@ final class Session {
   private let fileSystem: ApplierFileSystem
   private let registration: VFSRegistration
   private let connection: Connection
-  private let permissions = Permissions()
+  private let permissions: Permissions
   private let determinism = Determinism()
   let tables: BookkeepingTables
   private let run: BatchRun
@@ -42,18 +42,39 @@ final class Session {
     set { run.isInVain = newValue }
   }
 
+  /// Told which of the request's batches is executed next; nil: none any more, what is left is the commit.
+  var onBatch: (Int?) -> Void = { _ in }
+
   private static let lastNumber = Monitor<UInt64>(0)
 
-  init(
-    _ snapshot: Snapshot, foreignKeys: Bool, options: ApplierOptions, environment: Environment
-  ) throws(StoreError) {
+  /// How batches are executed.
+  struct Settings {
+    /// Whether they are enforced.
+    var foreignKeys: Bool
+    /// See `ApplierOptions`.
+    var scratchBytes = Limits.scratchBytes
+    var cacheBytes = Limits.cacheBytes
+    var stepsPerBatch = Limits.stepsPerBatch
+    var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
+
+    init(_ description: StoreDescription, _ options: ApplierOptions) {
+      foreignKeys = description.foreignKeys
+      scratchBytes = options.scratchBytes
+      cacheBytes = options.cacheBytes
+      stepsPerBatch = options.stepsPerBatch
+      beforeBatch = options.beforeBatch
+    }
+  }
+
+  init(_ snapshot: Snapshot, _ settings: Settings, _ environment: Environment) throws(StoreError) {
     self.environment = environment
-    self.foreignKeys = foreignKeys
-    foreignKeysAreOn = foreignKeys
-    beforeBatch = options.beforeBatch
+    foreignKeys = settings.foreignKeys
+    foreignKeysAreOn = settings.foreignKeys
+    beforeBatch = settings.beforeBatch
+    permissions = Permissions(environment)
     database = DatabaseFile(snapshot, fileSystem: environment.fileSystem)
     fileSystem = ApplierFileSystem(
-      database, fileSystem: environment.fileSystem, scratchBytes: options.scratchBytes)
+      database, fileSystem: environment.fileSystem, scratchBytes: settings.scratchBytes)
     encoder = PageEncoder(environment)
     // A full or missing scratch directory is told before anything is executed.
     _ = try environment.fileSystem.scratchFile()
@@ -70,7 +91,7 @@ final class Session {
       connection = try Connection(
         path: ApplierFileSystem.databaseName, flags: [.readWrite, .noMutex], vfs: name)
       try Session.configure(
-        connection, foreignKeys: foreignKeys, cacheBytes: options.cacheBytes, environment)
+        connection, foreignKeys: foreignKeys, cacheBytes: settings.cacheBytes, environment)
       try determinism.install(on: connection)
       tables = try BookkeepingTables(connection)
       begin = try connection.prepare("BEGIN IMMEDIATE", persistent: true)
@@ -81,7 +102,7 @@ final class Session {
       unowned let permissions = permissions
       connection.setAuthorizer { request in permissions.decide(request) }
       run = try BatchRun(connection, permissions, determinism, fileSystem.budget, environment)
-      run.stepsPerBatch = Int64(options.stepsPerBatch)
+      run.stepsPerBatch = Int64(settings.stepsPerBatch)
       unowned let database = database
       run.deviceFailure = { database.failure }
     } catch {
@@ -137,7 +158,7 @@ final class Session {
     /// The first is to be alone in its commit.
     var isAlone = false
     var time_ms: Int64
-    /// The first batch is not executed but rejected with this (poisonous).
+    /// The last batch is not executed but rejected with this.
     var verdict: Outcome.Rejection?
     var attempts: UInt32 = 0
     /// Whether batches of this writer that precede its next may be missing (quarantine).
@@ -146,8 +167,13 @@ final class Session {
     var prunesBeside: WritersWithFiles?
   }
 
+  /// Makes a commit durable and returns the pages' places once it is confirmed. `Done` is what `commit`
+  /// returns then.
+  typealias Write =
+    (CommitContent, Done) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
+
   /// Executes the batches in order as one commit, as many of them as can be in one, and hands the
-  /// commit to `write`, which returns the pages' places once it is confirmed.
+  /// commit to `write`.
   ///
   /// A batch that takes the transaction with it (OR ROLLBACK and its like) is an offender: the
   /// batches before it are executed again, it is recorded as rejected, and that is the commit. So
@@ -156,30 +182,30 @@ final class Session {
   /// time, alone; one for which SQLite takes the database for damaged, though no page is, on a
   /// connection opened anew. (Plain SQL can do that: `CREATE INDEX i ON t("b")` is of a text where
   /// there is no column b, and of the column when there is one later.)
-  func commit(
-    _ request: Request,
-    write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
-  ) throws(StoreError) -> Done {
+  func commit(_ request: Request, write: @escaping Write) throws(StoreError) -> Done {
     var batches = request.batches
     var offender = request.verdict
     var isAlone = request.isAlone
     if isAlone { batches = batches.prefix(1) }
-    defer { isFresh = false }
+    defer {
+      isFresh = false
+      onBatch(nil)
+    }
     while true {
       var group = Group(
         first: extent.txid.next, time_ms: request.time_ms,
         entropy: Identifier128(high: environment.random(), low: environment.random()))
       switch try execute(batches, &group, isAlone: isAlone, offender: offender, request) {
       case .complete(let count):
-        return Done(count: count, committed: try finish(group, count, request, write))
+        return try finish(group, Done(count: count, committed: 0), request, write)
       case .completeBefore(let count):
         if group.outcomes.isEmpty {
           try rollback()
           // Only repeats before it, or nothing: it comes first in its own commit.
           return Done(count: count, committed: 0, nextIsAlone: true)
         }
-        return Done(
-          count: count, committed: try finish(group, count, request, write), nextIsAlone: true)
+        return try finish(
+          group, Done(count: count, committed: 0, nextIsAlone: true), request, write)
       case .lost(let index, let rejection):
         try rollback()
         batches = batches[batches.startIndex...batches.startIndex + index]
@@ -231,6 +257,7 @@ final class Session {
       if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil {
         return .complete(index)
       }
+      onBatch(index)
       let standing = try own { () throws(SQLiteError) -> Standing in
         try self.standing(of: batch, request)
       }
@@ -251,7 +278,7 @@ final class Session {
       case .outcome(let outcome):
         try record(
           outcome, of: batch, &group, refused: standing.isRefused,
-          withoutContent: isOffender && request.verdict != nil, request)
+          withoutContent: isOffender && offender?.code == Outcome.Rejection.Code.poisonous, request)
       case .lostTransaction(let rejection): return .lost(index, rejection)
       case .needsOwnCommit: return .completeBefore(index)
       case .contradicted(let rejection):
@@ -321,14 +348,16 @@ final class Session {
   // MARK: committing
 
   private func finish(
-    _ group: Group, _ count: Int, _ request: Request,
-    _ write:
-      @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
-  ) throws(StoreError) -> UInt32 {
+    _ group: Group, _ end: Done, _ request: Request, _ write: @escaping Write
+  ) throws(StoreError) -> Done {
+    onBatch(nil)
     guard !group.outcomes.isEmpty else {
       try rollback()
-      return 0
+      return end
     }
+    var done = end
+    done.committed = UInt32(group.outcomes.count)
+    let committed = done
     let after = LogExtent(
       txid: TxID(group.nextTxID.rawValue - 1), commits: extent.commits + 1, time_ms: group.time_ms)
     let rejectedAfter = rejected + group.rejected
@@ -360,14 +389,14 @@ final class Session {
           pages: encoded.bytes,
           batches: SectionContent(.batches, group.bytes.bytes, compressor: compressor))
         content.pruned = pruned
-        let (pages, segment) = try write(content)
+        let (pages, segment) = try write(content, committed)
         return snapshot.adding(entries: pages, in: segment, meta: meta, extent: after)
       }, { () throws(SQLiteError) in try commitStatement.run() })
     tables.committed()
     extent = after
     rejected = rejectedAfter
-    mustReopen = mustReopen || run.takeAnalyzed()
-    return UInt32(group.outcomes.count)
+    mustReopen = mustReopen || run.takeMustReopen()
+    return done
   }
 
   private func rollback() throws(StoreError) {
@@ -377,6 +406,7 @@ final class Session {
     database.discard()
     tables.rolledBack()
     run.forgetStatements()
+    run.forgetVirtualTables()
     if let failure = database.failure { throw failure }
   }
 

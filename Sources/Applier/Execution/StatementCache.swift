@@ -7,7 +7,8 @@ struct StatementCache {
   struct Entry {
     let statement: Statement
     let analyzes: Bool
-    let changesSchema: Bool
+    /// nil: it leaves the schema as it is.
+    let schemaChange: SchemaChange?
   }
 
   private let capacity: Int

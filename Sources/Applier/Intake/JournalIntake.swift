@@ -218,8 +218,7 @@ final class JournalIntake {
       }
       let pending = PendingFrame(segment, frame)
       for index in 0..<Int(frame.count) {
-        let id = BatchID(writer: writer, sequence: frame.first.advanced(by: UInt64(index)))
-        waiting.append(PendingBatch(id: id, frame: pending, index: index))
+        waiting.append(PendingBatch(pending, index))
       }
       segment.waitingBatches += Int(frame.count)
       waitingBytes += Int(frame.rawBytes)
@@ -404,9 +403,8 @@ final class JournalIntake {
   /// earlier ones.
   func take(_ count: Int, in txid: TxID) {
     for batch in waiting[taken..<taken + count] {
-      let segment = batch.frame.segment
-      segment.waitingBatches -= 1
-      segment.lastTxID = txid
+      batch.frame.segment?.waitingBatches -= 1
+      batch.frame.segment?.lastTxID = txid
       if batch.isLastOfFrame { waitingBytes -= Int(batch.frame.frame.rawBytes) }
     }
     taken += count
@@ -422,8 +420,7 @@ final class JournalIntake {
 
   /// How long the oldest batch has waited since it was read.
   var age_ms: UInt64 {
-    guard !isIdle else { return 0 }
-    let oldest = waiting[taken].frame.segment.lastNews
+    guard !isIdle, let oldest = waiting[taken].frame.segment?.lastNews else { return 0 }
     return UInt64(max(0, (environment.clock.elapsed() - oldest).wholeMilliseconds))
   }
 

@@ -3,13 +3,22 @@ internal import SluiceShared
 
 /// A frame that was read and not yet executed.
 final class PendingFrame {
-  let segment: JournalSegmentReader
+  /// Where it was read from; nil in a child process, which is sent the frame alone.
+  let segment: JournalSegmentReader?
+  let segmentID: JournalSegmentID
   let frame: JournalSegmentReader.Frame
   /// Opened when its first batch is, never before: decoding may be what ends the process.
   private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
 
   init(_ segment: JournalSegmentReader, _ frame: JournalSegmentReader.Frame) {
     self.segment = segment
+    segmentID = segment.id
+    self.frame = frame
+  }
+
+  init(_ segment: JournalSegmentID, _ frame: JournalSegmentReader.Frame) {
+    self.segment = nil
+    segmentID = segment
     self.frame = frame
   }
 
@@ -38,6 +47,14 @@ struct PendingBatch {
   let id: BatchID
   let frame: PendingFrame
   let index: Int
+
+  init(_ frame: PendingFrame, _ index: Int) {
+    id = BatchID(
+      writer: frame.segmentID.writer,
+      sequence: frame.frame.first.advanced(by: UInt64(index)))
+    self.frame = frame
+    self.index = index
+  }
 
   var isLastOfFrame: Bool { index == Int(frame.frame.count) - 1 }
   /// About how many bytes it takes.

@@ -1,4 +1,5 @@
-// What Glibc's Swift overlay does not import: O_DIRECT, statx, statfs, and CRC-32C in hardware.
+// What Glibc's Swift overlay does not import: O_DIRECT, statx, statfs, what a child process needs, and
+// CRC-32C in hardware.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +31,33 @@ uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t length);
 
 /// Nanoseconds since boot, time asleep included (CLOCK_BOOTTIME).
 uint64_t csystem_boottime_ns(void);
+
+/// Nanoseconds of processor time that a process has used; 0 where it is gone.
+uint64_t csystem_processor_ns(pid_t process);
+
+#define CSYSTEM_SHARED_PAGE_BYTES 4096
+/// The descriptor of a page of memory that two processes can share (memfd_create), or -errno.
+int csystem_shared_page(void);
+/// That page, mapped; NULL where it cannot be.
+uint64_t *csystem_map_shared_page(int descriptor);
+void csystem_unmap_shared_page(uint64_t *page);
+void csystem_close(int descriptor);
+/// A word of it, written with release and read with acquire order.
+void csystem_store(uint64_t *place, uint64_t value);
+uint64_t csystem_load(const uint64_t *place);
+
+/// Has the kernel kill this process when the thread of `parent` that started it ends. 0, or -errno:
+/// -ESRCH where it ended already.
+int csystem_end_with_parent(pid_t parent);
+
+/// Bounds this process's own memory (RLIMIT_DATA), without core files, and makes it the first that the
+/// kernel ends where memory runs out. 0 or -errno.
+int csystem_limit_memory(uint64_t bytes);
+
+/// Passes an open descriptor through a Unix socket (SCM_RIGHTS) with one byte; 0 or -errno.
+int csystem_send_descriptor(int socket, int descriptor);
+/// The descriptor that was passed, or -errno.
+int csystem_receive_descriptor(int socket);
 
 /// Sets TZ to UTC for this process, so that 'localtime' in SQL means the same everywhere.
 void csystem_use_utc(void);

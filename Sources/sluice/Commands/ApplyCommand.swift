@@ -1,5 +1,4 @@
 import ArgumentParser
-import CSQLite
 import Glibc
 import Logging
 import SluiceApplier
@@ -49,11 +48,20 @@ struct ApplyCommand: ParsableCommand {
       valueName: "S"))
   var checkpointAge: Seconds?
 
+  @Option(
+    help: ArgumentHelp(
+      "Processor time that one batch may take, in seconds, before it is rejected and the others go on.",
+      valueName: "S"))
+  var batchTime = Seconds(30)
+
   @OptionGroup var logging: LogOptions
 
   func validate() throws {
     guard ttl.duration >= .seconds(1) else {
       throw ValidationError("--ttl is 1 second at least, not \(ttl)")
+    }
+    guard batchTime.duration >= .milliseconds(100) else {
+      throw ValidationError("--batch-time is 0.1 seconds at least, not \(batchTime)")
     }
     if let holder, !(1...256).contains(holder.utf8.count) {
       throw ValidationError("--holder is a name of 1 to 256 bytes")
@@ -70,7 +78,6 @@ struct ApplyCommand: ParsableCommand {
         throw ValidationError("the store \(store) is given twice")
       }
     }
-    sqlite3_hard_heap_limit64(Int64(128 + 64 * stores.count) << 20)
     StopSignal.install()
     let failures = Monitor<[StoreError]>([])
     ThreadExecutor(threadLimit: stores.count).concurrently(stores.count) { i in
@@ -90,6 +97,8 @@ struct ApplyCommand: ParsableCommand {
     options.leaseTime = ttl.duration
     options.beat = min(options.beat, ttl.duration / 5)
     options.drains = drain
+    options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
+    options.batchTime = batchTime.duration
     options.checkpointAge = checkpointAge?.duration
     while true {
       do throws(StoreError) {

@@ -1,0 +1,201 @@
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceShared
+
+/// Executes in a child process, which can be killed and whose memory is bounded: nothing that a batch's
+/// SQL does to the process that runs it costs more than that batch.
+///
+/// While it waits it lets the term make its beats, and looks at the page in which the child says which
+/// batch it executes. The time of a batch is the child's processor time, which only SQL and the reading
+/// of pages use up: a host that is slow or was suspended, and a file server that does not answer, are no
+/// batch's fault. What takes very much longer by the clock is ended too, and is no verdict then.
+final class ChildWorker: ExecutionWorker {
+  private let process: WorkerProcess
+  private let events: WorkerEvents
+  private let batchTime: Duration
+  private let clock: any Clock
+  private var frames = SentFrames()
+  private(set) var extent = LogExtent.empty
+  private var watch: Watch
+
+  /// By the clock a batch has so many times as long as by the processor's time.
+  private static let patience = 20
+  /// A group that is at work when the term is to stop gets this long.
+  private static let grace = Duration.seconds(1)
+
+  /// What was seen of the batch that is being executed.
+  private struct Watch {
+    var number: UInt64 = 0
+    var since: Duration = .zero
+    var processorTimeBefore: Duration = .zero
+    var stopAskedAt: Duration?
+    var lastLook: Duration = .zero
+  }
+
+  /// Starts the child, and waits until it has the database as of `txid` or a later batch.
+  init(
+    _ program: WorkerProgram, store: StoreLayout, at txid: TxID, _ settings: Session.Settings,
+    _ events: WorkerEvents, batchTime: Duration, _ environment: Environment
+  ) throws(StoreError) {
+    var program = program
+    program.arguments.append(store.root)
+    process = try WorkerProcess(program)
+    self.events = events
+    self.batchTime = batchTime
+    clock = environment.clock
+    watch = Watch()
+    watch.since = clock.elapsed()
+    var opening = ByteWriter()
+    opening.append(txid.rawValue)
+    settings.append(to: &opening)
+    do throws(WorkerEnd) {
+      let answer = try ask(Channel.Message(.open, [opening.bytes]), .opened)
+      guard let extent = answer.read(0, { (reader) throws(DecodingError) in try reader.extent() })
+      else { throw .ended(.nothing, "sent no answer") }
+      self.extent = extent
+    } catch {
+      throw ChildWorker.openingFailed(error)
+    }
+  }
+
+  private static func openingFailed(_ end: WorkerEnd) -> StoreError {
+    switch end {
+    case .failed(let error): error
+    case .ended(_, let how), .overran(_, let how):
+      StoreError(
+        .io,
+        "the process that executes batches could not open the database: it ended \(how); see what it said before"
+      )
+    case .stopped: StoreError(.notLeading, "told to stop while the database was opened")
+    }
+  }
+
+  func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int {
+    var ids = ByteWriter(reserving: batches.count * 24)
+    for batch in batches { ids.append(batch.id) }
+    let answer = try ask(Channel.Message(.repeats, [ids.bytes]), .repeated)
+    guard let count = answer.read(0, { (reader) throws(DecodingError) in try reader.varint() }),
+      count <= UInt64(batches.count)
+    else { throw .ended(.nothing, "sent no answer") }
+    return Int(count)
+  }
+
+  func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)
+    -> Session.Done
+  {
+    let answer = try ask(frames.message(request), .content, or: .nothing)
+    guard var done = answer.read(0, Session.Done.init(from:)),
+      done.count <= request.batches.count
+    else { throw .ended(.nothing, "sent no answer") }
+    guard answer.kind == WorkerMessage.content.rawValue else { return done }
+    guard let content = try content(answer), done.committed == content.count else {
+      throw .ended(.nothing, "sent no commit")
+    }
+    let placed: (pages: [PageEntry], segment: LogSegment)
+    do throws(StoreError) { placed = try write(content, done) } catch { throw .failed(error) }
+    var reply = ByteWriter(reserving: 24)
+    reply.append(placed.segment.number)
+    // The child knows how the pages lie to each other.
+    reply.append((placed.pages.first?.offset ?? 0) - (content.entries.first?.offset ?? 0))
+    extent = LogExtent(
+      txid: content.last, commits: content.meta.commit, time_ms: content.meta.time_ms)
+    // The commit is confirmed. That the child is gone is found with the next question.
+    try? process.channel.send(Channel.Message(.placed, [reply.bytes]), onTick)
+    done.committed = content.count
+    return done
+  }
+
+  private func content(_ answer: Channel.Message) throws(WorkerEnd) -> CommitContent? {
+    guard
+      let scratchBytes = answer.read(
+        0,
+        { (reader) throws(DecodingError) -> Int64 in
+          _ = try Session.Done(from: &reader)
+          return try reader.integer()
+        })
+    else { return nil }
+    var scratch: (any File)?
+    if scratchBytes > 0 {
+      try process.channel.send(Channel.Message(.passScratch, []), onTick)
+      guard let descriptor = process.channel.receiveDescriptor() else { return nil }
+      scratch = PosixFileSystem.file(owning: descriptor, path: "(the child's scratch file)")
+    }
+    return CommitContent(answer.parts, scratch: scratch, scratchBytes)
+  }
+
+  // MARK: waiting
+
+  private func ask(
+    _ message: Channel.Message, _ expected: WorkerMessage, or other: WorkerMessage? = nil
+  ) throws(WorkerEnd) -> Channel.Message {
+    watch.since = clock.elapsed()
+    let begun = process.progress.current.number
+    watch.number = begun
+    watch.processorTimeBefore = process.processorTime
+    watch.stopAskedAt = nil
+    do throws(WorkerEnd) {
+      try process.channel.send(message, onTick)
+      let answer = try process.channel.receive(onTick)
+      if answer.kind == expected.rawValue || answer.kind == other?.rawValue { return answer }
+      guard answer.kind == WorkerMessage.failed.rawValue,
+        let error = answer.read(0, { (reader) throws(DecodingError) in try reader.storeError() })
+      else { throw .ended(.nothing, "sent no answer") }
+      throw .failed(error)
+    } catch {
+      // The channel does not know what the child was at, nor how it ended.
+      guard case .ended = error else { throw error }
+      let how = process.awaitEnd()
+      throw .ended(place(since: begun), how)
+    }
+  }
+
+  /// Every few milliseconds while the child works.
+  private func onTick() throws(WorkerEnd) {
+    events.onProgress()
+    if events.isInVain() {
+      throw .failed(
+        StoreError(.notLeading, "another applier took over; this one stops executing"))
+    }
+    let now = clock.elapsed()
+    // A process that stood still here gives the child as much more.
+    if now - watch.lastLook > .seconds(1) { watch.since += now - watch.lastLook - .seconds(1) }
+    watch.lastLook = now
+    if events.shouldStop() {
+      let asked = watch.stopAskedAt ?? now
+      watch.stopAskedAt = asked
+      if now - asked >= ChildWorker.grace { throw .stopped }
+    }
+    let (number, index) = process.progress.current
+    guard number == watch.number else {
+      watch.number = number
+      watch.since = now
+      watch.processorTimeBefore = process.processorTime
+      return
+    }
+    if let index, process.processorTime - watch.processorTimeBefore >= batchTime {
+      _ = process.end()
+      throw .overran(
+        index: index, "a batch takes at most \(batchTime.inSeconds) of processor time")
+    }
+    if now - watch.since >= batchTime * ChildWorker.patience {
+      _ = process.end()
+      throw .ended(
+        index.map { .batch($0) } ?? .commit, "when it was killed, since it got no further")
+    }
+  }
+
+  private func place(since begun: UInt64) -> WorkerEnd.Place {
+    let (number, index) = process.progress.current
+    guard number != begun else { return .nothing }
+    return index.map { .batch($0) } ?? .commit
+  }
+}
+
+extension Duration {
+  /// "30 s", "0.5 s".
+  var inSeconds: String {
+    let milliseconds = wholeMilliseconds
+    return milliseconds % 1000 == 0
+      ? "\(milliseconds / 1000) s" : "\(Double(milliseconds) / 1000) s"
+  }
+}

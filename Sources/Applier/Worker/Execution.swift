@@ -1,0 +1,192 @@
+internal import Logging
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceShared
+
+/// A term's execution of batches: one worker at a time, and what its end says of the batch at hand.
+///
+/// A worker that ends while it executes a batch costs that batch and no other. The batches before it are
+/// executed again, by the next worker; it comes alone then, and is rejected when the third worker has
+/// ended with it. One that takes longer than a batch may is rejected at once, since nothing but its SQL
+/// uses the worker's processor time.
+///
+/// A worker begins where this term's history ends. It reads that from the store like any reader, so
+/// what is confirmed must be published before one is made; and what it found is compared, because
+/// another applier may have gone on meanwhile. A commit that `write` has confirmed is in the history
+/// whatever becomes of the worker that made it: it is counted here, before the worker hears of it.
+final class Execution {
+  /// Workers that end in one batch before it is rejected.
+  static let mostEnds = 3
+  /// Workers that end in a row without a batch to blame, before the term gives up.
+  static let mostStrayEnds = 3
+
+  typealias MakeWorker = (Snapshot) throws(StoreError) -> any ExecutionWorker
+
+  private(set) var snapshot: Snapshot
+  let events: WorkerEvents
+  /// Publishes all that is confirmed.
+  var publish: () throws(StoreError) -> Void = {}
+  private let makeWorker: MakeWorker
+  private let logger: Logger
+  private let environment: Environment
+  private var worker: (any ExecutionWorker)?
+  /// Batches with which a worker ended, and how many did. Each is below `mostEnds`.
+  private var ends: [BatchID: Int] = [:]
+  /// Batches that are to be rejected unexecuted.
+  private var verdicts: [BatchID: Outcome.Rejection] = [:]
+  /// Batches of a commit that a worker ended in: each comes alone.
+  private var alone: Set<BatchID> = []
+  private var strayEnds = 0
+
+  init(
+    from snapshot: Snapshot, _ events: WorkerEvents, logger: Logger, environment: Environment,
+    makeWorker: @escaping MakeWorker
+  ) throws(StoreError) {
+    self.snapshot = snapshot
+    self.events = events
+    self.logger = logger
+    self.environment = environment
+    self.makeWorker = makeWorker
+    worker = try madeWorker()
+  }
+
+  var extent: LogExtent { snapshot.extent }
+  var rejected: UInt64 { snapshot.rejected }
+
+  func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
+    while true {
+      do throws(WorkerEnd) { return try current().repeats(in: batches) } catch {
+        if try ended(error, batches) { return 0 }
+      }
+    }
+  }
+
+  /// Executes a part of the request's batches as one commit. `count` 0 in what is returned: nothing was
+  /// done, and the same batches come again (the term is to stop, or one wants to be alone).
+  func commit(
+    _ request: Session.Request,
+    write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
+  ) throws(StoreError) -> Session.Done {
+    while true {
+      let attempt = planned(request)
+      do throws(WorkerEnd) {
+        let done = try current().commit(attempt) { [self] (content, _) throws(StoreError) in
+          let (pages, segment) = try write(content)
+          snapshot = snapshot.adding(
+            entries: pages, in: segment, meta: content.meta,
+            extent: LogExtent(
+              txid: content.last, commits: content.meta.commit, time_ms: content.meta.time_ms))
+          return (pages, segment)
+        }
+        strayEnds = 0
+        for batch in attempt.batches.prefix(done.count) {
+          ends[batch.id] = nil
+          verdicts[batch.id] = nil
+          alone.remove(batch.id)
+        }
+        return done
+      } catch {
+        if try ended(error, attempt.batches) { return Session.Done(count: 0, committed: 0) }
+      }
+    }
+  }
+
+  /// The request as far as what is known of its batches lets it be one group.
+  private func planned(_ request: Session.Request) -> Session.Request {
+    guard !(ends.isEmpty && verdicts.isEmpty && alone.isEmpty), request.verdict == nil else {
+      return request
+    }
+    var attempt = request
+    for (index, batch) in request.batches.enumerated() {
+      if let verdict = verdicts[batch.id] {
+        attempt.batches = request.batches.prefix(index + 1)
+        attempt.verdict = verdict
+        break
+      }
+      if ends[batch.id] != nil || alone.contains(batch.id) {
+        // Those before it first, and then it alone.
+        attempt.batches = request.batches.prefix(max(index, 1))
+        attempt.isAlone = attempt.isAlone || index == 0
+        break
+      }
+    }
+    return attempt
+  }
+
+  // MARK: workers
+
+  private func current() throws(WorkerEnd) -> any ExecutionWorker {
+    if let worker { return worker }
+    do throws(StoreError) {
+      let made = try madeWorker()
+      worker = made
+      return made
+    } catch {
+      throw .failed(error)
+    }
+  }
+
+  private func madeWorker() throws(StoreError) -> any ExecutionWorker {
+    try publish()
+    let made = try makeWorker(snapshot)
+    if environment.makes(.workerAtEnd), made.extent.txid != snapshot.txid {
+      throw StoreError(
+        made.extent.txid > snapshot.txid ? .notLeading : .damaged,
+        "the store is at batch \(made.extent.txid), this term at \(snapshot.txid); the term ends")
+    }
+    return made
+  }
+
+  /// Takes note of a worker's end; true where the term is to stop.
+  private func ended(_ end: WorkerEnd, _ batches: ArraySlice<PendingBatch>) throws(StoreError)
+    -> Bool
+  {
+    worker = nil
+    switch end {
+    case .failed(let error): throw error
+    case .stopped: return true
+    case .overran(let index, let how):
+      let batch = batches[batches.startIndex + index].id
+      verdicts[batch] = Outcome.Rejection(
+        code: Outcome.Rejection.Code.timeLimit, message: "\(how); split it")
+      logger.error("batch rejected: \(how)", metadata: ["batch": "\(batch)"])
+    case .ended(.batch(let index), let how):
+      blame(batches[batches.startIndex + index].id, how)
+    case .ended(.commit, let how) where batches.count == 1:
+      blame(batches[batches.startIndex].id, how)
+    case .ended(.commit, let how):
+      logger.error(
+        "the process that executes batches ended in a commit; its batches come one by one",
+        metadata: ["how": "\(how)", "batches": "\(batches.count)"])
+      alone.formUnion(batches.map(\.id))
+    case .ended(.nothing, let how):
+      strayEnds += 1
+      logger.error("the process that executes batches ended", metadata: ["how": "\(how)"])
+      guard strayEnds < Execution.mostStrayEnds else {
+        throw StoreError(
+          .io,
+          "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)"
+        )
+      }
+    }
+    return false
+  }
+
+  private func blame(_ batch: BatchID, _ how: String) {
+    let count = (ends[batch] ?? 0) + 1
+    logger.error(
+      "the process that executes batches ended",
+      metadata: ["how": "\(how)", "batch": "\(batch)", "times": "\(count)"])
+    guard count >= Execution.mostEnds else {
+      ends[batch] = count
+      return
+    }
+    ends[batch] = nil
+    verdicts[batch] = Outcome.Rejection(
+      code: Outcome.Rejection.Code.poisonous,
+      message:
+        "the process that executes batches ended \(count) times while it executed this batch, the last time \(how)"
+    )
+    logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch)"])
+  }
+}

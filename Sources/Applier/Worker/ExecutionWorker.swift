@@ -1,0 +1,50 @@
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceShared
+
+/// What executes groups of batches for a term, from one snapshot on: this process, or a child that can
+/// be killed. It keeps nothing that another one, made from the same snapshot, would not have.
+protocol ExecutionWorker: AnyObject {
+  /// What the database that it executes on says of itself.
+  var extent: LogExtent { get }
+
+  /// How many batches at the front are in the history already.
+  func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int
+
+  /// Executes a group as `Session.commit` does. After `write` returned, the commit is confirmed, and
+  /// this returns what was done whatever becomes of the worker.
+  func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)
+    -> Session.Done
+}
+
+/// Why a worker gave no answer. It is of no use afterwards.
+enum WorkerEnd: Error {
+  /// It ended by itself, or was ended from outside.
+  case ended(Place, String)
+  /// The batch at `index` took longer than a batch may, and the worker was ended for it.
+  case overran(index: Int, String)
+  /// The term is to stop, and did not wait for the end of the group.
+  case stopped
+  /// What a term ends with, or the applier.
+  case failed(StoreError)
+
+  /// What it was at.
+  enum Place {
+    /// Nothing that a batch could be at fault for.
+    case nothing
+    /// The batch at this index of the request.
+    case batch(Int)
+    /// The commit of all that it had executed.
+    case commit
+  }
+}
+
+/// What a worker's supervisor wants to know and to do while it waits.
+final class WorkerEvents {
+  /// Called now and then while a group is executed, so that a long one keeps the lease.
+  var onProgress: () -> Void = {}
+  /// Whether what is being executed can come to nothing any more; it is ended then.
+  var isInVain: () -> Bool = { false }
+  /// Whether the term is to end; a group that takes long is not waited for then.
+  var shouldStop: () -> Bool = { false }
+}

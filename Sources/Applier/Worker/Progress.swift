@@ -1,0 +1,50 @@
+internal import CSystem
+internal import SluiceShared
+
+/// A page of memory that an applier shares with its worker: which batch is being executed. To say so
+/// costs the worker two stores, and the applier can look while the worker hangs in one step of SQLite's.
+final class Progress {
+  let descriptor: Int32
+  private let page: UnsafeMutablePointer<UInt64>
+  /// The worker's: batches begun.
+  private var begun: UInt64 = 0
+
+  /// Makes one.
+  convenience init() throws(StoreError) {
+    let descriptor = csystem_shared_page()
+    guard descriptor >= 0 else {
+      throw StoreError(
+        .io, "no memory to share with the process that executes batches", errno: -descriptor)
+    }
+    try self.init(owning: descriptor)
+  }
+
+  /// Another process's.
+  init(owning descriptor: Int32) throws(StoreError) {
+    self.descriptor = descriptor
+    guard let page = csystem_map_shared_page(descriptor) else {
+      throw StoreError(.io, "no memory to share with the process that executes batches")
+    }
+    self.page = page
+  }
+
+  deinit {
+    csystem_unmap_shared_page(page)
+    csystem_close(descriptor)
+  }
+
+  /// The worker begins with the batch at `index` of its request, or with what is none; or, where it is
+  /// still at the same, got on with it.
+  func begin(_ index: Int?) {
+    begun += 1
+    csystem_store(page + 1, index.map { UInt64($0) + 1 } ?? 0)
+    csystem_store(page, begun)
+  }
+
+  /// Which one that is, and a number that grows with each.
+  var current: (number: UInt64, index: Int?) {
+    let number = csystem_load(page)
+    let index = csystem_load(page + 1)
+    return (number, index == 0 ? nil : Int(min(index, UInt64(Int.max))) - 1)
+  }
+}

@@ -1,0 +1,178 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+// A request to execute, as it goes to the worker. Frames go once, as they lie in the journal, and are
+// kept there for as long as the requests that follow have batches of them.
+//
+//   part 0   what `Session.Request` says, the frames to forget, the new frames, and runs of batches:
+//            frame, first index, count
+//   part 1   the stored bytes of new frames that are short, one after the other
+//   part 2 … those of the others
+
+/// The applier's side: which frames its worker has.
+struct SentFrames {
+  /// Longer ones have a part of their own, and so are not copied.
+  static let short = 64 << 10
+
+  private var numbers: [ObjectIdentifier: UInt64] = [:]
+  /// What keeps the identifiers from being used again.
+  private var frames: [UInt64: PendingFrame] = [:]
+  private var last: UInt64 = 0
+
+  mutating func message(_ request: Session.Request) -> Channel.Message {
+    var runs = ByteWriter(reserving: 64)
+    var added: [(number: UInt64, frame: PendingFrame)] = []
+    var needed: Set<UInt64> = []
+    var runCount: UInt64 = 0
+    var rest = request.batches
+    while let first = rest.first {
+      let frame = first.frame
+      let number: UInt64
+      if let known = numbers[ObjectIdentifier(frame)] {
+        number = known
+      } else {
+        last += 1
+        number = last
+        numbers[ObjectIdentifier(frame)] = number
+        frames[number] = frame
+        added.append((number, frame))
+      }
+      needed.insert(number)
+      let count = rest.prefix { $0.frame === frame }.count
+      runs.append(varint: number)
+      runs.append(varint: UInt64(first.index))
+      runs.append(varint: UInt64(count))
+      runCount += 1
+      rest = rest.dropFirst(count)
+    }
+    var head = ByteWriter(reserving: 256 + runs.count + added.count * 64)
+    append(request, to: &head)
+    let forgotten = frames.keys.filter { !needed.contains($0) }
+    head.append(varint: UInt64(forgotten.count))
+    for number in forgotten {
+      head.append(varint: number)
+      if let frame = frames.removeValue(forKey: number) { numbers[ObjectIdentifier(frame)] = nil }
+    }
+    var together = ByteWriter()
+    var parts: [[UInt8]] = []
+    head.append(varint: UInt64(added.count))
+    for (number, pending) in added {
+      head.append(varint: number)
+      head.append(pending.segmentID.writer)
+      head.append(pending.segmentID.number)
+      pending.frame.appendHeader(to: &head)
+      if pending.frame.stored.count <= SentFrames.short {
+        together.append(raw: pending.frame.stored)
+      } else {
+        parts.append(pending.frame.stored)
+      }
+    }
+    head.append(varint: runCount)
+    head.append(raw: runs.bytes)
+    return Channel.Message(.execute, [head.bytes, together.bytes] + parts)
+  }
+
+  private func append(_ request: Session.Request, to head: inout ByteWriter) {
+    head.append(UInt8(request.isAlone ? 1 : 0))
+    head.append(request.time_ms)
+    head.append(request.verdict)
+    head.append(request.attempts)
+    head.append(Set(request.batches.map(\.id.writer)).filter(request.mayLackBatches))
+    head.append(UInt8(request.prunesBeside == nil ? 0 : 1))
+    if let writers = request.prunesBeside {
+      head.append(writers.all)
+      head.append(writers.waiting)
+    }
+  }
+}
+
+/// The worker's side.
+struct ReceivedFrames {
+  private var frames: [UInt64: PendingFrame] = [:]
+
+  /// The request in a message; nil where it is none.
+  mutating func request(_ message: Channel.Message) -> Session.Request? {
+    var held = frames
+    let request = message.read(0) { (reader) throws(DecodingError) -> Session.Request in
+      var request = try ReceivedFrames.request(&reader)
+      for _ in 0..<(try reader.count()) { held[try reader.varint()] = nil }
+      var nextPart = 2
+      var together = 0
+      for _ in 0..<(try reader.count()) {
+        let number = try reader.varint()
+        let segment = JournalSegmentID(
+          writer: try reader.identifier(), number: try reader.integer())
+        let frame = try JournalSegmentReader.Frame(from: &reader) {
+          (count) throws(DecodingError) in
+          if count > SentFrames.short {
+            nextPart += 1
+            guard message.parts.indices.contains(nextPart - 1) else {
+              throw DecodingError("a frame is missing")
+            }
+            return message.parts[nextPart - 1]
+          }
+          guard message.parts.count > 1, together + count <= message.parts[1].count else {
+            throw DecodingError("a frame is missing")
+          }
+          together += count
+          return Array(message.parts[1][together - count..<together])
+        }
+        held[number] = PendingFrame(segment, frame)
+      }
+      var batches: [PendingBatch] = []
+      for _ in 0..<(try reader.count()) {
+        let number = try reader.varint()
+        let first = Int(try reader.varint())
+        let count = Int(try reader.varint())
+        guard let frame = held[number], first + count <= Int(frame.frame.count) else {
+          throw DecodingError("batches of no frame")
+        }
+        for index in first..<first + count {
+          batches.append(PendingBatch(frame, index))
+        }
+      }
+      request.batches = batches[...]
+      return request
+    }
+    frames = held
+    return request
+  }
+
+  private static func request(_ reader: inout ByteReader) throws(DecodingError) -> Session.Request {
+    let isAlone = try reader.flag()
+    var request = Session.Request(batches: [], isAlone: isAlone, time_ms: try reader.integer())
+    request.verdict = try reader.rejection()
+    request.attempts = try reader.integer()
+    let lacking = try reader.writers()
+    request.mayLackBatches = { lacking.contains($0) }
+    if try reader.flag() {
+      request.prunesBeside = WritersWithFiles(
+        all: try reader.writers(), waiting: try reader.writers())
+    }
+    return request
+  }
+}
+
+extension JournalSegmentReader.Frame {
+  fileprivate func appendHeader(to writer: inout ByteWriter) {
+    writer.append(first.rawValue)
+    writer.append(count)
+    writer.append(end)
+    writer.append(codec.rawValue)
+    writer.append(rawBytes)
+    writer.append(varint: UInt64(stored.count))
+  }
+
+  fileprivate init(
+    from reader: inout ByteReader, stored: (Int) throws(DecodingError) -> [UInt8]
+  ) throws(DecodingError) {
+    let first = SequenceNumber(try reader.integer())
+    let count: UInt32 = try reader.integer()
+    let end: Int64 = try reader.integer()
+    guard let codec = Codec(rawValue: try reader.integer()) else { throw DecodingError("codec") }
+    let rawBytes: Int64 = try reader.integer()
+    self.init(
+      first: first, count: count, end: end, stored: try stored(Int(try reader.varint())),
+      codec: codec, rawBytes: rawBytes)
+  }
+}

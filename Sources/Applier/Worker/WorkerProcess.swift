@@ -1,0 +1,123 @@
+internal import CSystem
+internal import Glibc
+internal import SluiceShared
+
+/// The program that a child process for executing batches runs: one that ends up in `WorkerServer.run`.
+public struct WorkerProgram: Sendable {
+  public var path: String
+  /// Without the program's name.
+  public var arguments: [String]
+
+  public init(path: String, arguments: [String]) {
+    self.path = path
+    self.arguments = arguments
+  }
+}
+
+/// A child process with a socket and a page of memory between it and this one; killed when it is let go.
+final class WorkerProcess {
+  /// Where the child finds its end of the socket, and the page.
+  static let socket: Int32 = 3
+  static let progress: Int32 = 4
+
+  let id: pid_t
+  let channel: Channel
+  let progress: Progress
+  private var status: Int32?
+
+  init(_ program: WorkerProgram) throws(StoreError) {
+    let progress = try Progress()
+    var ends: (Int32, Int32) = (-1, -1)
+    let made = withUnsafeMutableBytes(of: &ends) {
+      socketpair(
+        AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0,
+        $0.assumingMemoryBound(to: Int32.self).baseAddress)
+    }
+    guard made == 0 else { throw WorkerProcess.error(program, errno) }
+    let channel = Channel(owning: ends.0)
+    defer { close(ends.1) }
+
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_adddup2(&actions, 2, 1)
+    // By way of numbers that are neither's, since the one may be what the other is to become.
+    let (first, second) = (WorkerProcess.spare, WorkerProcess.spare + 1)
+    posix_spawn_file_actions_adddup2(&actions, ends.1, first)
+    posix_spawn_file_actions_adddup2(&actions, progress.descriptor, second)
+    posix_spawn_file_actions_adddup2(&actions, first, WorkerProcess.socket)
+    posix_spawn_file_actions_adddup2(&actions, second, WorkerProcess.progress)
+    posix_spawn_file_actions_addclose(&actions, first)
+    posix_spawn_file_actions_addclose(&actions, second)
+    let words = ([program.path] + program.arguments + ["\(getpid())"]).map { strdup($0) } + [nil]
+    let variables = WorkerProcess.variables.map { strdup($0) } + [nil]
+    defer { for word in words + variables { free(word) } }
+    var id = pid_t()
+    let code = posix_spawn(&id, program.path, &actions, nil, words, variables)
+    guard code == 0 else { throw WorkerProcess.error(program, code) }
+    self.id = id
+    self.channel = channel
+    self.progress = progress
+  }
+
+  /// This process's, but for a backtrace, for which the others would wait.
+  private static var variables: [String] {
+    var variables = ["SWIFT_BACKTRACE=enable=no"]
+    var next = environ
+    while let variable = next.pointee {
+      let text = String(cString: variable)
+      if !text.hasPrefix("SWIFT_BACKTRACE=") { variables.append(text) }
+      next += 1
+    }
+    return variables
+  }
+
+  /// The highest two that every process may have.
+  private static let spare: Int32 = 1020
+
+  private static func error(_ program: WorkerProgram, _ code: Int32) -> StoreError {
+    StoreError(
+      .io,
+      "the process that executes batches cannot be started: \(String(cString: strerror(code)))",
+      path: program.path, errno: code)
+  }
+
+  deinit { _ = end() }
+
+  /// Kills it, unless it has ended, and says how it ended.
+  func end() -> String {
+    if status == nil {
+      var result: Int32 = 0
+      kill(id, SIGKILL)
+      while waitpid(id, &result, 0) < 0, errno == EINTR {}
+      status = result
+    }
+    return WorkerProcess.describe(status ?? 0)
+  }
+
+  /// How it ended by itself, where its end of the socket is closed.
+  func awaitEnd() -> String {
+    guard status == nil else { return end() }
+    // It closes the socket when it ends, and not before; but is not waited for without end.
+    for _ in 0..<200 {
+      var result: Int32 = 0
+      let found = waitpid(id, &result, WNOHANG)
+      if found == id {
+        status = result
+        break
+      }
+      usleep(1000)
+    }
+    return end()
+  }
+
+  private static func describe(_ status: Int32) -> String {
+    let signal = status & 0x7F
+    guard signal == 0 else { return "by signal \(signal) (\(String(cString: strsignal(signal))))" }
+    return "with exit code \(status >> 8 & 0xFF)"
+  }
+
+  /// Processor time that it has used.
+  var processorTime: Duration { .nanoseconds(Int64(csystem_processor_ns(id))) }
+}

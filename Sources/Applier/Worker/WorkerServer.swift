@@ -1,0 +1,187 @@
+internal import CSQLite
+internal import CSystem
+internal import Glibc
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceShared
+
+/// The child's side: executes what an applier sends, on a database that it reads from the store like any
+/// reader, and writes nothing there.
+public enum WorkerServer {
+  /// Bytes of SQLite's memory, and of all that this process allocates.
+  static let heapBytes: Int64 = 160 << 20
+  static let memoryBytes: UInt64 = 640 << 20
+
+  /// Serves until the applier ends or lets go of it; returns the exit code. `arguments` are what the
+  /// applier added to those of its `WorkerProgram`: the store and its own process id.
+  public static func run(_ arguments: [String]) -> Int32 {
+    guard arguments.count == 2, let parent = Int32(arguments[1]),
+      csystem_end_with_parent(parent) == 0
+    else { return 64 }
+    // A terminal or a supervisor tells all processes; when to end is the applier's to say.
+    signal(SIGTERM, SIG_IGN)
+    signal(SIGINT, SIG_IGN)
+    signal(SIGHUP, SIG_IGN)
+    for descriptor in [WorkerProcess.socket, WorkerProcess.progress] {
+      _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    }
+    _ = csystem_limit_memory(memoryBytes)
+    sqlite3_hard_heap_limit64(heapBytes)
+    guard let progress = try? Progress(owning: WorkerProcess.progress) else { return 74 }
+    let worker = ServedSession(
+      StoreLayout(arguments[0]), Channel(owning: WorkerProcess.socket), progress, .posix())
+    do throws(WorkerEnd) {
+      try worker.serve()
+    } catch {
+      // The applier has gone, or was told why this process goes.
+    }
+    return 0
+  }
+}
+
+/// A session that is asked through a channel.
+private final class ServedSession {
+  private let layout: StoreLayout
+  private let channel: Channel
+  private let progress: Progress
+  private let environment: Environment
+  private var settings: Session.Settings?
+  private var session: Session?
+  private var frames = ReceivedFrames()
+  private var segment: LogSegment?
+  private var store: PageStore?
+
+  init(
+    _ layout: StoreLayout, _ channel: Channel, _ progress: Progress, _ environment: Environment
+  ) {
+    self.layout = layout
+    self.channel = channel
+    self.progress = progress
+    self.environment = environment
+  }
+
+  func serve() throws(WorkerEnd) {
+    while true {
+      let message = try channel.receive()
+      do throws(StoreError) {
+        switch WorkerMessage(rawValue: message.kind) {
+        case .open: try open(message)
+        case .repeats: try answerRepeats(message)
+        case .execute: try execute(message)
+        default: throw StoreError(.invalid, "the applier sent what is no question")
+        }
+      } catch {
+        var text = ByteWriter()
+        text.append(error)
+        try channel.send(Channel.Message(.failed, [text.bytes]))
+        throw .failed(error)
+      }
+    }
+  }
+
+  private func open(_ message: Channel.Message) throws(StoreError) {
+    let opening = message.read(0) { (reader) throws(DecodingError) in
+      (txid: TxID(try reader.integer()), settings: try Session.Settings(from: &reader))
+    }
+    guard let opening else { throw StoreError(.invalid, "the applier sent what is no question") }
+    let store = try PageStore(path: layout.root, environment: environment)
+    self.store = store
+    settings = opening.settings
+    let snapshot = try store.snapshot(.atLeast(opening.txid, timeout: .seconds(60)))
+    session = try made(snapshot)
+    var answer = ByteWriter()
+    answer.append(snapshot.extent)
+    try answering(Channel.Message(.opened, [answer.bytes]))
+  }
+
+  private func made(_ snapshot: Snapshot) throws(StoreError) -> Session {
+    guard let settings else { throw StoreError(.invalid, "the applier sent what is no question") }
+    let session = try Session(snapshot, settings, environment)
+    let progress = progress
+    session.onBatch = { progress.begin($0) }
+    // The commit of very many pages gets on, too.
+    session.onProgress = { if progress.current.index == nil { progress.begin(nil) } }
+    return session
+  }
+
+  private func current() throws(StoreError) -> Session {
+    guard let session else { throw StoreError(.invalid, "the applier sent what is no question") }
+    guard session.mustReopen else { return session }
+    let next = try made(session.snapshot)
+    self.session = next
+    return next
+  }
+
+  private func answerRepeats(_ message: Channel.Message) throws(StoreError) {
+    let ids = message.read(0) { (reader) throws(DecodingError) -> [BatchID] in
+      var ids: [BatchID] = []
+      while !reader.isAtEnd { ids.append(try reader.batchID()) }
+      return ids
+    }
+    var answer = ByteWriter()
+    answer.append(varint: UInt64(try current().repeats(in: ids ?? [])))
+    try answering(Channel.Message(.repeated, [answer.bytes]))
+  }
+
+  private func execute(_ message: Channel.Message) throws(StoreError) {
+    guard let request = frames.request(message) else {
+      throw StoreError(.invalid, "the applier sent what is no request")
+    }
+    let session = try current()
+    var wasSent = false
+    let done = try session.commit(request) { [self] (content, done) throws(StoreError) in
+      wasSent = true
+      return try send(content, done)
+    }
+    guard !wasSent else { return }
+    var end = ByteWriter()
+    done.append(to: &end)
+    try answering(Channel.Message(.nothing, [end.bytes]))
+  }
+
+  /// Has the applier make the commit durable.
+  private func send(_ content: CommitContent, _ done: Session.Done) throws(StoreError)
+    -> (pages: [PageEntry], segment: LogSegment)
+  {
+    try answering(Channel.Message(.content, content.parts(done)))
+    if case .scratch(let file, _) = content.pages {
+      guard try received().kind == WorkerMessage.passScratch.rawValue,
+        let descriptor = file.openDescriptor, channel.sendDescriptor(descriptor)
+      else { throw StoreError(.io, "the scratch file could not be passed on") }
+    }
+    let placed = try received().read(0) { (reader) throws(DecodingError) in
+      (segment: try reader.integer(UInt64.self), offset: try reader.integer(Int64.self))
+    }
+    guard let placed else { throw StoreError(.invalid, "the applier sent what is no place") }
+    let entries = content.entries.map { entry in
+      PageEntry(
+        page: entry.page, storedBytes: entry.storedBytes, crc: entry.crc,
+        offset: entry.offset + placed.offset)
+    }
+    return (entries, try open(segment: placed.segment))
+  }
+
+  private func open(segment number: UInt64) throws(StoreError) -> LogSegment {
+    if let segment, segment.number == number { return segment }
+    guard let store else { throw StoreError(.invalid, "the applier sent what is no question") }
+    let opened = try LogSegment(
+      path: "\(layout.log)/\(StoreLayout.logName(number))", store: store.description.id,
+      environment: environment)
+    segment = opened
+    return opened
+  }
+
+  // MARK: the channel
+
+  private func answering(_ message: Channel.Message) throws(StoreError) {
+    do throws(WorkerEnd) { try channel.send(message) } catch {
+      throw StoreError(.io, "the applier has gone")
+    }
+  }
+
+  private func received() throws(StoreError) -> Channel.Message {
+    do throws(WorkerEnd) { return try channel.receive() } catch {
+      throw StoreError(.io, "the applier has gone")
+    }
+  }
+}

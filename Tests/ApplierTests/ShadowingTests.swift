@@ -1,0 +1,138 @@
+import SluiceApplier
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+private typealias Code = Outcome.Rejection.Code
+
+/// The TEMP schema comes before the database's own: what lay there would take other batches' rows.
+@Suite("A batch cannot shadow, outlive or change another")
+struct ShadowingTests {
+  static let hostile = [
+    "CREATE TABLE temp.orders(id INTEGER PRIMARY KEY, what TEXT)",
+    "CREATE TEMP TABLE orders(id INTEGER PRIMARY KEY, what TEXT)",
+    "CREATE TABLE \"TEMP\".orders AS SELECT * FROM main.orders",
+    "CREATE VIEW temp.orders AS SELECT 7 AS id, 'no' AS what",
+    "CREATE TEMP VIEW orders AS SELECT 7 AS id, 'no' AS what",
+    "CREATE TRIGGER temp.theft AFTER INSERT ON main.orders BEGIN DELETE FROM orders; END",
+    "CREATE TEMP TRIGGER theft AFTER INSERT ON orders BEGIN DELETE FROM orders; END",
+    "CREATE VIRTUAL TABLE temp.orders USING fts5(what)",
+    "CREATE VIRTUAL TABLE temp.orders USING rtree(id, a, b)",
+    "PRAGMA temp.user_version = 77",
+    "PRAGMA temp.application_id = 77",
+    "PRAGMA temp.user_version",
+    "INSERT INTO temp.sqlite_master VALUES('table', 'orders', 'orders', 0, '')",
+    "SELECT * FROM sqlite_temp_master",
+    "DROP TABLE temp.orders",
+  ]
+
+  /// By name, by the connection's state, and in a group with others' batches.
+  @Test(arguments: hostile, [[], [SafetyCheck.temporaryDenied], [.connectionAsBefore]])
+  func nobodyIsRobbed(_ sql: String, _ omitted: [SafetyCheck]) throws {
+    let store = try TestStore()
+    store.environment.omittedChecks = Set(omitted)
+    try store.apply("CREATE TABLE orders(id INTEGER PRIMARY KEY, what TEXT)")
+    let insert = Batch([Batch.Statement("INSERT INTO orders(what) VALUES('row')")])
+    let hostile = Batch([Batch.Statement(sql)])
+    let outcomes = try store.apply([insert, hostile, insert, hostile, insert])
+    for place in [0, 2, 4] { #expect(outcomes[place].isApplied) }
+    for place in [1, 3] where omitted.isEmpty { #expect(!outcomes[place].isApplied, "\(sql)") }
+    // And those of a later term.
+    #expect(try store.apply([insert])[0].isApplied)
+    #expect(
+      try store.query("SELECT id, what FROM orders")
+        == (1...4).map { [.integer($0), .text("row")] })
+    #expect(
+      try store.apply([Batch([Batch.Statement("ALTER TABLE orders ADD COLUMN more")])])[0].isApplied
+    )
+  }
+
+  /// Without either check the rows of others are gone: that is what they are there for.
+  @Test func withoutTheChecksTheyWouldBe() throws {
+    let store = try TestStore()
+    store.environment.omittedChecks = [.temporaryDenied, .connectionAsBefore]
+    try store.apply("CREATE TABLE orders(id INTEGER PRIMARY KEY, what TEXT)")
+    let insert = Batch([Batch.Statement("INSERT INTO orders(what) VALUES('row')")])
+    let outcomes = try store.apply([
+      Batch([Batch.Statement(Self.hostile[0])]), insert, insert,
+    ])
+    #expect(outcomes.map(\.isApplied) == [true, true, true])
+    #expect(try store.query("SELECT count(*) FROM orders") == [[0]])
+  }
+
+  /// It leaves nothing, whatever it does before it fails.
+  @Test func aBatchThatFailsLeavesNothingEither() throws {
+    let store = try TestStore()
+    store.environment.omittedChecks = [.temporaryDenied]
+    try store.apply("CREATE TABLE orders(id INTEGER PRIMARY KEY, what TEXT)")
+    let insert = Batch([Batch.Statement("INSERT INTO orders(what) VALUES('row')")])
+    let outcomes = try store.apply([
+      insert,
+      Batch([
+        Batch.Statement(Self.hostile[0]), Batch.Statement("INSERT INTO orders VALUES(1, 2, 3)"),
+      ]),
+      insert,
+    ])
+    #expect(outcomes.map(\.isApplied) == [true, false, true])
+    #expect(try store.query("SELECT count(*) FROM orders") == [[2]])
+  }
+}
+
+@Suite("DDL costs the same beside virtual tables and views")
+struct SchemaCostTests {
+  /// `pragma_table_list` would compile each view, and this one takes 2^40 steps to compile.
+  @Test func nestedViewsHoldNobodyUp() throws {
+    let store = try TestStore()
+    try store.apply("CREATE VIRTUAL TABLE f USING fts5(x)", "CREATE TABLE t(a)")
+    var views = [Batch.Statement("CREATE VIEW v0 AS SELECT a FROM t")]
+    for n in 1...40 {
+      views.append(
+        Batch.Statement(
+          "CREATE VIEW v\(n) AS SELECT a FROM v\(n - 1) UNION ALL SELECT a FROM v\(n - 1)"))
+    }
+    #expect(try store.apply([Batch(views)])[0].isApplied)
+    #expect(try store.apply("CREATE TABLE u(a)", "CREATE INDEX i ON u(a)").isApplied)
+    #expect(
+      try store.apply("CREATE TRIGGER e AFTER INSERT ON u BEGIN SELECT 1; END").isApplied)
+  }
+
+  /// Counted in what SQLite is asked, and so in time: twice as many tables, twice as much.
+  @Test func eachStatementLooksAtWhatItChanges() throws {
+    func seconds(_ count: Int) throws -> Duration {
+      let store = try TestStore()
+      try store.apply("CREATE VIRTUAL TABLE f USING fts5(x)")
+      let statements = (0..<count).map {
+        Batch.Statement("CREATE TABLE t\($0)(a INTEGER PRIMARY KEY, b REFERENCES t0(a))")
+      }
+      let writer = try store.writer()
+      let receipt = try writer.submitBlocking(Batch(statements))
+      let clock = ContinuousClock()
+      let took = try clock.measure { try store.drain() }
+      #expect(
+        try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
+      return took
+    }
+    let plain = try seconds(250)
+    #expect(try seconds(1000) < plain * 12)
+  }
+
+  @Test func nothingHangsOnShadowTables() throws {
+    for sql in [
+      "CREATE INDEX i ON f_content(c0)", "CREATE INDEX i ON \"F_Content\"(c0)",
+      "CREATE TRIGGER g AFTER INSERT ON f_data BEGIN SELECT 1; END",
+      "CREATE TABLE k(a REFERENCES f_data(id))", "CREATE TABLE k(a REFERENCES F_DATA(id))",
+      "CREATE TABLE k(a); ALTER TABLE k ADD COLUMN b REFERENCES f_data(id)",
+      "CREATE TABLE k(a REFERENCES g_data(id)); CREATE VIRTUAL TABLE g USING fts5(x)",
+      "CREATE TABLE k(a REFERENCES h_data(id)); ALTER TABLE f RENAME TO h",
+    ] {
+      let store = try TestStore()
+      try store.apply("CREATE VIRTUAL TABLE f USING fts5(x)", "INSERT INTO f VALUES('a')")
+      let statements = sql.split(separator: "; ").map { Batch.Statement(String($0)) }
+      let outcome = try store.apply([Batch(statements)])[0]
+      #expect(!outcome.isApplied, "\(sql)")
+      #expect(try store.apply("INSERT INTO f VALUES('b')").isApplied)
+    }
+  }
+}
