@@ -38,17 +38,23 @@ func smallBatches(_ work: WorkDirectory) throws -> Round {
 private func applying(
   _ work: WorkDirectory, batches: Int, rowsPerBatch: Int, batchesPerFlush: Int
 ) throws -> Round {
-  let store = work["store"]
-  try StoreCreation().make(at: store)
-  try fillJournal(
-    of: store, batches: batches, rowsPerBatch: rowsPerBatch, batchesPerFlush: batchesPerFlush)
-  let applier = try Applier(path: store, options: quietOptions(drains: true))
-  let ours = try nanoseconds { try applier.run(shouldStop: { false }) }
   let rows = batches * rowsPerBatch
-  try expect(rows, in: store)
+  func applying(in store: String, _ options: ApplierOptions) throws -> Double {
+    try StoreCreation().make(at: store)
+    try fillJournal(
+      of: store, batches: batches, rowsPerBatch: rowsPerBatch, batchesPerFlush: batchesPerFlush)
+    let applier = try Applier(path: store, options: options)
+    let time = try nanoseconds { try applier.run(shouldStop: { false }) }
+    try expect(rows, in: store)
+    return time
+  }
+  let ours = try applying(in: work["store"], quietOptions(drains: true))
+  var local = quietOptions(drains: true)
+  local.worker = nil
+  let inProcess = try applying(in: work["local"], local)
 
   let baseline = try plainInserts(work["plain.sqlite"], rows: rows, perTransaction: 1000)
-  var notes: [(String, String)] = []
+  var notes = [("executed in the applier's own process", rate(Double(rows) / inProcess * 1e9))]
   if rowsPerBatch == 1 {
     // The other reading of "one row each".
     let alone = try plainInserts(work["alone.sqlite"], rows: rows, perTransaction: 1)
@@ -58,10 +64,12 @@ private func applying(
     ours: Double(rows) / ours * 1e9, baseline: Double(rows) / baseline * 1e9, notes: notes)
 }
 
+/// As `sluice apply` has them: batches are executed in a child process.
 func quietOptions(drains: Bool) -> ApplierOptions {
   var options = ApplierOptions(
     holder: "bench", logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
   options.drains = drains
+  options.worker = WorkerProgram(path: "/proc/self/exe", arguments: [ExecuteRole.name])
   return options
 }
 

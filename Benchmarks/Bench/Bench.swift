@@ -10,7 +10,7 @@ struct Bench: AsyncParsableCommand {
     commandName: "sluice-bench",
     abstract: "Speed, as ratios to bare files and plain SQLite on the same disk, in the same run.",
     subcommands: [
-      Measure.self, ApplierRole.self, SubmittingRole.self, PlainWritingRole.self,
+      Measure.self, ApplierRole.self, ExecuteRole.self, SubmittingRole.self, PlainWritingRole.self,
     ],
     defaultSubcommand: Measure.self)
 }

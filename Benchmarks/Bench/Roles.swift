@@ -96,3 +96,15 @@ enum Deposits {
   static let insert = "INSERT INTO deposits(worker, text) VALUES (?, ?)"
   static let text = "a row of some forty bytes, like many rows"
 }
+
+/// The process in which an applier's batches are executed.
+struct ExecuteRole: AsyncParsableCommand {
+  static let name = "execute"
+  static let configuration = CommandConfiguration(commandName: name, shouldDisplay: false)
+
+  @Argument var arguments: [String] = []
+
+  func run() async throws {
+    throw ExitCode(WorkerServer.run(arguments))
+  }
+}

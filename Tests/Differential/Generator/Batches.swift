@@ -37,6 +37,7 @@ struct BatchGenerator {
 
   private mutating func fresh() -> GeneratedBatch {
     if choose.chance(0.01) { return forbidden() }
+    if choose.chance(0.02) { return hostile() }
     var statements: [Batch.Statement] = []
     for _ in 0..<choose.weighted([(8, 1), (4, 2), (3, 4), (1, 8)]) {
       statements.append(statement())
@@ -81,6 +82,24 @@ struct BatchGenerator {
       (1, .init("SELECT 1 WHERE 0")), (1, .init("SELECT 0.0")), (1, .init("SELECT x'31'")),
       (1, .init("DELETE FROM \(table.quoted)")), (1, .init("SELECT nothing")),
     ])
+  }
+
+  /// What would hide one of the tables that the batches behind it name, or act in them. Plain SQLite
+  /// never sees it, so that a batch behind it which is hurt makes a difference.
+  private mutating func hostile() -> GeneratedBatch {
+    let table = schema.tables.randomOne(&choose)?.quoted ?? "x"
+    let statement = choose.one([
+      "CREATE TABLE temp.\(table)(a, b, c)", "CREATE TABLE \"TEMP\".\(table)(a INTEGER PRIMARY KEY)",
+      "CREATE TABLE temp.\(table) AS SELECT * FROM main.\(table)", "CREATE TEMP TABLE \(table)(a)",
+      "CREATE VIEW temp.\(table) AS SELECT 1 AS a", "CREATE TEMP VIEW \(table) AS SELECT 1 AS a",
+      "CREATE TRIGGER temp.theft BEFORE INSERT ON main.\(table) BEGIN SELECT RAISE(IGNORE); END",
+      "CREATE TEMP TRIGGER theft BEFORE INSERT ON \(table) BEGIN SELECT RAISE(IGNORE); END",
+      "CREATE VIRTUAL TABLE temp.\(table) USING fts5(a)", "PRAGMA temp.user_version = 77",
+      "PRAGMA temp.application_id = 77",
+    ])
+    var statements = [Batch.Statement(statement)]
+    if choose.chance(0.5) { statements.insert(Changes.any(schema, &choose), at: 0) }
+    return GeneratedBatch(batch: Batch(statements), isForbidden: true)
   }
 
   private mutating func forbidden() -> GeneratedBatch {
