@@ -33,6 +33,21 @@ extension BatchRun {
     }
   }
 
+  /// Throws what a batch with DDL that left this schema would be rejected for.
+  func proveSchema() throws(StoreError) {
+    do throws(Stop) {
+      try checkSchema()
+      try checkShadowTables()
+    } catch {
+      switch error {
+      case .rejected(let rejection): throw StoreError(.invalid, rejection.message)
+      case .sqlite(let error): throw StoreError(.io, "the schema cannot be looked at: \(error)")
+      case .fatal(let error): throw error
+      case .needsOwnCommit: preconditionFailure("nothing was executed")
+      }
+    }
+  }
+
   /// What is Sluice's.
   func checkSchema() throws(Stop) {
     let names = try ownQuery(
