@@ -36,33 +36,50 @@ struct SchemaSurvey {
     return findings.prefix(SchemaSurvey.mostFindings) + ["the same holds for \(left) more"]
   }
 
+  /// nil where everything about it can be used.
   private func complaint(about name: String, holdsRows: Bool) throws(SQLiteError) -> String? {
-    let table = "main.\(quoted(name))"
-    var texts = ["SELECT * FROM \(table)"]
-    if holdsRows {
-      // Every CHECK, default, generated column, index and trigger is in one of these.
-      texts += ["INSERT INTO \(table) DEFAULT VALUES", "DELETE FROM \(table)"]
-      let columns = try database.query(
-        "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", [.text(name)])
-      let settings = columns.compactMap { row -> String? in
-        guard case .text(let column)? = row.first else { return nil }
-        return "\(quoted(column)) = \(quoted(column))"
-      }
-      if !settings.isEmpty { texts.append("UPDATE \(table) SET \(settings.joined(separator: ", "))") }
-    }
-    for text in texts {
+    var reasons: [String] = []
+    for text in try uses(of: name, holdsRows: holdsRows) {
       do throws(SQLiteError) { _ = try database.prepare(text) } catch {
         guard error.primary == SQLITE_ERROR else { throw error }
-        return error.message + SchemaSurvey.advice(error.message)
+        if !reasons.contains(error.message) { reasons.append(error.message) }
       }
     }
-    return nil
+    guard let first = reasons.first else { return nil }
+    return reasons.joined(separator: ", ") + SchemaSurvey.advice(first)
+  }
+
+  /// Statements in which every collation, CHECK, default, generated column, index and trigger of a
+  /// table is used.
+  private func uses(of name: String, holdsRows: Bool) throws(SQLiteError) -> [String] {
+    let table = "main.\(quoted(name))"
+    guard holdsRows else { return ["SELECT * FROM \(table)"] }
+    let columns = try database.query(
+      "SELECT name, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1", [.text(name)])
+    var order: [String] = []
+    var settings: [String] = []
+    for column in columns {
+      guard case .text(let name)? = column.first else { continue }
+      order.append(quoted(name))
+      // Of the others SQLite computes the value.
+      if column.last == .integer(0) { settings.append("\(quoted(name)) = \(quoted(name))") }
+    }
+    var uses = ["INSERT INTO \(table) DEFAULT VALUES", "DELETE FROM \(table)"]
+    if !order.isEmpty {
+      uses.insert("SELECT * FROM \(table) ORDER BY \(order.joined(separator: ", "))", at: 0)
+    }
+    if !settings.isEmpty {
+      uses.append("UPDATE \(table) SET \(settings.joined(separator: ", "))")
+    }
+    return uses
   }
 
   /// Ends the sentence with what to do.
   private static func advice(_ message: String) -> String {
-    let isMissing = ["no such function: ", "unknown function: ", "no such collation ", "no such module: "]
-      .contains(where: message.hasPrefix)
+    let isMissing = [
+      "no such function: ", "unknown function: ", "no such collation ", "no such module: ",
+    ]
+    .contains(where: message.hasPrefix)
     return isMissing
       ? "; batches that need it are rejected, unless `init --extension` brings it"
       : "; batches that use it are rejected, as by plain SQLite"

@@ -177,6 +177,14 @@ private func makeVFS(_ name: UnsafePointer<CChar>, _ context: Unmanaged<Context>
     for (i, byte) in full.enumerated() { output[i] = byte }
     return SQLITE_OK
   }
+  // Libraries are loaded as SQLite's own file system does it; that takes no account of the VFS it is
+  // called for, and SQLite calls these without looking whether they are there.
+  if let base = sqlite3_vfs_find(nil) {
+    vfs.xDlOpen = base.pointee.xDlOpen
+    vfs.xDlError = base.pointee.xDlError
+    vfs.xDlSym = base.pointee.xDlSym
+    vfs.xDlClose = base.pointee.xDlClose
+  }
   vfs.xRandomness = { _, count, buffer in
     guard let base = sqlite3_vfs_find(nil), let random = base.pointee.xRandomness else { return 0 }
     return random(base, count, buffer)
