@@ -11,7 +11,7 @@ public import SluiceShared
 public final class Applier {
   private let layout: StoreLayout
   private let description: StoreDescription
-  private let options: ApplierOptions
+  private var options: ApplierOptions
   private let lease: any Lease
   private let environment: Environment
   private let log: Log
@@ -28,6 +28,10 @@ public final class Applier {
     layout = StoreLayout(path)
     description = try StoreDescription.read(layout, environment.fileSystem)
     self.options = options
+    // Before anything is claimed: who could execute nothing must not keep others from it.
+    self.options.extensions = try StoreExtensions.open(
+      description, in: layout, environment.fileSystem)
+    try Applier.checkScratch(environment)
     self.environment = environment
     log = Log(layout: layout, store: description.id, environment: environment)
     if let lease {
@@ -66,6 +70,7 @@ public final class Applier {
     var jitter = environment.random() % 50
     while !shouldStop() {
       if let seen = try observe(), try lease.mayClaim(seen) {
+        try Applier.checkScratch(environment)
         do throws(StoreError) {
           if let leader = try claim(seen) { return leader }
         } catch {
@@ -80,6 +85,12 @@ public final class Applier {
       environment.clock.sleep(pause)
     }
     return nil
+  }
+
+  /// Throws where there is no place for the files that executing needs. They are asked for as a term
+  /// begins; a process that has none must not begin one.
+  private static func checkScratch(_ environment: Environment) throws(StoreError) {
+    _ = try environment.fileSystem.scratchFile()
   }
 
   /// nil: the newest segment is gone again (a file server that lost power), or its open is; look once

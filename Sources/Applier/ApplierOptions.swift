@@ -1,4 +1,5 @@
 public import Logging
+internal import SluiceSQLite
 public import SluiceShared
 
 /// How an applier works. The defaults suit a network file system with some ten writers.
@@ -40,6 +41,8 @@ public struct ApplierOptions: Sendable {
   /// nil: they are not compared, then or later.
   public var clockTolerance: Duration? = .seconds(60)
   public var logger: Logger
+  /// The store's own, verified: each connection that executes batches loads them.
+  var extensions: [LoadableExtension] = []
   /// Called before each batch is decoded and executed: where a test lets the applier end.
   public var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
 

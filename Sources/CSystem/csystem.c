@@ -40,6 +40,24 @@ int csystem_open_scratch(const char *directory) {
   return fd;
 }
 
+int csystem_memory_file(const char *label, const void *bytes, size_t length) {
+  int fd = memfd_create(label, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return -errno;
+  size_t done = 0;
+  while (done < length) {
+    ssize_t count = write(fd, (const char *)bytes + done, length - done);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      int code = errno;
+      close(fd);
+      return -code;
+    }
+    done += (size_t)count;
+  }
+  fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
+  return fd;
+}
+
 static void fill(const struct stat *s, struct csystem_status *out) {
   out->size = s->st_size;
   // Anybody can date a file: a million years either way, so that nobody's arithmetic overflows.

@@ -67,7 +67,8 @@ public final class CheckpointSidecar: Sendable {
       blocks = Monitor([[UInt32]?](repeating: nil, count: count))
     case .supported(let found):
       throw StoreError(
-        .foreign, "the checkpoint belongs to store \(found.store), not \(store); remove it",
+        .foreign,
+        "the checkpoint is of store \(found.store), and store.json says \(store); find out which of the two was put here from elsewhere (do the segments in log/ say \(found.store)? then it is store.json), and put the right one back",
         path: path)
     case .unsupported(let version):
       throw StoreError(

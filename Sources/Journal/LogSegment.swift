@@ -158,7 +158,7 @@ public struct LogCursor {
     if let bytes = try scanner.section(id, of: header, limit: Limits.commitBytes) { return bytes }
     scanner.invalidate()
     if let bytes = try scanner.section(id, of: header, limit: Limits.commitBytes) { return bytes }
-    throw damage(at: header.offset, "section \(id) of a published commit is damaged")
+    throw damage(at: header.offset, "section \(id.rawValue) of a published commit is damaged")
   }
 
   /// The frame's meta section as a commit.

@@ -84,7 +84,10 @@ public struct LogSegmentHeader: Hashable, Sendable {
       throw refusal(.damaged, "its number or its term cannot be meant")
     }
     guard header.store == store else {
-      throw refusal(.foreign, "it belongs to store \(header.store), not \(store); remove it")
+      throw refusal(
+        .foreign,
+        "it is of store \(header.store), and store.json says \(store); find out which of the two was put here from elsewhere (do the other segments and the checkpoints say \(header.store)? then it is store.json), put the right one back, and remove nothing"
+      )
     }
     return (header, SealedBlock.checksum(of: block))
   }

@@ -8,6 +8,27 @@ public struct StoreDescription: Hashable, Sendable {
   /// Who elects the applier; recorded so that two kinds never fight.
   public var lease: LeaseKind
   public var foreignKeys: Bool
+  /// What each applier loads into its SQLite, in this order.
+  public var extensions: [Extension] = []
+
+  /// A loadable extension of SQLite: its file lies in `extensions/`, named by its content.
+  public struct Extension: Hashable, Sendable {
+    /// What people call it: the file's name without directory and suffix.
+    public var name: String
+    /// SHA-256 of the file, 64 hexadecimal digits in lower case.
+    public var sha256: String
+
+    /// nil where one of the two cannot be meant.
+    public init?(name: String, sha256: String) {
+      let isName = (1...100).contains(name.utf8.count) && !name.contains("/")
+      let isHash =
+        sha256.utf8.count == 64
+        && sha256.utf8.allSatisfy { (48...57).contains($0) || (97...102).contains($0) }
+      guard isName, isHash else { return nil }
+      self.name = name
+      self.sha256 = sha256
+    }
+  }
 
   public enum LeaseKind: Hashable, Sendable, CustomStringConvertible {
     case file
@@ -31,19 +52,29 @@ public struct StoreDescription: Hashable, Sendable {
     }
   }
 
-  public init(id: StoreID, pageSize: Int, lease: LeaseKind, foreignKeys: Bool) {
+  public init(
+    id: StoreID, pageSize: Int, lease: LeaseKind, foreignKeys: Bool, extensions: [Extension] = []
+  ) {
     self.id = id
     self.pageSize = pageSize
     self.lease = lease
     self.foreignKeys = foreignKeys
+    self.extensions = extensions
   }
 
   public var json: String {
     var lease = ""
     JSON.append(quoting: self.lease.description, to: &lease)
+    var loaded = extensions.isEmpty ? "" : ", \"extensions\": ["
+    for (i, one) in extensions.enumerated() {
+      loaded += i == 0 ? "{\"name\": " : ", {\"name\": "
+      JSON.append(quoting: one.name, to: &loaded)
+      loaded += ", \"sha256\": \"\(one.sha256)\"}"
+    }
+    if !extensions.isEmpty { loaded += "]" }
     return """
       {"sluice": \(formatVersion), "id": "\(id)", "pageSize": \(pageSize), "lease": \(lease), \
-      "foreignKeys": \(foreignKeys)}
+      "foreignKeys": \(foreignKeys)\(loaded)}
 
       """
   }
@@ -71,7 +102,25 @@ public struct StoreDescription: Hashable, Sendable {
       throw StoreError(
         .damaged, "store.json lacks id, pageSize, lease or foreignKeys; restore it from a backup")
     }
-    self.init(id: id, pageSize: Int(pageSize), lease: lease, foreignKeys: foreignKeys)
+    self.init(
+      id: id, pageSize: Int(pageSize), lease: lease, foreignKeys: foreignKeys,
+      extensions: try StoreDescription.extensions(json["extensions"]))
+  }
+
+  /// A member that is missing means none; one that cannot be read would have an applier go without.
+  private static func extensions(_ json: JSON?) throws(StoreError) -> [Extension] {
+    guard let json else { return [] }
+    let damage = StoreError(
+      .damaged, "store.json has extensions that cannot be meant; restore it from a backup")
+    guard case .array(let elements) = json else { throw damage }
+    var extensions: [Extension] = []
+    for element in elements {
+      guard let name = element["name"]?.string, let sha256 = element["sha256"]?.string,
+        let one = Extension(name: name, sha256: sha256)
+      else { throw damage }
+      extensions.append(one)
+    }
+    return extensions
   }
 
   /// Reads the description of the store at `layout`; throws `.noSuchStore` where there is none.

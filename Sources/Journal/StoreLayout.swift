@@ -17,6 +17,7 @@ public struct StoreLayout: Sendable {
   public var log: String { "\(root)/log" }
   public var oldLog: String { "\(root)/log/old" }
   public var checkpoints: String { "\(root)/checkpoints" }
+  public var extensions: String { "\(root)/extensions" }
   public var current: String { "\(root)/current.sqlite" }
 
   public static func logName(_ number: UInt64) -> String { padded(number, width: 12) + ".log" }
@@ -35,6 +36,10 @@ public struct StoreLayout: Sendable {
   }
   public static func sidecarTxID(_ name: String) -> TxID? {
     number(name, suffix: ".pages", digits: 16).map { TxID($0) }
+  }
+
+  public static func extensionName(_ one: StoreDescription.Extension) -> String {
+    "\(one.sha256).so"
   }
 
   public static func journalName(_ segment: JournalSegmentID) -> String {

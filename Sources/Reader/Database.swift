@@ -1,4 +1,4 @@
-internal import SluiceSQLite
+public import SluiceSQLite
 public import SluiceShared
 
 /// A store open for reading with SQL; any number of threads may use it.
@@ -6,19 +6,26 @@ public final class Database: Sendable {
   public let store: PageStore
   private let number: UInt64
   private let executor: any Executor
+  private let extensions: [LoadableExtension]
   private let idle = Monitor<[ReadConnection]>([])
   private static let mostIdle = 4
 
   /// Opens the store at `path`; the process's connections to one store share what is known of it.
-  public convenience init(path: String) throws(StoreError) {
-    self.init(try PageStore.shared(path: path), executor: ThreadExecutor.shared)
+  /// `extensions` are loaded for each of its connections; the store's own are code of whoever made
+  /// the store, so nothing loads them by itself.
+  public convenience init(path: String, extensions: [LoadableExtension] = []) throws(StoreError) {
+    self.init(
+      try PageStore.shared(path: path), executor: ThreadExecutor.shared, extensions: extensions)
   }
 
   /// Reads through `store`. `executor` is where the asynchronous `read` runs.
-  public init(_ store: PageStore, executor: any Executor) {
+  public init(
+    _ store: PageStore, executor: any Executor, extensions: [LoadableExtension] = []
+  ) {
     ReadVFS.register()
     self.store = store
     self.executor = executor
+    self.extensions = extensions
     number = PageStore.number(store)
   }
 
@@ -31,7 +38,7 @@ public final class Database: Sendable {
   ) throws -> R {
     let snapshot = try store.snapshot(freshness)
     let connection =
-      try idle.withLock { $0.popLast() } ?? ReadConnection(store, number)
+      try idle.withLock { $0.popLast() } ?? ReadConnection(store, number, extensions)
     let transaction = try connection.begin(snapshot)
     defer {
       if connection.end(transaction) {

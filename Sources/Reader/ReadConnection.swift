@@ -13,13 +13,17 @@ final class ReadConnection: @unchecked Sendable {
   private var statements: [ExactText: Statement] = [:]
   private static let mostStatements = 64
 
-  init(_ store: PageStore, _ number: UInt64) throws {
+  init(_ store: PageStore, _ number: UInt64, _ extensions: [LoadableExtension]) throws {
     let path = escaped(store.layout.root)
     let uri =
       "file:\(path.hasPrefix("/") ? "//" : "")\(path)?vfs=\(ReadVFS.name)&\(PageStore.numberParameter)=\(number)"
     // SQLite reads the header as it opens the file, and could tell no more of an error than its code.
     _ = try store.current.firstPage()
     connection = try Connection(path: uri, flags: [.readOnly, .uri, .noMutex, .privateCache])
+    // Views may call JSON functions, none of which SQLite 3.40 calls harmless. Nothing is given away:
+    // this connection has SQLite's functions and those of the extensions, no application's.
+    try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, true)
+    try connection.load(extensions)
     file = try Self.file(of: connection)
     begin = try connection.prepare("BEGIN", persistent: true)
     commit = try connection.prepare("COMMIT", persistent: true)

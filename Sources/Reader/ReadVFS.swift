@@ -47,7 +47,8 @@ private final class SnapshotFileSystem: VirtualFileSystem {
   func fullPath(_ path: String) -> String {
     guard let full = realpath(path, nil) else { return path }
     defer { free(full) }
-    return String(cString: full)
+    // Where a link leads to a name that is no UTF-8, the way there has one.
+    return String(validatingCString: full) ?? path
   }
 
   func open(_ name: VFSName, flags: Int32) throws(VFSFailure)
@@ -70,7 +71,9 @@ private final class SnapshotFileSystem: VirtualFileSystem {
   }
 
   private func store(_ name: VFSName) throws(StoreError) -> PageStore {
-    guard let path = name.path else { throw StoreError(.invalid, "a store has a path") }
+    guard let path = name.path else {
+      throw StoreError(.invalid, "a store has a path, and that is UTF-8")
+    }
     if let number = name.parameter(PageStore.numberParameter).flatMap({ UInt64($0) }),
       let known = PageStore.numbered(number)
     {

@@ -86,6 +86,18 @@ public final class Snapshot: Sendable {
 }
 
 extension Snapshot {
+  /// A checkpoint by itself, of a store that may have no log yet.
+  public convenience init(
+    checkpoint txid: TxID, layout: StoreLayout, store: StoreID, environment: Environment
+  ) throws(StoreError) {
+    let files = StoreFiles(layout: layout, store: store, environment: environment)
+    let checkpoint = try CheckpointPages(txid, files)
+    let header = checkpoint.header
+    self.init(
+      checkpoint, PageIndex(), extent: header.extent, pageCount: header.pageCount,
+      checksum: header.checksum, rejected: header.rejected)
+  }
+
   /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in
   /// `segment`. Does no I/O.
   public func adding(

@@ -51,6 +51,9 @@ public final class Statement {
   /// Whether it is an EXPLAIN or EXPLAIN QUERY PLAN.
   public var isExplain: Bool { sqlite3_stmt_isexplain(pointer) != 0 }
 
+  /// Whether it is an EXPLAIN that lists the program, and not the query plan.
+  public var listsProgram: Bool { sqlite3_stmt_isexplain(pointer) == 1 }
+
   /// An `SQLITE_STMTSTATUS_…` counter, virtual machine steps for example, set back to 0 after
   /// reading if so wished (`sqlite3_stmt_status`).
   public func status(_ counter: Int32, reset: Bool = false) -> Int32 {

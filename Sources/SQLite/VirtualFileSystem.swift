@@ -72,8 +72,8 @@ public struct VFSName {
 
   init(_ name: UnsafePointer<CChar>?) { self.name = name }
 
-  /// nil for a temporary file.
-  public var path: String? { name.map { String(cString: $0) } }
+  /// nil for a temporary file, and for a path that is no UTF-8: mended it would be another's.
+  public var path: String? { name.flatMap { String(validatingCString: $0) } }
 
   /// `sqlite3_uri_parameter`. Only for the main database file.
   public func parameter(_ parameter: String) -> String? {
@@ -171,10 +171,19 @@ private func makeVFS(_ name: UnsafePointer<CChar>, _ context: Unmanaged<Context>
   }
   vfs.xFullPathname = { vfs, path, capacity, output in
     guard let vfs, let path, let output else { return SQLITE_MISUSE }
-    let full = fileSystem(vfs).fullPath(String(cString: path)).utf8CString
+    guard let text = String(validatingCString: path) else { return SQLITE_CANTOPEN }
+    let full = fileSystem(vfs).fullPath(text).utf8CString
     guard full.count <= capacity else { return SQLITE_CANTOPEN }
     for (i, byte) in full.enumerated() { output[i] = byte }
     return SQLITE_OK
+  }
+  // Libraries are loaded as SQLite's own file system does it; that takes no account of the VFS it is
+  // called for, and SQLite calls these without looking whether they are there.
+  if let base = sqlite3_vfs_find(nil) {
+    vfs.xDlOpen = base.pointee.xDlOpen
+    vfs.xDlError = base.pointee.xDlError
+    vfs.xDlSym = base.pointee.xDlSym
+    vfs.xDlClose = base.pointee.xDlClose
   }
   vfs.xRandomness = { _, count, buffer in
     guard let base = sqlite3_vfs_find(nil), let random = base.pointee.xRandomness else { return 0 }

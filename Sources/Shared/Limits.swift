@@ -42,6 +42,9 @@ public enum Limits {
   public static let stepsPerBatch: UInt64 = 2_000_000_000
   /// A writer's own bytes that are not applied yet; over it `submit` waits or fails.
   public static let backlogBytes = 64 << 20
+  /// Bytes of one loadable extension, and how many a store may have.
+  public static let extensionBytes = 64 << 20
+  public static let extensionsPerStore = 16
   /// Memory for SQLite's page cache and for changed pages before they go to scratch files.
   public static let cacheBytes = 64 << 20
   public static let dirtyBytes = 64 << 20

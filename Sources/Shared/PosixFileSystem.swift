@@ -3,13 +3,24 @@ internal import Glibc
 
 /// Files as the operating system has them: Linux, local or NFSv4.1.
 public struct PosixFileSystem: FileSystem {
-  private let scratchDirectory: String
+  private let scratchDirectory: Result<String, StoreError>
   private let networks = Monitor<[ExactText: Bool]>([:])
 
   /// `scratchDirectory` must be on a local disk; default `$TMPDIR`, else `/tmp`.
   public init(scratchDirectory: String? = nil) {
     self.scratchDirectory =
-      scratchDirectory ?? getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+      scratchDirectory.map { .success($0) } ?? PosixFileSystem.temporaryDirectory
+  }
+
+  /// `$TMPDIR`, or `/tmp` where it is not set. Fails where it is no UTF-8: another directory than the
+  /// one that was meant must not be used.
+  public static var temporaryDirectory: Result<String, StoreError> {
+    guard let value = getenv("TMPDIR"), value.pointee != 0 else { return .success("/tmp") }
+    guard let path = String(validatingCString: value) else {
+      return .failure(
+        StoreError(.invalid, "TMPDIR is no UTF-8; set it to a directory whose name is"))
+    }
+    return .success(path)
   }
 
   public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
@@ -155,9 +166,15 @@ public struct PosixFileSystem: FileSystem {
   }
 
   public func scratchFile() throws(StoreError) -> any File {
-    let descriptor = csystem_open_scratch(scratchDirectory)
-    guard descriptor >= 0 else { throw posixError("open", scratchDirectory, -descriptor) }
-    return PosixFile(descriptor, "\(scratchDirectory)/(scratch)")
+    let directory = try scratchDirectory.get()
+    let descriptor = csystem_open_scratch(directory)
+    guard descriptor >= 0 else {
+      throw StoreError(
+        .io,
+        "no scratch file can be made: \(String(cString: strerror(-descriptor))); set TMPDIR to a directory on a local disk that this user may write to",
+        path: directory, errno: -descriptor)
+    }
+    return PosixFile(descriptor, "\(directory)/(scratch)")
   }
 }
 

@@ -27,6 +27,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public static let outcomeUnknown = Code(rawValue: "outcomeUnknown")
     /// The snapshot's files were removed by retention.
     public static let snapshotExpired = Code(rawValue: "snapshotExpired")
+    /// Others hold it; nothing was done, and the same may work later.
+    public static let busy = Code(rawValue: "busy")
     /// What was waited for did not come in time.
     public static let timeout = Code(rawValue: "timeout")
     /// This process does not lead the store (any more).

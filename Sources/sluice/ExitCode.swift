@@ -26,7 +26,7 @@ extension ExitCode {
       case .invalid, .limit: .usage
       case .noSuchStore, .snapshotExpired: .noSuchStore
       case .timeout: .noApplier
-      case .backlogFull, .notSubmitted, .notLeading: .tryAgain
+      case .backlogFull, .notSubmitted, .notLeading, .busy: .tryAgain
       case .damaged, .foreign, .unsupported: .damaged
       // With .outcomeUnknown too: doing the same again without a key could apply it twice.
       default: .io

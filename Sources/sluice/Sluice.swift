@@ -38,11 +38,42 @@ struct Sluice: ParsableCommand {
     // them afterwards would be one more request to the file server for each file.
     umask(0)
     do {
-      var command = try parseAsRoot(Parameter.marked(Array(CommandLine.arguments.dropFirst())))
+      var command = try parseAsRoot(Parameter.marked(arguments()))
       try command.run()
     } catch {
       end(with: error)
     }
+  }
+
+  /// The arguments as they were given. Those of `CommandLine` are mended where they are no UTF-8, and
+  /// so two keys, or two directories, would become one.
+  private static func arguments() throws(StoreError) -> [String] {
+    var texts: [String] = []
+    for i in 1..<max(1, Int(CommandLine.argc)) {
+      guard let argument = CommandLine.unsafeArgv[i] else { break }
+      guard let text = String(validatingCString: argument) else {
+        throw StoreError(
+          .invalid,
+          "argument \(i) is no UTF-8: \(escaped(argument)); give values with other bytes as a blob (--ndjson), and paths by another name, such as a link's"
+        )
+      }
+      texts.append(text)
+    }
+    return texts
+  }
+
+  /// The bytes of a text, of which those that are not ASCII are shown as numbers.
+  private static func escaped(_ argument: UnsafePointer<CChar>) -> String {
+    var text = ""
+    for i in 0..<min(strlen(argument), 200) {
+      let byte = UInt8(bitPattern: argument[i])
+      if byte < 0x80 {
+        text.unicodeScalars.append(Unicode.Scalar(byte))
+      } else {
+        text += "\\x" + hexadecimal(byte, width: 2)
+      }
+    }
+    return text
   }
 
   /// Ends the process: help and version to standard output, an error as one line to standard error.
@@ -56,7 +87,7 @@ struct Sluice: ParsableCommand {
     }
     guard exitCode(for: error) != .success else { exit(withError: error) }
     let command = configuration.subcommands.compactMap { $0.configuration.commandName }
-      .first { $0 == CommandLine.arguments.dropFirst().first }
+      .first { $0 == (try? arguments())?.first }
     let help = (["sluice", command].compactMap { $0 } + ["--help"]).joined(separator: " ")
     fail(
       "\(Parameter.unmarked(message(for: error))); see `\(help)`",

@@ -188,6 +188,7 @@ struct ExecutionTests {
     "SELECT * FROM dbstat", "PRAGMA journal_mode = OFF", "PRAGMA foreign_keys = OFF",
     "PRAGMA writable_schema = ON", "PRAGMA cache_size = 1", "PRAGMA defer_foreign_keys = OFF",
     "PRAGMA synchronous = OFF", "PRAGMA page_size = 512", "PRAGMA auto_vacuum = 1",
+    "SELECT fts3_tokenizer('simple')", "EXPLAIN SELECT * FROM t",
     "PRAGMA data_version", "SELECT * FROM pragma_data_version", "SELECT * FROM pragma_page_count",
   ])
   func whatABatchMustNotDoIsDenied(_ statement: String) throws {

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import SluiceShared
 import Testing
@@ -42,6 +43,66 @@ struct ApplyTests {
       #expect(try place.query("SELECT count(*) AS n FROM t", "--json").output == "{\"n\": 0}\n")
       #expect(end.errors.contains(place.store))
     }
+  }
+
+  @Test("Without a scratch directory nothing is claimed")
+  func scratch() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    let before = try ChildProcess("ls", ["-R", place.store]).result().output
+    let end = try ChildProcess(
+      "env", ["TMPDIR=\(place.path)/nowhere", program, "apply", place.store, "--drain"]
+    ).result()
+    #expect(end.code == 74)
+    #expect(
+      end.errors.contains("set TMPDIR to a directory on a local disk")
+        && end.errors.contains("\(place.path)/nowhere"), "\(end.errors)")
+    #expect(try ChildProcess("ls", ["-R", place.store]).result().output == before)
+  }
+
+  /// One that was there when the applier began to stand by, and is gone when it could take over.
+  @Test("Nor where it vanished meanwhile")
+  func vanishedScratch() throws {
+    let place = try Workplace()
+    try place.make()
+    try place.execute("CREATE TABLE t(a)")
+    let scratch = "\(place.path)/scratch"
+    #expect(mkdir(scratch, 0o755) == 0)
+    let standby = try ChildProcess(
+      "env", ["TMPDIR=\(scratch)", program, "apply", place.store, "--log-level", "info"])
+    usleep(300_000)
+    #expect(rmdir(scratch) == 0)
+    #expect(try place.stopApplier().code == 0)
+    let end = try standby.result()
+    #expect(end.code == 74 && end.errors.contains("set TMPDIR to"), "\(end.errors)")
+    #expect(!end.errors.contains("leading"))
+  }
+
+  @Test("Where store.json is another's, nothing is to be removed")
+  func otherID() throws {
+    let (place, other) = (try Workplace(), try Workplace())
+    for one in [place, other] { try one.make(applying: false) }
+    try place.submit("CREATE TABLE t(a)", "--wait", "durable")
+    let right = try Data(contentsOf: URL(fileURLWithPath: "\(place.store)/store.json"))
+    let wrong = try Data(contentsOf: URL(fileURLWithPath: "\(other.store)/store.json"))
+    #expect(unlink("\(place.store)/store.json") == 0)
+    try wrong.write(to: URL(fileURLWithPath: "\(place.store)/store.json"))
+    let ids = try [right, wrong].map {
+      try #require(try JSON.parse(String(decoding: $0, as: UTF8.self))["id"]?.string)
+    }
+    for arguments in [
+      ["apply", place.store, "--drain"], ["query", place.store, "SELECT 1"],
+      ["status", place.store],
+    ] {
+      let end = try sluice(arguments)
+      #expect(end.code == 76)
+      #expect(ids.allSatisfy(end.errors.contains), "\(end.errors)")
+      #expect(end.errors.contains("remove nothing") && !end.errors.contains("remove it"))
+    }
+    #expect(unlink("\(place.store)/store.json") == 0)
+    try right.write(to: URL(fileURLWithPath: "\(place.store)/store.json"))
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    #expect(try place.query("SELECT count(*) FROM t").code == 0)
   }
 
   @Test("What cannot be meant is refused")

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import SluiceShared
 import Testing
@@ -64,9 +65,14 @@ final class ChildProcess {
     }
     self.status = status
     let signal = status & 0x7F
-    return Result(
+    let result = Result(
       code: signal == 0 ? (status >> 8) & 0xFF : -signal, output: try text(of: output),
       errors: try text(of: errors))
+    // Whatever a test is about: each message that it sees is fit to be seen.
+    for inside in insides(of: result.errors) {
+      Issue.record("a message shows the inside of the program: \(inside) in \(result.errors)")
+    }
+    return result
   }
 
   private func text(of descriptor: Int32) throws -> String {
@@ -82,6 +88,14 @@ final class ChildProcess {
   }
 }
 
+/// What of a text only a debugger would say: names of modules and types, optionals, nested arrays.
+func insides(of text: String) -> [String] {
+  ["Sluice[A-Z][A-Za-z]*\\.", "Swift\\.[A-Z]", "Optional\\(", "\\[\\[", "SQLValue", "errno: "]
+    .filter {
+      text.range(of: $0, options: .regularExpression) != nil
+    }
+}
+
 private func write(_ text: String, to descriptor: Int32) throws {
   var rest = Array(text.utf8)[...]
   while !rest.isEmpty {
@@ -93,7 +107,7 @@ private func write(_ text: String, to descriptor: Int32) throws {
 }
 
 /// The program that was built with the tests: it lies beside them.
-private let program: String = {
+let program: String = {
   var path = [CChar](repeating: 0, count: 4096)
   let count = readlink("/proc/self/exe", &path, path.count - 1)
   let tests = String(decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)

@@ -34,6 +34,24 @@ struct StoreFileTests {
     #expect(code(json.replacing("{", with: "{\"later\": [1], ")) == nil)
   }
 
+  @Test func extensions() throws {
+    let hashes = ["0", "f"].map { String(repeating: $0, count: 64) }
+    var description = Self.description
+    description.extensions = try [("vec0", hashes[0]), ("a\"ö", hashes[1])].map {
+      try #require(StoreDescription.Extension(name: $0.0, sha256: $0.1))
+    }
+    let json = description.json
+    #expect(try decode(json) == description)
+    #expect(json.contains("\"extensions\": [{\"name\": \"vec0\", \"sha256\": \"\(hashes[0])\"}, {"))
+    // An applier must not go without one that it cannot read of.
+    #expect(code(json.replacing(hashes[0], with: "../\(hashes[0].dropFirst(3))")) == .damaged)
+    #expect(code(json.replacing(hashes[0], with: "\(hashes[0])0")) == .damaged)
+    #expect(code(json.replacing("vec0", with: "a/b")) == .damaged)
+    #expect(code(json.replacing("\"name\": \"vec0\", ", with: "")) == .damaged)
+    #expect(code(json.replacing("[{", with: "{\"a\": {").replacing("}]", with: "}}")) == .damaged)
+    #expect(!Self.description.json.contains("extensions"))
+  }
+
   @Test func noStore() {
     let error = #expect(throws: StoreError.self) {
       try StoreDescription.read(StoreLayout("/s"), MemoryFileSystem())

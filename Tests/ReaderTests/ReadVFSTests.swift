@@ -106,6 +106,21 @@ struct ReadVFSTests {
     #expect(try count(stale) == 1)
   }
 
+  /// A path that is no UTF-8 must not become another store's.
+  @Test func bytesThatAreNoTextAreNoOtherPath() throws {
+    let store = try TestStore()
+    let mended = "\(store.root)/../lat\u{FFFD}"
+    try store.environment.fileSystem.replaceSymbolicLink(mended, target: store.root)
+    let right = try Connection(
+      path: "file:\(mended)?vfs=sluice", flags: [.readOnly, .uri, .noMutex])
+    #expect(try count(right) == 0)
+    #expect(throws: SQLiteError.self) {
+      try count(
+        Connection(
+          path: "file:\(store.root)/../lat%E9?vfs=sluice", flags: [.readOnly, .uri, .noMutex]))
+    }
+  }
+
   @Test func sortingUsesTemporaryFiles() throws {
     let store = try TestStore()
     try store.commit(insert(1...3000))

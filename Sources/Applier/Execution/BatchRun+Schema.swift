@@ -99,6 +99,22 @@ extension BatchRun {
     rows.compactMap { if case .text(let name)? = $0.first { name } else { nil } }
   }
 
+  /// Throws what a batch with DDL that left this schema would be rejected for.
+  func proveSchema() throws(StoreError) {
+    do throws(Stop) {
+      let all = SchemaChange(isWide: true)
+      try checkSchema(all)
+      try checkShadowTables(all)
+    } catch {
+      switch error {
+      case .rejected(let rejection): throw StoreError(.invalid, rejection.message)
+      case .sqlite(let error): throw StoreError(.io, "the schema cannot be looked at: \(error)")
+      case .fatal(let error): throw error
+      case .needsOwnCommit: preconditionFailure("nothing was executed")
+      }
+    }
+  }
+
   /// What is Sluice's, at the end of a batch that changed the schema.
   func checkSchema(_ change: SchemaChange) throws(Stop) {
     let names = try ownQuery(

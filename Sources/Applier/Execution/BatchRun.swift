@@ -319,6 +319,13 @@ final class BatchRun {
         }
         throw .rejected(rejection(error, name))
       }
+      // It shows addresses of this process, which are others' the next time.
+      guard !entry.statement.listsProgram else {
+        throw .rejected(
+          Outcome.Rejection(
+            code: Outcome.Rejection.Code.denied,
+            message: "\(name): EXPLAIN is not allowed in a batch; EXPLAIN QUERY PLAN is"))
+      }
       // From the cache it would not be compiled, and so do nothing.
       if !permissions.sawDeferral { statements.insert(entry, for: encoded.sql) }
     }
@@ -339,24 +346,28 @@ final class BatchRun {
     _ values: inout ByteReader, _ encoded: EncodedBatch.Statement, _ statement: Statement,
     _ name: String
   ) throws(Stop) {
-    do {
-      for column in 0..<Int32(encoded.columns) {
+    for column in 0..<Int32(encoded.columns) {
+      let value = try value(&values, name)
+      do throws(SQLiteError) {
         // The frame's buffer outlives the statement's run: nothing is copied.
-        switch try values.encodedValue() {
+        switch value {
         case .null: try statement.bindNull(at: column + 1)
         case .integer(let number): try statement.bind(integer: number, at: column + 1)
         case .real(let number): try statement.bind(real: number, at: column + 1)
         case .text(let bytes): try statement.bind(text: bytes, at: column + 1, lifetime: .borrowed)
         case .blob(let bytes): try statement.bind(blob: bytes, at: column + 1, lifetime: .borrowed)
         }
+      } catch {
+        throw .rejected(rejection(error, name))
       }
-    } catch let error as SQLiteError {
-      throw .rejected(rejection(error, name))
-    } catch {
+    }
+  }
+
+  private func value(_ values: inout ByteReader, _ name: String) throws(Stop) -> EncodedValue {
+    do throws(DecodingError) { return try values.encodedValue() } catch {
       throw .rejected(
         Outcome.Rejection(
-          code: Outcome.Rejection.Code.malformed,
-          message: "\(name): its values are damaged: \(error)"
+          code: Outcome.Rejection.Code.malformed, message: "\(name): its values are damaged: \(error)"
         ))
     }
   }

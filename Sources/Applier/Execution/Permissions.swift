@@ -94,7 +94,7 @@ final class Permissions {
       sawAnalyze = true
       return nil
     case SQLITE_FUNCTION:
-      return request.second == "load_extension" ? "load_extension is not allowed" : nil
+      return request.second.flatMap { Permissions.functions[$0] }
     case SQLITE_PRAGMA:
       return pragma(request.first?.lowercased() ?? "", request.second, isNested)
     default: return nil
@@ -113,6 +113,15 @@ final class Permissions {
     default: return false
     }
   }
+
+  /// Functions that no batch may call, by their names as SQLite has them. The authorizer is asked
+  /// where one is called by a statement, trigger or view; SQLite itself refuses them in what a table
+  /// holds (DEFAULT, CHECK), where it does not ask.
+  private static let functions = [
+    "load_extension": "load_extension is not allowed",
+    // It takes an address to be called, and tells one.
+    "fts3_tokenizer": "fts3_tokenizer is not allowed: it shows an address of the process",
+  ]
 
   private static let hiddenTables: Set<String> = [
     "sqlite_stmt", "dbstat", "sqlite_dbpage", "bytecode", "tables_used",

@@ -55,6 +55,7 @@ final class Session {
     var scratchBytes = Limits.scratchBytes
     var cacheBytes = Limits.cacheBytes
     var stepsPerBatch = Limits.stepsPerBatch
+    var extensions: [LoadableExtension] = []
     var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
 
     init(_ description: StoreDescription, _ options: ApplierOptions) {
@@ -62,6 +63,7 @@ final class Session {
       scratchBytes = options.scratchBytes
       cacheBytes = options.cacheBytes
       stepsPerBatch = options.stepsPerBatch
+      extensions = options.extensions
       beforeBatch = options.beforeBatch
     }
   }
@@ -92,7 +94,10 @@ final class Session {
         path: ApplierFileSystem.databaseName, flags: [.readWrite, .noMutex], vfs: name)
       try Session.configure(
         connection, foreignKeys: foreignKeys, cacheBytes: settings.cacheBytes, environment)
+      try Session.load(settings.extensions, into: connection)
+      // After the extensions, which may bring functions of the same names.
       try determinism.install(on: connection)
+      try Session.refuseTokenizers(on: connection)
       tables = try BookkeepingTables(connection)
       begin = try connection.prepare("BEGIN IMMEDIATE", persistent: true)
       commitStatement = try connection.prepare("COMMIT", persistent: true)
@@ -125,7 +130,15 @@ final class Session {
   ) throws(SQLiteError) {
     try connection.setConfig(SQLITE_DBCONFIG_DEFENSIVE, true)
     try connection.setConfig(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, false)
-    try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+    // What a schema calls, any batch may call: the same functions, on this same connection. And what
+    // it may not is refused in a schema too: the authorizer is asked about each function, table and
+    // pragma in triggers and views, and SQLite itself refuses what is for direct use only
+    // (`load_extension`, `fts3_tokenizer`, `sqlite_dbpage`) in DEFAULT, CHECK, indexes and generated
+    // columns. So a trusted schema can do no more than who wrote it. One that is not trusted could
+    // have no JSON function and no trigger on FTS or R-tree tables: 3.40 calls none of them harmless.
+    try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, true)
+    // With it a tokenizer could be an address that a batch gives.
+    try connection.setConfig(SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false)
     try connection.setConfig(SQLITE_DBCONFIG_ENABLE_QPSG, true)
     connection.limit(SQLITE_LIMIT_ATTACHED, 0)
     connection.limit(SQLITE_LIMIT_SQL_LENGTH, Int32(Limits.statementTextBytes))
@@ -142,6 +155,28 @@ final class Session {
       PRAGMA foreign_keys = \(foreignKeys ? "ON" : "OFF");
       """)
   }
+
+  /// A failure of an extension is told as that, and is nothing of the database's.
+  private static func load(_ extensions: [LoadableExtension], into connection: Connection)
+    throws(SQLiteError)
+  {
+    do throws(StoreError) { try connection.load(extensions) } catch {
+      throw SQLiteError(code: SQLITE_ERROR, message: error.message)
+    }
+  }
+
+  /// In a CHECK that an imported database brings along, the authorizer is not asked about it, and
+  /// SQLite would call it.
+  private static func refuseTokenizers(on connection: Connection) throws(SQLiteError) {
+    for count: Int32 in [1, 2] {
+      try connection.createFunction("fts3_tokenizer", argumentCount: count, flags: .directOnly) {
+        context in context.fail("fts3_tokenizer is not allowed")
+      }
+    }
+  }
+
+  /// Throws where this database, as it was imported, would be in the way of batches.
+  func prove() throws(StoreError) { try run.proveSchema() }
 
   /// What became of a part of the waiting batches.
   struct Done {

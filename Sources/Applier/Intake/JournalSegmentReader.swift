@@ -138,7 +138,7 @@ final class JournalSegmentReader {
       guard decoded.store == store, decoded.id == id else {
         throw StoreError(
           .foreign,
-          "this journal file says it is \(decoded.id) of store \(decoded.store); remove it from the journal",
+          "this journal file says it is \(decoded.id) of store \(decoded.store), and store.json says \(store); it is not read: find out which was put here from elsewhere, and move a journal file back to where it belongs, since it may hold what was acknowledged",
           path: path)
       }
       header = decoded

@@ -87,6 +87,8 @@ private final class ServedSession {
     let store = try PageStore(path: layout.root, environment: environment)
     self.store = store
     settings = opening.settings
+    settings?.extensions = try StoreExtensions.open(
+      store.description, in: layout, environment.fileSystem)
     let snapshot = try store.snapshot(.atLeast(opening.txid, timeout: .seconds(60)))
     session = try made(snapshot)
     var answer = ByteWriter()

@@ -12,6 +12,10 @@ int csystem_open(const char *path, int flags, unsigned mode, int direct, int for
 /// open(2) of an unlinked temporary file in `directory` (O_TMPFILE, or mkstemp + unlink).
 int csystem_open_scratch(const char *directory);
 
+/// A file without a name, in memory, that holds `bytes` and can be changed by nobody
+/// (memfd_create(2)). Returns the descriptor or -errno.
+int csystem_memory_file(const char *label, const void *bytes, size_t length);
+
 struct csystem_status {
   int64_t size, modified_ms;
   uint64_t inode;

@@ -10,11 +10,18 @@ struct InitCommand: ParsableCommand {
     discussion: """
       Makes the directory, which must be new or empty, with an empty database or a copy of an \
       existing one. The existing database may be in use and in WAL mode; its content, page size, \
-      auto_vacuum and text encoding are kept, and it is left as it is.
+      auto_vacuum and text encoding are kept, and it is left as it is. While it is copied, others \
+      wait with their writes, unless it is in WAL mode. The transaction of a writer that died is \
+      rolled back, as SQLite does whenever the database is opened.
+
+      --extension copies a loadable extension of SQLite (functions, collations, virtual tables) \
+      into the store; each applier loads it, and what its functions can do, each writer can do. \
+      Replaying the history gives the same only where they always return the same.
 
         sluice init /mnt/efs/orders
         sluice init /mnt/efs/orders --from orders.sqlite
         sluice init /mnt/efs/small --page-size 1024
+        sluice init /mnt/efs/search --extension ./vec0.so
       """)
 
   @OptionGroup var place: StoreArgument
@@ -29,6 +36,18 @@ struct InitCommand: ParsableCommand {
       "Bytes of a database page, a power of two from 512 to 65536; 4096 unless given.",
       valueName: "N"))
   var pageSize: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "How long a database that others have locked is waited for, in seconds.", valueName: "S"))
+  var timeout = Seconds(30)
+
+  @Option(
+    name: .customLong("extension"),
+    help: ArgumentHelp(
+      "Load this extension of SQLite in each applier; repeat it for several.", valueName: "PATH"),
+    completion: .file())
+  var extensions: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -55,6 +74,9 @@ struct InitCommand: ParsableCommand {
     var creation = StoreCreation()
     creation.source = from
     creation.foreignKeys = !noForeignKeys
+    creation.timeout = timeout.duration
+    creation.extensions = extensions
+    creation.note = { Sluice.warn("note: \($0)") }
     if let pageSize { creation.pageSize = pageSize }
     try creation.make(at: place.store)
     var output = OutputFile()

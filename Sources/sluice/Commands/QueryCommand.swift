@@ -1,4 +1,7 @@
 import ArgumentParser
+import Glibc
+import SluiceApplier
+import SluiceJournal
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -20,6 +23,9 @@ struct QueryCommand: ParsableCommand {
       The table shows NULL as nothing and escapes control characters. --json prints an object a \
       row, keyed by column name (a repeated name becomes name:1), blobs as {"base64": "…"}. --csv is \
       RFC 4180 with a header; NULL is an empty field, an empty text is "".
+
+      A store's extensions (`init --extension`) are loaded where their files belong to this user or \
+      to root; other users' code runs in this process only with --trust-extensions.
       """)
 
   @OptionGroup var place: StoreArgument
@@ -48,6 +54,9 @@ struct QueryCommand: ParsableCommand {
     help: ArgumentHelp("Be content with a snapshot that is this old, in ms.", valueName: "MS"))
   var maxStaleness: UInt32?
 
+  @Flag(help: "Load the store's extensions, whoever their files belong to.")
+  var trustExtensions = false
+
   func validate() throws {
     if json, csv { throw ValidationError("--json and --csv exclude each other") }
     guard [latest, atLeast != nil, maxStaleness != nil].count(where: { $0 }) <= 1 else {
@@ -63,7 +72,29 @@ struct QueryCommand: ParsableCommand {
 
   func run() throws {
     var output = OutputFile()
-    let database = try Database(path: place.store)
+    let (extensions, left) = try extensions()
+    let database = try Database(path: place.store, extensions: extensions)
+    do { try query(database, &output) } catch var error as SQLiteError where !left.isEmpty {
+      if error.message.contains("no such ") { error.message += "; " + left.joined(separator: "; ") }
+      throw error
+    }
+  }
+
+  /// The store's extensions that may run in this process: code of root or of this very user can do
+  /// nothing here that it could not do anyway. The others stay away, and that is told where they are
+  /// missed.
+  private func extensions() throws(StoreError) -> (loaded: [LoadableExtension], left: [String]) {
+    let layout = StoreLayout(place.store)
+    let fileSystem = PosixFileSystem()
+    let trustsAll = trustExtensions
+    var (loaded, left) = StoreExtensions.readable(
+      try StoreDescription.read(layout, fileSystem), in: layout, fileSystem,
+      mayRun: { owner in trustsAll || owner == 0 || owner == geteuid() })
+    if !trustsAll, !left.isEmpty { left.append("--trust-extensions loads other users' too") }
+    return (loaded, left)
+  }
+
+  private func query(_ database: Database, _ output: inout OutputFile) throws {
     try database.read(freshness) { transaction in
       try transaction.withStatement(sql, parameters.map(\.value)) { statement in
         guard statement.isReadOnly else {

@@ -1,5 +1,6 @@
 import SluiceJournal
 import SluiceReader
+import SluiceSQLite
 import SluiceShared
 
 /// Batches that are durable and not applied yet.
@@ -39,8 +40,11 @@ struct Backlog {
     let applied: [WriterID: SequenceNumber]
     do {
       applied = try Backlog.applied(Set(segments.map(\.writer)), store, environment)
+    } catch let error as StoreError {
+      throw error
     } catch {
-      throw (error as? StoreError) ?? StoreError(.io, "the store cannot be queried: \(error)")
+      let why = (error as? SQLiteError).map { ": \($0)" } ?? ""
+      throw StoreError(.io, "the store cannot be queried\(why)", path: store.layout.root)
     }
     var last = applied
     var oldest_ms: Int64?
