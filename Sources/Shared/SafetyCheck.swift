@@ -55,6 +55,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case rememberedWriter
   /// After each statement the transaction must still be open.
   case autocommit
+  /// What a batch turned on the connection is turned back after it.
+  case settingsEnd
   /// The change counter rises with each commit.
   case changeCounter
   /// A renewal counts from before the request was sent.

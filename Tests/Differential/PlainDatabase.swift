@@ -99,7 +99,7 @@ final class PlainDatabase {
       for (i, statement) in batch.statements.enumerated() {
         try run(statement, "statement \(i + 1)", keep: batch.wantsResults, &rows)
       }
-      if checksAtEnd { try checkForeignKeys() }
+      if checksAtEnd, foreignKeys { try checkForeignKeys() }
       let applied = Outcome.Applied(
         changes: connection.totalChanges - beginning.totalChanges,
         lastRowID: connection.lastInsertRowID, rows: batch.wantsResults ? rows : nil)
@@ -120,7 +120,9 @@ final class PlainDatabase {
   private func checkForeignKeys() throws {
     let violations: [[SQLValue]]
     do throws(SQLiteError) { violations = try connection.query("PRAGMA foreign_key_check") } catch {
-      throw Refusal(code: error.name, message: error.message)
+      throw Refusal(
+        code: error.name,
+        message: "\(error.message) (found when the foreign keys were checked at the batch's end)")
     }
     if !violations.isEmpty { throw Refusal(code: Outcome.Rejection.Code.foreignKey) }
   }
@@ -190,6 +192,7 @@ final class PlainDatabase {
   }
 
   private func refusal(_ error: SQLiteError, _ name: String) -> Refusal {
-    Refusal(code: error.name, message: "\(name): \(error.message)")
+    let place = error.offset.map { " (at byte \($0) of the statement)" } ?? ""
+    return Refusal(code: error.name, message: "\(name): \(error.message)\(place)")
   }
 }

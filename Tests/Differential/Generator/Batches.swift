@@ -88,7 +88,7 @@ struct BatchGenerator {
       "BEGIN", "COMMIT", "ROLLBACK", "END", "SAVEPOINT batch", "RELEASE batch", "ROLLBACK TO batch",
       "ATTACH ':memory:' AS other", "DETACH main", "VACUUM", "CREATE TEMP TABLE x(a)",
       "CREATE TEMP VIEW x AS SELECT 1", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = WAL",
-      "PRAGMA writable_schema = ON", "PRAGMA defer_foreign_keys = OFF",
+      "PRAGMA writable_schema = ON", "PRAGMA recursive_triggers = ON",
       "DELETE FROM _sluice_writers", "UPDATE \"_SLUICE_state\" SET txid = 0",
       "DROP TABLE _sluice_keys", "CREATE TABLE _sluice_x(a)", "ALTER TABLE _sluice_state ADD x",
       "CREATE INDEX _sluice_i ON _sluice_state(txid)", "SELECT * FROM sqlite_stmt",
