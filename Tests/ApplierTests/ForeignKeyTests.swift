@@ -85,7 +85,8 @@ struct ForeignKeyTests {
       batch([off, .sql("SELECT nothing")]),
       batch([off, .sql("INSERT OR ROLLBACK INTO p VALUES (2, 'again')")]),
       batch([off, .sql("INSERT INTO c(p) VALUES (77)")]),
-      batch([off, .turn(.legacyAlterTable, true), .sql("INSERT INTO c(p) VALUES (78)")], .byLaterBatch),
+      batch(
+        [off, .turn(.legacyAlterTable, true), .sql("INSERT INTO c(p) VALUES (78)")], .byLaterBatch),
       batch([.sql("DELETE FROM c WHERE p = 78")]),
       Batch([Batch.Statement("SELECT 1")], checksForeignKeysAtEnd: true),
     ]

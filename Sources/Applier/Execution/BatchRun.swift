@@ -438,9 +438,10 @@ final class BatchRun {
         code: Outcome.Rejection.Code.denied, message: prefix + denial)
     }
     let place = error.offset.map { " (at byte \($0) of the statement)" } ?? ""
-    let message = String(
-      decoding: (prefix + error.message).utf8.prefix(Limits.messageBytes - place.utf8.count),
-      as: UTF8.self) + place
+    let message =
+      String(
+        decoding: (prefix + error.message).utf8.prefix(Limits.messageBytes - place.utf8.count),
+        as: UTF8.self) + place
     return Outcome.Rejection(code: error.name, message: message)
   }
 

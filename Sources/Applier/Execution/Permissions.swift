@@ -134,6 +134,9 @@ final class Permissions {
     case "defer_foreign_keys":
       sawDeferral = true
       return nil
+    case "foreign_keys", "legacy_alter_table":
+      return
+        "PRAGMA \(name) does nothing within a batch; a script turns it between its statements (`sluice submit --sql`)"
     default:
       return
         "PRAGMA \(name) is not allowed in a batch; allowed are \(Permissions.pragmas.sorted().joined(separator: ", ")) and defer_foreign_keys"

@@ -22,7 +22,8 @@ struct VirtualTableDump {
   }
 
   /// Nil for an ordinary table. Throws for a table whose content cannot be read back out of it.
-  init?(_ name: String, _ sql: String, _ transaction: ReadTransaction, shadows: Set<String>) throws {
+  init?(_ name: String, _ sql: String, _ transaction: ReadTransaction, shadows: Set<String>) throws
+  {
     guard let module = VirtualTableDump.module(of: sql) else { return nil }
     self.name = name
     self.module = module

@@ -35,6 +35,9 @@ struct ScriptStatements: ~Copyable {
   private var bookkeepingCount = 0
   private var statisticsCount = 0
   private var hasEnded = false
+  /// To come before the rest of the script, the next one last.
+  private var waiting: [Entry] = []
+  private var hasAutoincrement = false
 
   init(_ file: consuming InputFile, statementBytesLimit: Int) {
     text = InputText(file)
@@ -61,12 +64,13 @@ struct ScriptStatements: ~Copyable {
 
   /// The next statement of a batch; nil at the end, where an empty input is an error.
   mutating func next() throws(StoreError) -> Entry? {
+    if let entry = waiting.popLast() { return entry }
     guard !hasEnded else { return nil }
     while let statement = try nextStatement() {
       hasStatement = true
       lastLine = statement.line
       switch ScriptDirective(statement.text) {
-      case .execute: return entry(statement.text, statement.line)
+      case .execute: return execute(statement)
       case .begin:
         if let transactionLine {
           throw error(statement, "a transaction is open since line \(transactionLine)")
@@ -115,6 +119,25 @@ struct ScriptStatements: ~Copyable {
       )
     }
     return hasStatistics ? entry("ANALYZE", lastLine) : nil
+  }
+
+  /// A dump ends with the numbers that AUTOINCREMENT gave out, also where the last table with it was
+  /// dropped since. SQLite makes the table for them with the first such table, and keeps it.
+  private mutating func execute(_ statement: ScriptStatement) -> Entry {
+    let asked = entry(statement.text, statement.line)
+    hasAutoincrement = hasAutoincrement || ScriptStatements.makesAutoincrement(statement.text)
+    guard statement.text == "DELETE FROM sqlite_sequence", !hasAutoincrement else { return asked }
+    hasAutoincrement = true
+    let name = "sluice_makes_sqlite_sequence"
+    waiting = [asked, entry("DROP TABLE \(name)", statement.line)]
+    return entry("CREATE TABLE \(name)(i INTEGER PRIMARY KEY AUTOINCREMENT)", statement.line)
+  }
+
+  private static func makesAutoincrement(_ statement: String) -> Bool {
+    var tokens = LeadingTokens(statement)
+    guard tokens.keyword() == "create" else { return false }
+    while let token = tokens.next() { if token == "autoincrement" { return true } }
+    return false
   }
 
   private func entry(_ text: String, _ line: Int) -> Entry {
@@ -170,8 +193,8 @@ extension ScriptStatements.Entry {
     guard !text.utf8.contains(0) else {
       throw StoreError(
         input: input, line: line,
-        "the SQL text has a NUL character; pass such a text as a parameter (--ndjson), or as "
-          + "replace('a0b','0',char(0))")
+        "the SQL text has a NUL character; write it as char(0), or pass such a text as a parameter "
+          + "(--ndjson)")
     }
     guard text.utf8.count > Limits.statementTextBytes else { return Batch.Statement(text) }
     guard let lifted = LongLiterals.lifted(text, limit: Limits.statementTextBytes) else {

@@ -31,6 +31,7 @@ extension String {
       }
     }
     guard isEmpty || !utf8.allSatisfy(isPlain) else { return self }
-    return "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    return "'" + split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+      + "'"
   }
 }

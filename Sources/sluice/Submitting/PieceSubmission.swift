@@ -53,7 +53,8 @@ struct PieceSubmission {
       guard progress.number > skipped else { throw error }
       var error = error
       error.message +=
-        "; \(applied(progress.number)), and the script is not done; mend it, then \(goingOn(after: progress.number))"
+        "; \(applied(progress.number)), and the script is not done; mend it, then "
+        + goingOn(after: progress.number)
       throw error
     }
   }
@@ -85,9 +86,12 @@ struct PieceSubmission {
       throw error
     }
     guard let report else {
-      throw StoreError(.outcomeUnknown, "nobody knows whether batch \(progress.number) was submitted")
+      throw StoreError(
+        .outcomeUnknown, "nobody knows whether batch \(progress.number) was submitted")
     }
-    guard let rejection = report.rejection, let key = input.batch.key else { return (report, false) }
+    guard let rejection = report.rejection, let key = input.batch.key else {
+      return (report, false)
+    }
     if report.isDuplicate { return (report, true) }
     guard rejection.code == Outcome.Rejection.Code.keyReused,
       case .rejected? = try recordedOutcome(ofKey: key, store: submission.store)?.outcome
@@ -100,21 +104,25 @@ struct PieceSubmission {
 
   private func reason(of report: BatchReport, _ input: InputBatch) -> String? {
     guard report.rejection?.code == Outcome.Rejection.Code.keyReused else { return nil }
-    return "a batch with its key was applied and had another text: the script was changed before this "
+    return
+      "a batch with its key was applied and had another text: the script was changed before this "
       + "place, or --split was; go on with the script as it was, or with --skip"
   }
 
   private func stop(_ progress: Progress, _ reason: String?) -> String {
     let name = progress.input?.input ?? "the script"
     let done = progress.number - 1
-    return "\(name): stopped at batch \(progress.number), which begins on line \(progress.input?.line ?? 0); \(applied(done)), nothing of it and behind it was done; "
+    let place = "batch \(progress.number), which begins on line \(progress.input?.line ?? 0)"
+    return
+      "\(name): stopped at \(place); \(applied(done)), nothing of it and behind it was done; "
       + (reason ?? "mend what is wrong, then \(goingOn(after: done))")
   }
 
   private func whereItStands(_ error: StoreError, _ progress: Progress) -> String {
     let before = progress.number - 1
     if error.code == .timeout {
-      return "\(applied(before)), batch \(progress.number) is durable, the rest was not submitted: then "
+      return
+        "\(applied(before)), batch \(progress.number) is durable, the rest was not submitted: when it is applied, "
         + goingOn(after: progress.number)
     }
     if error.code == .outcomeUnknown, progress.input?.batch.key == nil {
@@ -133,7 +141,9 @@ struct PieceSubmission {
   }
 
   private func goingOn(after count: Int) -> String {
-    if hasKey { return "run the same command again within 24 hours: what is applied is passed over" }
+    if hasKey {
+      return "run the same command again within 24 hours: what is applied is passed over"
+    }
     return count == 0
       ? "run the same command again" : "go on with `\(command) --skip \(count)`"
   }

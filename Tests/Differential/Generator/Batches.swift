@@ -44,7 +44,23 @@ struct BatchGenerator {
     var batch = Batch(statements, wantsResults: choose.chance(0.4))
     if choose.chance(0.1) { batch.guards = [guardQuery()] }
     if choose.chance(0.01) { batch.checksForeignKeysAtEnd = true }
+    if choose.chance(0.03) { batch.switches = switches(batch.statements.count) }
     return GeneratedBatch(batch: batch)
+  }
+
+  private mutating func switches(_ statements: Int) -> [SettingSwitch] {
+    var switches: [SettingSwitch] = []
+    for statement in 0..<statements {
+      if choose.chance(0.5) {
+        let on = choose.chance(0.4)
+        switches.append(SettingSwitch(.foreignKeys, on: on, beforeStatement: statement))
+      }
+      if choose.chance(0.1) {
+        let on = choose.chance(0.7)
+        switches.append(SettingSwitch(.legacyAlterTable, on: on, beforeStatement: statement))
+      }
+    }
+    return switches
   }
 
   private mutating func statement() -> Batch.Statement {
