@@ -163,7 +163,8 @@ if Context.environment["SLUICE_FUZZ"] != nil {
       dependencies: ["SluiceShared", "SluiceJournal", "SluiceSQLite", arguments],
       path: "Sources/sluice",
       exclude: [
-        "Commands", "Logging", "Output", "Status", "Submitting", "ExitCode.swift", "Sluice.swift",
+        "Commands", "Dump", "Logging", "Output", "Status", "Submitting", "ExitCode.swift",
+        "Sluice.swift",
       ],
       swiftSettings: settings),
     .executableTarget(

@@ -25,18 +25,24 @@ public struct Batch: Hashable, Sendable {
   public var statements: [Statement]
   /// Whether the outcome holds the rows that the statements return (up to 1 MiB).
   public var wantsResults: Bool
-  /// Executes with foreign keys off, in a commit of its own, and checks them all at its end: for
-  /// the dumps that `sqlite3 .dump` writes.
+  /// Executes with foreign keys off and checks them all at its end: for the dumps that
+  /// `sqlite3 .dump` writes. A store without foreign keys checks nothing.
   public var checksForeignKeysAtEnd: Bool
+  /// What is turned on or off between the statements, in their order, a setting once before each.
+  public var switches: [SettingSwitch]
+  public var foreignKeyCheck: ForeignKeyCheck
 
   public init(
     _ statements: [Statement], key: String? = nil, guards: [Statement] = [],
-    wantsResults: Bool = false, checksForeignKeysAtEnd: Bool = false
+    wantsResults: Bool = false, checksForeignKeysAtEnd: Bool = false,
+    switches: [SettingSwitch] = [], foreignKeyCheck: ForeignKeyCheck = .whereOff
   ) {
     self.statements = statements
     self.key = key
     self.guards = guards
     self.wantsResults = wantsResults
     self.checksForeignKeysAtEnd = checksForeignKeysAtEnd
+    self.switches = switches
+    self.foreignKeyCheck = foreignKeyCheck
   }
 }

@@ -9,6 +9,8 @@ public import SluiceShared
 //   3 text          UTF-8, SQL; numbered from 0 as they come  mandatory
 //   4 statement     varint text, varint columns, varint rows, then rows × columns values   mandatory
 //   5 guard         as a statement, with one row              mandatory
+//   6 settings      varint how foreign keys are judged, then for each switch: varint how many
+//                   statements come before it, u8 (setting << 1 | on); ascending by both   mandatory
 //
 // A value: u8 type (0 null, 1 integer, 2 real, 3 text, 4 blob), then nothing, a zigzag varint, eight
 // bytes of IEEE 754 little-endian, or a varint length and the bytes.
@@ -19,6 +21,7 @@ enum BatchField {
   static let text: UInt64 = 3 << 1 | 1
   static let statement: UInt64 = 4 << 1 | 1
   static let `guard`: UInt64 = 5 << 1 | 1
+  static let settings: UInt64 = 6 << 1 | 1
 }
 
 extension Batch {
@@ -41,6 +44,7 @@ extension Batch {
     guard guards.count <= Limits.guardsPerBatch else {
       throw StoreError(.limit, "a batch has at most \(Limits.guardsPerBatch) guards")
     }
+    try encodeSettings(&writer)
     var texts: [ExactText: Int] = [:]
     var executions = 0
     for (i, check) in guards.enumerated() {
@@ -65,6 +69,33 @@ extension Batch {
       )
     }
     return writer.bytes
+  }
+
+  private func encodeSettings(_ writer: inout ByteWriter) throws(StoreError) {
+    guard !switches.isEmpty || foreignKeyCheck != .whereOff else { return }
+    var content = ByteWriter(reserving: 8)
+    content.append(varint: foreignKeyCheck.rawValue)
+    var last: SettingSwitch?
+    for turn in switches {
+      guard turn.follows(last), (0..<statements.count).contains(turn.statement) else {
+        throw StoreError(
+          .invalid,
+          "a setting is turned before a statement, in the order of statements and once before each; before statement \(turn.statement + 1) of \(statements.count) it is not"
+        )
+      }
+      last = turn
+      content.append(varint: UInt64(turn.statement))
+      content.append(turn.setting.rawValue << 1 | (turn.isOn ? 1 : 0))
+    }
+    writer.append(varint: BatchField.settings)
+    writer.append(counted: content.bytes)
+  }
+}
+
+extension SettingSwitch {
+  fileprivate func follows(_ last: SettingSwitch?) -> Bool {
+    guard let last else { return true }
+    return (last.statement, last.setting.rawValue) < (statement, setting.rawValue)
   }
 }
 
@@ -177,6 +208,8 @@ public struct EncodedBatch {
   public private(set) var key: String?
   public private(set) var wantsResults = false
   public private(set) var checksForeignKeysAtEnd = false
+  public private(set) var switches: [SettingSwitch] = []
+  public private(set) var foreignKeyCheck = ForeignKeyCheck.whereOff
   public private(set) var guards: [Statement] = []
   public private(set) var statements: [Statement] = []
 
@@ -227,6 +260,7 @@ public struct EncodedBatch {
           }
           statements.append(statement)
         }
+      case BatchField.settings: try decodeSettings(&content)
       default:
         guard tag & 1 == 0 else {
           throw DecodingError(
@@ -234,6 +268,29 @@ public struct EncodedBatch {
           )
         }
       }
+    }
+    if let last = switches.last, last.statement >= statements.count {
+      throw DecodingError("a setting is turned behind the last statement")
+    }
+  }
+
+  private mutating func decodeSettings(_ content: inout ByteReader) throws(DecodingError) {
+    guard let check = ForeignKeyCheck(rawValue: try content.varint()) else {
+      throw DecodingError("unknown way to judge foreign keys")
+    }
+    foreignKeyCheck = check
+    switches = []
+    while !content.isAtEnd {
+      let statement = try content.varint()
+      let turn = try content.integer(UInt8.self)
+      guard statement < UInt64(Limits.statementsPerBatch),
+        let setting = SettingSwitch.Setting(rawValue: turn >> 1)
+      else { throw DecodingError("unknown setting \(turn) before statement \(statement)") }
+      let next = SettingSwitch(setting, on: turn & 1 != 0, beforeStatement: Int(statement))
+      guard next.follows(switches.last) else {
+        throw DecodingError("settings are not in the order of statements")
+      }
+      switches.append(next)
     }
   }
 }
@@ -248,7 +305,8 @@ extension Batch {
     for check in encoded.guards { guards.append(try Statement(check)) }
     self.init(
       statements, key: encoded.key, guards: guards, wantsResults: encoded.wantsResults,
-      checksForeignKeysAtEnd: encoded.checksForeignKeysAtEnd)
+      checksForeignKeysAtEnd: encoded.checksForeignKeysAtEnd, switches: encoded.switches,
+      foreignKeyCheck: encoded.foreignKeyCheck)
   }
 }
 

@@ -61,6 +61,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case temporaryDenied
   /// After a batch the connection is what it was before.
   case connectionAsBefore
+  /// What a batch turned on the connection is turned back after it.
+  case settingsEnd
   /// The change counter rises with each commit.
   case changeCounter
   /// A renewal counts from before the request was sent.

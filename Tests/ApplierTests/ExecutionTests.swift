@@ -186,7 +186,7 @@ struct ExecutionTests {
     "INSERT INTO sqlite_stat1 VALUES('t', NULL, '1')", "DELETE FROM sqlite_stat1",
     "UPDATE sqlite_schema SET sql = ''", "DELETE FROM sqlite_master", "SELECT * FROM sqlite_stmt",
     "SELECT * FROM dbstat", "PRAGMA journal_mode = OFF", "PRAGMA foreign_keys = OFF",
-    "PRAGMA writable_schema = ON", "PRAGMA cache_size = 1", "PRAGMA defer_foreign_keys = OFF",
+    "PRAGMA writable_schema = ON", "PRAGMA cache_size = 1", "PRAGMA legacy_alter_table = ON",
     "PRAGMA synchronous = OFF", "PRAGMA page_size = 512", "PRAGMA auto_vacuum = 1",
     "SELECT fts3_tokenizer('simple')", "EXPLAIN SELECT * FROM t",
     "PRAGMA data_version", "SELECT * FROM pragma_data_version", "SELECT * FROM pragma_page_count",

@@ -13,8 +13,8 @@ func temporaryDescriptor() throws -> Int32 {
   return descriptor
 }
 
-/// An input that holds `bytes`; messages call it "input".
-func input(_ bytes: [UInt8]) throws -> InputFile {
+/// An open file that holds `bytes`, at its beginning.
+func descriptor(_ bytes: [UInt8]) throws -> Int32 {
   let descriptor = try temporaryDescriptor()
   var written = 0
   while written < bytes.count {
@@ -23,7 +23,12 @@ func input(_ bytes: [UInt8]) throws -> InputFile {
     written += count
   }
   try #require(lseek(descriptor, 0, SEEK_SET) == 0)
-  return InputFile(descriptor: descriptor, name: "input")
+  return descriptor
+}
+
+/// An input that holds `bytes`; messages call it "input".
+func input(_ bytes: [UInt8]) throws -> InputFile {
+  InputFile(descriptor: try descriptor(bytes), name: "input")
 }
 
 func input(_ text: String) throws -> InputFile { try input(Array(text.utf8)) }

@@ -19,7 +19,7 @@ struct SQLScriptTests {
     let dump = """
       PRAGMA foreign_keys=OFF;
       BEGIN TRANSACTION;
-      CREATE TABLE p(id INTEGER PRIMARY KEY, n TEXT);
+      CREATE TABLE p(id INTEGER PRIMARY KEY AUTOINCREMENT, n TEXT);
       INSERT INTO p VALUES(1,replace('a\\nb','\\n',char(10)));
       INSERT INTO p VALUES(2,X'00ff');
       CREATE TRIGGER t AFTER INSERT ON p BEGIN SELECT 1; SELECT 2; END;
@@ -28,7 +28,7 @@ struct SQLScriptTests {
 
       """
     let statements = [
-      "CREATE TABLE p(id INTEGER PRIMARY KEY, n TEXT)",
+      "CREATE TABLE p(id INTEGER PRIMARY KEY AUTOINCREMENT, n TEXT)",
       "INSERT INTO p VALUES(1,replace('a\\nb','\\n',char(10)))",
       "INSERT INTO p VALUES(2,X'00ff')",
       "CREATE TRIGGER t AFTER INSERT ON p BEGIN SELECT 1; SELECT 2; END",
@@ -36,17 +36,29 @@ struct SQLScriptTests {
     ]
     let batch = Batch(
       statements.map { Batch.Statement($0) }, key: "dump", checksForeignKeysAtEnd: true)
-    #expect(try read(dump, key: "dump") == [InputBatch(batch: batch, input: "input", line: 3)])
+    #expect(
+      try read(dump, key: "dump") == [
+        InputBatch(batch: batch, input: "input", line: 3, statementLines: [3, 4, 5, 6, 7])
+      ])
   }
 
   @Test(
-    "A script without statements is no batch",
+    "A script that does nothing is no batch; one without a statement is an error",
     arguments: [
-      "", ";;", "-- nothing\n", "/* nothing */", "BEGIN; COMMIT;", "PRAGMA foreign_keys=OFF;",
+      ("", false), (";;", false), ("-- nothing\n", false), ("/* nothing */", false),
+      ("BEGIN; COMMIT;", true), ("PRAGMA foreign_keys=OFF;", true),
+      ("CREATE TABLE _sluice_state(a);", true),
     ])
-  func empty(script: String) throws {
-    #expect(try read(script).isEmpty)
-    #expect(try read(script, split: 1).isEmpty)
+  func empty(script: String, isScript: Bool) throws {
+    for split in [nil, 1] {
+      if isScript {
+        #expect(try read(script, split: split).isEmpty)
+      } else {
+        let error = storeError { _ = try read(script, split: split) }
+        #expect(error?.code == .invalid)
+        #expect(error?.message.hasPrefix("input: there is no statement in it") == true)
+      }
+    }
   }
 
   @Test("Every N statements are a batch with a key of its own", arguments: 1...4)
@@ -77,6 +89,8 @@ struct SQLScriptTests {
       ("PRAGMA main.foreign_keys(no); S", true), ("PRAGMA \"foreign_keys\" = 'off'; S", true),
       ("PRAGMA/* a */foreign_keys -- b\n = false; S", true), ("PRAGMA foreign_keys=ON; S", false),
       ("PRAGMA foreign_keys; S", false),
+      ("PRAGMA foreign_keys=maybe; S", true), ("PRAGMA foreign_keys=256; S", true),
+      ("PRAGMA foreign_keys=-1; S", true), ("PRAGMA foreign_keys=+1; S", false),
       ("PRAGMA foreign_keys=OFF; PRAGMA foreign_keys=1; S", false),
       ("BEGIN; PRAGMA foreign_keys=OFF; S; COMMIT", false), ("S", false),
     ])
@@ -86,12 +100,84 @@ struct SQLScriptTests {
     #expect(batches.first?.batch.statements == [Batch.Statement("S")])
   }
 
-  @Test("Each batch has the foreign keys that hold when it is read")
-  func foreignKeysWhenSplit() throws {
+  private let off = SettingSwitch(.foreignKeys, on: false, beforeStatement: 0)
+
+  @Test("Each statement has the foreign keys that hold where it stands")
+  func foreignKeysOfAStatement() throws {
     let script = "A; PRAGMA foreign_keys=OFF; B; C; PRAGMA foreign_keys=ON; D;"
-    let all = try read(script, split: 1)
-    #expect(all.map(\.batch.checksForeignKeysAtEnd) == [false, true, true, false])
-    #expect(try read(script).map(\.batch.checksForeignKeysAtEnd) == [true])
+    let whole = try #require(try read(script).first?.batch)
+    #expect(!whole.checksForeignKeysAtEnd && whole.foreignKeyCheck == .whereOff)
+    #expect(
+      whole.switches == [
+        SettingSwitch(.foreignKeys, on: false, beforeStatement: 1),
+        SettingSwitch(.foreignKeys, on: true, beforeStatement: 3),
+      ])
+    let all = try read(script, split: 1).map(\.batch)
+    #expect(all.map(\.switches) == [[], [off], [off], []])
+    #expect(all.map(\.foreignKeyCheck) == [.whereOff, .byLaterBatch, .byLaterBatch, .all])
+  }
+
+  @Test("The last piece of a dump judges the foreign keys of all", arguments: 1...4)
+  func lastPiece(size: Int) throws {
+    let script = "PRAGMA foreign_keys=OFF; BEGIN; A; B; C; COMMIT;"
+    let all = try read(script, split: size).map(\.batch)
+    if size >= 3 {
+      #expect(all.count == 1 && all[0].checksForeignKeysAtEnd && all[0].switches.isEmpty)
+    } else {
+      #expect(all.allSatisfy { $0.switches == [off] && !$0.checksForeignKeysAtEnd })
+      #expect(all.dropLast().allSatisfy { $0.foreignKeyCheck == .byLaterBatch })
+      #expect(all.last?.foreignKeyCheck == .all)
+    }
+  }
+
+  @Test("Foreign keys are deferred until COMMIT, in each piece up to there")
+  func deferred() throws {
+    let (on, end) = ("PRAGMA defer_foreign_keys=ON", "PRAGMA defer_foreign_keys=OFF")
+    let script = "BEGIN; \(on); A; B; COMMIT; C;"
+    #expect(try texts(script) == [on, "A", "B", end, "C"])
+    let pieces = try read(script, split: 2).map { $0.batch.statements.map(\.sql) }
+    #expect(pieces == [[on, "A"], [on, "B"], [on, end], ["C"]])
+    #expect(try texts("\(on); A; \(end); B") == [on, "A", end, "B"])
+  }
+
+  @Test("Tables are altered as of old from where the script says so")
+  func legacyAlterTable() throws {
+    let script =
+      "PRAGMA foreign_keys=OFF; PRAGMA legacy_alter_table=ON; A; PRAGMA legacy_alter_table=0; B"
+    let batch = try #require(try read(script).first?.batch)
+    #expect(
+      batch.switches == [
+        off, SettingSwitch(.legacyAlterTable, on: true, beforeStatement: 0),
+        SettingSwitch(.legacyAlterTable, on: false, beforeStatement: 1),
+      ])
+    #expect(throws: Never.self) { try batch.encoded() }
+  }
+
+  @Test("Planner statistics and Sluice's own tables are left out with a note")
+  func leftOut() throws {
+    let script = """
+      PRAGMA foreign_keys=OFF;
+      CREATE TABLE t(a INTEGER PRIMARY KEY autoincrement);
+      CREATE TABLE _sluice_state(
+        id);
+      INSERT INTO _sluice_state VALUES(1,2);
+      ANALYZE sqlite_schema;
+      INSERT INTO sqlite_stat1 VALUES('t',NULL,'1');
+      INSERT INTO "sqlite_stat4" VALUES('t');
+      DELETE FROM sqlite_sequence;
+      INSERT INTO sqlite_sequence VALUES('t',7);
+      CREATE INDEX IF NOT EXISTS "_sluice_keys_time" ON _sluice_keys(time);
+      """
+    let all = try read(script)
+    #expect(
+      all.flatMap(\.batch.statements).map(\.sql) == [
+        "CREATE TABLE t(a INTEGER PRIMARY KEY autoincrement)", "DELETE FROM sqlite_sequence",
+        "INSERT INTO sqlite_sequence VALUES('t',7)", "ANALYZE",
+      ])
+    #expect(all[0].notes.count == 2)
+    #expect(all[0].notes[0].contains("(3 statements left out); ANALYZE"))
+    #expect(all[0].notes[1].contains("3 statements about tables of Sluice's own"))
+    #expect(try read(script, split: 1).map(\.notes.count) == [0, 0, 0, 2])
   }
 
   @Test("Settings of a connection are left out, what belongs to the database is not")
@@ -99,6 +185,8 @@ struct SQLScriptTests {
     let script = """
       PRAGMA journal_mode=WAL; PRAGMA synchronous = OFF; PRAGMA cache_size=-2000;
       PRAGMA main.page_size=4096; PRAGMA encoding="UTF-8"; PRAGMA temp_store(MEMORY);
+      PRAGMA foreign_key_check; PRAGMA foreign_key_check("shelf"); PRAGMA integrity_check(1);
+      PRAGMA table_info(t); PRAGMA trusted_schema=ON; PRAGMA nobody_knows_this = 1;
       PRAGMA user_version=7; PRAGMA application_id = 1; PRAGMA recursive_triggers=ON
       """
     #expect(
@@ -117,7 +205,6 @@ struct SQLScriptTests {
       ("ATTACH 'x.db' AS x", "take out ATTACH"),
       ("detach x", "take out ATTACH"),
       ("VACUUM", "take out VACUUM"),
-      ("ANALYZE sqlite_schema", "`.dump --nosys`"),
       ("PRAGMA writable_schema=ON", "`sluice init --from`"),
       ("pragma main.[writable_schema]", "`sluice init --from`"),
       (".open x.db\nSELECT 1", ".open is a command of the sqlite3 shell"),
@@ -138,7 +225,6 @@ struct SQLScriptTests {
     "Words that only look like refused ones are statements",
     arguments: [
       "ANALYZE", "ANALYZE t", "BEGINNING", "INSERT INTO rollback VALUES (1)",
-      "PRAGMA table_info(t)",
       "\"begin\"x",
     ])
   func notRefused(statement: String) throws {
@@ -174,16 +260,39 @@ struct SQLScriptTests {
     let error = storeError { _ = try read(script) }
     #expect(error?.code == .limit)
     #expect(error?.message.hasPrefix("input, line 100001: ") == true)
-    #expect(error?.message.contains("--split N") == true)
+    #expect(
+      error?.message.contains("`sluice submit STORE --sql FILE --split 10000 --id KEY`") == true)
     let split = try read(script, split: Limits.statementsPerBatch)
     #expect(split.map(\.batch.statements.count) == [Limits.statementsPerBatch, 1])
   }
 
-  @Test("Too long a text is refused with the way out")
-  func textLimit() throws {
-    let longest = "SELECT '\(String(repeating: "x", count: Limits.statementTextBytes - 9))'"
+  @Test("The long values of a text that is too long are parameters")
+  func longValues() throws {
+    let long = String(repeating: "x", count: Limits.statementTextBytes)
+    let longest = "SELECT '\(long.dropLast(9))'"
     #expect(try texts(longest) == [longest])
-    let error = storeError { _ = try read("S;\n\(longest) ,1;") }
+    let hex = String(repeating: "00Ff", count: Limits.statementTextBytes / 4)
+    let script = """
+      S;
+      INSERT -- it's '
+      INTO "t'" VALUES (1, 'é''''\(long)''', x'\(hex)', 'short''s', /* ' */ X'', [']) ;
+      """
+    let statements = try read(script)[0].batch.statements
+    #expect(
+      statements[1].sql
+        == "INSERT -- it's '\nINTO \"t'\" VALUES (1, ?1, ?2, 'short''s', /* ' */ X'', ['])")
+    let blob = (0..<Limits.statementTextBytes / 2).map { UInt8($0 % 2 == 0 ? 0 : 255) }
+    #expect(statements[1].rows == [[.text("é''\(long)'"), .blob(blob)]])
+  }
+
+  @Test(
+    "Too long a text without such values is refused with the way out",
+    arguments: [
+      "SELECT \(String(repeating: "1,", count: Limits.statementTextBytes / 2))1",
+      "CREATE VIEW v AS SELECT '\(String(repeating: "x", count: Limits.statementTextBytes))'",
+    ])
+  func textLimit(statement: String) {
+    let error = storeError { _ = try read("S;\n\(statement);") }
     #expect(error?.code == .limit)
     #expect(error?.message.hasPrefix("input, line 2: an SQL text has at most") == true)
   }
@@ -200,11 +309,11 @@ struct SQLScriptTests {
     let whole = storeError { _ = try read(script, split: nil, limit: 79) }
     #expect(whole?.code == .limit)
     #expect(whole?.message.hasPrefix("input, line 10: ") == true)
-    #expect(whole?.message.contains("--split N") == true)
-    #expect(try read(script, split: 9, limit: 79).count == 2)
-    let split = storeError { _ = try read(script, split: 9, limit: 71) }
-    #expect(split?.message.contains("smaller batches than with --split 9") == true)
-    let endless = storeError { _ = try read("SELECT '\(script)", split: nil, limit: 79) }
+    #expect(whole?.message.contains("--split 10000") == true)
+    #expect(try read(script, split: 9, limit: 79).map(\.batch.statements.count) == [9, 1])
+    // A piece ends before it is too large.
+    #expect(try read(script, split: 9, limit: 71).map(\.batch.statements.count) == [8, 2])
+    let endless = storeError { _ = try read("SELECT '\(script)\(script)", split: nil, limit: 79) }
     #expect(endless?.code == .limit)
     #expect(endless?.message.contains("missing semicolon or quote") == true)
   }

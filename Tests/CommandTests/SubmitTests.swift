@@ -120,7 +120,11 @@ struct SubmitTests {
     #expect(parts.code == 0)
     #expect(try parts.json().map { $0["id"]?.string } == ["five/1", "five/2", "five/3"])
     #expect(try parts.json().map { $0["changes"]?.integer } == [2, 2, 1])
-    #expect(try place.submit("--sql", "-", input: "").code == 0)
+    let empty = try place.submit("--sql", "-", input: " -- nothing")
+    #expect(
+      empty.code == 64 && empty.errors.contains("standard input: there is no statement in it"))
+    let nothing = try place.submit("--ndjson", "-", input: "\n")
+    #expect(nothing.code == 0 && nothing.errors.contains("there is no batch in standard input"))
     let rollback = try place.submit("--sql", "-", input: "SELECT 1;\nROLLBACK;")
     #expect(rollback.code == 64 && rollback.errors.contains("standard input, line 2: ROLLBACK"))
   }
@@ -219,6 +223,9 @@ struct SubmitTests {
       ["--sql", "-", "--results"], ["SELECT 1", "--results", "--wait", "durable"],
       ["SELECT 1", "--timeout", "-1"], ["SELECT 1", "--wait", "long"],
       ["--sql", "-", "--split", "0"],
+      ["--sql", "-", "--skip", "1"], ["--sql", "-", "--keep-going"],
+      ["--sql", "-", "--split", "2", "--skip", "-1"],
+      ["--sql", "-", "--split", "2", "--skip", "1", "--keep-going"],
       ["SELECT 1", "--id", ""], ["SELECT 1", "--nonsense"],
     ])
   func usage(arguments: [String]) throws {

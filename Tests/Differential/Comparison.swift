@@ -18,12 +18,11 @@ enum Comparison {
   }
 
   private static func objection(to queue: Outcome.Rejection, plain: Outcome.Rejection) -> String? {
-    // A full database (the largest key of AUTOINCREMENT is used) and a full disk have one code; the
-    // applier takes both for a want of resources.
-    if queue.code == Outcome.Rejection.Code.resources, plain.code == "SQLITE_FULL" { return nil }
     guard queue.code == plain.code else { return "it is rejected for another reason" }
     // Sluice's own rejections have sentences of their own.
     guard plain.code.hasPrefix("SQLITE_") else { return nil }
+    // The largest key of AUTOINCREMENT is used: SQLite calls that a full database, Sluice explains it.
+    if queue.code == "SQLITE_FULL", queue.message.hasPrefix(plain.message) { return nil }
     // Tables are looked at in the order of a hash table, and the first mistake is reported.
     let mismatch = "foreign key mismatch"
     if queue.message.contains(mismatch), plain.message.contains(mismatch) { return nil }

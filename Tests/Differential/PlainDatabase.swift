@@ -89,6 +89,9 @@ final class PlainDatabase {
     if checksAtEnd { try connection.execute("PRAGMA foreign_keys = OFF") }
     defer {
       if checksAtEnd, foreignKeys { try? connection.execute("PRAGMA foreign_keys = ON") }
+      for change in batch.switches {
+        try? set(change.setting, on: change.setting == .foreignKeys && foreignKeys)
+      }
     }
     try connection.execute("BEGIN IMMEDIATE; DELETE FROM temp.nothing_at_all")
     connection.lastInsertRowID = 0
@@ -97,9 +100,16 @@ final class PlainDatabase {
       for (i, check) in batch.guards.enumerated() { try run(guard: check, "guard \(i + 1)") }
       var rows: [[SQLValue]] = []
       for (i, statement) in batch.statements.enumerated() {
+        for change in batch.switches where change.statement == i { try turn(change) }
         try run(statement, "statement \(i + 1)", keep: batch.wantsResults, &rows)
       }
-      if checksAtEnd { try checkForeignKeys() }
+      if foreignKeys, checksAtEnd || batch.turnsForeignKeysOff {
+        // COMMIT would fail, whatever the look at all of them finds.
+        if connection.deferredForeignKeyViolations {
+          throw Refusal(code: Outcome.Rejection.Code.foreignKey)
+        }
+        try checkForeignKeys()
+      }
       let applied = Outcome.Applied(
         changes: connection.totalChanges - beginning.totalChanges,
         lastRowID: connection.lastInsertRowID, rows: batch.wantsResults ? rows : nil)
@@ -117,10 +127,27 @@ final class PlainDatabase {
     }
   }
 
+  private func turn(_ change: SettingSwitch) throws {
+    if change.setting == .foreignKeys, !change.isOn, connection.deferredForeignKeyViolations {
+      throw Refusal(code: Outcome.Rejection.Code.foreignKey)
+    }
+    try set(change.setting, on: change.isOn)
+  }
+
+  private func set(_ setting: SettingSwitch.Setting, on: Bool) throws {
+    switch setting {
+    case .foreignKeys:
+      if foreignKeys { try connection.setConfig(SQLITE_DBCONFIG_ENABLE_FKEY, on) }
+    case .legacyAlterTable: try connection.setConfig(SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, on)
+    }
+  }
+
   private func checkForeignKeys() throws {
     let violations: [[SQLValue]]
     do throws(SQLiteError) { violations = try connection.query("PRAGMA foreign_key_check") } catch {
-      throw Refusal(code: error.name, message: error.message)
+      throw Refusal(
+        code: error.name,
+        message: "\(error.message) (found when the foreign keys were checked at the batch's end)")
     }
     if !violations.isEmpty { throw Refusal(code: Outcome.Rejection.Code.foreignKey) }
   }
@@ -190,6 +217,13 @@ final class PlainDatabase {
   }
 
   private func refusal(_ error: SQLiteError, _ name: String) -> Refusal {
-    Refusal(code: error.name, message: "\(name): \(error.message)")
+    let place = error.offset.map { " (at byte \($0) of the statement)" } ?? ""
+    return Refusal(code: error.name, message: "\(name): \(error.message)\(place)")
+  }
+}
+
+extension Batch {
+  fileprivate var turnsForeignKeysOff: Bool {
+    switches.contains { $0.setting == .foreignKeys && !$0.isOn }
   }
 }

@@ -195,7 +195,10 @@ final class SeedRun {
     var text = ""
     if let key = batch.key { text += "\n  key \(key)" }
     for check in batch.guards { text += "\n  guard \(check.sql)  \(check.rows)" }
-    for statement in batch.statements {
+    for (i, statement) in batch.statements.enumerated() {
+      for change in batch.switches where change.statement == i {
+        text += "\n  (\(change.setting) \(change.isOn ? "on" : "off"))"
+      }
       text += "\n  \(statement.sql)"
       for row in statement.rows.prefix(4) where !row.isEmpty {
         text += "\n      [\(row.map(Content.text).joined(separator: ", "))]"

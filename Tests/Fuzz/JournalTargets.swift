@@ -132,8 +132,16 @@ extension FuzzTarget {
 
   static let batch = FuzzTarget(
     name: "batch", mostBytes: 1024,
-    seeds: { golden in try golden.batches() },
+    seeds: { golden in try golden.batches() + [try withSettings.encoded()] },
     run: { input in attackBatch(Array(input)) })
+
+  private static let withSettings = Batch(
+    [Batch.Statement("DROP TABLE t"), Batch.Statement("INSERT INTO t VALUES (?)", [1])],
+    switches: [
+      SettingSwitch(.foreignKeys, on: false, beforeStatement: 0),
+      SettingSwitch(.legacyAlterTable, on: true, beforeStatement: 0),
+      SettingSwitch(.foreignKeys, on: true, beforeStatement: 1),
+    ], foreignKeyCheck: .all)
 }
 
 /// What must hold of a batch's bytes, also where they come from a frame.

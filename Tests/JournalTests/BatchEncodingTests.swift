@@ -11,7 +11,14 @@ struct BatchEncodingTests {
   @Test(arguments: [
     Samples.batch, Batch([]), Batch([Batch.Statement("SELECT 1", rows: [])]),
     Batch([Batch.Statement("", Samples.values)], checksForeignKeysAtEnd: true),
-    Batch([], key: String(repeating: "k", count: 512)),
+    Batch([], key: String(repeating: "k", count: 512)), Batch([], foreignKeyCheck: .all),
+    Batch(
+      [Batch.Statement("a"), Batch.Statement("b")],
+      switches: [
+        SettingSwitch(.foreignKeys, on: false, beforeStatement: 0),
+        SettingSwitch(.legacyAlterTable, on: true, beforeStatement: 0),
+        SettingSwitch(.foreignKeys, on: true, beforeStatement: 1),
+      ], foreignKeyCheck: .byLaterBatch),
     Batch([Batch.Statement("x", rows: [[SQLValue]](repeating: [], count: 100_000))]),
   ])
   func roundTrip(batch: Batch) throws {
@@ -55,6 +62,42 @@ struct BatchEncodingTests {
       try decode(Samples.batch.encoded() + writer.bytes)
     }
     #expect(error?.description.contains("feature 99") == true)
+  }
+
+  /// So that an applier that does not know them refuses the batch.
+  @Test func settingsAreAMandatoryField() throws {
+    let batch = Batch(
+      [Batch.Statement("a"), Batch.Statement("b")],
+      switches: [
+        SettingSwitch(.foreignKeys, on: false, beforeStatement: 0),
+        SettingSwitch(.legacyAlterTable, on: true, beforeStatement: 1),
+      ], foreignKeyCheck: .all)
+    #expect(try batch.encoded().prefix(7) == [13, 5, 1, 0, 0, 1, 3])
+    #expect(try Batch([Batch.Statement("a")]).encoded().first == 7)
+  }
+
+  /// A text, a statement of it, and a field of settings.
+  @Test(
+    arguments: [
+      [3], [0, 1, 0], [0, 0, 4], [0, 0, 0, 0, 1], [0, 0, 2, 0, 0], [0, 0], [0, 0xFF], [],
+      [0, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F, 0],
+    ] as [[UInt8]])
+  func settingsThatCannotBeMeantAreRejected(content: [UInt8]) throws {
+    let statement: [UInt8] = [7, 0, 9, 3, 0, 0, 1]
+    #expect(throws: DecodingError.self) {
+      try decode(statement + [13, UInt8(content.count)] + content)
+    }
+    #expect(try decode(statement + [13, 3, 0, 0, 0]).switches.count == 1)
+  }
+
+  @Test func settingsOutOfOrderAreRefused() {
+    let turn = SettingSwitch(.foreignKeys, on: false, beforeStatement: 1)
+    for (statements, switches) in [(1, [turn]), (2, [turn, turn])] {
+      let batch = Batch(
+        [Batch.Statement](repeating: .init("a"), count: statements), switches: switches)
+      let error = #expect(throws: StoreError.self) { try batch.encoded() }
+      #expect(error?.code == .invalid)
+    }
   }
 
   @Test func unknownFlagsAndValuesAreRejected() throws {

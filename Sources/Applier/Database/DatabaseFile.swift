@@ -19,6 +19,7 @@ final class DatabaseFile: VirtualFile {
   private var committing: ((Snapshot, DirtyPages) throws(StoreError) -> Snapshot)?
   private(set) var hasCommitted = false
   private(set) var failure: StoreError?
+  private var hasFullCommit = false
   /// Page 1 as committed: SQLite reads its change counter in each transaction.
   private var firstPage: [UInt8]?
 
@@ -94,6 +95,13 @@ final class DatabaseFile: VirtualFile {
     return true
   }
 
+  /// Whether a write was refused because a commit would have become too large, since this was asked
+  /// last.
+  func takeFullCommit() -> Bool {
+    defer { hasFullCommit = false }
+    return hasFullCommit
+  }
+
   private func readWhole(_ page: UInt32, into buffer: UnsafeMutableRawBufferPointer)
     throws(StoreError) -> Bool
   {
@@ -117,7 +125,10 @@ final class DatabaseFile: VirtualFile {
     do throws(StoreError) {
       try pages.write(UInt32(offset / Int64(pageSize)) + 1, bytes)
     } catch {
-      if error.code == .limit { throw VFSFailure(SQLITE_FULL) }
+      if error.code == .limit {
+        hasFullCommit = true
+        throw VFSFailure(SQLITE_FULL)
+      }
       failure = error
       throw .write
     }

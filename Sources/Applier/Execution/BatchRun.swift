@@ -11,7 +11,7 @@ enum BatchEnd {
   /// The batch took the whole transaction with it and is to be rejected with this: the group is
   /// executed again without it.
   case lostTransaction(Outcome.Rejection)
-  /// It has to be alone in a commit (ANALYZE, foreign keys checked at the end); nothing was done.
+  /// It has to be alone in a commit (ANALYZE); nothing was done.
   case needsOwnCommit
   /// A shared resource ran out; condemned only if it was alone.
   case exhausted(Outcome.Rejection)
@@ -25,15 +25,16 @@ enum BatchEnd {
 /// do and others could feel is undone after it: the rest of its transaction, deferred foreign keys,
 /// `last_insert_rowid()`, the counters.
 final class BatchRun {
-  private let connection: Connection
-  private let permissions: Permissions
+  let connection: Connection
+  let permissions: Permissions
+  let settings: ConnectionSettings
   private let determinism: Determinism
   private let budget: ScratchFile.Budget
   private let environment: Environment
   private var statements = StatementCache(capacity: 512)
   private let savepoint: Statement
   private let release: Statement
-  private let rollbackTo: Statement
+  let rollbackTo: Statement
   /// Changes nothing, so that `changes()` is 0 in a batch that has changed nothing yet. (Only
   /// INSERT, UPDATE and DELETE set it: what the batch before left would show until then.)
   private let changeNothing: Statement
@@ -47,6 +48,8 @@ final class BatchRun {
   var stepsPerBatch = Int64(Limits.stepsPerBatch)
   /// What failed below the database file, if anything did.
   var deviceFailure: () -> StoreError? = { nil }
+  /// Whether more pages were changed than a commit may have, since this was asked last.
+  var takeFullCommit: () -> Bool = { false }
   /// Called every so many steps, so that a long statement's progress renews the lease.
   var onProgress: () -> Void = {}
   /// Whether what is being executed can come to nothing any more.
@@ -63,6 +66,7 @@ final class BatchRun {
     self.determinism = determinism
     self.budget = budget
     self.environment = environment
+    settings = try ConnectionSettings(connection, environment)
     savepoint = try connection.prepare("SAVEPOINT batch", persistent: true)
     release = try connection.prepare("RELEASE batch", persistent: true)
     rollbackTo = try connection.prepare("ROLLBACK TO batch", persistent: true)
@@ -149,22 +153,24 @@ final class BatchRun {
   private func executeAsPermitted(_ batch: EncodedBatch, _ context: Context) throws(StoreError)
     -> BatchEnd
   {
-    if batch.checksForeignKeysAtEnd, !context.isAlone { return .needsOwnCommit }
     try own(changeNothing)
     determinism.begin(context.txid, entropy: context.entropy, connection)
     schemaChange = nil
     stepsLeft = stepsPerBatch
     ranOutOfSteps = false
     budget.wasExhausted = false
+    _ = takeFullCommit()
     permissions.beginBatch()
     try own(savepoint)
     defer { permissions.mode = .applier }
     do throws(Stop) {
+      try settings.begin(batch)
       let before = connection.totalChanges
       for (i, check) in batch.guards.enumerated() { try run(guard: check, i + 1, context) }
       var rows: [[SQLValue]] = []
       var resultBytes = 0
       for (i, statement) in batch.statements.enumerated() {
+        try settings.turn(before: i)
         try run(
           statement, i + 1, context, wantsRows: batch.wantsResults, &rows, &resultBytes)
       }
@@ -295,10 +301,15 @@ final class BatchRun {
     } else {
       permissions.mode = .batch
       permissions.beginStatement()
+      let isViolated = connection.deferredForeignKeyViolations
       defer {
         permissions.endStatement()
         // SQLite sets it when the pragma is compiled, run or not.
-        if permissions.sawDeferral { hasDeferred = true }
+        if permissions.sawDeferral {
+          hasDeferred = true
+          // Turned off it makes SQLite forget what was deferred by it.
+          if isViolated { settings.mayBeViolated = true }
+        }
       }
       do throws(SQLiteError) {
         guard let (statement, length) = try connection.prepare(encoded.sql, persistent: true) else {
@@ -386,24 +397,14 @@ final class BatchRun {
   /// What must hold before the savepoint is released.
   private func checkEnd(_ batch: EncodedBatch) throws(Stop) {
     if let schemaChange { try checkSchema(schemaChange) }
-    if batch.checksForeignKeysAtEnd {
-      let violations = try ownQuery("PRAGMA foreign_key_check")
-      if let first = violations.first {
-        throw .rejected(
-          Outcome.Rejection(
-            code: Outcome.Rejection.Code.foreignKey,
-            message:
-              "\(violations.count) rows violate foreign keys at the batch's end, the first in table \(first.first?.display ?? "?")"
-          ))
-      }
-    } else if connection.deferredForeignKeyViolations {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.foreignKey,
-          message: "a deferred foreign key is violated at the batch's end"))
-    }
+    try checkForeignKeys(batch)
     // Only after the check: turning it off makes SQLite forget violations.
-    do throws(StoreError) { try deferNothing() } catch { throw .fatal(error) }
+    do throws(StoreError) {
+      try deferNothing()
+      try settings.end()
+    } catch {
+      throw .fatal(error)
+    }
   }
 
   /// Ends the deferring of foreign keys by a batch. Compiled anew each time, since that is when
@@ -424,6 +425,7 @@ final class BatchRun {
       forgetStatements()
       forgetVirtualTables()
     }
+    try settings.end()
     switch stop {
     case .fatal(let error): throw error
     case .needsOwnCommit:
@@ -439,6 +441,18 @@ final class BatchRun {
         throw StoreError(.notLeading, "another applier took over; this one stops executing")
       }
       let rejection = rejection(error, nil)
+      let isOutOfRowIDs =
+        error.primary == SQLITE_FULL && !budget.wasExhausted && !takeFullCommit()
+      if isOutOfRowIDs {
+        let full = Outcome.Rejection(
+          code: error.name,
+          message:
+            "\(rejection.message): the largest rowid, \(Int64.max), is used up, and AUTOINCREMENT gives out none below it again; give the row a number of its own, or lower the table's seq in sqlite_sequence"
+        )
+        if environment.makes(.autocommit), connection.isAutocommit { return .lostTransaction(full) }
+        try undo()
+        return .outcome(.rejected(full))
+      }
       if error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted {
         let resources = Outcome.Rejection(
           code: Outcome.Rejection.Code.resources,
@@ -479,14 +493,17 @@ final class BatchRun {
       return Outcome.Rejection(
         code: Outcome.Rejection.Code.denied, message: prefix + denial)
     }
-    let message = String(
-      decoding: (prefix + error.message).utf8.prefix(Limits.messageBytes), as: UTF8.self)
+    let place = error.offset.map { " (at byte \($0) of the statement)" } ?? ""
+    let message =
+      String(
+        decoding: (prefix + error.message).utf8.prefix(Limits.messageBytes - place.utf8.count),
+        as: UTF8.self) + place
     return Outcome.Rejection(code: error.name, message: message)
   }
 
   // MARK: the applier's own statements
 
-  private func own(_ statement: Statement) throws(StoreError) {
+  func own(_ statement: Statement) throws(StoreError) {
     permissions.mode = .applier
     do throws(SQLiteError) { try statement.run() } catch {
       throw StoreError(.io, "the applier's own statement \(statement.sql) failed: \(error)")

@@ -28,7 +28,7 @@ final class Permissions {
   private var sawAlter = false
   /// What the last statement prepared changes of the schema; nil: nothing.
   private(set) var schemaChange: SchemaChange?
-  /// The last statement prepared turns the deferring of all foreign keys on.
+  /// The last statement prepared turns the deferring of all foreign keys on or off.
   private(set) var sawDeferral = false
 
   /// Decisions asked for since the batch's statement began to be prepared; nil while it runs.
@@ -129,7 +129,7 @@ final class Permissions {
 
   private static let pragmas: Set<String> = [
     "table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo",
-    "foreign_key_list", "user_version", "application_id",
+    "foreign_key_list", "foreign_key_check", "user_version", "application_id",
   ]
 
   /// A virtual table makes tables of its own, when the statement is run.
@@ -177,13 +177,13 @@ final class Permissions {
       return isNested && value == nil ? nil : "PRAGMA \(name) is not allowed in a batch"
     case "defer_foreign_keys":
       sawDeferral = true
-      // Turned off it makes SQLite forget violations that were deferred by it.
-      let on = ["1", "on", "true", "yes"].contains(value?.lowercased() ?? "1")
-      return on
-        ? nil : "PRAGMA defer_foreign_keys can only be turned on; the batch's end turns it off"
+      return nil
+    case "foreign_keys", "legacy_alter_table":
+      return
+        "PRAGMA \(name) does nothing within a batch; a script turns it between its statements (`sluice submit --sql`)"
     default:
       return
-        "PRAGMA \(name) is not allowed in a batch; allowed are \(Permissions.pragmas.sorted().joined(separator: ", ")) and defer_foreign_keys=ON"
+        "PRAGMA \(name) is not allowed in a batch; allowed are \(Permissions.pragmas.sorted().joined(separator: ", ")) and defer_foreign_keys"
     }
   }
 }

@@ -17,8 +17,6 @@ final class Session {
   private let run: BatchRun
   private let encoder: PageEncoder
   let environment: Environment
-  private let foreignKeys: Bool
-  private var foreignKeysAreOn: Bool
   private let compressor = Compressor()
   private(set) var rejected: UInt64
   private(set) var extent: LogExtent
@@ -70,8 +68,6 @@ final class Session {
 
   init(_ snapshot: Snapshot, _ settings: Settings, _ environment: Environment) throws(StoreError) {
     self.environment = environment
-    foreignKeys = settings.foreignKeys
-    foreignKeysAreOn = settings.foreignKeys
     beforeBatch = settings.beforeBatch
     permissions = Permissions(environment)
     database = DatabaseFile(snapshot, fileSystem: environment.fileSystem)
@@ -93,7 +89,7 @@ final class Session {
       connection = try Connection(
         path: ApplierFileSystem.databaseName, flags: [.readWrite, .noMutex], vfs: name)
       try Session.configure(
-        connection, foreignKeys: foreignKeys, cacheBytes: settings.cacheBytes, environment)
+        connection, foreignKeys: settings.foreignKeys, cacheBytes: settings.cacheBytes, environment)
       try Session.load(settings.extensions, into: connection)
       // After the extensions, which may bring functions of the same names.
       try determinism.install(on: connection)
@@ -110,6 +106,7 @@ final class Session {
       run.stepsPerBatch = Int64(settings.stepsPerBatch)
       unowned let database = database
       run.deviceFailure = { database.failure }
+      run.takeFullCommit = { database.takeFullCommit() }
     } catch {
       if let failure = database.failure { throw failure }
       throw StoreError(
@@ -283,10 +280,7 @@ final class Session {
   ) throws(StoreError) -> GroupEnd {
     fileSystem.now_ms = group.time_ms
     let started = environment.clock.elapsed()
-    try own { () throws(SQLiteError) -> Void in
-      try setForeignKeys(isAlone ? wantsForeignKeys(batches.first) : foreignKeys)
-      try begin.run()
-    }
+    try own { () throws(SQLiteError) -> Void in try begin.run() }
     for (index, batch) in batches.enumerated() {
       let isOffender = offender != nil && index == batches.count - 1
       if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil {
@@ -335,22 +329,6 @@ final class Session {
       }
     }
     return .complete(batches.count)
-  }
-
-  /// False for a batch that wants its foreign keys checked at its end only.
-  private func wantsForeignKeys(_ batch: PendingBatch?) -> Bool {
-    guard foreignKeys, let batch else { return foreignKeys }
-    return batch.frame.withBatch(batch.index) { bytes in
-      guard case .success(let bytes) = bytes else { return true }
-      return !((try? EncodedBatch(bytes))?.checksForeignKeysAtEnd ?? false)
-    }
-  }
-
-  /// The pragma does nothing inside a transaction, so it comes before BEGIN.
-  private func setForeignKeys(_ on: Bool) throws(SQLiteError) {
-    guard on != foreignKeysAreOn else { return }
-    try connection.execute("PRAGMA foreign_keys = \(on ? "ON" : "OFF")")
-    foreignKeysAreOn = on
   }
 
   private func execute(_ batch: PendingBatch, in group: Group, isAlone: Bool) throws(StoreError)

@@ -1,6 +1,5 @@
 import ArgumentParser
 import SluiceJournal
-import SluiceReader
 import SluiceShared
 import SluiceWriter
 
@@ -44,23 +43,13 @@ struct OutcomeCommand: ParsableCommand {
   }
 
   private func report(key: String) throws -> BatchReport {
-    let rows = try Database(path: place.store).read(.latest) { transaction in
-      try transaction.query("SELECT txid, outcome FROM _sluice_keys WHERE key = ?", [.text(key)])
-    }
-    guard let row = rows.first else {
+    guard let known = try recordedOutcome(ofKey: key, store: place.store) else {
       throw StoreError(
         .noSuchStore,
         "no batch with key \(key) was applied or rejected within 24 hours; see `sluice status \(place.store)` for batches that wait",
         path: place.store)
     }
-    guard row.count == 2, case .integer(let txid) = row[0], case .blob(let bytes) = row[1],
-      let outcome = try? Outcome(decoding: bytes)
-    else {
-      throw StoreError(
-        .damaged, "what is recorded for key \(key) cannot be read; is this a newer store?",
-        path: place.store)
-    }
-    return BatchReport(key: key, AppliedOutcome(txid: TxID(UInt64(txid)), outcome: outcome))
+    return BatchReport(key: key, known)
   }
 
   private func report(_ txid: TxID) throws(StoreError) -> BatchReport {

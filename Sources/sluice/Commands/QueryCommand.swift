@@ -42,32 +42,13 @@ struct QueryCommand: ParsableCommand {
   @Flag(help: "Print comma-separated values.")
   var csv = false
 
-  @Flag(help: "See everything that anybody saw before now: the default.")
-  var latest = false
-
-  @Option(
-    help: ArgumentHelp(
-      "See at least the batch with this TxID; waits for it up to 30 seconds.", valueName: "TXID"))
-  var atLeast: UInt64?
-
-  @Option(
-    help: ArgumentHelp("Be content with a snapshot that is this old, in ms.", valueName: "MS"))
-  var maxStaleness: UInt32?
+  @OptionGroup var options: FreshnessOptions
 
   @Flag(help: "Load the store's extensions, whoever their files belong to.")
   var trustExtensions = false
 
   func validate() throws {
     if json, csv { throw ValidationError("--json and --csv exclude each other") }
-    guard [latest, atLeast != nil, maxStaleness != nil].count(where: { $0 }) <= 1 else {
-      throw ValidationError("--latest, --at-least and --max-staleness exclude each other")
-    }
-  }
-
-  private var freshness: Freshness {
-    if let atLeast { return .atLeast(TxID(atLeast), timeout: .seconds(30)) }
-    if let maxStaleness { return .maxStaleness(.milliseconds(Int64(maxStaleness))) }
-    return .latest
   }
 
   func run() throws {
@@ -95,7 +76,7 @@ struct QueryCommand: ParsableCommand {
   }
 
   private func query(_ database: Database, _ output: inout OutputFile) throws {
-    try database.read(freshness) { transaction in
+    try database.read(options.freshness) { transaction in
       try transaction.withStatement(sql, parameters.map(\.value)) { statement in
         guard statement.isReadOnly else {
           throw StoreError(

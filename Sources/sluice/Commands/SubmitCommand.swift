@@ -16,7 +16,7 @@ struct SubmitCommand: ParsableCommand {
         sluice submit STORE "DELETE FROM item WHERE id = ? RETURNING *" 7 --results
         sluice submit STORE "UPDATE stock SET n = n - 1" --id order-4711
         sqlite3 old.sqlite .dump | sluice submit STORE --sql -
-        sluice submit STORE --sql big.sql --split 1000 --id import-1
+        sluice submit STORE --sql big.sql --split 10000 --id import-1
         sluice submit STORE --ndjson batches.ndjson --json
 
       PARAMETERS  5, -5 and 2.5e3 are numbers, as in JSON; everything else is text, also 007. Put -- \
@@ -37,11 +37,18 @@ struct SubmitCommand: ParsableCommand {
       (all of it on one line). A guard that does not return exactly one true value rejects its batch. Many lines are in \
       flight at once; they are applied, and reported, in the order of the input.
 
+      SCRIPTS  --sql takes what the sqlite3 shell reads, in UTF-8 or UTF-16. BEGIN and COMMIT are left \
+      out, PRAGMA foreign_keys holds for what stands behind it, settings of a connection do nothing. \
+      With --split the batches belong together: each is submitted when the one before it is applied, \
+      foreign keys are judged at the end of the last, and after a rejection it stops, says what is \
+      done and how to go on. With --id that is to run the same command again within 24 hours.
+
       OUTPUT  A line for each batch, in order. With --json an object, what does not apply left out:
 
         {"status": "durable"|"applied"|"rejected"|"duplicate",
          "txid": 12, "changes": 1, "lastRowID": 7, "rows": [[…]],
-         "id": "key", "error": {"code": "…", "message": "…"}}
+         "id": "key", "error": {"code": "…", "message": "…",
+                                "input": "big.sql", "line": 11, "statement": "INSERT …"}}
 
       A duplicate has the txid and the rest of the first batch with its key.
       """)
@@ -71,9 +78,17 @@ struct SubmitCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "With --sql: make a batch of every N statements; their keys are KEY/1, KEY/2 ….",
+      "With --sql: make a batch of every N statements, or 16 MiB; their keys are KEY/1, KEY/2 ….",
       valueName: "N"))
   var split: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --split: leave out the first N batches, which were applied before.", valueName: "N"))
+  var skip: Int?
+
+  @Flag(help: "With --split: do not stop where a batch is rejected; many are in flight at once.")
+  var keepGoing = false
 
   @Option(
     help: ArgumentHelp(
@@ -99,6 +114,13 @@ struct SubmitCommand: ParsableCommand {
       throw ValidationError("give one of SQL, --ndjson FILE and --sql FILE")
     }
     if split != nil, script == nil { throw ValidationError("--split goes with --sql FILE") }
+    if skip != nil || keepGoing, split == nil {
+      throw ValidationError("--skip and --keep-going go with --split N")
+    }
+    if let skip, skip < 0 { throw ValidationError("--skip leaves out 0 batches or more") }
+    if skip != nil, keepGoing || wait == .durable {
+      throw ValidationError("--skip goes with neither --keep-going nor --wait durable")
+    }
     if id != nil, ndjson != nil {
       throw ValidationError("with --ndjson each line has its own \"id\"; leave out --id")
     }
@@ -119,17 +141,39 @@ struct SubmitCommand: ParsableCommand {
         batch: try batch(sql), input: "the SQL", line: 1, isFromFile: false)
       try submission.submitOnce(input, &printer)
     } else if let script {
-      var reader = try SQLScriptReader(
-        InputFile(script), key: id, statementsPerBatch: split)
-      if split == nil {
-        if let input = try reader.next() { try submission.submitOnce(input, &printer) }
-      } else {
-        try submission.submitAll(reader, &printer)
-      }
+      try submit(script: script, submission, &printer)
     } else if let ndjson {
       try submission.submitAll(NDJSONReader(InputFile(ndjson)), &printer)
     }
+    if printer.count == 0 {
+      Sluice.warn("there is no batch in \(inputName); nothing was submitted")
+    }
     if printer.sawRejection { throw ExitCode.batchRejected }
+  }
+
+  private var inputName: String {
+    let path = script ?? ndjson ?? "the SQL"
+    return path == "-" ? InputFile.standardInput : path
+  }
+
+  private func submit(script: String, _ submission: Submission, _ printer: inout ReportPrinter)
+    throws
+  {
+    let command = "sluice submit \(place.store.quotedForShell) --sql \(script.quotedForShell)"
+    let given = id.map { " --id \($0.quotedForShell)" } ?? ""
+    var reader = try SQLScriptReader(
+      InputFile(script), key: id, statementsPerBatch: split, command: command + given)
+    guard let split else {
+      if let input = try reader.next() { try submission.submitOnce(input, &printer) }
+      return
+    }
+    guard wait == .applied, !keepGoing else {
+      return try submission.submitAll(reader, &printer)
+    }
+    let pieces = PieceSubmission(
+      submission: submission, command: "\(command)\(given) --split \(split)", hasKey: id != nil,
+      skipped: skip ?? 0)
+    try pieces.submit(reader, &printer)
   }
 
   private func batch(_ sql: String) throws -> Batch {

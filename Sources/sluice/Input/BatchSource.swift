@@ -16,6 +16,10 @@ struct InputBatch: Hashable {
   var line: Int
   /// False for what stands on the command line, where nobody needs to be told the place.
   var isFromFile = true
+  /// Of a script: the line on which each of the batch's statements begins.
+  var statementLines: [Int] = []
+  /// What whoever reads the outcome should know of the input, on its last batch.
+  var notes: [String] = []
 
   /// `error`, met when the batch was encoded or submitted, with the place in front: limits are
   /// checked there and not a second time here.

@@ -3,13 +3,16 @@ import SluiceShared
 
 /// A file or standard input, read once from front to back; closed when it is let go.
 struct InputFile: ~Copyable {
+  /// What messages call standard input.
+  static let standardInput = "standard input"
+
   /// What messages call it.
   let name: String
   private let descriptor: Int32
 
   /// Opens the file at `path`; "-" is standard input. Throws `.noSuchStore` where there is none.
   init(_ path: String) throws(StoreError) {
-    let name = path == "-" ? "standard input" : path
+    let name = path == "-" ? InputFile.standardInput : path
     let descriptor = path == "-" ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw InputFile.error("open", name) }
     self.init(descriptor: descriptor, name: name)

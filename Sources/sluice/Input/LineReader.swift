@@ -2,7 +2,7 @@ import SluiceShared
 
 /// Reads an input line by line; holds one chunk and one line in memory.
 struct LineReader: ~Copyable {
-  private let file: InputFile
+  private var text: InputText
   private let lineBytesLimit: Int
   private var buffer: [UInt8] = []
   /// What lies before it in `buffer` was handed out.
@@ -12,11 +12,11 @@ struct LineReader: ~Copyable {
 
   /// A line over `lineBytesLimit` is an error: JSON may write a batch at its limit twice as long.
   init(_ file: consuming InputFile, lineBytesLimit: Int = 2 * Limits.batchBytes) {
-    self.file = file
+    text = InputText(file)
     self.lineBytesLimit = lineBytesLimit
   }
 
-  var name: String { file.name }
+  var name: String { text.name }
 
   /// The next line without its line feed, also the last one without any; nil at the end.
   mutating func next() throws(StoreError) -> [UInt8]? {
@@ -29,7 +29,7 @@ struct LineReader: ~Copyable {
       start = 0
       searched = buffer.count
       try checkLimit(buffer.count)
-      let chunk = try file.readChunk()
+      let chunk = try text.readChunk()
       if chunk.isEmpty {
         return buffer.isEmpty ? nil : try take(upTo: buffer.count, next: buffer.count)
       }

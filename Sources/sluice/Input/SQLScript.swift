@@ -3,32 +3,37 @@ import SluiceSQLite
 import SluiceShared
 
 /// Batches from an SQL script, such as `sqlite3 .dump` writes: the whole script is one batch, or
-/// every N statements are one.
+/// every N statements are a piece of it.
 ///
 /// BEGIN and COMMIT are left out, because a batch is a transaction; they must match, so that a dump
-/// that was cut off is not taken for a whole one. With `PRAGMA foreign_keys=OFF` in force, a batch
-/// has its foreign keys checked at its end. What else is left out or refused: `ScriptDirective`.
+/// that was cut off is not taken for a whole one. Each statement has the foreign keys that the script
+/// turned on or off before it; those of the whole database are judged at the script's end, where
+/// something ran without. What else is left out or refused: `ScriptDirective`.
 struct SQLScriptReader: BatchSource, ~Copyable {
-  private let file: InputFile
+  private var statements: ScriptStatements
   private let key: String?
   private let statementsPerBatch: Int?
   private let batchBytesLimit: Int
+  /// The command line that reads the script, for messages that say how to go on.
+  private let command: String
 
-  private var splitter = ScriptSplitter()
-  /// Bytes read since the last statement was complete.
-  private var unfinishedBytes = 0
-  private var isAtEnd = false
-
+  /// The next statement, where it was read already.
+  private var pending: ScriptStatements.Entry?
   private var batchCount = 0
-  private var foreignKeysAreOff = false
-  /// Where the transaction that is open began.
-  private var transactionLine: Int?
+  /// A statement of an earlier batch ran without foreign keys.
+  private var foreignKeysWereOff = false
+
+  /// A piece ends before it has more bytes than this, so that many small ones are in one commit.
+  private static let pieceBytes = Limits.batchBytesPerCommit
+  /// Statements a piece that is advised: some thousand commits for a dump of a million rows are slow,
+  /// and a piece that is rejected should not be all.
+  private static let advisedSplit = 10_000
 
   /// With `statementsPerBatch` the batches have the keys KEY/1, KEY/2 …; an error then comes after
   /// the batches before it were returned.
   init(
     _ file: consuming InputFile, key: String? = nil, statementsPerBatch: Int? = nil,
-    batchBytesLimit: Int = Limits.batchBytes
+    batchBytesLimit: Int = Limits.batchBytes, command: String = "sluice submit STORE --sql FILE"
   ) throws(StoreError) {
     if let statementsPerBatch, !(1...Limits.statementsPerBatch).contains(statementsPerBatch) {
       throw StoreError(
@@ -36,131 +41,124 @@ struct SQLScriptReader: BatchSource, ~Copyable {
         "a batch has 1 to \(Limits.statementsPerBatch) statements; --split \(statementsPerBatch) "
           + "cannot be done")
     }
-    self.file = file
+    statements = ScriptStatements(file, statementBytesLimit: batchBytesLimit)
     self.key = key
     self.statementsPerBatch = statementsPerBatch
     self.batchBytesLimit = batchBytesLimit
+    self.command = command
   }
 
-  /// The next batch; nil at the end, at once for a script without statements. Throws `.invalid`, or
-  /// `.limit` where the script is too large for one batch, naming the input and the line.
+  /// The next batch; nil at the end. Throws `.invalid`, or `.limit` where the script is too large for
+  /// one batch, naming the input and the line.
   mutating func next() throws(StoreError) -> InputBatch? {
-    var batch = Batch([])
-    var firstLine = 0
-    var bytes = 0
-    while batch.statements.count < statementsPerBatch ?? .max,
-      let statement = try nextStatementToExecute()
-    {
-      if batch.statements.isEmpty { firstLine = statement.line }
-      bytes += statement.text.utf8.count
-      batch.statements.append(Batch.Statement(statement.text))
-      if foreignKeysAreOff { batch.checksForeignKeysAtEnd = true }
-      try checkSize(statements: batch.statements.count, bytes: bytes, line: statement.line)
+    var batch = ScriptBatch()
+    while let entry = try nextEntry() {
+      guard try hasRoom(for: entry, in: batch) else {
+        pending = entry
+        break
+      }
+      try batch.append(entry, input: statements.name)
     }
-    guard !batch.statements.isEmpty else { return nil }
+    guard !batch.isEmpty else { return nil }
     batchCount += 1
-    batch.key = key.map { statementsPerBatch == nil ? $0 : "\($0)/\(batchCount)" }
-    return InputBatch(batch: batch, input: file.name, line: firstLine)
+    let isLast = try isAtEnd()
+    let wereOff = foreignKeysWereOff
+    foreignKeysWereOff = foreignKeysWereOff || batch.hasForeignKeysOff
+    let check: ForeignKeyCheck =
+      if isLast { wereOff ? .all : .whereOff } else {
+        batch.hasForeignKeysOff ? .byLaterBatch : .whereOff
+      }
+    return InputBatch(
+      batch: batch.batch(
+        key: key.map { statementsPerBatch == nil ? $0 : "\($0)/\(batchCount)" }, check),
+      input: statements.name, line: batch.lines[0], statementLines: batch.lines,
+      notes: isLast ? statements.notes : [])
   }
 
-  private func checkSize(statements: Int, bytes: Int, line: Int) throws(StoreError) {
+  private mutating func nextEntry() throws(StoreError) -> ScriptStatements.Entry? {
+    if let entry = pending {
+      pending = nil
+      return entry
+    }
+    return try statements.next()
+  }
+
+  private mutating func isAtEnd() throws(StoreError) -> Bool {
+    pending = try nextEntry()
+    return pending == nil
+  }
+
+  /// False where a piece is full. Throws `.limit` where there are no pieces.
+  private func hasRoom(for entry: ScriptStatements.Entry, in batch: ScriptBatch)
+    throws(StoreError) -> Bool
+  {
+    let bytes = batch.bytes + entry.text.utf8.count
+    if let statementsPerBatch {
+      return batch.isEmpty
+        || (batch.count < statementsPerBatch && bytes <= min(Self.pieceBytes, batchBytesLimit))
+    }
     let excess: String
-    if statements > Limits.statementsPerBatch {
+    if batch.count >= Limits.statementsPerBatch {
       excess = "\(Limits.statementsPerBatch) statements"
     } else if bytes > batchBytesLimit {
       excess = "\(batchBytesLimit) bytes"
     } else {
-      return
+      return true
     }
-    let advice =
-      statementsPerBatch.map { "split it into smaller batches than with --split \($0)" }
-      ?? "split it with --split N, every N statements a batch, or make the store from a database "
-      + "with `sluice init --from`"
     throw StoreError(
-      .limit, "\(file.name), line \(line): the batch is over \(excess) here; \(advice)")
+      .limit,
+      "\(statements.name), line \(entry.line): a batch has at most \(excess), and the script has "
+        + "more; submit it in pieces: `\(command) --split \(Self.advisedSplit)\(key == nil ? " --id KEY" : "")`, "
+        + "or make the store from a database with `sluice init --from`")
+  }
+}
+
+/// Statements of a script on their way into a batch.
+private struct ScriptBatch {
+  private(set) var bytes = 0
+  /// On which each statement begins.
+  private(set) var lines: [Int] = []
+  private(set) var hasForeignKeysOff = false
+  private var statements: [Batch.Statement] = []
+  private var switches: [SettingSwitch] = []
+  private var foreignKeysAreOff = false
+  private var altersAsLegacy = false
+
+  var isEmpty: Bool { statements.isEmpty }
+  var count: Int { statements.count }
+
+  mutating func append(_ entry: ScriptStatements.Entry, input: String) throws(StoreError) {
+    if isEmpty, entry.isDeferred {
+      // An earlier piece turned it on, and its own end turned it off.
+      statements.append(Batch.Statement("PRAGMA defer_foreign_keys=ON"))
+      lines.append(entry.line)
+    }
+    if entry.foreignKeysAreOff != foreignKeysAreOff {
+      foreignKeysAreOff.toggle()
+      turn(.foreignKeys, on: !foreignKeysAreOff)
+    }
+    if entry.altersAsLegacy != altersAsLegacy {
+      altersAsLegacy.toggle()
+      turn(.legacyAlterTable, on: altersAsLegacy)
+    }
+    hasForeignKeysOff = hasForeignKeysOff || foreignKeysAreOff
+    statements.append(try entry.statement(input: input))
+    lines.append(entry.line)
+    bytes += entry.text.utf8.count
   }
 
-  /// The next statement of a batch; what stands between those is obeyed or left out.
-  private mutating func nextStatementToExecute() throws(StoreError) -> ScriptStatement? {
-    while let statement = try nextStatement() {
-      switch ScriptDirective(statement.text) {
-      case .execute:
-        try checkText(statement)
-        return statement
-      case .begin:
-        if let transactionLine {
-          throw error(statement, "a transaction is open since line \(transactionLine)")
-        }
-        transactionLine = statement.line
-      case .commit:
-        guard transactionLine != nil else {
-          throw error(statement, "no transaction is open; the script may be cut off at its start")
-        }
-        transactionLine = nil
-      case .foreignKeys(let on):
-        // SQLite takes no notice of it within a transaction.
-        if transactionLine == nil { foreignKeysAreOff = !on }
-      case .ignore: break
-      case .refuse(let reason): throw error(statement, reason)
-      }
-    }
-    if let transactionLine {
-      throw StoreError(
-        input: file.name, line: transactionLine,
-        "the script ends within the transaction that begins here and may be cut off; end it with "
-          + "COMMIT")
-    }
-    return nil
+  private mutating func turn(_ setting: SettingSwitch.Setting, on: Bool) {
+    switches.append(SettingSwitch(setting, on: on, beforeStatement: statements.count))
   }
 
-  private func checkText(_ statement: ScriptStatement) throws(StoreError) {
-    guard statement.text.utf8.count <= Limits.statementTextBytes else {
-      throw StoreError(
-        .limit,
-        "\(file.name), line \(statement.line): an SQL text has at most "
-          + "\(Limits.statementTextBytes) bytes; pass large values as parameters (--ndjson), or make "
-          + "the store from a database with `sluice init --from`")
-    }
-    // SQLite would stop there and leave out the rest without a word.
-    guard !statement.text.utf8.contains(0) else {
-      throw error(
-        statement, "the SQL text has a NUL character; pass such a text as a parameter (--ndjson)")
-    }
-  }
-
-  private func error(_ statement: ScriptStatement, _ message: String) -> StoreError {
-    StoreError(input: file.name, line: statement.line, message)
-  }
-
-  private mutating func nextStatement() throws(StoreError) -> ScriptStatement? {
-    while true {
-      do throws(SQLiteError) {
-        if let statement = try splitter.next() {
-          unfinishedBytes = 0
-          return statement
-        }
-      } catch {
-        throw StoreError(.invalid, "\(file.name): \(error.message); correct it there")
-      }
-      if isAtEnd { return nil }
-      try readMore()
-    }
-  }
-
-  private mutating func readMore() throws(StoreError) {
-    guard unfinishedBytes <= batchBytesLimit else {
-      throw StoreError(
-        .limit,
-        "\(file.name): no statement ends within \(batchBytesLimit) bytes; look for a missing "
-          + "semicolon or quote")
-    }
-    let chunk = try file.readChunk()
-    guard !chunk.isEmpty else {
-      splitter.finish()
-      isAtEnd = true
-      return
-    }
-    unfinishedBytes += chunk.count
-    chunk.withUnsafeBytes { splitter.append($0) }
+  /// A script that is without foreign keys from its first statement to its last, as a dump is, says so
+  /// in the way that appliers know longest.
+  func batch(key: String?, _ check: ForeignKeyCheck) -> Batch {
+    let isDump =
+      check == .whereOff
+      && switches == [SettingSwitch(.foreignKeys, on: false, beforeStatement: 0)]
+    return Batch(
+      statements, key: key, checksForeignKeysAtEnd: isDump, switches: isDump ? [] : switches,
+      foreignKeyCheck: check)
   }
 }

@@ -8,8 +8,15 @@ enum ScriptDirective: Equatable {
   case begin
   case commit
   case foreignKeys(on: Bool)
-  /// Says how a connection works, not what it does.
+  case legacyAlterTable(on: Bool)
+  /// A statement of the batch as well.
+  case deferForeignKeys(on: Bool)
+  /// Says how a connection works or asks something, and does nothing.
   case ignore
+  /// Query-planner statistics, which the applier makes itself.
+  case statistics
+  /// About a table in which an applier keeps its own records, from a dump of a store's checkpoint.
+  case bookkeeping
   /// Cannot be done here; the sentence says what to do instead.
   case refuse(String)
 
@@ -20,6 +27,8 @@ enum ScriptDirective: Equatable {
     case "begin": self = .begin
     case "commit", "end": self = .commit
     case "pragma": self = ScriptDirective.pragma(&tokens)
+    case "insert": self = ScriptDirective.insert(&tokens)
+    case "create": self = ScriptDirective.create(&tokens)
     case "rollback":
       self = .refuse(
         "ROLLBACK: a script is done as a whole; take out what it undoes (sqlite3 ends a dump with it "
@@ -30,15 +39,34 @@ enum ScriptDirective: Equatable {
       self = .refuse("a store is one database; take out ATTACH and DETACH")
     case "vacuum": self = .refuse("take out VACUUM: a batch cannot run it")
     case "analyze" where ["sqlite_schema", "sqlite_master"].contains(tokens.next()):
-      self = .refuse(
-        "this is a dump with query-planner statistics, which are not written by hand; dump with "
-          + "`.dump --nosys`, or make the store with `sluice init --from`")
+      self = .statistics
     case ".":
       let command = statement.prefix { !$0.isWhitespace }
       self = .refuse("\(command) is a command of the sqlite3 shell and no SQL; take it out")
     default: self = .execute
     }
   }
+
+  /// After the word INSERT, as a dump goes on: INTO, and the table.
+  private static func insert(_ tokens: inout LeadingTokens) -> ScriptDirective {
+    guard tokens.next() == "into", let table = tokens.next() else { return .execute }
+    if table.hasPrefix("sqlite_stat") { return .statistics }
+    return isBookkeeping(table) ? .bookkeeping : .execute
+  }
+
+  /// After the word CREATE, as a dump goes on: TABLE or INDEX, perhaps IF NOT EXISTS, and the name.
+  private static func create(_ tokens: inout LeadingTokens) -> ScriptDirective {
+    guard ["table", "index"].contains(tokens.keyword()) else { return .execute }
+    var name = tokens.next()
+    if name == "if" {
+      _ = (tokens.next(), tokens.next())
+      name = tokens.next()
+    }
+    return isBookkeeping(name ?? "") ? .bookkeeping : .execute
+  }
+
+  /// The names that the applier keeps for itself.
+  private static func isBookkeeping(_ name: String) -> Bool { name.hasPrefix("_sluice_") }
 
   /// After the word PRAGMA: `[schema.]name`, then nothing, `= value` or `(value)`.
   private static func pragma(_ tokens: inout LeadingTokens) -> ScriptDirective {
@@ -48,33 +76,47 @@ enum ScriptDirective: Equatable {
       name = tokens.next()
       sign = tokens.next()
     }
+    let value = sign == nil ? nil : tokens.next()
     switch name {
     case "foreign_keys":
-      guard sign != nil, let value = tokens.next() else { return .ignore }
-      return .foreignKeys(on: !["off", "no", "false", "0"].contains(value))
+      guard let value else { return .ignore }
+      return .foreignKeys(on: isTrue(value, &tokens))
+    case "legacy_alter_table":
+      guard let value else { return .ignore }
+      return .legacyAlterTable(on: isTrue(value, &tokens))
+    case "defer_foreign_keys":
+      guard let value else { return .ignore }
+      return .deferForeignKeys(on: isTrue(value, &tokens))
     case "writable_schema":
       return .refuse(
         "this writes sqlite_schema directly, as a dump of a database with FTS or R-tree tables does; "
-          + "make the store from the database itself with `sluice init --from`")
-    case let name? where connectionPragmas.contains(name): return .ignore
-    // What is left reads, writes the database's header, or changes what statements do: the applier
-    // knows which of them it allows.
-    default: return .execute
+          + "make the store from the database itself with `sluice init --from`, or write the dump of "
+          + "another store with `sluice dump`")
+    case let name? where effectivePragmas.contains(name): return .execute
+    // Speed, caches, locks, file layout and reports, and what SQLite itself does not know and ignores.
+    default: return .ignore
     }
   }
 
-  /// Speed, caches, locks and file layout, as dumps and exports of common tools set them.
-  private static let connectionPragmas: Set<String> = [
-    "analysis_limit", "auto_vacuum", "automatic_index", "busy_timeout", "cache_size", "cache_spill",
-    "cell_size_check", "checkpoint_fullfsync", "count_changes", "encoding", "fullfsync",
-    "hard_heap_limit", "journal_mode", "journal_size_limit", "locking_mode", "mmap_size",
-    "optimize", "page_size", "secure_delete", "shrink_memory", "soft_heap_limit", "synchronous",
-    "temp_store", "threads", "wal_autocheckpoint", "wal_checkpoint",
+  /// What SQLite takes for true: a number whose last byte is not 0, or one of three words.
+  private static func isTrue(_ value: String, _ tokens: inout LeadingTokens) -> Bool {
+    let value = value == "+" ? tokens.next() ?? "" : value
+    guard value.utf8.first.map({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) == true
+    else { return ["on", "yes", "true"].contains(value) }
+    let digits = value.utf8.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+    return (UInt32(Substring(digits)) ?? 0) & 0xFF != 0
+  }
+
+  /// What is in the database's header, or changes what statements do: the applier knows which of them
+  /// it allows.
+  private static let effectivePragmas: Set<String> = [
+    "application_id", "case_sensitive_like", "ignore_check_constraints", "query_only",
+    "recursive_triggers", "reverse_unordered_selects", "schema_version", "user_version",
   ]
 }
 
 /// The first tokens of a statement, in lower case, names without their quotes, comments left out.
-private struct LeadingTokens {
+struct LeadingTokens {
   private var rest: Substring.UTF8View
 
   init(_ statement: String) { rest = statement[...].utf8 }
@@ -134,7 +176,7 @@ private struct LeadingTokens {
     rest = rest.dropFirst(2)
   }
 
-  private static func isWord(_ byte: UInt8) -> Bool {
+  static func isWord(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
       UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), 0x80...:

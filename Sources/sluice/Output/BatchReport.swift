@@ -29,10 +29,19 @@ struct BatchReport {
     }
   }
 
+  /// Why nothing was done, where nothing was.
+  var rejection: Outcome.Rejection? {
+    if case .rejected(let rejection)? = outcome { rejection } else { nil }
+  }
+
+  /// A batch with the same key was there before.
+  var isDuplicate: Bool { status == .duplicate }
+
   /// Nothing of the batch was done, nor of the one that it is a duplicate of.
   var isRejected: Bool { if case .rejected? = outcome { true } else { false } }
 
-  var json: String {
+  /// `input` is where the batch stands in an input.
+  func json(of input: InputBatch? = nil) -> String {
     var line = JSONObject()
     line.add("status", status.rawValue)
     if let txid { line.add("txid", txid.rawValue) }
@@ -46,14 +55,19 @@ struct BatchReport {
       var error = JSONObject()
       error.add("code", rejection.code)
       error.add("message", rejection.message)
+      if let place = input.flatMap({ StatementPlace(rejection, in: $0) }) {
+        error.add("input", place.input)
+        error.add("line", place.line)
+        error.add("statement", place.text)
+      }
       line.add("error", error)
     }
     return line.text
   }
 
-  /// One line, then a line for each row that the batch returned. `place` says where the batch stands
-  /// in an input; it is shown where something has to be looked up there.
-  func text(place: String? = nil) -> String {
+  /// One line, then a line for each row that the batch returned. Where the batch stands in an input
+  /// is shown where something has to be looked up there.
+  func text(of input: InputBatch? = nil) -> String {
     var line = status.rawValue
     if status == .duplicate { line += " of" }
     if let txid { line += " \(txid)" }
@@ -64,8 +78,12 @@ struct BatchReport {
         line += "\n  " + row.map(\.plainText.printable).joined(separator: " | ")
       }
     case .rejected(let rejection)?:
-      line += ": \(rejection.code): \(rejection.message)".printable
-      if let place { line += " (\(place))" }
+      if let place = input.flatMap({ StatementPlace(rejection, in: $0) }) {
+        line += ": \(rejection.code): \(place.message) (\(place.description))".printable
+      } else {
+        line += ": \(rejection.code): \(rejection.message)".printable
+        if let input, input.isFromFile { line += " (\(input.input), line \(input.line))" }
+      }
     case .duplicate?, nil: break
     }
     return line

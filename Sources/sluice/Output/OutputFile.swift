@@ -15,8 +15,10 @@ struct OutputFile: ~Copyable {
 
   init(descriptor: Int32 = STDOUT_FILENO) { self.descriptor = descriptor }
 
-  mutating func write(_ text: String) throws(StoreError) {
-    buffer.append(contentsOf: text.utf8)
+  mutating func write(_ text: String) throws(StoreError) { try write(bytes: text.utf8) }
+
+  mutating func write(bytes: some Collection<UInt8>) throws(StoreError) {
+    buffer.append(contentsOf: bytes)
     if buffer.count >= OutputFile.bufferBytes { try flush() }
   }
 

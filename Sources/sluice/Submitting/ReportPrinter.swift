@@ -5,13 +5,16 @@ struct ReportPrinter: ~Copyable {
   private let json: Bool
   private var output = OutputFile()
   private(set) var sawRejection = false
+  /// So many batches were reported.
+  private(set) var count = 0
 
   init(json: Bool) { self.json = json }
 
   mutating func print(_ report: BatchReport, of input: InputBatch? = nil) throws(StoreError) {
     sawRejection = sawRejection || report.isRejected
-    let place = input.flatMap { $0.isFromFile ? "\($0.input), line \($0.line)" : nil }
-    try output.write((json ? report.json : report.text(place: place)) + "\n")
+    count += 1
+    try output.write((json ? report.json(of: input) : report.text(of: input)) + "\n")
     try output.flush()
+    for note in input?.notes ?? [] { Sluice.warn(note) }
   }
 }

@@ -10,7 +10,7 @@ struct Submission {
   /// How long to wait for a batch's outcome from when it is durable, and for room before that.
   let timeout: Seconds
 
-  private var options: Writer.Options {
+  var options: Writer.Options {
     var options = Writer.Options()
     options.followsOutcomes = waitsForOutcome
     options.whenBacklogFull = .wait(atMost: timeout.duration)

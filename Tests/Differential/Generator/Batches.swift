@@ -45,7 +45,23 @@ struct BatchGenerator {
     var batch = Batch(statements, wantsResults: choose.chance(0.4))
     if choose.chance(0.1) { batch.guards = [guardQuery()] }
     if choose.chance(0.01) { batch.checksForeignKeysAtEnd = true }
+    if choose.chance(0.03) { batch.switches = switches(batch.statements.count) }
     return GeneratedBatch(batch: batch)
+  }
+
+  private mutating func switches(_ statements: Int) -> [SettingSwitch] {
+    var switches: [SettingSwitch] = []
+    for statement in 0..<statements {
+      if choose.chance(0.5) {
+        let on = choose.chance(0.4)
+        switches.append(SettingSwitch(.foreignKeys, on: on, beforeStatement: statement))
+      }
+      if choose.chance(0.1) {
+        let on = choose.chance(0.7)
+        switches.append(SettingSwitch(.legacyAlterTable, on: on, beforeStatement: statement))
+      }
+    }
+    return switches
   }
 
   private mutating func statement() -> Batch.Statement {
@@ -107,7 +123,7 @@ struct BatchGenerator {
       "BEGIN", "COMMIT", "ROLLBACK", "END", "SAVEPOINT batch", "RELEASE batch", "ROLLBACK TO batch",
       "ATTACH ':memory:' AS other", "DETACH main", "VACUUM", "CREATE TEMP TABLE x(a)",
       "CREATE TEMP VIEW x AS SELECT 1", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = WAL",
-      "PRAGMA writable_schema = ON", "PRAGMA defer_foreign_keys = OFF",
+      "PRAGMA writable_schema = ON", "PRAGMA recursive_triggers = ON",
       "DELETE FROM _sluice_writers", "UPDATE \"_SLUICE_state\" SET txid = 0",
       "DROP TABLE _sluice_keys", "CREATE TABLE _sluice_x(a)", "ALTER TABLE _sluice_state ADD x",
       "CREATE INDEX _sluice_i ON _sluice_state(txid)", "SELECT * FROM sqlite_stmt",

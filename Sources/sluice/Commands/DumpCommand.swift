@@ -1,0 +1,33 @@
+import ArgumentParser
+import SluiceReader
+import SluiceShared
+
+struct DumpCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dump",
+    abstract: "Write a consistent snapshot as an SQL script, as `.dump` of the sqlite3 shell does.",
+    discussion: """
+      Needs only the right to read the store's directory. The tables of Sluice's own (_sluice_…) are \
+      not in it, so that it can go into another store, or into SQLite itself:
+
+        sluice dump STORE | sluice submit OTHER --sql -
+        sluice dump STORE --at-least 12 > store.sql
+        sqlite3 copy.sqlite < store.sql
+
+      What differs from .dump: FTS and R-tree tables are made by CREATE VIRTUAL TABLE and filled by \
+      INSERT (an index over another table's text is rebuilt), and every value is read back as the \
+      same, texts with NUL characters and all reals included.
+      """)
+
+  @OptionGroup var place: StoreArgument
+
+  @OptionGroup var options: FreshnessOptions
+
+  func run() throws {
+    var output = OutputFile()
+    try Database(path: place.store).read(options.freshness) { transaction in
+      try SQLDump(transaction).write(to: &output)
+    }
+    try output.flush()
+  }
+}

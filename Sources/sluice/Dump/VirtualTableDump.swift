@@ -1,0 +1,101 @@
+import SluiceReader
+import SluiceShared
+
+/// The content of a virtual table in a dump. `.dump` writes the tables in which it keeps its content,
+/// and sqlite_schema by hand, which nothing but the sqlite3 shell can read back; here the table gets
+/// its rows as it once got them.
+struct VirtualTableDump {
+  let name: String
+  private let module: String
+  private let transaction: ReadTransaction
+  private let columns: [String]
+  private let content: Content
+  private let hasConfiguration: Bool
+
+  private enum Content {
+    /// The rows, with their rowids where those are no column.
+    case own(withRowID: Bool)
+    /// Another table's, from which an index is built.
+    case external
+    /// Nothing is stored for it.
+    case none
+  }
+
+  /// Nil for an ordinary table. Throws for a table whose content cannot be read back out of it.
+  init?(_ name: String, _ sql: String, _ transaction: ReadTransaction, shadows: Set<String>) throws
+  {
+    guard let module = VirtualTableDump.module(of: sql) else { return nil }
+    self.name = name
+    self.module = module
+    self.transaction = transaction
+    let isTextIndex = ["fts3", "fts4", "fts5"].contains(module)
+    columns = try VirtualTableDump.columns(of: name, module, transaction)
+    hasConfiguration = module == "fts5"
+    if isTextIndex, !shadows.contains("\(name)_content") {
+      let options = sql.filter { !$0.isWhitespace }.lowercased()
+      guard !options.contains("content=''"), !options.contains("content=\"\"") else {
+        throw StoreError(
+          .invalid,
+          "table \(name) is a full-text index that keeps no text (content=''), so a dump cannot hold "
+            + "it; take the database itself: `sluice checkpoint`, then `sluice init --from` with "
+            + "current.sqlite")
+      }
+      content = .external
+    } else if module == "rtree" || module == "rtree_i32" {
+      content = .own(withRowID: false)
+    } else {
+      content = shadows.contains { $0.hasPrefix("\(name)_") } ? .own(withRowID: true) : .none
+    }
+  }
+
+  /// What stands behind USING.
+  private static func module(of sql: String) -> String? {
+    var tokens = LeadingTokens(sql)
+    guard tokens.keyword() == "create", tokens.keyword() == "virtual", tokens.keyword() == "table"
+    else { return nil }
+    var name = tokens.next()
+    if name == "if" {
+      _ = (tokens.next(), tokens.next())
+      name = tokens.next()
+    }
+    // A quote in quotes is one token more.
+    while let word = tokens.keyword(), word != "using" {}
+    return tokens.next()
+  }
+
+  /// Those that a row is made of: of FTS3 and FTS4 also the hidden one for the language.
+  private static func columns(of table: String, _ module: String, _ transaction: ReadTransaction)
+    throws -> [String]
+  {
+    let rows = try transaction.query(
+      "SELECT name, hidden FROM pragma_table_xinfo(?)", [.text(table)])
+    return rows.compactMap { row in
+      guard case .text(let name) = row[0], case .integer(let hidden) = row[1] else { return nil }
+      if hidden == 0 { return name }
+      let isLanguage =
+        (module == "fts3" || module == "fts4") && hidden == 1 && name != table && name != "docid"
+      return isLanguage ? name : nil
+    }
+  }
+
+  func writeContent(to output: inout OutputFile) throws {
+    let table = name.quotedForSQL
+    if hasConfiguration {
+      try DumpedRows(
+        into: "\(table)(\(table),rank)",
+        select: "SELECT k, v FROM \("\(name)_config".quotedForSQL) WHERE k <> 'version'"
+      ).write(transaction, to: &output)
+    }
+    guard case .own(let withRowID) = content else { return }
+    let names = ((withRowID ? ["rowid"] : []) + columns.map(\.quotedForSQL)).joined(separator: ",")
+    try DumpedRows(into: "\(table)(\(names))", select: "SELECT \(names) FROM \(table)")
+      .write(transaction, to: &output)
+  }
+
+  /// For when all tables and views are there.
+  func writeRebuild(to output: inout OutputFile) throws {
+    guard case .external = content else { return }
+    let table = name.quotedForSQL
+    try output.write("INSERT INTO \(table)(\(table)) VALUES('rebuild');\n")
+  }
+}

@@ -1,0 +1,209 @@
+import SluiceJournal
+import SluiceSQLite
+import SluiceShared
+
+/// The statements of a script that are to be executed, each with what the script turned on or off
+/// before it; what stands between them is obeyed or left out.
+struct ScriptStatements: ~Copyable {
+  /// A statement, and what is in force where it stands.
+  struct Entry {
+    var text: String
+    /// On which it begins.
+    var line: Int
+    var foreignKeysAreOff: Bool
+    var altersAsLegacy: Bool
+    /// Foreign keys are deferred by what stands before it.
+    var isDeferred: Bool
+  }
+
+  private var text: InputText
+  private let statementBytesLimit: Int
+  private var splitter = ScriptSplitter()
+  /// Bytes read since the last statement was complete.
+  private var unfinishedBytes = 0
+  private var isAtEnd = false
+
+  private var foreignKeysAreOff = false
+  private var altersAsLegacy = false
+  private var isDeferred = false
+  /// Where the transaction that is open began.
+  private var transactionLine: Int?
+  private var lastLine = 1
+  private var hasStatement = false
+
+  private var hasStatistics = false
+  private var bookkeepingCount = 0
+  private var statisticsCount = 0
+  private var hasEnded = false
+  /// To come before the rest of the script, the next one last.
+  private var waiting: [Entry] = []
+  private var hasAutoincrement = false
+
+  init(_ file: consuming InputFile, statementBytesLimit: Int) {
+    text = InputText(file)
+    self.statementBytesLimit = statementBytesLimit
+  }
+
+  var name: String { text.name }
+
+  /// What of the script was left out that somebody may look for later. Complete at its end.
+  var notes: [String] {
+    var notes: [String] = []
+    if hasStatistics {
+      notes.append(
+        "\(name): query-planner statistics are not written by hand (\(statisticsCount) statements left out); "
+          + "ANALYZE at the end of the script makes them anew")
+    }
+    if bookkeepingCount > 0 {
+      notes.append(
+        "\(name): \(bookkeepingCount) statements about tables of Sluice's own (_sluice_…) were left out; "
+          + "`sluice dump STORE` writes a dump without them")
+    }
+    return notes
+  }
+
+  /// The next statement of a batch; nil at the end, where an empty input is an error.
+  mutating func next() throws(StoreError) -> Entry? {
+    if let entry = waiting.popLast() { return entry }
+    guard !hasEnded else { return nil }
+    while let statement = try nextStatement() {
+      hasStatement = true
+      lastLine = statement.line
+      switch ScriptDirective(statement.text) {
+      case .execute: return execute(statement)
+      case .begin:
+        if let transactionLine {
+          throw error(statement, "a transaction is open since line \(transactionLine)")
+        }
+        transactionLine = statement.line
+      case .commit:
+        guard transactionLine != nil else {
+          throw error(statement, "no transaction is open; the script may be cut off at its start")
+        }
+        transactionLine = nil
+        if isDeferred {
+          defer { isDeferred = false }
+          return entry("PRAGMA defer_foreign_keys=OFF", statement.line)
+        }
+      case .foreignKeys(let on):
+        // SQLite takes no notice of it within a transaction.
+        if transactionLine == nil { foreignKeysAreOff = !on }
+      case .legacyAlterTable(let on): altersAsLegacy = on
+      case .deferForeignKeys(let on):
+        // In a piece of its own it would be turned on twice.
+        defer { isDeferred = on }
+        return entry(statement.text, statement.line)
+      case .statistics:
+        hasStatistics = true
+        statisticsCount += 1
+      case .bookkeeping: bookkeepingCount += 1
+      case .ignore: break
+      case .refuse(let reason): throw error(statement, reason)
+      }
+    }
+    return try end()
+  }
+
+  private mutating func end() throws(StoreError) -> Entry? {
+    hasEnded = true
+    if let transactionLine {
+      throw StoreError(
+        input: name, line: transactionLine,
+        "the script ends within the transaction that begins here and may be cut off; end it with "
+          + "COMMIT")
+    }
+    guard hasStatement else {
+      throw StoreError(
+        .invalid,
+        "\(name): there is no statement in it; did what should have written it fail? Nothing was submitted"
+      )
+    }
+    return hasStatistics ? entry("ANALYZE", lastLine) : nil
+  }
+
+  /// A dump ends with the numbers that AUTOINCREMENT gave out, also where the last table with it was
+  /// dropped since. SQLite makes the table for them with the first such table, and keeps it.
+  private mutating func execute(_ statement: ScriptStatement) -> Entry {
+    let asked = entry(statement.text, statement.line)
+    hasAutoincrement = hasAutoincrement || ScriptStatements.makesAutoincrement(statement.text)
+    guard statement.text == "DELETE FROM sqlite_sequence", !hasAutoincrement else { return asked }
+    hasAutoincrement = true
+    let name = "sluice_makes_sqlite_sequence"
+    waiting = [asked, entry("DROP TABLE \(name)", statement.line)]
+    return entry("CREATE TABLE \(name)(i INTEGER PRIMARY KEY AUTOINCREMENT)", statement.line)
+  }
+
+  private static func makesAutoincrement(_ statement: String) -> Bool {
+    var tokens = LeadingTokens(statement)
+    guard tokens.keyword() == "create" else { return false }
+    while let token = tokens.next() { if token == "autoincrement" { return true } }
+    return false
+  }
+
+  private func entry(_ text: String, _ line: Int) -> Entry {
+    Entry(
+      text: text, line: line, foreignKeysAreOff: foreignKeysAreOff, altersAsLegacy: altersAsLegacy,
+      isDeferred: isDeferred)
+  }
+
+  private func error(_ statement: ScriptStatement, _ message: String) -> StoreError {
+    StoreError(input: name, line: statement.line, message)
+  }
+
+  // MARK: Reading
+
+  private mutating func nextStatement() throws(StoreError) -> ScriptStatement? {
+    while true {
+      do throws(SQLiteError) {
+        if let statement = try splitter.next() {
+          unfinishedBytes = 0
+          return statement
+        }
+      } catch {
+        throw StoreError(.invalid, "\(name): \(error.message); correct it there")
+      }
+      if isAtEnd { return nil }
+      try readMore()
+    }
+  }
+
+  private mutating func readMore() throws(StoreError) {
+    // A blob is written with two digits a byte.
+    guard unfinishedBytes <= 2 * statementBytesLimit else {
+      throw StoreError(
+        .limit,
+        "\(name): no statement ends within \(2 * statementBytesLimit) bytes; look for a missing "
+          + "semicolon or quote")
+    }
+    let chunk = try text.readChunk()
+    guard !chunk.isEmpty else {
+      splitter.finish()
+      isAtEnd = true
+      return
+    }
+    unfinishedBytes += chunk.count
+    chunk.withUnsafeBytes { splitter.append($0) }
+  }
+}
+
+extension ScriptStatements.Entry {
+  /// As it goes into a batch: where the text is too long for SQL, its longest values are parameters.
+  func statement(input: String) throws(StoreError) -> Batch.Statement {
+    // SQLite would stop there and leave out the rest without a word.
+    guard !text.utf8.contains(0) else {
+      throw StoreError(
+        input: input, line: line,
+        "the SQL text has a NUL character; write it as char(0), or pass such a text as a parameter "
+          + "(--ndjson)")
+    }
+    guard text.utf8.count > Limits.statementTextBytes else { return Batch.Statement(text) }
+    guard let lifted = LongLiterals.lifted(text, limit: Limits.statementTextBytes) else {
+      throw StoreError(
+        .limit,
+        "\(input), line \(line): an SQL text has at most \(Limits.statementTextBytes) bytes beside "
+          + "the texts and blobs in it; make several statements of it, or make the store from a "
+          + "database with `sluice init --from`")
+    }
+    return lifted
+  }
+}
