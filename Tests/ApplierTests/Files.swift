@@ -262,6 +262,7 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  var openFileLimit: Int { base.openFileLimit }
 }
 
 private final class ForwardingFile: File, @unchecked Sendable {
@@ -293,6 +294,9 @@ private final class ForwardingFile: File, @unchecked Sendable {
     try base.resize(to: size)
   }
   func status() throws(StoreError) -> FileStatus { owner.told(try base.status(), of: path) }
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    try base.nextData(from: offset)
+  }
 }
 
 /// Dates files by a clock of its own, as a file server does.

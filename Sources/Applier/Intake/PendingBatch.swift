@@ -13,6 +13,9 @@ final class PendingFrame {
     self.frame = frame
   }
 
+  /// It was opened, and its batches are not what its header says.
+  var isBroken: Bool { if case .failure = opened { true } else { false } }
+
   /// The bytes of the batch at `index`.
   func withBatch<R>(
     _ index: Int, _ body: (Result<UnsafeRawBufferPointer, DecodingError>) -> R
@@ -38,6 +41,15 @@ struct PendingBatch {
   let id: BatchID
   let frame: PendingFrame
   let index: Int
+
+  /// Whose file it is from.
+  var owner: UInt32 { frame.segment.owner }
+  /// What stands for all batches of a frame that cannot be read: the last one.
+  var standsForFrame: PendingBatch {
+    PendingBatch(
+      id: BatchID(writer: id.writer, sequence: frame.frame.last), frame: frame,
+      index: Int(frame.frame.count) - 1)
+  }
 
   var isLastOfFrame: Bool { index == Int(frame.frame.count) - 1 }
   /// About how many bytes it takes.
