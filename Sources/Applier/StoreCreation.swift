@@ -84,9 +84,10 @@ public struct StoreCreation: Sendable {
       }
       isNew = false
     }
-    // Writers of the directory's group make files there, and only their owner or the applier's user
-    // removes them.
-    try fileSystem.makeDirectory(layout.journal, mode: 0o3775)
+    // Everybody who can enter makes files there. They are of the directory's group, which is the
+    // applier's and no writer's: so nobody but their owner and the applier can read or change them
+    // (mode 0660), and nobody else removes or renames them (sticky).
+    try fileSystem.makeDirectory(layout.journal, mode: 0o3777)
     try fileSystem.makeDirectory(layout.quarantine, mode: 0o755)
     try fileSystem.makeDirectory(layout.log, mode: 0o755)
     try fileSystem.makeDirectory(layout.oldLog, mode: 0o755)

@@ -134,6 +134,9 @@ public final class JournalWriter {
 
   public var writer: WriterID? { identity?.writer }
 
+  /// The segment in which something was last acknowledged.
+  public var acknowledgedSegment: UInt64? { acknowledged?.number }
+
   /// Takes a new writer id for new batches. Only when everything acknowledged so far is applied:
   /// the order of batches is kept within one writer id and not across two.
   public func renew() {

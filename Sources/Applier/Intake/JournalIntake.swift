@@ -320,7 +320,8 @@ final class JournalIntake {
     // A new term has not read what is in the history.
     last = max(last, remembered[writer]?.lastRead ?? SequenceNumber(0))
     guard frame.first > last.next else { return }
-    last = max(last, try ask { () throws(StoreError) in try lastExecuted(writer) ?? SequenceNumber(0) })
+    last = max(
+      last, try ask { () throws(StoreError) in try lastExecuted(writer) ?? SequenceNumber(0) })
     guard frame.first > last.next else { return }
     let count = frame.first.rawValue - last.next.rawValue
     missing = missing.addingReportingOverflow(count).partialValue
@@ -457,7 +458,8 @@ final class JournalIntake {
     ignore(
       segment,
       StoreError(
-        .foreign, "it belongs to user \(segment.owner), its writer to \(owner)", path: segment.path))
+        .foreign, "it belongs to user \(segment.owner), its writer to \(owner)", path: segment.path)
+    )
     return false
   }
 
@@ -480,6 +482,7 @@ final class JournalIntake {
   /// How long ago, by the file server's clock, a file of this date was written.
   private func age(_ modified_ms: Int64) -> Duration {
     // The server is asked only where it matters.
+    let modified_ms = max(0, modified_ms)
     let most = Duration.milliseconds(environment.clock.wallTime_ms() - modified_ms)
     guard most >= silence else { return .zero }
     let now = environment.clock.elapsed()
@@ -494,7 +497,8 @@ final class JournalIntake {
   /// Takes in what is new. Returns whether some of it must not be read before the next listing.
   private func list() throws(StoreError) -> Bool {
     let names: [String]
-    do throws(StoreError) { names = try environment.fileSystem.list(layout.journal).sorted() } catch {
+    do throws(StoreError) { names = try environment.fileSystem.list(layout.journal).sorted() } catch
+    {
       guard error.isTooManyFiles else { throw error }
       complain("too many open files: the journal is not looked at for a while", error)
       openFiles.shrink()
@@ -547,7 +551,8 @@ final class JournalIntake {
 
   /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
   /// moving it there may have made it after quarantine was last looked at.
-  private func hasSecondNameInQuarantine(_ segment: JournalSegmentReader, _ error: StoreError) -> Bool
+  private func hasSecondNameInQuarantine(_ segment: JournalSegmentReader, _ error: StoreError)
+    -> Bool
   {
     guard error.code == .foreign, segment.file == nil, segment.names == 1,
       (try? countQuarantine()) != nil

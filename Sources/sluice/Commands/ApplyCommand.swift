@@ -71,6 +71,7 @@ struct ApplyCommand: ParsableCommand {
       }
     }
     sqlite3_hard_heap_limit64(Int64(128 + 64 * stores.count) << 20)
+    PosixFileSystem.raiseOpenFileLimit()
     StopSignal.install()
     let failures = Monitor<[StoreError]>([])
     ThreadExecutor(threadLimit: stores.count).concurrently(stores.count) { i in
@@ -90,6 +91,7 @@ struct ApplyCommand: ParsableCommand {
     options.leaseTime = ttl.duration
     options.beat = min(options.beat, ttl.duration / 5)
     options.drains = drain
+    options.openSegments = min(8192, PosixFileSystem().openFileLimit / 2) / stores.count
     options.checkpointAge = checkpointAge?.duration
     while true {
       do throws(StoreError) {
