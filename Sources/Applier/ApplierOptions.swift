@@ -16,6 +16,8 @@ public struct ApplierOptions: Sendable {
   public var slowestPoll: Duration = .milliseconds(50)
   /// A journal segment silent for this long is retired.
   public var retireAfter: Duration = .seconds(60)
+  /// Journal segments that are open at once at most; nil: a quarter of what the process may have open.
+  public var openSegments: Int?
   /// Apply what there is, release, and return.
   public var drains = false
   /// A checkpoint is made when the log since the last is over this, and over half the database.

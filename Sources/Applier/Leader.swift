@@ -38,6 +38,8 @@ final class Leader {
   private var lastWork: Duration
   private var lastPrune: Duration = .zero
   private var rate = RateMeter()
+  /// Batches that earlier terms found missing.
+  private let missingBefore: UInt64
 
   init(
     _ won: LogClaim.Won, store: PageStore, survived: BatchID?, options: ApplierOptions,
@@ -50,13 +52,16 @@ final class Leader {
     logger = options.logger
     holder = won.holder
     status = ApplierStatus(after: won.inherited, survived: survived)
+    missingBefore = status.missing
     carefulLeft = ApplierStatus.carefulBatches(after: won.inherited)
     segment = try Leader.openOwn(won.holder, store, environment)
     time = TermTime(won.holder, environment)
     lastWork = environment.clock.elapsed()
     intake = try JournalIntake(
       layout: store.layout, store: store.description.id, environment: environment,
-      name: options.holder, log: logger)
+      name: options.holder,
+      openFiles: options.openSegments ?? min(8192, environment.fileSystem.openFileLimit / 4),
+      log: logger)
     intake.silence = options.retireAfter
     publisher = Publisher(environment)
     checkpointer = Checkpointer(
@@ -87,6 +92,13 @@ final class Leader {
 
   func run(shouldStop: @escaping () -> Bool) throws(StoreError) -> End {
     watch(shouldStop)
+    intake.serverTime_ms = { [time] in time.serverTime_ms() }
+    intake.knownOwner = { [unowned self] (writer) throws(StoreError) in
+      try execution.known(writer)?.owner
+    }
+    intake.lastExecuted = { [unowned self] (writer) throws(StoreError) in
+      try execution.known(writer)?.sequence
+    }
     try intake.countQuarantine()
     let newest = try checkpointer.checkpoint.newest() ?? .zero
     let since = try logSince(newest)
@@ -101,8 +113,12 @@ final class Leader {
         if !intake.isIdle {
           try work()
         } else {
-          if found { continue }
-          if options.drains {
+          if found {
+            // There may be more of what is nobody's batch than can be looked at within a lease.
+            try beatWhenDue()
+            continue
+          }
+          if options.drains, !intake.isRetiring {
             try publisher.wait()
             try keepHouse()
             return try release()
@@ -335,6 +351,8 @@ final class Leader {
     status.batchesPerSecond = rate.perSecond(at: environment.clock.elapsed())
     status.quarantined = intake.quarantined
     status.writers = UInt32(intake.writerCount)
+    status.ignored = UInt64(intake.ignoredCount)
+    status.missing = missingBefore.addingReportingOverflow(intake.missing).partialValue
     return holder.beacon(state, status, time_ms: environment.clock.wallTime_ms())
   }
 
@@ -394,16 +412,20 @@ final class Leader {
   /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
   private func rest() throws(StoreError) {
     let now = environment.clock.elapsed()
+    try beatWhenDue()
+    try removePublished()
+    try keepHouse()
+    let pause = (now - lastWork) / 128
+    environment.clock.sleep(min(options.slowestPoll, max(.microseconds(50), pause)))
+  }
+
+  private func beatWhenDue() throws(StoreError) {
     if isBeatDue {
       try publishNow(.active)
       try holder.checkOpen()
     } else if publisher.isDone {
       try publisher.wait()
     }
-    try removePublished()
-    try keepHouse()
-    let pause = (now - lastWork) / 128
-    environment.clock.sleep(min(options.slowestPoll, max(.microseconds(50), pause)))
   }
 
   private func keepHouse() throws(StoreError) {

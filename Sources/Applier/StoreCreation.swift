@@ -120,9 +120,10 @@ public struct StoreCreation: Sendable {
           .invalid, "the directory is not empty; \(MadeFiles.advice(names))", path: layout.root)
       }
     }
-    // Writers of the directory's group make files there, and only their owner or the applier's user
-    // removes them.
-    try made.directory(layout.journal, mode: 0o3775)
+    // Everybody who can enter makes files there. They are of the directory's group, which is the
+    // applier's and no writer's: so nobody but their owner and the applier can read or change them
+    // (mode 0660), and nobody else removes or renames them (sticky).
+    try made.directory(layout.journal, mode: 0o3777)
     try made.directory(layout.quarantine, mode: 0o755)
     try made.directory(layout.log, mode: 0o755)
     try made.directory(layout.oldLog, mode: 0o755)

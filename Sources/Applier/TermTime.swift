@@ -30,6 +30,9 @@ struct TermTime {
     max(last_ms, wallAtStart_ms + (clock.elapsed() - bootAtStart).wholeMilliseconds)
   }
 
+  /// The file server's time; nil where it could not be asked.
+  func serverTime_ms() -> Int64? { try? server.time_ms() }
+
   enum Comparison: Equatable {
     case agrees
     case isAhead(server_ms: Int64)

@@ -88,6 +88,22 @@ int csystem_lstat(const char *path, struct csystem_status *status) {
   return 0;
 }
 
+int64_t csystem_next_data(int descriptor, int64_t offset) {
+  off_t found = lseek(descriptor, offset, SEEK_DATA);
+  return found < 0 ? -(int64_t)errno : found;
+}
+
+int64_t csystem_open_file_limit(int raise) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  if (raise && limit.rlim_cur < limit.rlim_max) {
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = before;
+  }
+  return limit.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)limit.rlim_cur;
+}
+
 // The type of the file system with this device number: 1 NFS, 0 another, -1 not found.
 static int is_nfs_mount(dev_t device) {
   FILE *mounts = fopen("/proc/self/mountinfo", "re");

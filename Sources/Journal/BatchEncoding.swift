@@ -54,7 +54,7 @@ extension Batch {
       try check.encode(BatchField.guard, "guard \(i + 1)", &texts, &writer)
     }
     for (i, statement) in statements.enumerated() {
-      executions += statement.rows.count
+      executions += max(1, statement.rows.count)
       guard executions <= Limits.statementsPerBatch else {
         throw StoreError(
           .limit,
@@ -235,6 +235,9 @@ public struct EncodedBatch {
         guard content.bytes.count <= Limits.statementTextBytes else {
           throw DecodingError("an SQL text is over \(Limits.statementTextBytes) bytes")
         }
+        guard texts.count < Limits.statementsPerBatch + Limits.guardsPerBatch else {
+          throw DecodingError("more SQL texts than a batch can use")
+        }
         texts.append(content.bytes)
       case BatchField.statement, BatchField.guard:
         let text = try content.varint()
@@ -254,7 +257,8 @@ public struct EncodedBatch {
           }
           guards.append(statement)
         } else {
-          executions += Int(rows)
+          // One that is never executed takes memory all the same.
+          executions += max(1, Int(rows))
           guard executions <= Limits.statementsPerBatch else {
             throw DecodingError("over \(Limits.statementsPerBatch) statements")
           }
@@ -327,6 +331,9 @@ extension Batch.Statement {
 /// The content of a journal frame's and a commit frame's batches section: u32 length and bytes of
 /// each batch, one after the other.
 public struct BatchList {
+  /// Of an empty batch: its length.
+  public static let leastBytes = 4
+
   /// The byte range of each batch in `bytes`; throws where they do not fill it exactly.
   public static func ranges(_ bytes: [UInt8], count: Int) throws(DecodingError) -> [Range<Int>] {
     var ranges: [Range<Int>] = []

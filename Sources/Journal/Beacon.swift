@@ -206,8 +206,15 @@ public struct ApplierStatus: Hashable, Sendable {
   public var writers: UInt32 = 0
   public var uncleanTerms: UInt32 = 0
   public var attempts: [Attempt] = []
+  /// Files in the journal that are not read.
+  public var ignored: UInt64 = 0
+  /// Batches that were found missing between others of their writer since the store was made.
+  public var missing: UInt64 = 0
 
   public init() {}
+
+  /// Where `ignored` and `missing` are, behind all that grows.
+  private static let tail = 4076
 
   func encode(to writer: inout ByteWriter) {
     writer.append(checkpoint.rawValue)
@@ -228,6 +235,9 @@ public struct ApplierStatus: Hashable, Sendable {
       writer.append(attempt.count)
       writer.append(UInt8(attempt.isExecuting ? 1 : 0))
     }
+    writer.append(raw: [UInt8](repeating: 0, count: Self.tail - writer.count))
+    writer.append(ignored)
+    writer.append(missing)
   }
 
   init(from reader: inout ByteReader) throws(DecodingError) {
@@ -254,5 +264,8 @@ public struct ApplierStatus: Hashable, Sendable {
         Attempt(
           batch: BatchID(writer: writer, sequence: sequence), count: count, isExecuting: executing))
     }
+    _ = try reader.take(Self.tail - reader.position)
+    ignored = try reader.integer()
+    missing = try reader.integer()
   }
 }

@@ -36,6 +36,7 @@ public enum SectionID: UInt16, Sendable {
   case pages = 6
   case start = 7
   case pruned = 8
+  case padding = 9
 }
 
 public struct FrameSection: Sendable, Hashable {
@@ -69,6 +70,18 @@ public struct FrameHeader: Sendable {
   public var end: Int64 { offset + Block.roundUp(length) }
 
   public func section(_ id: SectionID) -> FrameSection? { sections.first { $0.id == id.rawValue } }
+
+  /// Whether the batches that a journal frame claims can be in it, and took their bytes of the file; not
+  /// believed before that. An empty frame claims none.
+  public var holdsItsBatches: Bool {
+    guard count > 0 else { return true }
+    guard let batches = section(.batches) else { return false }
+    let size = end - offset
+    return count <= UInt32(Limits.batchesPerFrame)
+      && Int64(count) * Int64(BatchList.leastBytes) <= batches.rawBytes
+      && Int64(count) * Int64(Limits.leastStoredBytesPerBatch) <= size
+      && batches.rawBytes / Int64(Limits.mostRawBytesPerStoredByte) <= size
+  }
 
   static let magic: UInt32 = 0x3146_4C53
   static let fixedBytes = 48

@@ -29,12 +29,16 @@ public protocol FileSystem: Sendable {
   func isNetwork(_ path: String) throws(StoreError) -> Bool
   /// An unlinked temporary file on the local disk.
   func scratchFile() throws(StoreError) -> any File
+  /// How many files this process may have open.
+  var openFileLimit: Int { get }
 }
 
 extension FileSystem {
   public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try create(path, mode: mode)
   }
+
+  public var openFileLimit: Int { 1024 }
 }
 
 /// How a file is used, which decides how it must be opened.
@@ -60,6 +64,14 @@ public protocol File: AnyObject, Sendable {
   /// ftruncate(2) to `size` bytes, sparse where it grows.
   func resize(to size: Int64) throws(StoreError)
   func status() throws(StoreError) -> FileStatus
+  /// lseek(2) with SEEK_DATA: the first offset from `offset` on at which anything may be written; all
+  /// before it reads as zeros. nil where nothing is behind `offset`. `offset` itself where the file
+  /// system cannot tell, as on NFSv4.1.
+  func nextData(from offset: Int64) throws(StoreError) -> Int64?
+}
+
+extension File {
+  public func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
 }
 
 public struct FileStatus: Sendable {

@@ -25,6 +25,14 @@ public enum Limits {
   /// Smallest and largest journal segment.
   public static let smallestJournalSegment: Int64 = 64 << 10
   public static let largestJournalSegment: Int64 = 64 << 20
+  /// The longest journal segment that there is: mark and header, a frame at its limit, and the empty
+  /// frame that ends it. What lies behind is read by nobody.
+  public static let mostJournalSegmentBytes: Int64 = Int64(journalFrameBytes) + 3 * 4096
+  /// Each batch of a journal frame takes so many bytes of the file at least …
+  public static let leastStoredBytesPerBatch = 8
+  /// … and what decompresses to so many bytes takes one at least: what others have to do for a writer
+  /// is bounded by what it writes.
+  public static let mostRawBytesPerStoredByte = 128
   /// A log segment's size; one commit larger than that gets a segment of its own.
   public static let logSegmentBytes: Int64 = 64 << 20
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.

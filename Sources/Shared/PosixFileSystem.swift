@@ -188,6 +188,12 @@ extension PosixFileSystem {
   public static func file(owning descriptor: Int32, path: String) -> any File {
     PosixFile(descriptor, path)
   }
+
+  public var openFileLimit: Int { Int(clamping: csystem_open_file_limit(0)) }
+
+  /// Raises the limit of open files to what the process may have; for a command, which calls no
+  /// select(2) with a descriptor beyond 1023.
+  public static func raiseOpenFileLimit() { _ = csystem_open_file_limit(1) }
 }
 
 /// One open descriptor, or two where writing and reading need different ones.
@@ -253,6 +259,16 @@ final class PosixFile: File, @unchecked Sendable {
     let result = csystem_fstat(descriptor, &status)
     guard result == 0 else { throw posixError("fstat", path, -result) }
     return FileStatus(status)
+  }
+
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    let result = csystem_next_data(readDescriptor, offset)
+    if result == -Int64(ENXIO) { return nil }
+    guard result >= 0 else {
+      if result == -Int64(EINVAL) || result == -Int64(EOPNOTSUPP) { return offset }
+      throw posixError("lseek", path, Int32(truncatingIfNeeded: -result), offset: offset)
+    }
+    return max(offset, result)
   }
 }
 

@@ -51,6 +51,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case pageChecksum
   /// A batch that was executed is not executed again.
   case deduplicate
+  /// A writer's batches are executed from files of one user only.
+  case ownWriter
   /// A writer that may be forgotten begins no segment.
   case rememberedWriter
   /// After each statement the transaction must still be open.

@@ -216,8 +216,11 @@ final class GroupCommit: @unchecked Sendable {
   }
 
   private func flush(_ group: [Submission], as first: BatchID) throws(StoreError) {
-    try journal.flush(
-      group.flatMap(\.batches), as: first, ends: group.last?.endsSegment ?? false)
+    let batches = group.flatMap(\.batches)
+    try journal.flush(batches, as: first, ends: group.last?.endsSegment ?? false)
+    if let segment = journal.acknowledgedSegment {
+      poller?.acknowledge(first, batches.count, in: segment)
+    }
   }
 
   private func fail(_ first: BatchID, _ error: StoreError) -> Result<BatchID, StoreError> {

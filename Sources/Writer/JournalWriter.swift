@@ -122,7 +122,7 @@ public final class JournalWriter {
     guard let segment else { return }
     self.segment = nil
     let frame = segment.frame(
-      first: next, count: 0, SectionContent(.batches, raw: []), ends: true)
+      first: next, count: 0, [SectionContent(.batches, raw: [])], ends: true)
     try? segment.write(frame, environment)
   }
 
@@ -133,6 +133,9 @@ public final class JournalWriter {
   }
 
   public var writer: WriterID? { identity?.writer }
+
+  /// The segment in which something was last acknowledged.
+  public var acknowledgedSegment: UInt64? { acknowledged?.number }
 
   /// Takes a new writer id for new batches. Only when everything acknowledged so far is applied:
   /// the order of batches is kept within one writer id and not across two.
@@ -148,6 +151,8 @@ extension JournalWriter {
     var writer: WriterID
     var process: Int32
     var made: Moment
+    /// Whom its segments belong to; nil before the first.
+    var owner: UInt32?
     /// When the first segment was made into which the last acknowledged flush went, by the file server's
     /// clock; before the first flush, the id's date.
     var heard_ms: Int64
@@ -255,7 +260,7 @@ extension JournalWriter {
   /// The segment that takes the frame, with room behind it for the empty frame that ends a segment.
   private func place(_ group: Group, ends: Bool) throws(StoreError) -> (OwnSegment, EncodedFrame) {
     func frame(in segment: OwnSegment) -> EncodedFrame {
-      segment.frame(first: group.first, count: group.count, group.section, ends: ends)
+      segment.frame(first: group.first, count: group.count, group.sections, ends: ends)
     }
     // So that the segment's date says when its writer was heard, within a day; and one that was retired
     // long ago is not written behind its mark.
@@ -269,12 +274,35 @@ extension JournalWriter {
     }
     segment = nil
     let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)
-    do throws(StoreError) { try checkRemembered(made) } catch {
+    do throws(StoreError) {
+      try checkOwner(made)
+      try checkRemembered(made)
+    } catch {
       made.discard(environment)
       throw error
     }
     segment = made
     return (made, frame(in: made))
+  }
+
+  /// A writer id belongs to one user: what another one's segments say under it is not executed. So a
+  /// process that has become another user's goes on under a new one, as soon as what was acknowledged
+  /// before does not wait any more.
+  private func checkOwner(_ made: OwnSegment) throws(StoreError) {
+    guard var identity else { return }
+    if let owner = identity.owner, owner != made.owner {
+      let waits = mayWait(identity.writer)
+      if !waits { self.identity = nil }
+      throw StoreError(
+        .notSubmitted,
+        "its writer's files belong to user \(owner), and this process is user \(made.owner) now; "
+          + (waits
+            ? "try again when what it submitted before is applied, or open another writer"
+            : "a new writer takes its place"),
+        path: layout.journal)
+    }
+    identity.owner = made.owner
+    self.identity = identity
   }
 
   /// What is acknowledged is executed, so nothing is acknowledged of a writer that may be forgotten: of
@@ -340,13 +368,13 @@ private struct FirstWrite {
 private struct Group {
   let first: SequenceNumber
   let count: UInt32
-  let section: SectionContent
+  let sections: [SectionContent]
   /// nil until a write of them begins.
   var firstWrite: FirstWrite?
 
   var mayHaveLanded: Bool { firstWrite != nil }
   var end: SequenceNumber { first.advanced(by: UInt64(count)) }
-  var mostFrameBytes: Int { Block.roundUp(section.stored.count + 256) }
+  var mostFrameBytes: Int { Block.roundUp(sections.reduce(256) { $0 + $1.stored.count }) }
 
   init(first: SequenceNumber, _ batches: [[UInt8]], _ compressor: Compressor) throws(StoreError) {
     let bytes = batches.reduce(0) { $0 + $1.count + 4 }
@@ -365,7 +393,18 @@ private struct Group {
       content.append(UInt32(batch.count))
       content.append(raw: batch)
     }
-    section = SectionContent(.batches, content.bytes, compressor: compressor)
+    sections = Group.padded(
+      SectionContent(.batches, content.bytes, compressor: compressor), count: batches.count)
+  }
+
+  /// What compresses very well is padded: an applier does so much for each byte of a file, and no more.
+  private static func padded(_ batches: SectionContent, count: Int) -> [SectionContent] {
+    let least = max(
+      count * Limits.leastStoredBytesPerBatch,
+      Int(batches.rawBytes) / Limits.mostRawBytesPerStoredByte)
+    let missing = least - batches.stored.count
+    guard missing > 0, least > Block.size else { return [batches] }
+    return [batches, SectionContent(.padding, raw: [UInt8](repeating: 0, count: missing))]
   }
 }
 

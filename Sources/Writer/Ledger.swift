@@ -36,6 +36,8 @@ struct Ledger {
     var first: UInt64
     var tickets: [Ticket?] = []
     var done = 0
+    /// In which segment those up to a number were acknowledged, and not in a later one; in order.
+    var segments: [(through: UInt64, segment: UInt64)] = []
 
     var next: UInt64 { first + UInt64(tickets.count) }
     var isEmpty: Bool { done == tickets.count }
@@ -132,6 +134,47 @@ struct Ledger {
       settled.append(ticket)
     }
     if !row.isEmpty { rows[writer] = row }
+    return settled
+  }
+
+  /// The batches up to the one that is `count` behind `first` are acknowledged in this segment, at the
+  /// latest.
+  mutating func acknowledge(_ first: BatchID, _ count: Int, in segment: UInt64) {
+    guard var row = rows.removeValue(forKey: first.writer) else { return }
+    let through = first.sequence.rawValue + UInt64(count) - 1
+    row.segments.removeAll { $0.through < row.first + UInt64(row.done) }
+    if row.segments.last?.segment == segment { row.segments.removeLast() }
+    row.segments.append((through, segment))
+    rows[first.writer] = row
+  }
+
+  /// The segment in which each writer's oldest batch without an outcome was acknowledged.
+  var oldestSegments: [(id: JournalSegmentID, through: SequenceNumber)] {
+    rows.compactMap { writer, row in
+      let oldest = row.first + UInt64(row.done)
+      guard !row.isEmpty, let place = row.segments.first(where: { $0.through >= oldest })
+      else { return nil }
+      return (
+        JournalSegmentID(writer: writer, number: place.segment), SequenceNumber(place.through)
+      )
+    }
+  }
+
+  /// The batches of a segment up to `through` will get no outcome: the segment is gone, and the history
+  /// does not have them.
+  mutating func lose(_ id: JournalSegmentID, through: SequenceNumber) -> [Ticket] {
+    guard var row = rows.removeValue(forKey: id.writer) else { return [] }
+    var settled: [Ticket] = []
+    while row.first + UInt64(row.done) <= through.rawValue, let (own, ticket) = row.takeFirst() {
+      ticket.result = .failure(
+        StoreError(
+          .damaged,
+          "this batch is lost and was not executed: its journal segment is gone, and the history does not have it. Where its frame was damaged on the disk, the segment is in journal/quarantine (\(StoreLayout.journalName(id))); submit it again",
+          batch: BatchID(writer: id.writer, sequence: SequenceNumber(own))))
+      release(ticket)
+      settled.append(ticket)
+    }
+    if !row.isEmpty { rows[id.writer] = row }
     return settled
   }
 

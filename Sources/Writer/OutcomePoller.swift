@@ -11,6 +11,7 @@ final class OutcomePoller: @unchecked Sendable {
   // Sendable: `state` has its lock; `follower` belongs to whoever set `isPolling`, one at a time.
   private let state: Monitor<State>
   private var follower: OutcomeFollower
+  private let layout: StoreLayout
   private let environment: Environment
 
   fileprivate struct State {
@@ -31,6 +32,8 @@ final class OutcomePoller: @unchecked Sendable {
     var hasNew = false
     var isPolling = false
     var looked_ns: UInt64 = 0
+    /// When an outcome was last found, or it was looked whether the segments are there.
+    var progress_ns: UInt64 = 0
   }
 
   /// What is waited for.
@@ -57,10 +60,12 @@ final class OutcomePoller: @unchecked Sendable {
 
   init(layout: StoreLayout, store: StoreID, environment: Environment) throws(StoreError) {
     self.environment = environment
+    self.layout = layout
     follower = try OutcomeFollower(
       Log(layout: layout, store: store, environment: environment))
     var state = State()
     state.looked_ns = environment.clock.bootTime_ns()
+    state.progress_ns = state.looked_ns
     self.state = Monitor(state)
   }
 
@@ -70,6 +75,8 @@ final class OutcomePoller: @unchecked Sendable {
   /// After this long without a look the follower is brought up to date, so that it never has far to
   /// go: a batch's outcome lies behind where it stood when the batch was submitted.
   private static let staleness_ns: UInt64 = 1_000_000_000
+  /// After this long without an outcome it is looked whether what is waited for is still in the journal.
+  private static let lossPause_ns: UInt64 = 15_000_000_000
   private static let linger = Duration.seconds(1)
   private static let shortLook = Duration.milliseconds(50)
 }
@@ -116,6 +123,11 @@ extension OutcomePoller {
 
   func expect(_ first: BatchID, _ tickets: [Ticket]) {
     state.withLock { $0.ledger.expect(first, tickets) }
+  }
+
+  /// The batches from `first` on are acknowledged in a segment with this number.
+  func acknowledge(_ first: BatchID, _ count: Int, in segment: UInt64) {
+    state.withLock { $0.ledger.acknowledge(first, count, in: segment) }
   }
 
   func rename(_ first: BatchID, to other: BatchID) {
@@ -268,6 +280,8 @@ extension OutcomePoller {
   private func look() {
     var found: [AppliedBatch] = []
     var failure: StoreError?
+    // Before the present is read: what was read of a segment is published before it loses its name.
+    let gone = goneSegments()
     do throws(StoreError) {
       let present = try follower.present()
       // After the present was read (see `OutcomeFollower.present`).
@@ -289,10 +303,33 @@ extension OutcomePoller {
     let now = environment.clock.bootTime_ns()
     let answers = state.withLock { state in
       state.looked_ns = now
-      return state.answers(found, failure, now)
+      if !found.isEmpty { state.progress_ns = now }
+      return state.answers(found, gone, failure, now)
     }
     state.wakeAll()
     for (waker, answer) in answers { waker.answer(answer) }
+  }
+
+  /// Segments that hold what is waited for and are not in the journal any more, where it was waited long.
+  /// What the history does not have of these, as of a present that is read now, it will never have: a
+  /// frame was damaged and its segment put into quarantine, or somebody removed it.
+  private func goneSegments() -> [(id: JournalSegmentID, through: SequenceNumber)] {
+    let now = environment.clock.bootTime_ns()
+    let waited = state.withLock { state in
+      guard now - min(now, state.progress_ns) > Self.lossPause_ns else {
+        return [(id: JournalSegmentID, through: SequenceNumber)]()
+      }
+      state.progress_ns = now
+      return state.ledger.oldestSegments
+    }
+    guard !waited.isEmpty else { return [] }
+    do throws(StoreError) {
+      let names = Set(try environment.fileSystem.list(layout.journal))
+      return waited.filter { !names.contains(StoreLayout.journalName($0.id)) }
+    } catch {
+      // Who may not look waits on.
+      return []
+    }
   }
 
   /// Sleeps the longer the longer the newest waiter has waited, until the next look is due; at first
@@ -329,12 +366,18 @@ extension OutcomePoller.State {
   }
 
   /// Records what a look found, and takes out the waiters that have an answer now.
-  fileprivate mutating func answers(_ found: [AppliedBatch], _ failure: StoreError?, _ now: UInt64)
+  fileprivate mutating func answers(
+    _ found: [AppliedBatch], _ gone: [(id: JournalSegmentID, through: SequenceNumber)],
+    _ failure: StoreError?, _ now: UInt64
+  )
     -> [(Waker<OutcomePoller.Answer>, OutcomePoller.Answer)]
   {
     var answers: [(Waker<OutcomePoller.Answer>, OutcomePoller.Answer)] = []
     var settled: [Ticket] = []
     for applied in found { settled += ledger.settle(applied) }
+    if failure == nil {
+      for segment in gone { settled += ledger.lose(segment.id, through: segment.through) }
+    }
     if let failure, failure.code == .snapshotExpired { settled += ledger.fail(failure) }
     for ticket in settled {
       for number in ticket.waiters {

@@ -13,6 +13,8 @@ struct OwnSegment {
   /// And by the file server's: not later than it was, and not earlier. Two dates, since with NFS's exclusive
   /// create the first can be another where the client could not set it.
   let made_ms: (least: Int64, most: Int64)
+  /// Whom the file belongs to, as the file server has it.
+  let owner: UInt32
   /// Behind the last acknowledged frame.
   private(set) var end = Block.firstJournalFrame
   /// The chain: of the last acknowledged frame, or of the header.
@@ -33,7 +35,9 @@ struct OwnSegment {
     made = Moment(environment.clock)
     file = try environment.fileSystem.createUncached(path, mode: 0o660)
     do throws(StoreError) {
-      let first_ms = try file.status().modified_ms
+      let status = try file.status()
+      owner = status.owner
+      let first_ms = status.modified_ms
       try file.resize(to: size)
       let last_ms = try file.status().modified_ms
       made_ms = (min(first_ms, last_ms), max(first_ms, last_ms))
@@ -50,12 +54,12 @@ struct OwnSegment {
   }
 
   /// The frame that would come next.
-  func frame(first: SequenceNumber, count: UInt32, _ section: SectionContent, ends: Bool)
+  func frame(first: SequenceNumber, count: UInt32, _ sections: [SectionContent], ends: Bool)
     -> EncodedFrame
   {
     EncodedFrame(
       kind: .batches, endsSegment: ends, offset: end, nonce: header.nonce, previous: checksum,
-      first: first.rawValue, count: count, sections: [section])
+      first: first.rawValue, count: count, sections: sections)
   }
 
   /// Writes `frame` durably: one write, one sync, and for the first frame the directory's sync.

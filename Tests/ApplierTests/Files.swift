@@ -217,6 +217,98 @@ final class ReadHookFileSystem: ForwardingFileSystem, @unchecked Sendable {
   }
 }
 
+/// What can be asked of a file that is somebody else's.
+enum FileCall: CaseIterable {
+  case open, status, read, nextData, openForWriting, write, sync, link, unlink
+}
+
+/// Fails one kind of call on each of some files, always and with one error.
+final class SpitefulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: the plan is set before it is used, what was met is under a lock.
+  var plan: [String: (call: FileCall, errno: Int32)] = [:]
+  let met = Monitor(Set<String>())
+
+  override func willDo(_ call: FileCall, _ path: String) throws(StoreError) {
+    guard let planned = plan[path], planned.call == call else { return }
+    met.withLock { _ = $0.insert(path) }
+    throw StoreError(
+      planned.errno == ENOENT ? .noSuchStore : .io, "\(call) failed", path: path,
+      errno: planned.errno)
+  }
+}
+
+/// Counts the bytes that are read of the journal.
+final class MeteringFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: the count is under a lock.
+  let bytes = Monitor(0)
+  override func didRead(_ path: String, _ count: Int) {
+    if path.hasSuffix(".seg") { bytes.withLock { $0 += count } }
+  }
+}
+
+/// Lets only so many journal segments be open.
+final class NarrowFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: the counts are under a lock.
+  let state = Monitor((open: 0, most: 0, refused: 0))
+  private let limit: Int
+
+  init(_ base: any FileSystem, limit: Int) {
+    self.limit = limit
+    super.init(base)
+  }
+
+  private func enter(_ path: String, stays: Bool) throws(StoreError) {
+    let isRefused = state.withLock { state in
+      guard state.open < limit else {
+        state.refused += 1
+        return true
+      }
+      if stays { state.open += 1 }
+      state.most = max(state.most, state.open)
+      return false
+    }
+    if isRefused {
+      throw StoreError(.io, "open failed: Too many open files", path: path, errno: EMFILE)
+    }
+  }
+
+  override func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    guard path.hasSuffix(".seg") else { return try super.open(path, access) }
+    try enter(path, stays: true)
+    do throws(StoreError) { return try super.open(path, access) } catch {
+      didClose(path)
+      throw error
+    }
+  }
+
+  override func list(_ directory: String) throws(StoreError) -> [String] {
+    if directory.hasSuffix("/journal") { try enter(directory, stays: false) }
+    return try super.list(directory)
+  }
+
+  override func didClose(_ path: String) {
+    if path.hasSuffix(".seg") { state.withLock { $0.open -= 1 } }
+  }
+}
+
+/// Cannot tell what was never written of a file, as NFSv4.1.
+final class BlindFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: it has nothing.
+  override var isBlind: Bool { true }
+}
+
+/// Says of some files that they are another user's.
+final class OwningFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  // Sendable: the owners are under a lock.
+  let owners = Monitor([String: UInt32]())
+
+  override func told(_ status: FileStatus, of path: String) -> FileStatus {
+    var status = status
+    if let owner = owners.withLock({ $0[path] }) { status.owner = owner }
+    return status
+  }
+}
+
 /// Passes everything on to another file system.
 class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   // Sendable: subclasses say why.
@@ -228,12 +320,17 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   func willSync(_ path: String) {}
   func willResize(_ path: String) {}
   func willRead(_ path: String) throws(StoreError) {}
+  func didRead(_ path: String, _ count: Int) {}
+  func willDo(_ call: FileCall, _ path: String) throws(StoreError) {}
+  func didClose(_ path: String) {}
+  var isBlind: Bool { false }
   func willOpen(_ path: String, _ access: FileAccess) {}
   /// What is told of a file.
   func told(_ status: FileStatus, of path: String) -> FileStatus { status }
 
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     willOpen(path, access)
+    try willDo(access == .write ? .openForWriting : .open, path)
     return ForwardingFile(try base.open(path, access), self)
   }
   func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
@@ -241,9 +338,13 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   }
   func list(_ directory: String) throws(StoreError) -> [String] { try base.list(directory) }
   func link(_ path: String, to newPath: String) throws(StoreError) {
+    try willDo(.link, path)
     try base.link(path, to: newPath)
   }
-  func unlink(_ path: String) throws(StoreError) { try base.unlink(path) }
+  func unlink(_ path: String) throws(StoreError) {
+    try willDo(.unlink, path)
+    try base.unlink(path)
+  }
   func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     try base.makeDirectory(path, mode: mode)
   }
@@ -262,6 +363,7 @@ class ForwardingFileSystem: FileSystem, @unchecked Sendable {
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  var openFileLimit: Int { base.openFileLimit }
 }
 
 private final class ForwardingFile: File, @unchecked Sendable {
@@ -278,21 +380,34 @@ private final class ForwardingFile: File, @unchecked Sendable {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
   {
     try owner.willRead(path)
-    return try base.read(into: buffer, at: offset)
+    try owner.willDo(.read, path)
+    let count = try base.read(into: buffer, at: offset)
+    owner.didRead(path, count)
+    return count
   }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     try owner.willWrite(path, at: offset)
+    try owner.willDo(.write, path)
     try base.write(bytes, at: offset)
   }
   func sync() throws(StoreError) {
     owner.willSync(path)
+    try owner.willDo(.sync, path)
     try base.sync()
   }
   func resize(to size: Int64) throws(StoreError) {
     owner.willResize(path)
     try base.resize(to: size)
   }
-  func status() throws(StoreError) -> FileStatus { owner.told(try base.status(), of: path) }
+  func status() throws(StoreError) -> FileStatus {
+    try owner.willDo(.status, path)
+    return owner.told(try base.status(), of: path)
+  }
+  deinit { owner.didClose(path) }
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    try owner.willDo(.nextData, path)
+    return owner.isBlind ? offset : try base.nextData(from: offset)
+  }
 }
 
 /// Dates files by a clock of its own, as a file server does.

@@ -144,6 +144,7 @@ struct HorizonTests {
   /// it; also where an applier ignores the file, since a backup gave it a second name.
   @Test(arguments: [false, true])
   func aWriterWithASegmentIsRememberedForLonger(hasSecondName: Bool) throws {
+    store.options.retireAfter = .seconds(9 * 24 * 3600)
     let writer = try store.journal()
     try writer.flush([insert(1).encoded()])
     try store.drain()
@@ -161,6 +162,7 @@ struct HorizonTests {
 
   /// Somebody who is busy for long has a file at any time, and is known.
   @Test func othersAreForgottenBesideABusyWriter() throws {
+    store.options.retireAfter = .seconds(9 * 24 * 3600)
     let busy = try store.journal()
     try busy.flush([insert(1).encoded()])
     let silent = try store.journal()

@@ -29,6 +29,17 @@ struct FileContent {
     return count
   }
 
+  /// Where the first block that is no hole begins, or `offset` within it.
+  func nextData(from offset: Int64) -> Int64? {
+    guard offset < size else { return nil }
+    let first = Int(offset / Int64(BlockMap.blockBytes))
+    guard first < blocks.end else { return nil }
+    for number in first..<blocks.end where blocks[number] != nil {
+      return max(offset, Int64(number) * Int64(BlockMap.blockBytes))
+    }
+    return nil
+  }
+
   mutating func write(_ bytes: [UInt8], to number: Int, from: Int) {
     unsettle(number)
     blocks.write(bytes, to: number, from: from)

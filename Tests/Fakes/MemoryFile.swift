@@ -100,6 +100,21 @@ final class MemoryFile: File {
     }
   }
 
+  /// Past the cache, as a client asks the server; what nobody has sent yet is sent before.
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    if case .fails(let error) = fate(.read, offset, 0) { throw error }
+    let now_ns = fileSystem.now_ns
+    let now_ms = disk.now_ms(fileSystem.clock)
+    return try disk.perform { state -> Result<Int64?, StoreError> in
+      if let failure = failure(now_ns, &state) { return .failure(failure) }
+      if let cache {
+        for writer in cache.writers(inode, state) { state.flush(writer, now_ms: now_ms) }
+      }
+      state.flush(number, now_ms: now_ms)
+      return .success(state.inodes[inode]?.content.nextData(from: offset))
+    }
+  }
+
   func status() throws(StoreError) -> FileStatus {
     let fate = fate(.status, 0, 0)
     if case .fails(let error) = fate { throw error }

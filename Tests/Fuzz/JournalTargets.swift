@@ -49,11 +49,11 @@ extension FuzzTarget {
   private static func readAll(_ store: StoreID, _ id: JournalSegmentID, _ environment: Environment)
     throws -> [[UInt8]]
   {
-    let reader = try JournalSegmentReader(id, path: "/segment", names: 1, environment: environment)
+    let reader = JournalSegmentReader(id, path: "/segment", names: 1, environment: environment)
     var batches: [[UInt8]] = []
     while true {
       let before = reader.offset
-      let frames = try reader.poll(store: store, atMost: 4 << 20, now: .zero)
+      let frames = try reader.poll(store: store, atMost: 4 << 20, now: .zero).frames
       var total = 0
       for frame in frames {
         demand(frame.last >= frame.first, "a frame's last batch comes before its first")
@@ -70,7 +70,7 @@ extension FuzzTarget {
       demand(total >= 0, "a segment's bytes cannot be counted")
       if frames.isEmpty {
         demand(reader.offset >= before, "a segment is read backwards")
-        _ = try reader.hasRemains()
+        _ = try reader.remains()
         return batches
       }
     }

@@ -105,6 +105,9 @@ private final class HookedFile: File {
     try base.resize(to: size)
   }
   func status() throws(StoreError) -> FileStatus { try base.status() }
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    try base.nextData(from: offset)
+  }
 }
 
 extension Environment {

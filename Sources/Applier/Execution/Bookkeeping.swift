@@ -17,7 +17,7 @@ enum Bookkeeping {
     INSERT INTO _sluice_state VALUES(1, 0, 0, 0, 0, x'');
     CREATE TABLE _sluice_writers(
       writer BLOB PRIMARY KEY, sequence INTEGER NOT NULL, time INTEGER NOT NULL,
-      expired INTEGER NOT NULL) WITHOUT ROWID;
+      expired INTEGER NOT NULL, owner INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE _sluice_keys(
       key TEXT PRIMARY KEY, hash BLOB NOT NULL, txid INTEGER NOT NULL, time INTEGER NOT NULL,
       outcome BLOB NOT NULL) WITHOUT ROWID;
@@ -35,10 +35,11 @@ enum Bookkeeping {
   static let keysPrunedAtOnce = 1000
 }
 
-/// What is known of a writer: its last batch, and whether its batches are refused.
+/// What is known of a writer: its last batch, whether its batches are refused, and whose its files are.
 struct WriterState {
   var sequence: SequenceNumber
   var isExpired: Bool
+  var owner: UInt32
 }
 
 /// A key's first use.
@@ -66,9 +67,10 @@ final class BookkeepingTables {
   init(_ connection: Connection) throws(SQLiteError) {
     self.connection = connection
     selectWriter = try connection.prepare(
-      "SELECT sequence, expired FROM main._sluice_writers WHERE writer = ?", persistent: true)
+      "SELECT sequence, expired, owner FROM main._sluice_writers WHERE writer = ?", persistent: true
+    )
     upsertWriter = try connection.prepare(
-      "INSERT INTO main._sluice_writers VALUES(?,?,?,?) ON CONFLICT(writer) DO UPDATE SET sequence = excluded.sequence, time = excluded.time, expired = excluded.expired",
+      "INSERT INTO main._sluice_writers VALUES(?,?,?,?,?) ON CONFLICT(writer) DO UPDATE SET sequence = excluded.sequence, time = excluded.time, expired = excluded.expired",
       persistent: true)
     selectKey = try connection.prepare(
       "SELECT hash, txid, outcome FROM main._sluice_keys WHERE key = ? AND time >= ?",
@@ -114,7 +116,8 @@ final class BookkeepingTables {
     guard try selectWriter.step() else { return nil }
     let state = WriterState(
       sequence: SequenceNumber(UInt64(selectWriter.columnInteger(0))),
-      isExpired: selectWriter.columnInteger(1) != 0)
+      isExpired: selectWriter.columnInteger(1) != 0,
+      owner: UInt32(truncatingIfNeeded: selectWriter.columnInteger(2)))
     writers[id] = state
     return state
   }
@@ -171,7 +174,7 @@ final class BookkeepingTables {
       try upsertWriter.bind(
         [
           .blob(id.blob), .integer(Int64(state.sequence.rawValue)), .integer(extent.time_ms),
-          .integer(state.isExpired ? 1 : 0),
+          .integer(state.isExpired ? 1 : 0), .integer(Int64(state.owner)),
         ])
       try upsertWriter.run()
     }

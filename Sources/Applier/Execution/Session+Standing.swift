@@ -32,6 +32,11 @@ extension Session {
     var isRefused: Bool { if case .refused = self { true } else { false } }
   }
 
+  /// What the database knows of a writer: its last batch, and whose files its are.
+  func known(_ writer: WriterID) throws(StoreError) -> WriterState? {
+    try own { () throws(SQLiteError) in try tables.writer(writer) }
+  }
+
   /// How many batches at the front are in the history already.
   func repeats(in batches: some Sequence<BatchID>) throws(StoreError) -> Int {
     guard environment.makes(.deduplicate) else { return 0 }
@@ -48,6 +53,8 @@ extension Session {
   func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing {
     let known = try tables.writer(batch.id.writer)
     if let known {
+      // Another user's, under this writer's id: nothing of it is executed, or refused.
+      if known.owner != batch.owner, environment.makes(.ownWriter) { return .repeated }
       if batch.id.sequence <= known.sequence, environment.makes(.deduplicate) { return .repeated }
       if known.isExpired {
         return .refused(Session.expired("its writer was refused before; use a new writer"))

@@ -303,6 +303,8 @@ final class Session {
           end = try execute(batch, in: group, isAlone: isAlone)
         }
       }
+      // A frame that cannot be read is one rejection, which takes all its numbers.
+      let batch = batch.frame.isBroken ? batch.standsForFrame : batch
       switch end {
       case .outcome(let outcome):
         try record(

@@ -9,59 +9,93 @@ internal import SluiceShared
 /// one before can be missing. That is so when it ended (end flag), when the sequence number that its
 /// successor's header begins with has been reached, or when that header names an earlier segment as
 /// the last one with anything acknowledged: the writer states there what it was acknowledged.
+///
+/// Whatever a file here does is its writer's problem: its writer's batches wait, or are ignored, and
+/// everybody else goes on. A device that fails as a whole fails for the log's beacon too, within a beat,
+/// and that ends the term. One look takes a bounded time, however many files wait and whatever is in
+/// them; who was not looked at comes first in the next.
 final class JournalIntake {
-  private let layout: StoreLayout
+  let layout: StoreLayout
   private let store: StoreID
-  private let environment: Environment
+  let environment: Environment
   private let name: String
-  private let log: Logger
+  let log: Logger
 
   /// A segment silent for this long is closed and retired.
   var silence: Duration = .seconds(60)
+  /// Whose files a writer's are, where batches of it were executed before.
+  var knownOwner: (WriterID) throws(StoreError) -> UInt32? = { (_) throws(StoreError) in nil }
+  /// The file server's time; nil where it cannot be asked.
+  var serverTime_ms: () -> Int64? = { nil }
+  /// The number of the last batch of a writer that was executed.
+  var lastExecuted: (WriterID) throws(StoreError) -> SequenceNumber? = { (_) throws(StoreError) in
+    nil
+  }
   /// A quiet segment is read at least this often.
   static let slowestPoll: Duration = .seconds(1)
   /// A write that was begun is there after this long (measured: pieces of one for up to 55 ms).
   private static let landing: Duration = .milliseconds(200)
 
-  private var writers: [WriterID: WriterQueue] = [:]
+  private(set) var writers: [WriterID: WriterQueue] = [:]
+  /// Of writers that had files in this term and have none now: whose they were, and the last number that
+  /// was read.
+  private var remembered: [WriterID: (owner: UInt32, lastRead: SequenceNumber)] = [:]
+  private static let mostRemembered = 100_000
   /// The names taken in.
   private var known: Set<String> = []
   private var refused: Set<String> = []
   /// Of these, what a newer version of Sluice wrote.
   private var newer: Set<String> = []
-  private(set) var quarantined: UInt32 = 0
+  /// Files here that are not read.
+  var ignoredCount: Int { refused.count }
+  /// Batches that were found missing in this term.
+  private(set) var missing: UInt64 = 0
+  var quarantined: UInt32 = 0
   /// The names in quarantine: a move that was cut off leaves a file with both its names.
-  private var asideNames: Set<String> = []
+  var asideNames: Set<String> = []
   /// Writers with a segment in quarantine: batches of theirs may be missing.
-  private var damaged: Set<WriterID> = []
+  var damaged: Set<WriterID> = []
   /// Many reads are to be in flight at once.
   private let isNetwork: Bool
-  private var turn = 0
   private var listings: UInt64 = 0
   /// What the last listing showed.
   private var listed: [String] = []
   /// The latest date of a file that was opened since it was last asked for, by the file server's clock.
   private var latestFile_ms = Int64.min
-  /// Writers with a segment that could not be opened, and until when it is left alone.
-  private var heldBack: [WriterID: Duration] = [:]
+  /// The file server's clock, as it was asked once: its time, and this host's boot time then.
+  private var serverClock: (time_ms: Int64, boot: Duration)?
+  /// Writers with a file that could not be used: they are left alone for a while.
+  private var heldBack = HeldBack()
+  private var openFiles: OpenSegments
+  private var lastComplaint: Duration?
+  /// Until when nothing is summed again that was found not to be whole.
+  private var nextDoubtful: Duration = .zero
+  private var failedQuestion: StoreError?
   /// Nothing new can come from these; to be removed once all they hold is published.
   private var finished: [JournalSegmentReader] = []
+  /// Of these, what could not be removed, and until when it is left.
+  private var stuck: [String: (pause: Duration, until: Duration)] = [:]
   /// Batches read and not yet taken.
   private(set) var waiting: [PendingBatch] = []
   private var taken = 0
   private(set) var waitingBytes = 0
+  /// The memory that they take.
+  private var waitingWeight = 0
 
-  private struct WriterQueue {
+  struct WriterQueue {
     /// By number; the first is the one being read.
     var segments: [JournalSegmentReader] = []
     /// The highest sequence number read.
     var lastRead = SequenceNumber(0)
-    var owner: UInt32
+    /// Known once one of them was opened.
+    var owner: UInt32?
   }
 
   init(
-    layout: StoreLayout, store: StoreID, environment: Environment, name: String, log: Logger
+    layout: StoreLayout, store: StoreID, environment: Environment, name: String, openFiles: Int,
+    log: Logger
   ) throws(StoreError) {
+    self.openFiles = OpenSegments(most: openFiles)
     isNetwork = try environment.fileSystem.isNetwork(layout.journal)
     self.layout = layout
     self.store = store
@@ -100,12 +134,18 @@ final class JournalIntake {
 
   // MARK: reading
 
-  /// Bytes of batches that are read and not executed at most, so that memory stays bounded however
-  /// much waits; and of one segment in one pass, so that a busy writer does not hold up the others.
-  private static let mostWaitingBytes = 2 * Limits.batchBytesPerCommit
+  /// Memory of batches that are read and not executed at most, so that it stays bounded however much
+  /// waits; and of one segment in one pass, so that a busy writer does not hold up the others.
+  private static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
   private static let mostBytesAtOnce: Int64 = 4 << 20
+  private static let readsInFlight = 16
+  /// One look goes on to the next segments for this long.
+  private static let longestLook: Duration = .milliseconds(100)
 
-  /// One listing, and one read of each segment that is due. Returns whether anything was found.
+  private typealias Reading = Result<JournalSegmentReader.News, StoreError>
+
+  /// One listing, and one read of each segment that is due, as far as a look's time goes. Returns
+  /// whether anything was found, or is still to be looked at.
   ///
   /// A listing is not one instant: of two segments made while it is under way it may show the later
   /// one only, and the batches in the earlier one would be taken for missing. So a segment is read
@@ -113,63 +153,85 @@ final class JournalIntake {
   /// known too, or were removed.
   func poll() throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
-    if try list(now) { _ = try list(now) }
-    guard waitingBytes < JournalIntake.mostWaitingBytes else { return false }
+    heldBack.goOn(now)
+    if try list() { _ = try list() }
+    guard !isFull else { return false }
     var due: [JournalSegmentReader] = []
     var found = false
     for queue in writers.values {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        heldBack[segment.id.writer] == nil
+        !heldBack.has(segment.id.writer)
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
-    due.sort { $0.id < $1.id }
-    if !due.isEmpty {
-      // Everybody's turn to be first comes.
-      turn = (turn + 1) % due.count
-      due = Array(due[turn...] + due[..<turn])
-    }
-    for piece in stride(from: 0, to: due.count, by: JournalIntake.readsInFlight) {
-      let segments = due[piece..<min(piece + JournalIntake.readsInFlight, due.count)]
-      for (segment, frames) in zip(segments, read(Array(segments), now)) {
-        if try integrate(frames, of: segment, now) { found = true }
+    // Who waits longest for a look comes first; of those that were never looked at, the oldest.
+    due.sort { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
+    // What takes long is read alone and last, one in a look, so that nobody else waits for two.
+    var heavy = due.filter { $0.isHeavy || $0.isDoubtful }
+    let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
+    let largest = due.count == 1 ? .max : JournalIntake.mostBytesAtOnce
+    var isCut = false
+    for piece in stride(from: 0, to: light.count, by: JournalIntake.readsInFlight) {
+      isCut = isFull || environment.clock.elapsed() - now >= JournalIntake.longestLook
+      if isCut { break }
+      let segments = Array(light[piece..<min(piece + JournalIntake.readsInFlight, light.count)])
+      openFiles.makeRoom(for: segments)
+      for (segment, news) in zip(segments, read(segments, now, largest: largest)) {
+        openFiles.note(segment)
+        if try integrate(news, of: segment, now) { found = true }
+        if segment.isHeavy { heavy.append(segment) }
       }
-      if waitingBytes >= JournalIntake.mostWaitingBytes { break }
     }
-    return found
+    if !isFull, let segment = nextHeavy(heavy) {
+      openFiles.makeRoom(for: [segment])
+      let began = environment.clock.elapsed()
+      let news = read([segment], now, largest: .max)[0]
+      openFiles.note(segment)
+      segment.isHeavy = false
+      if try integrate(news, of: segment, now) { found = true }
+      let end = environment.clock.elapsed()
+      if segment.isDoubtful { nextDoubtful = end + (end - began) * 4 }
+    }
+    return found || isCut
   }
+
+  /// What was summed in vain takes a fifth of the time at most.
+  private func nextHeavy(_ segments: [JournalSegmentReader]) -> JournalSegmentReader? {
+    let now = environment.clock.elapsed()
+    return segments.filter { !$0.isDoubtful || nextDoubtful <= now }
+      .min { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
+  }
+
+  private var isFull: Bool { waitingWeight >= JournalIntake.mostWaitingWeight }
 
   private func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
     segment.id.number == 1 || segment.listing < listings || !environment.makes(.listAgain)
   }
 
-  private static let readsInFlight = 16
-
   /// Reads segments, many at once where each read is a round trip to a server.
-  private func read(_ segments: [JournalSegmentReader], _ now: Duration)
-    -> [Result<[JournalSegmentReader.Frame], StoreError>]
+  private func read(_ segments: [JournalSegmentReader], _ now: Duration, largest: Int64)
+    -> [Reading]
   {
     let store = store
     guard isNetwork, segments.count > 1 else {
-      return segments.map { JournalIntake.read($0, store, now) }
+      return segments.map { JournalIntake.read($0, store, now, largest) }
     }
-    let results = Monitor(
-      [Result<[JournalSegmentReader.Frame], StoreError>](
-        repeating: .success([]), count: segments.count))
+    let results = Monitor([Reading](repeating: .success(.init()), count: segments.count))
     // Each piece of work has a segment of its own.
     nonisolated(unsafe) let segments = segments
     environment.executor.concurrently(segments.count) { i in
-      let result = JournalIntake.read(segments[i], store, now)
+      let result = JournalIntake.read(segments[i], store, now, largest)
       results.withLock { $0[i] = result }
     }
     return results.withLock { $0 }
   }
 
-  private static func read(_ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration)
-    -> Result<[JournalSegmentReader.Frame], StoreError>
-  {
+  private static func read(
+    _ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration, _ largest: Int64
+  ) -> Reading {
     do throws(StoreError) {
-      return .success(try segment.poll(store: store, atMost: mostBytesAtOnce, now: now))
+      return .success(
+        try segment.poll(store: store, atMost: mostBytesAtOnce, largest: largest, now: now))
     } catch {
       return .failure(error)
     }
@@ -178,41 +240,62 @@ final class JournalIntake {
   /// Takes in what was read of a writer's first segment, and goes on with its next ones where that
   /// was all of it.
   private func integrate(
-    _ result: Result<[JournalSegmentReader.Frame], StoreError>, of first: JournalSegmentReader,
-    _ now: Duration
+    _ first: Reading, of firstSegment: JournalSegmentReader, _ now: Duration
   ) throws(StoreError) -> Bool {
-    let writer = first.id.writer
-    var result = result
-    var segment = first
+    let writer = firstSegment.id.writer
+    var result = first
+    var segment = firstSegment
     var found = false
     while true {
-      switch result {
-      case .success(let frames):
-        found = found || !frames.isEmpty
-        add(frames, of: segment)
+      do throws(StoreError) {
+        let news = try result.get()
+        guard try belongs(segment) else { return true }
+        found = found || !news.frames.isEmpty
+        try add(news.frames, of: segment)
+        segment.isHeavy = news.wantsMore
         let quiet = now - segment.lastNews
-        segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 128)
-        guard let queue = writers[writer] else { return found }
-        do throws(StoreError) {
-          guard try isDone(segment, queue, now, foundNothing: frames.isEmpty) else { return found }
-          retire(writer)
-        } catch {
-          try refuse(segment, writer, error)
+        if news.isComplete {
+          segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 128)
+        } else if let until = segment.doubtfulUntil {
+          segment.nextPoll = until
+        } else if !news.wantsMore {
+          segment.nextPoll = now
         }
-      case .failure(let error): try refuse(segment, writer, error)
+        let foundNothing = news.frames.isEmpty && news.isComplete
+        guard let queue = writers[writer],
+          try isDone(segment, queue, now, foundNothing: foundNothing)
+        else {
+          if quiet < silence { heldBack.worked(writer) }
+          return found
+        }
+        heldBack.worked(writer)
+        retire(writer)
+      } catch {
+        if let failedQuestion { throw failedQuestion }
+        if hasSecondNameInQuarantine(segment, error) {
+          result = JournalIntake.read(segment, store, now, JournalIntake.mostBytesAtOnce)
+          continue
+        }
+        refuse(segment, error)
       }
-      guard let next = writers[writer]?.segments.first, heldBack[writer] == nil else {
+      guard let next = writers[writer]?.segments.first, !heldBack.has(writer) else {
         return found
       }
-      guard mayBeRead(next) else { return true }
+      guard mayBeRead(next), next !== segment else { return true }
+      guard environment.clock.elapsed() - now < JournalIntake.longestLook else { return true }
       segment = next
-      result = read([next], now)[0]
+      openFiles.makeRoom(for: [next])
+      result = read([next], now, largest: JournalIntake.mostBytesAtOnce)[0]
+      openFiles.note(next)
     }
   }
 
-  private func add(_ frames: [JournalSegmentReader.Frame], of segment: JournalSegmentReader) {
+  private func add(_ frames: [JournalSegmentReader.Frame], of segment: JournalSegmentReader)
+    throws(StoreError)
+  {
     let writer = segment.id.writer
     for frame in frames {
+      try nameMissing(before: frame, of: segment)
       if let last = writers[writer]?.lastRead, frame.last > last {
         writers[writer]?.lastRead = frame.last
       }
@@ -222,7 +305,31 @@ final class JournalIntake {
       }
       segment.waitingBatches += Int(frame.count)
       waitingBytes += Int(frame.rawBytes)
+      waitingWeight += Int(frame.weight)
     }
+  }
+
+  /// Says which batches a frame follows that are neither read nor in the history.
+  private func nameMissing(
+    before frame: JournalSegmentReader.Frame, of segment: JournalSegmentReader
+  ) throws(StoreError) {
+    let writer = segment.id.writer
+    var last = writers[writer]?.lastRead ?? SequenceNumber(0)
+    guard frame.first > last.next else { return }
+    // A new term has not read what is in the history.
+    last = max(last, remembered[writer]?.lastRead ?? SequenceNumber(0))
+    guard frame.first > last.next else { return }
+    last = max(
+      last, try ask { () throws(StoreError) in try lastExecuted(writer) ?? SequenceNumber(0) })
+    guard frame.first > last.next else { return }
+    let count = frame.first.rawValue - last.next.rawValue
+    missing = missing.addingReportingOverflow(count).partialValue
+    log.error(
+      "batches are missing in the journal",
+      metadata: [
+        "writer": "\(writer)", "first": "\(last.next)", "last": "\(frame.first.rawValue - 1)",
+        "before": "\(segment.path)",
+      ])
   }
 
   /// Whether nothing acknowledged can still come from a writer's first segment.
@@ -232,8 +339,8 @@ final class JournalIntake {
     if segment.isEnded { return true }
     let quiet = now - segment.lastNews
     for later in queue.segments.dropFirst() where mayBeRead(later) {
-      if later.header == nil { _ = try? later.peekHeader(store) }
-      guard let next = later.header else { continue }
+      if later.header == nil { peek(later) }
+      guard let next = later.header, later.owner == segment.owner else { continue }
       if queue.lastRead.next >= next.firstSequence || next.acknowledgesNothing(in: segment.id) {
         return true
       }
@@ -245,6 +352,25 @@ final class JournalIntake {
     return try closeAndRead(segment, queue, acknowledgedUpTo: nil)
   }
 
+  /// The header of a segment before its turn.
+  private func peek(_ segment: JournalSegmentReader) {
+    openFiles.makeRoom(for: [segment])
+    do throws(StoreError) { try segment.peekHeader(store) } catch {
+      // What is wrong with it is told when its turn comes.
+    }
+    openFiles.note(segment)
+  }
+
+  /// Whether segments are on their way out, so that nothing waits for their writers.
+  var isRetiring: Bool {
+    let now = environment.clock.elapsed()
+    return writers.contains { writer, queue in
+      guard let first = queue.segments.first, !heldBack.has(writer) else { return false }
+      return first.isMarked || !first.wasRead || now - first.lastNews >= silence
+        || queue.segments.dropFirst().contains { $0.header != nil }
+    }
+  }
+
   /// Retires a segment that is not ended: the mark first, *then* the frames again, because what the
   /// writer acknowledged was durable before it read the mark empty. What is still not whole goes to
   /// quarantine.
@@ -252,15 +378,19 @@ final class JournalIntake {
     _ segment: JournalSegmentReader, _ queue: WriterQueue, acknowledgedUpTo next: SequenceNumber?
   ) throws(StoreError) -> Bool {
     if !segment.isMarked {
-      try segment.close(by: name, environment: environment)
+      try segment.close(by: name)
       segment.nextPoll = .zero
       if environment.makes(.rereadAfterMark) {
         return false  // and the next poll reads again
       }
       return true
     }
-    let hasRemains = try segment.hasRemains()
-    if hasRemains {
+    let remains = try segment.remains()
+    switch remains {
+    case .unknown:
+      segment.nextPoll = .zero
+      return false
+    case .some:
       // A write that was on its way when the mark came may land between that reading and this one,
       // and in pieces: it is read as a frame then. Its writer finds the mark.
       let now = environment.clock.elapsed()
@@ -270,118 +400,217 @@ final class JournalIntake {
         segment.nextPoll = .zero
         return false
       }
+    case .none, .tooLong: break
     }
-    if next != nil || hasRemains {
+    if let size = segment.lostLength() {
+      log.error(
+        "journal segment is shorter than what was read of it: somebody has cut it",
+        metadata: ["file": "\(segment.path)", "size": "\(size)", "read": "\(segment.offset)"])
+    }
+    if next != nil || remains != .none {
       damaged.insert(segment.id.writer)
-      try quarantine(segment)
+      try quarantine(segment, remains, lastRead: queue.lastRead, next: next)
     }
     return true
   }
 
   private func retire(_ writer: WriterID) {
-    guard let segment = writers[writer]?.segments.removeFirst() else { return }
+    guard let segment = removeFirst(writer) else { return }
+    // Of a file that is open here NFS only hides the name when it is removed.
+    segment.closeFile()
     finished.append(segment)
-    if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
+  }
+
+  /// Takes a writer's first segment out of its queue.
+  @discardableResult
+  private func removeFirst(_ writer: WriterID) -> JournalSegmentReader? {
+    guard var queue = writers[writer], !queue.segments.isEmpty else { return nil }
+    let segment = queue.segments.removeFirst()
+    keep(queue, of: writer)
+    return segment
+  }
+
+  private func keep(_ queue: WriterQueue, of writer: WriterID) {
+    writers[writer] = queue.segments.isEmpty ? nil : queue
+    guard queue.segments.isEmpty, let owner = queue.owner else { return }
+    if remembered.count >= JournalIntake.mostRemembered { remembered = [:] }
+    let last = max(queue.lastRead, remembered[writer]?.lastRead ?? SequenceNumber(0))
+    remembered[writer] = (owner, last)
+  }
+
+  // MARK: whose files they are
+
+  /// Whether a segment that was opened belongs to its writer's owner: the one of the files from which
+  /// batches were executed before, or of the first file. Of another one's nothing is read.
+  private func belongs(_ segment: JournalSegmentReader) throws(StoreError) -> Bool {
+    if !segment.isDated {
+      segment.isDated = true
+      latestFile_ms = max(latestFile_ms, segment.modified_ms)
+      segment.lastNews = environment.clock.elapsed() - age(segment.modified_ms)
+    }
+    guard let owner = try owner(of: segment.id.writer, orElse: segment.owner) else { return true }
+    guard owner != segment.owner, environment.makes(.ownWriter) else { return true }
+    // Told to its writer: it finds the segment closed.
+    do throws(StoreError) { try segment.close(by: name) } catch {
+      // It may be no file that can be written.
+    }
+    ignore(
+      segment,
+      StoreError(
+        .foreign, "it belongs to user \(segment.owner), its writer to \(owner)", path: segment.path)
+    )
+    return false
+  }
+
+  private func owner(of writer: WriterID, orElse first: UInt32) throws(StoreError) -> UInt32? {
+    if let owner = writers[writer]?.owner { return owner }
+    let executed = try ask { () throws(StoreError) in try knownOwner(writer) }
+    let owner = executed ?? remembered[writer]?.owner ?? first
+    writers[writer]?.owner = owner
+    return owner
+  }
+
+  /// What the database says. Where it cannot, that is no file's fault.
+  private func ask<R>(_ question: () throws(StoreError) -> R) throws(StoreError) -> R {
+    do throws(StoreError) { return try question() } catch {
+      failedQuestion = error
+      throw error
+    }
+  }
+
+  /// How long ago, by the file server's clock, a file of this date was written.
+  private func age(_ modified_ms: Int64) -> Duration {
+    // The server is asked only where it matters.
+    let modified_ms = max(0, modified_ms)
+    let most = Duration.milliseconds(environment.clock.wallTime_ms() - modified_ms)
+    guard most >= silence else { return .zero }
+    let now = environment.clock.elapsed()
+    if serverClock == nil, let time_ms = serverTime_ms() { serverClock = (time_ms, now) }
+    guard let serverClock else { return .zero }
+    let server_ms = serverClock.time_ms + (now - serverClock.boot).wholeMilliseconds
+    return .milliseconds(min(max(0, server_ms - modified_ms), 86_400_000))
   }
 
   // MARK: the listing
 
   /// Takes in what is new. Returns whether some of it must not be read before the next listing.
-  private func list(_ now: Duration) throws(StoreError) -> Bool {
-    let names = try environment.fileSystem.list(layout.journal).sorted()
+  private func list() throws(StoreError) -> Bool {
+    let names: [String]
+    do throws(StoreError) { names = try environment.fileSystem.list(layout.journal).sorted() } catch
+    {
+      guard error.isTooManyFiles else { throw error }
+      complain("too many open files: the journal is not looked at for a while", error)
+      openFiles.shrink()
+      return false
+    }
     listings += 1
     listed = names
+    if !refused.isEmpty {
+      refused.formIntersection(names)
+      newer.formIntersection(refused)
+    }
     var mustListAgain = false
     for name in names where !known.contains(name) && !refused.contains(name) {
-      guard let id = StoreLayout.journalSegment(name) else { continue }
-      if let until = heldBack[id.writer], until > now { continue }
-      do throws(StoreError) {
-        let segment = try open(id, name)
-        latestFile_ms = max(latestFile_ms, segment.modified_ms)
-        known.insert(name)
-        heldBack[id.writer] = nil
-        segment.listing = listings
-        add(segment)
-        mustListAgain = mustListAgain || !mayBeRead(segment)
-      } catch {
-        if error.isNoSuchFile { continue }
-        guard error.isAboutTheFile else {
-          // The file may be in order: what follows it waits until it can be opened.
-          if heldBack.updateValue(now + .seconds(1), forKey: id.writer) == nil {
-            log.error(
-              "journal file cannot be opened, its writer's batches wait",
-              metadata: ["error": "\(error)"])
-          }
-          continue
-        }
-        ignore(name, error)
-      }
+      guard let id = StoreLayout.journalSegment(name), !heldBack.hasGone(name) else { continue }
+      known.insert(name)
+      let segment = JournalSegmentReader(
+        id, path: "\(layout.journal)/\(name)", names: asideNames.contains(name) ? 2 : 1,
+        environment: environment)
+      segment.listing = listings
+      add(segment)
+      mustListAgain = mustListAgain || !mayBeRead(segment)
     }
-    // What could not be opened may be gone by now.
-    heldBack = heldBack.filter { $0.value > now }
     return mustListAgain
   }
 
-  private func ignore(_ name: String, _ error: StoreError) {
+  private func add(_ segment: JournalSegmentReader) {
+    var queue = writers[segment.id.writer] ?? WriterQueue()
+    let place = queue.segments.firstIndex { $0.id > segment.id } ?? queue.segments.count
+    queue.segments.insert(segment, at: place)
+    writers[segment.id.writer] = queue
+  }
+
+  /// Passes over a segment for good.
+  private func ignore(_ segment: JournalSegmentReader, _ error: StoreError) {
+    let name = StoreLayout.journalName(segment.id)
+    forget(segment)
     refused.insert(name)
     if error.code == .unsupported { newer.insert(name) }
     log.error("journal file ignored", metadata: ["error": "\(error)"])
   }
 
+  /// Takes a segment out of its queue. What is listed under its name again is a new one.
+  private func forget(_ segment: JournalSegmentReader) {
+    segment.closeFile()
+    known.remove(StoreLayout.journalName(segment.id))
+    guard var queue = writers[segment.id.writer] else { return }
+    queue.segments.removeAll { $0 === segment }
+    keep(queue, of: segment.id.writer)
+  }
+
   /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
   /// moving it there may have made it after quarantine was last looked at.
-  private func open(_ id: JournalSegmentID, _ name: String) throws(StoreError)
-    -> JournalSegmentReader
+  private func hasSecondNameInQuarantine(_ segment: JournalSegmentReader, _ error: StoreError)
+    -> Bool
   {
-    let path = "\(layout.journal)/\(name)"
-    if !asideNames.contains(name) {
-      do throws(StoreError) {
-        return try JournalSegmentReader(id, path: path, names: 1, environment: environment)
-      } catch {
-        guard error.code == .foreign else { throw error }
-        try countQuarantine()
-        guard asideNames.contains(name) else { throw error }
-      }
-    }
-    return try JournalSegmentReader(id, path: path, names: 2, environment: environment)
+    guard error.code == .foreign, segment.file == nil, segment.names == 1,
+      (try? countQuarantine()) != nil
+    else { return false }
+    guard asideNames.contains(StoreLayout.journalName(segment.id)) else { return false }
+    segment.names = 2
+    return true
   }
 
-  private func add(_ segment: JournalSegmentReader) {
+  /// What becomes of a segment that cannot be used, and of its writer.
+  private func refuse(_ segment: JournalSegmentReader, _ error: StoreError) {
     let writer = segment.id.writer
-    var queue = writers[writer] ?? WriterQueue(owner: segment.owner)
-    guard queue.owner == segment.owner else {
-      log.error(
-        "journal file ignored: it belongs to user \(segment.owner), its writer to \(queue.owner)",
-        metadata: ["file": "\(segment.path)"])
-      refused.insert(StoreLayout.journalName(segment.id))
+    let now = environment.clock.elapsed()
+    segment.nextPoll = now
+    if error.isStaleHandle || error.isNoSuchFile {
+      // Removed: by another applier, which means published, or by a writer that could not begin it. Or
+      // its name is another file's now, and is taken in anew.
+      heldBack.noteGone(StoreLayout.journalName(segment.id), now)
+      return forget(segment)
+    }
+    if error.isTooManyFiles {
+      complain("too many open files: segments are opened anew for each look", error)
+      openFiles.shrink()
+      segment.nextPoll = now + .milliseconds(100)
       return
     }
-    let place = queue.segments.firstIndex { $0.id > segment.id } ?? queue.segments.count
-    queue.segments.insert(segment, at: place)
-    writers[writer] = queue
+    // Not open any more, for whatever reason: it is opened anew.
+    segment.closeFile()
+    if error.isAboutTheFile || isStrangers(segment) { return ignore(segment, error) }
+    if error.isLostOpen { return }
+    // The file may be in order: what follows it waits until it can be used.
+    if heldBack.holdBack(writer, error, now) {
+      log.error(
+        error.isForbidden
+          ? "journal file must be readable and writable to the applier, its writer's batches wait"
+          : "journal file cannot be used, its writer's batches wait",
+        metadata: ["error": "\(error)"])
+    }
   }
 
-  private func refuse(_ segment: JournalSegmentReader, _ writer: WriterID, _ error: StoreError)
-    throws(StoreError)
-  {
-    guard !error.isStaleHandle, !error.isNoSuchFile else {
-      // Removed: by another applier, which means published, or by a writer that could not begin it.
-      writers[writer]?.segments.removeFirst()
-      if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
-      return
-    }
-    if error.isForbidden {
-      // Others go on. It may be read again, and closed, when its permissions are set right.
-      heldBack[writer] = environment.clock.elapsed() + .seconds(30)
-      log.error(
-        "journal file must be readable and writable to the applier, its writer's batches wait",
-        metadata: ["error": "\(error)"])
-      return
-    }
-    guard error.isAboutTheFile else { throw error }
-    ignore(StoreLayout.journalName(segment.id), error)
-    writers[writer]?.segments.removeFirst()
-    if writers[writer]?.segments.isEmpty == true { writers[writer] = nil }
+  /// Whether a file that cannot be opened is not its writer's: that must not wait for it.
+  private func isStrangers(_ segment: JournalSegmentReader) -> Bool {
+    guard environment.makes(.ownWriter), segment.file == nil,
+      let status = try? environment.fileSystem.status(segment.path)
+    else { return false }
+    guard status.kind == .regular else { return true }
+    let writer = segment.id.writer
+    guard
+      let owner = writers[writer]?.owner ?? (try? knownOwner(writer)) ?? remembered[writer]?.owner
+    else { return false }
+    return owner != status.owner
+  }
+
+  /// Once a minute.
+  private func complain(_ what: Logger.Message, _ error: StoreError) {
+    let now = environment.clock.elapsed()
+    if let lastComplaint, now - lastComplaint < .seconds(60) { return }
+    lastComplaint = now
+    log.error(what, metadata: ["error": "\(error)"])
   }
 
   // MARK: taking
@@ -405,7 +634,10 @@ final class JournalIntake {
     for batch in waiting[taken..<taken + count] {
       batch.frame.segment?.waitingBatches -= 1
       batch.frame.segment?.lastTxID = txid
-      if batch.isLastOfFrame { waitingBytes -= Int(batch.frame.frame.rawBytes) }
+      if batch.isLastOfFrame {
+        waitingBytes -= Int(batch.frame.frame.rawBytes)
+        waitingWeight -= Int(batch.frame.frame.weight)
+      }
     }
     taken += count
     if taken == waiting.count {
@@ -418,7 +650,7 @@ final class JournalIntake {
     }
   }
 
-  /// How long the oldest batch has waited since it was read.
+  /// How long the oldest batch has waited.
   var age_ms: UInt64 {
     guard !isIdle, let oldest = waiting[taken].frame.segment?.lastNews else { return 0 }
     return UInt64(max(0, (environment.clock.elapsed() - oldest).wholeMilliseconds))
@@ -430,73 +662,37 @@ final class JournalIntake {
   func remove(published txid: TxID) throws(StoreError) {
     guard !finished.isEmpty else { return }
     var kept: [JournalSegmentReader] = []
-    var paths: [String] = []
+    let now = environment.clock.elapsed()
     for segment in finished {
       let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
-      guard isPublished || !environment.makes(.removeOnlyPublished) else {
+      let isStuck = stuck[segment.path].map { $0.until > now } ?? false
+      guard !isStuck, isPublished || !environment.makes(.removeOnlyPublished) else {
         kept.append(segment)
         continue
       }
-      paths.append(segment.path)
-      known.remove(StoreLayout.journalName(segment.id))
-    }
-    // Closed before they are removed: of a file that is open here NFS only hides the name.
-    finished = kept
-    for path in paths {
-      do throws(StoreError) { try environment.fileSystem.unlink(path) } catch {
+      do throws(StoreError) { try environment.fileSystem.unlink(segment.path) } catch {
         // ENOENT: removed already, or the reply to a first try was lost.
-        if !error.isNoSuchFile { throw error }
+        if !error.isNoSuchFile {
+          keep(segment, error, now)
+          kept.append(segment)
+          continue
+        }
       }
+      known.remove(StoreLayout.journalName(segment.id))
+      stuck[segment.path] = nil
     }
+    finished = kept
   }
 
-  // MARK: quarantine
-
-  /// Moves a segment with remains aside, by link and unlink, for people to look at.
-  private func quarantine(_ segment: JournalSegmentReader) throws(StoreError) {
-    let target = "\(layout.quarantine)/\(StoreLayout.journalName(segment.id))"
-    do throws(StoreError) { try environment.fileSystem.link(segment.path, to: target) } catch {
-      if !error.isExistingFile { throw error }
-      // Of somebody who may have died before it was answered, so that a file server may lose it still
-      // (on NFS the sync below asks for nothing).
-      try changeQuarantine(beside: target)
+  /// A file that cannot be removed: tried again, ever more seldom. All it holds is published.
+  private func keep(_ segment: JournalSegmentReader, _ error: StoreError, _ now: Duration) {
+    let pause = stuck[segment.path].map { min($0.pause * 2, HeldBack.longestPause) }
+    if pause == nil {
+      log.error(
+        "journal segment cannot be removed; all its batches are applied",
+        metadata: ["error": "\(error)"])
     }
-    if environment.makes(.syncQuarantine) {
-      try environment.fileSystem.syncDirectory(layout.quarantine)
-    }
-    quarantined += 1
-    asideNames.insert(StoreLayout.journalName(segment.id))
-    log.error(
-      "journal segment put into quarantine: a torn or damaged write lies behind its last whole frame",
-      metadata: [
-        "file": "\(target)", "offset": "\(segment.offset)",
-        "lastSequence": "\(writers[segment.id.writer]?.lastRead.description ?? "0")",
-      ])
-  }
-
-  /// An answered change of the directory brings those before it along. It is not made by one more name
-  /// of a segment, which would be a stranger's if this process died before it is removed.
-  private func changeQuarantine(beside target: String) throws(StoreError) {
-    let fileSystem = environment.fileSystem
-    let temporary = StoreLayout.temporaryName(target, environment.random())
-    do throws(StoreError) {
-      _ = try fileSystem.createUncached(temporary, mode: 0o600)
-      try fileSystem.unlink(temporary)
-    } catch {
-      // Made, and an answer: EEXIST to a request sent again, since nobody else has this name; or another
-      // applier has removed it, who takes it for left behind.
-      guard error.isExistingFile || error.isNoSuchFile || error.isStaleHandle else { throw error }
-      if error.isExistingFile { try? fileSystem.unlink(temporary) }
-    }
-  }
-
-  /// Looks what lies in quarantine, at the beginning of a term.
-  func countQuarantine() throws(StoreError) {
-    let segments = try environment.fileSystem.list(layout.quarantine)
-      .compactMap(StoreLayout.journalSegment)
-    quarantined = UInt32(segments.count)
-    damaged = Set(segments.map(\.writer))
-    asideNames = Set(segments.map(StoreLayout.journalName))
+    stuck[segment.path] = (pause ?? .seconds(1), now + (pause ?? .seconds(1)))
   }
 }
 
@@ -510,6 +706,9 @@ struct WritersWithFiles {
 extension StoreError {
   /// EACCES or EPERM.
   fileprivate var isForbidden: Bool { errno == 13 || errno == 1 }
+
+  /// EMFILE or ENFILE.
+  fileprivate var isTooManyFiles: Bool { errno == 24 || errno == 23 }
 
   /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
   fileprivate var isAboutTheFile: Bool {

@@ -4,60 +4,108 @@ internal import SluiceShared
 /// One journal segment as the applier reads it: somebody else's file, perhaps being written.
 ///
 /// A frame that is not whole is "not yet". What is read here is applied at most once, since batches
-/// are known by writer and sequence number; so reading too early or twice does no harm.
+/// are known by writer and sequence number; so reading too early or twice does no harm. The file is
+/// open only while it is used: where more segments wait than may be open, it is closed and opened
+/// anew, and what was read of it is remembered.
 ///
 /// Used by one thread at a time.
 final class JournalSegmentReader {
   let id: JournalSegmentID
   let path: String
-  let file: any File
+  /// So many names the file may have: one, and a second in quarantine.
+  var names: UInt32
+  private(set) var file: (any File)?
+  /// The file as it was first opened: another one under the name is a new one.
+  private var inode: UInt64?
   /// Who owns the file; the same for all segments of a writer.
-  let owner: UInt32
-  /// When it was last written before it was opened here, by the file server's clock; not before it was
-  /// made.
-  let modified_ms: Int64
+  private(set) var owner: UInt32 = 0
+  /// When it was last written before it was first opened here, by the file server's clock; not before it
+  /// was made.
+  private(set) var modified_ms = Int64.min
   private(set) var header: JournalSegmentHeader?
   private(set) var offset = Block.firstJournalFrame
   private var checksum: UInt32 = 0
-  private var scanner: FrameScanner
-  private let checksSections: Bool
+  private var scanner: FrameScanner?
+  private let environment: Environment
   /// A frame with the end flag was read.
   private(set) var isEnded = false
   /// This process closed it.
   private(set) var isMarked = false
+  /// It tried to: a mark that can be read now need not be durable.
+  private var isMarkInDoubt = false
   /// When something behind the last whole frame of a closed segment was first seen (boot time).
   var remainsSince: Duration?
   /// When something new was last found in it, and when it is to be read again (boot time).
   var lastNews: Duration
   var nextPoll: Duration = .zero
+  /// When it was last used (boot time): the first to be closed is the one that rests longest.
+  private(set) var lastUse: Duration = .zero
+  /// What was there when it was opened was read.
+  private(set) var wasRead = false
+  /// Its next frame is a large one.
+  var isHeavy = false
+  /// Its date was taken into account.
+  var isDated = false
+  /// It is among those that are counted as open.
+  var isCounted = false
   /// The listing that first showed it.
   var listing: UInt64 = 0
   /// Batches of it that were read and are in no commit yet.
   var waitingBatches = 0
   /// The last commit that holds batches of it ends with this.
   var lastTxID = TxID.zero
+  /// A frame whose header is whole and whose bytes are not, and when it is summed again.
+  private var unwhole: (checksum: UInt32, pause: Duration, until: Duration)?
+  /// All between the last whole frame and this is zeros.
+  private var zerosUpTo: Int64 = 0
 
-  /// Opens somebody else's file with the care that asks for: no links followed, no device waited
-  /// for, a regular file with one name.
-  init(_ id: JournalSegmentID, path: String, names: UInt32, environment: Environment)
-    throws(StoreError)
-  {
+  init(_ id: JournalSegmentID, path: String, names: UInt32, environment: Environment) {
     self.id = id
     self.path = path
+    self.names = names
+    self.environment = environment
+    lastNews = environment.clock.elapsed()
+  }
+
+  /// Opens somebody else's file with the care that asks for: no links followed, no device waited
+  /// for, a regular file with one name, and the same one as before. Throws with ESTALE where another
+  /// file has the name now.
+  func open() throws(StoreError) -> any File {
+    lastUse = environment.clock.elapsed()
+    if let file { return file }
     let access: FileAccess = environment.makes(.sharedJournal) ? .shared : .fixed
-    file = try environment.fileSystem.open(path, access)
-    let status = try file.status()
+    let opened = try environment.fileSystem.open(path, access)
+    let status = try opened.status()
     guard status.kind == .regular, status.links <= names else {
       throw StoreError(
         .foreign,
         "a journal file must be a regular file with one name; remove it from the journal",
         path: path)
     }
-    owner = status.owner
-    modified_ms = status.modified_ms
-    checksSections = environment.makes(.wholeJournalFrames)
-    scanner = FrameScanner(file, nonce: 0)
-    lastNews = environment.clock.elapsed()
+    if let inode {
+      guard inode == status.inode, owner == status.owner else {
+        throw StoreError(
+          .io, "another file has taken the name of one that was read", path: path, errno: 116)
+      }
+    } else {
+      inode = status.inode
+      owner = status.owner
+      modified_ms = status.modified_ms
+    }
+    file = opened
+    scanner = header.map { makeScanner(opened, $0.nonce) }
+    return opened
+  }
+
+  /// Forgets the open file; what was read stays known.
+  func closeFile() {
+    file = nil
+    scanner = nil
+    isCounted = false
+  }
+
+  private func makeScanner(_ file: any File, _ nonce: UInt64) -> FrameScanner {
+    FrameScanner(file, nonce: nonce, checksSections: environment.makes(.wholeJournalFrames))
   }
 
   /// A whole frame of batches, still as it was stored.
@@ -73,8 +121,13 @@ final class JournalSegmentReader {
 
     /// One more than a frame may have, and so refused.
     static let mostRawBytes = Int64(Limits.journalFrameBytes) + 1
+    /// What is kept of a batch beside its bytes, until it is executed.
+    private static let bytesPerBatch: Int64 = 64
 
     var last: SequenceNumber { SequenceNumber(first.rawValue + UInt64(count) - 1) }
+
+    /// About the memory that it takes while it waits.
+    var weight: Int64 { rawBytes + Int64(count) * Frame.bytesPerBatch }
 
     /// The frame's batches; throws where they are not what the header says.
     func batches() throws(DecodingError) -> (bytes: [UInt8], ranges: [Range<Int>]) {
@@ -91,41 +144,81 @@ final class JournalSegmentReader {
     }
   }
 
+  /// What one look at the segment came to.
+  struct News {
+    /// Whole frames, in order.
+    var frames: [Frame] = []
+    /// All that is there now was looked at.
+    var isComplete = true
+    /// The next frame is larger than was allowed for.
+    var wantsMore = false
+  }
+
   /// Bytes read at once.
   private static let smallestRead = 16 << 10
   private static let largestRead = 1 << 20
 
-  /// Reads what is new from the server. Returns whole frames in order, at most about `bytes` of
-  /// them; none where there is nothing new.
-  func poll(store: StoreID, atMost bytes: Int64, now: Duration) throws(StoreError) -> [Frame] {
-    scanner.invalidate()
+  /// Reads what is new from the server: whole frames in order, at most about `bytes` of them, and none
+  /// that is stored in more than `largest` bytes.
+  func poll(store: StoreID, atMost bytes: Int64, largest: Int64 = .max, now: Duration)
+    throws(StoreError) -> News
+  {
+    _ = try open()
+    scanner?.invalidate()
+    var news = News()
     if header == nil {
-      guard try readHeader(store) else { return [] }
+      guard try readHeader(store) else {
+        wasRead = true
+        return news
+      }
     }
-    var frames: [Frame] = []
     var total: Int64 = 0
     let start = offset
-    scanner.readAhead = JournalSegmentReader.smallestRead
-    while !isEnded, total < bytes, let frame = try nextFrame() {
-      // As much at once as was found so far: a new term reads whole segments, and each read is a
-      // round trip; a term that is up to date reads no further than there is something.
-      scanner.readAhead = min(
-        max(JournalSegmentReader.smallestRead, Int(offset - start)),
-        JournalSegmentReader.largestRead)
-      if let frame {
-        frames.append(frame)
-        total += max(frame.rawBytes, 512)
+    scanner?.readAhead = JournalSegmentReader.smallestRead
+    while !isEnded {
+      guard total < bytes else {
+        news.isComplete = false
+        break
       }
-      lastNews = now
+      let step: Step
+      do throws(StoreError) { step = try nextFrame(largest) } catch {
+        // What was read is taken in first; the error comes again.
+        guard !news.frames.isEmpty || offset > start else { throw error }
+        news.isComplete = false
+        break
+      }
+      switch step {
+      case .frame(let frame):
+        // As much at once as was found so far: a new term reads whole segments, and each read is a
+        // round trip; a term that is up to date reads no further than there is something.
+        scanner?.readAhead = min(
+          max(JournalSegmentReader.smallestRead, Int(offset - start)),
+          JournalSegmentReader.largestRead)
+        if let frame { news.frames.append(frame) }
+        total += max(frame?.weight ?? 0, 4096)
+        // What a new term finds is as old as the file's date.
+        if wasRead { lastNews = now }
+        continue
+      case .nothing: break
+      case .tooLarge:
+        news.wantsMore = true
+        news.isComplete = false
+      case .notAgainYet:
+        news.isComplete = false
+        wasRead = true
+      }
+      break
     }
-    scanner.invalidate()
-    return frames
+    if news.isComplete { wasRead = true }
+    scanner?.invalidate()
+    return news
   }
 
   /// Reads the header of a segment that is not read yet.
   func peekHeader(_ store: StoreID) throws(StoreError) { _ = try readHeader(store) }
 
   private func readHeader(_ store: StoreID) throws(StoreError) -> Bool {
+    let file = try open()
     let block = try file.read(Block.size, at: Block.header)
     switch block.withUnsafeBytes({ JournalSegmentHeader.decode($0) }) {
     case .absent: return false
@@ -143,21 +236,41 @@ final class JournalSegmentReader {
       }
       header = decoded
       checksum = sum
-      scanner = FrameScanner(file, nonce: decoded.nonce, checksSections: checksSections)
+      scanner = makeScanner(file, decoded.nonce)
       return true
     }
   }
 
-  /// nil: nothing whole there. `.some(nil)`: an end frame without batches.
-  private func nextFrame() throws(StoreError) -> Frame?? {
-    guard let found = try scanner.header(at: offset), found.kind == .batches,
+  private enum Step {
+    /// nil: an end frame without batches.
+    case frame(Frame?)
+    /// Nothing whole there.
+    case nothing
+    /// Something that takes more than was allowed for.
+    case tooLarge
+    /// What was found not to be whole a moment ago.
+    case notAgainYet
+  }
+
+  private func nextFrame(_ largest: Int64) throws(StoreError) -> Step {
+    guard let found = try scanner?.header(at: offset), found.kind == .batches,
       found.previous == checksum, found.length <= Int64(Limits.journalFrameBytes),
-      found.count <= UInt32(Limits.batchesPerFrame)
-    else { return nil }
+      found.end <= Limits.mostJournalSegmentBytes, found.holdsItsBatches
+    else { return .nothing }
     var frame: Frame?
     if found.count > 0 {
-      guard let section = found.section(.batches) else { return nil }
-      guard let stored = try scanner.stored(section, of: found) else { return nil }
+      guard let section = found.section(.batches) else { return .nothing }
+      if let unwhole, unwhole.checksum == found.checksum,
+        environment.clock.elapsed() < unwhole.until
+      {
+        return .notAgainYet
+      }
+      guard section.storedBytes <= largest else { return .tooLarge }
+      let began = environment.clock.elapsed()
+      guard let stored = try scanner?.stored(section, of: found) else {
+        doubt(found, section, since: began)
+        return .nothing
+      }
       frame = Frame(
         first: SequenceNumber(found.first), count: found.count, end: found.end, stored: stored,
         codec: section.codec, rawBytes: min(section.rawBytes, Frame.mostRawBytes))
@@ -165,36 +278,84 @@ final class JournalSegmentReader {
     offset = found.end
     checksum = found.checksum
     isEnded = found.endsSegment
-    return .some(frame)
+    unwhole = nil
+    return .frame(frame)
   }
+
+  /// Below it a frame is summed at each look: that costs no more than the look.
+  private static let smallFrame: Int64 = 256 << 10
+  private static let longestPause = Duration.seconds(30)
+
+  /// A frame of which some is missing is most likely being written, and there in a moment. One that
+  /// stays so is summed ever more seldom.
+  private func doubt(_ found: FrameHeader, _ section: FrameSection, since began: Duration) {
+    guard section.storedBytes > JournalSegmentReader.smallFrame else { return }
+    let now = environment.clock.elapsed()
+    var pause = max(.milliseconds(2), (now - began) * 4)
+    if let unwhole, unwhole.checksum == found.checksum {
+      pause = min(max(pause, unwhole.pause * 2), JournalSegmentReader.longestPause)
+    }
+    unwhole = (found.checksum, pause, now + pause)
+  }
+
+  /// Whether its next frame was summed and found not to be whole, and until when that is believed.
+  var isDoubtful: Bool { unwhole != nil }
+  var doubtfulUntil: Duration? { unwhole?.until }
 
   /// Closes the segment for its writer. What the writer acknowledged before is read by the next
   /// poll; what it flushes later it will not acknowledge.
-  func close(by name: String, environment: Environment) throws(StoreError) {
+  func close(by name: String) throws(StoreError) {
     guard !isMarked else { return }
     // Only a mark that is there counts here. To the segment's owner a file too short to have one is
     // closed; but an owner that has just made the file, and not yet given it its size, would find
     // an empty mark after all, and acknowledge into a file that is being removed.
-    let block = try file.read(Block.size, at: Block.mark)
-    if !block.contains(where: { $0 != 0 }) {
+    let block = try open().read(Block.size, at: Block.mark)
+    if isMarkInDoubt || !block.contains(where: { $0 != 0 }) {
+      isMarkInDoubt = true
       let writable = try environment.fileSystem.open(path, .write)
       try Mark.write(to: writable, by: name, time_ms: environment.clock.wallTime_ms())
     }
+    isMarkInDoubt = false
     isMarked = true
+    // It is summed once more, since its write may have ended before the mark.
+    unwhole = nil
+    zerosUpTo = 0
   }
 
-  /// Whether anything lies behind the last whole frame: a torn or damaged write, nobody can tell.
-  func hasRemains() throws(StoreError) -> Bool {
-    try anything(from: header == nil ? Block.header : offset)
+  enum Remains {
+    case none
+    /// A torn or damaged write, nobody can tell.
+    case some
+    /// It goes on behind the longest segment that there is.
+    case tooLong
+    /// Not everything was looked at.
+    case unknown
   }
 
-  private func anything(from start: Int64) throws(StoreError) -> Bool {
-    var place = start
-    while true {
+  /// Bytes that one look for remains reads at most.
+  private static let mostScannedAtOnce: Int64 = 16 << 20
+
+  /// Whether anything lies behind the last whole frame. Goes on where it stopped the last time.
+  func remains() throws(StoreError) -> Remains {
+    let file = try open()
+    guard try file.read(1, at: Limits.mostJournalSegmentBytes).isEmpty else { return .tooLong }
+    var place = max(zerosUpTo, header == nil ? Block.header : offset)
+    let end = place + JournalSegmentReader.mostScannedAtOnce
+    while place < end {
+      guard let data = try file.nextData(from: place) else { return .none }
+      place = data
       let piece = try file.read(1 << 20, at: place)
-      if piece.contains(where: { $0 != 0 }) { return true }
-      if piece.count < 1 << 20 { return false }
+      if piece.contains(where: { $0 != 0 }) { return .some }
       place += Int64(piece.count)
+      if piece.count < 1 << 20 { return .none }
     }
+    zerosUpTo = place
+    return .unknown
+  }
+
+  /// How long the file is, where that is less than was read of it.
+  func lostLength() -> Int64? {
+    guard let size = try? open().status().size, size < offset, header != nil else { return nil }
+    return size
   }
 }

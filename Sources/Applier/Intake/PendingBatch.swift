@@ -6,6 +6,7 @@ final class PendingFrame {
   /// Where it was read from; nil in a child process, which is sent the frame alone.
   let segment: JournalSegmentReader?
   let segmentID: JournalSegmentID
+  let owner: UInt32
   let frame: JournalSegmentReader.Frame
   /// Opened when its first batch is, never before: decoding may be what ends the process.
   private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
@@ -13,14 +14,19 @@ final class PendingFrame {
   init(_ segment: JournalSegmentReader, _ frame: JournalSegmentReader.Frame) {
     self.segment = segment
     segmentID = segment.id
+    owner = segment.owner
     self.frame = frame
   }
 
-  init(_ segment: JournalSegmentID, _ frame: JournalSegmentReader.Frame) {
+  init(_ segment: JournalSegmentID, owner: UInt32, _ frame: JournalSegmentReader.Frame) {
     self.segment = nil
     segmentID = segment
+    self.owner = owner
     self.frame = frame
   }
+
+  /// It was opened, and its batches are not what its header says.
+  var isBroken: Bool { if case .failure = opened { true } else { false } }
 
   /// The bytes of the batch at `index`.
   func withBatch<R>(
@@ -54,6 +60,13 @@ struct PendingBatch {
       sequence: frame.frame.first.advanced(by: UInt64(index)))
     self.frame = frame
     self.index = index
+  }
+
+  /// Whose file it is from.
+  var owner: UInt32 { frame.owner }
+  /// What stands for all batches of a frame that cannot be read: the last one.
+  var standsForFrame: PendingBatch {
+    PendingBatch(frame, Int(frame.frame.count) - 1)
   }
 
   var isLastOfFrame: Bool { index == Int(frame.frame.count) - 1 }

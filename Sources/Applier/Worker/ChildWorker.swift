@@ -80,6 +80,25 @@ final class ChildWorker: ExecutionWorker {
     return Int(count)
   }
 
+  func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {
+    var id = ByteWriter(reserving: 16)
+    id.append(writer)
+    let answer = try ask(Channel.Message(.known, [id.bytes]), .known)
+    return try answered(answer) { (reader) throws(DecodingError) in
+      guard try reader.flag() else { return nil }
+      return WriterState(
+        sequence: SequenceNumber(try reader.integer()), isExpired: try reader.flag(),
+        owner: try reader.integer())
+    }
+  }
+
+  private func answered<R>(
+    _ answer: Channel.Message, _ body: (inout ByteReader) throws(DecodingError) -> R
+  ) throws(WorkerEnd) -> R {
+    guard let value = answer.read(0, body) else { throw .ended(.nothing, "sent no answer") }
+    return value
+  }
+
   func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)
     -> Session.Done
   {

@@ -61,6 +61,17 @@ final class Execution {
     }
   }
 
+  /// What the database knows of a writer.
+  func known(_ writer: WriterID) throws(StoreError) -> WriterState? {
+    while true {
+      do throws(WorkerEnd) { return try current().known(writer) } catch {
+        if try ended(error, []) {
+          throw StoreError(.notLeading, "told to stop while the database was asked")
+        }
+      }
+    }
+  }
+
   /// Executes a part of the request's batches as one commit. `count` 0 in what is returned: nothing was
   /// done, and the same batches come again (the term is to stop, or one wants to be alone).
   func commit(

@@ -11,6 +11,9 @@ protocol ExecutionWorker: AnyObject {
   /// How many batches at the front are in the history already.
   func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int
 
+  /// What the database knows of a writer: its last batch, and whose its files are.
+  func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState?
+
   /// Executes a group as `Session.commit` does. After `write` returned, the commit is confirmed, and
   /// this returns what was done whatever becomes of the worker.
   func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)

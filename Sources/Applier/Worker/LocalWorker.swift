@@ -35,6 +35,10 @@ final class LocalWorker: ExecutionWorker {
     }
   }
 
+  func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {
+    do throws(StoreError) { return try session.known(writer) } catch { throw .failed(error) }
+  }
+
   func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)
     -> Session.Done
   {

@@ -60,6 +60,7 @@ struct SentFrames {
       head.append(varint: number)
       head.append(pending.segmentID.writer)
       head.append(pending.segmentID.number)
+      head.append(pending.owner)
       pending.frame.appendHeader(to: &head)
       if pending.frame.stored.count <= SentFrames.short {
         together.append(raw: pending.frame.stored)
@@ -102,6 +103,7 @@ struct ReceivedFrames {
         let number = try reader.varint()
         let segment = JournalSegmentID(
           writer: try reader.identifier(), number: try reader.integer())
+        let owner: UInt32 = try reader.integer()
         let frame = try JournalSegmentReader.Frame(from: &reader) {
           (count) throws(DecodingError) in
           if count > SentFrames.short {
@@ -117,7 +119,7 @@ struct ReceivedFrames {
           together += count
           return Array(message.parts[1][together - count..<together])
         }
-        held[number] = PendingFrame(segment, frame)
+        held[number] = PendingFrame(segment, owner: owner, frame)
       }
       var batches: [PendingBatch] = []
       for _ in 0..<(try reader.count()) {

@@ -8,6 +8,7 @@ enum WorkerMessage: UInt32 {
   // The applier's.
   case open = 1
   case repeats
+  case known
   case execute
   case placed
   case passScratch

@@ -16,10 +16,6 @@ public struct WorkerProgram: Sendable {
 
 /// A child process with a socket and a page of memory between it and this one; killed when it is let go.
 final class WorkerProcess {
-  /// Where the child finds its end of the socket, and the page.
-  static let socket: Int32 = 3
-  static let progress: Int32 = 4
-
   let id: pid_t
   let channel: Channel
   let progress: Progress
@@ -42,15 +38,12 @@ final class WorkerProcess {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, 2, 1)
-    // By way of numbers that are neither's, since the one may be what the other is to become.
-    let (first, second) = (WorkerProcess.spare, WorkerProcess.spare + 1)
-    posix_spawn_file_actions_adddup2(&actions, ends.1, first)
-    posix_spawn_file_actions_adddup2(&actions, progress.descriptor, second)
-    posix_spawn_file_actions_adddup2(&actions, first, WorkerProcess.socket)
-    posix_spawn_file_actions_adddup2(&actions, second, WorkerProcess.progress)
-    posix_spawn_file_actions_addclose(&actions, first)
-    posix_spawn_file_actions_addclose(&actions, second)
-    let words = ([program.path] + program.arguments + ["\(getpid())"]).map { strdup($0) } + [nil]
+    // Under the numbers that they have here, and not closed there.
+    for descriptor in [ends.1, progress.descriptor] {
+      posix_spawn_file_actions_adddup2(&actions, descriptor, descriptor)
+    }
+    let added = [getpid(), ends.1, progress.descriptor].map { "\($0)" }
+    let words = ([program.path] + program.arguments + added).map { strdup($0) } + [nil]
     let variables = WorkerProcess.variables.map { strdup($0) } + [nil]
     defer { for word in words + variables { free(word) } }
     var id = pid_t()
@@ -72,9 +65,6 @@ final class WorkerProcess {
     }
     return variables
   }
-
-  /// The highest two that every process may have.
-  private static let spare: Int32 = 1020
 
   private static func error(_ program: WorkerProgram, _ code: Int32) -> StoreError {
     StoreError(

@@ -13,23 +13,25 @@ public enum WorkerServer {
   static let memoryBytes: UInt64 = 640 << 20
 
   /// Serves until the applier ends or lets go of it; returns the exit code. `arguments` are what the
-  /// applier added to those of its `WorkerProgram`: the store and its own process id.
+  /// applier added to those of its `WorkerProgram`: the store, its own process id, and the numbers of two
+  /// descriptors.
   public static func run(_ arguments: [String]) -> Int32 {
-    guard arguments.count == 2, let parent = Int32(arguments[1]),
-      csystem_end_with_parent(parent) == 0
+    let numbers = arguments.dropFirst().compactMap { Int32($0) }
+    guard arguments.count == 4, numbers.count == 3, csystem_end_with_parent(numbers[0]) == 0
     else { return 64 }
+    let (socket, page) = (numbers[1], numbers[2])
     // A terminal or a supervisor tells all processes; when to end is the applier's to say.
     signal(SIGTERM, SIG_IGN)
     signal(SIGINT, SIG_IGN)
     signal(SIGHUP, SIG_IGN)
-    for descriptor in [WorkerProcess.socket, WorkerProcess.progress] {
+    for descriptor in [socket, page] {
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
     _ = csystem_limit_memory(memoryBytes)
     sqlite3_hard_heap_limit64(heapBytes)
-    guard let progress = try? Progress(owning: WorkerProcess.progress) else { return 74 }
+    guard let progress = try? Progress(owning: page) else { return 74 }
     let worker = ServedSession(
-      StoreLayout(arguments[0]), Channel(owning: WorkerProcess.socket), progress, .posix())
+      StoreLayout(arguments[0]), Channel(owning: socket), progress, .posix())
     do throws(WorkerEnd) {
       try worker.serve()
     } catch {
@@ -67,6 +69,7 @@ private final class ServedSession {
         switch WorkerMessage(rawValue: message.kind) {
         case .open: try open(message)
         case .repeats: try answerRepeats(message)
+        case .known: try answerKnown(message)
         case .execute: try execute(message)
         default: throw StoreError(.invalid, "the applier sent what is no question")
         }
@@ -123,6 +126,20 @@ private final class ServedSession {
     var answer = ByteWriter()
     answer.append(varint: UInt64(try current().repeats(in: ids ?? [])))
     try answering(Channel.Message(.repeated, [answer.bytes]))
+  }
+
+  private func answerKnown(_ message: Channel.Message) throws(StoreError) {
+    let id = message.read(0) { (reader) throws(DecodingError) in try reader.identifier() }
+    guard let id else { throw StoreError(.invalid, "the applier sent what is no question") }
+    let state = try current().known(id)
+    var answer = ByteWriter(reserving: 16)
+    answer.append(UInt8(state == nil ? 0 : 1))
+    if let state {
+      answer.append(state.sequence.rawValue)
+      answer.append(UInt8(state.isExpired ? 1 : 0))
+      answer.append(state.owner)
+    }
+    try answering(Channel.Message(.known, [answer.bytes]))
   }
 
   private func execute(_ message: Channel.Message) throws(StoreError) {

@@ -26,6 +26,12 @@ struct csystem_status {
 int csystem_fstat(int descriptor, struct csystem_status *status);
 int csystem_lstat(const char *path, struct csystem_status *status);
 
+/// lseek(2) with SEEK_DATA from `offset`; -errno (ENXIO: no data behind it).
+int64_t csystem_next_data(int descriptor, int64_t offset);
+
+/// How many files this process may have open; `raise`: raised before to what it may be raised to.
+int64_t csystem_open_file_limit(int raise);
+
 /// 1 where the path lies on NFS, 0 where not, -errno. Asks the kernel's table of mounts, because
 /// statfs is a request to the server, and statfs only where that does not say.
 int csystem_is_network(const char *path);

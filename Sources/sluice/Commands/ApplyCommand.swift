@@ -78,6 +78,7 @@ struct ApplyCommand: ParsableCommand {
         throw ValidationError("the store \(store) is given twice")
       }
     }
+    PosixFileSystem.raiseOpenFileLimit()
     StopSignal.install()
     let failures = Monitor<[StoreError]>([])
     ThreadExecutor(threadLimit: stores.count).concurrently(stores.count) { i in
@@ -99,6 +100,7 @@ struct ApplyCommand: ParsableCommand {
     options.drains = drain
     options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
     options.batchTime = batchTime.duration
+    options.openSegments = min(8192, PosixFileSystem().openFileLimit / 2) / stores.count
     options.checkpointAge = checkpointAge?.duration
     while true {
       do throws(StoreError) {

@@ -10,32 +10,27 @@ struct Backlog {
   var bytes: UInt64 = 0
   /// At most so long has the oldest waited.
   var oldest_ms: UInt64 = 0
+  /// Files with a segment's name that are none, or cannot be read.
+  var ignored: UInt64 = 0
+
+  private init() {}
 
   /// As the applier says.
   init(_ status: ApplierStatus) {
     batches = status.backlogBatches
     bytes = status.backlogBytes
     oldest_ms = status.oldest_ms
+    ignored = status.ignored
   }
 
   /// Counts the batches in `segments` of the journal that the database does not have yet: a segment
-  /// stays for a while after its batches are applied. A reader without the right to the journal is
-  /// told what the applier said last.
+  /// stays for a while after its batches are applied. Who has no right to any of them is told what the
+  /// applier said last.
   init(
     counting segments: [JournalSegmentID], in store: PageStore, _ environment: Environment,
     otherwise status: ApplierStatus
   ) throws(StoreError) {
-    do throws(StoreError) {
-      try self.init(counting: segments, in: store, environment)
-    } catch {
-      guard error.errno == 13 else { throw error }  // EACCES
-      self.init(status)
-    }
-  }
-
-  private init(
-    counting segments: [JournalSegmentID], in store: PageStore, _ environment: Environment
-  ) throws(StoreError) {
+    self.init()
     guard !segments.isEmpty else { return }
     let applied: [WriterID: SequenceNumber]
     do {
@@ -48,13 +43,26 @@ struct Backlog {
     }
     var last = applied
     var oldest_ms: Int64?
+    var denied = 0
     for id in segments.sorted() {
       var counted = last[id.writer] ?? SequenceNumber(0)
-      guard let created_ms = try count(id, after: &counted, in: store, environment) else {
-        continue
+      do throws(StoreError) {
+        guard let created_ms = try count(id, after: &counted, in: store, environment) else {
+          continue
+        }
+        last[id.writer] = counted
+        // Its writer dates it as it likes.
+        oldest_ms = max(0, min(oldest_ms ?? created_ms, created_ms))
+      } catch {
+        // Applied and removed since it was listed; or whatever its owner has made of it.
+        guard !error.isNoSuchFile, !error.isStaleHandle else { continue }
+        ignored += 1
+        if error.errno == 13 { denied += 1 }  // EACCES
       }
-      last[id.writer] = counted
-      oldest_ms = min(oldest_ms ?? created_ms, created_ms)
+    }
+    guard denied < segments.count else {
+      self = Backlog(status)
+      return
     }
     self.oldest_ms = UInt64(max(0, environment.clock.wallTime_ms() - (oldest_ms ?? .max)))
   }
@@ -79,22 +87,18 @@ struct Backlog {
   }
 
   /// Adds the batches of one segment behind `counted`, which goes with them: a batch that was sent
-  /// again is in two segments. Returns when the segment was made, nil where nothing of it waits.
+  /// again is in two segments. Returns when the segment was made, nil where nothing of it waits. Throws
+  /// where it is no segment or cannot be read.
   private mutating func count(
     _ id: JournalSegmentID, after counted: inout SequenceNumber, in store: PageStore,
     _ environment: Environment
   ) throws(StoreError) -> Int64? {
-    let file: any File
-    let block: [UInt8]
-    do throws(StoreError) {
-      file = try environment.fileSystem.open(
-        "\(store.layout.journal)/\(StoreLayout.journalName(id))", .shared)
-      block = try file.read(Block.size, at: Block.header)
-    } catch {
-      // Applied and removed since it was listed.
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
-      return nil
+    let path = "\(store.layout.journal)/\(StoreLayout.journalName(id))"
+    let file = try environment.fileSystem.open(path, .shared)
+    guard try file.status().kind == .regular else {
+      throw StoreError(.foreign, "a journal file must be a regular file", path: path)
     }
+    let block = try file.read(Block.size, at: Block.header)
     guard
       case .header(let header, var checksum) = block.withUnsafeBytes(JournalSegmentHeader.decode),
       header.store == store.description.id
@@ -104,7 +108,7 @@ struct Backlog {
     var offset = Block.firstJournalFrame
     var found = false
     while let frame = try scanner.header(at: offset), frame.kind == .batches,
-      frame.previous == checksum
+      frame.previous == checksum, frame.end <= Limits.mostJournalSegmentBytes, frame.holdsItsBatches
     {
       offset = frame.end
       checksum = frame.checksum

@@ -21,6 +21,8 @@ struct StoreStatus {
   var writers: Int
   var rejected: UInt64
   var quarantined: Int
+  /// Batches that appliers found missing between others of their writer.
+  var missing: UInt64
 
   /// An applier whose beat is older than this is silent: ten beats.
   private static let silence_ms: Int64 = 10_000
@@ -56,7 +58,8 @@ struct StoreStatus {
       writers: isActive ? Int(beacon.status.writers) : Set(journal.map(\.writer)).count,
       rejected: beacon.status.rejected,
       quarantined: try environment.fileSystem.list(layout.quarantine)
-        .compactMap(StoreLayout.journalSegment).count)
+        .compactMap(StoreLayout.journalSegment).count,
+      missing: beacon.status.missing)
   }
 
   private static func checkpoint(
@@ -125,6 +128,8 @@ extension StoreStatus {
     line.add("writers", writers)
     line.add("rejected", rejected)
     line.add("quarantined", quarantined)
+    line.add("ignored", self.backlog.ignored)
+    line.add("missing", missing)
     return line.text
   }
 
@@ -145,6 +150,8 @@ extension StoreStatus {
       writers      \(writers)
       rejected     \(rejected)
       quarantined  \(quarantined)
+      ignored      \(self.backlog.ignored)
+      missing      \(missing)
 
       """
   }
