@@ -1,3 +1,4 @@
+import Glibc
 import SluiceJournal
 import SluiceShared
 import Testing
@@ -45,6 +46,17 @@ struct InputTextTests {
     let error = storeError { _ = try texts(bytes) }
     #expect(error?.code == .invalid)
     #expect(error?.message.contains("begins as UTF-16, and at byte") == true)
+  }
+
+  /// So that a line is read when it is written, and not some lines later.
+  @Test("No more is waited for than tells what it is", arguments: ["{}\n", "S;", "\n\n", "é\n"])
+  func shortLines(line: String) throws {
+    var ends: [Int32] = [0, 0]
+    try #require(pipe(&ends) == 0)
+    defer { close(ends[1]) }
+    var text = InputText(InputFile(descriptor: ends[0], name: "pipe"))
+    #expect(write(ends[1], line, line.utf8.count) == line.utf8.count)
+    #expect(try text.readChunk() == Array(line.utf8))
   }
 
   @Test(

@@ -327,6 +327,7 @@ struct PieceTests {
     #expect(
       late.errors.contains("no batch is applied, batch 1 is durable, the rest was not submitted")
         && late.errors.contains("--split 4 --skip 1`"), "\(late.errors)")
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
     try place.startApplier()
     #expect(try place.submit("--sql", path, "--split", "4", "--skip", "1").code == 0)
     #expect(try count("leaf") == "7")

@@ -27,7 +27,10 @@ extension BatchRun {
   }
 
   private func foreignKeyRejection(_ message: String) -> Outcome.Rejection {
-    Outcome.Rejection(code: Outcome.Rejection.Code.foreignKey, message: message)
+    // Names of tables may be long.
+    Outcome.Rejection(
+      code: Outcome.Rejection.Code.foreignKey,
+      message: String(decoding: message.utf8.prefix(Limits.messageBytes), as: UTF8.self))
   }
 
   /// How many rows violate a foreign key, counted one by one: there may be millions.

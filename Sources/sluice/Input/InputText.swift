@@ -13,9 +13,6 @@ struct InputText: ~Copyable {
   private var decodedBytes: Int64 = 0
   private var isAtEnd = false
 
-  /// As many bytes as tell what an input is.
-  private static let signatureBytes = 16
-
   init(_ file: consuming InputFile) { self.file = file }
 
   var name: String { file.name }
@@ -27,7 +24,7 @@ struct InputText: ~Copyable {
       isAtEnd = chunk.isEmpty
       rest += chunk
       if encoding == nil {
-        guard isAtEnd || rest.count >= InputText.signatureBytes else { continue }
+        guard isAtEnd || !isUndecided else { continue }
         encoding = try recognize()
       }
       let text = try takeText()
@@ -46,6 +43,14 @@ struct InputText: ~Copyable {
   private static let utf16Marks: [([UInt8], Encoding)] = [
     ([0xFF, 0xFE], .utf16LittleEndian), ([0xFE, 0xFF], .utf16BigEndian),
   ]
+  private static let utf32Marks: [[UInt8]] = [[0xFF, 0xFE, 0, 0], [0, 0, 0xFE, 0xFF]]
+  private static let database = Array("SQLite format 3\0".utf8)
+  /// Whether the first four bytes are 0 in UTF-16 without a mark, of what begins with ASCII. No text in
+  /// UTF-8 has such bytes.
+  private static let utf16Zeros: [([Bool], Encoding)] = [
+    ([false, true, false, true], .utf16LittleEndian),
+    ([true, false, true, false], .utf16BigEndian),
+  ]
 
   /// How compressed files begin, and what unpacks them.
   private static let compressed: [(signature: [UInt8], name: String, unpacking: String)] = [
@@ -55,8 +60,19 @@ struct InputText: ~Copyable {
     ([0x50, 0x4B, 0x03, 0x04], "zip", "unzip -p"),
   ]
 
+  /// Too little was read to tell. Nobody who writes line by line waits for more than that.
+  private var isUndecided: Bool {
+    let signatures =
+      InputText.utf16Marks.map(\.0) + InputText.utf32Marks + InputText.compressed.map(\.signature)
+      + [InputText.database]
+    return signatures.contains { rest.count < $0.count && $0.starts(with: rest) }
+      || InputText.utf16Zeros.contains {
+        rest.count < $0.0.count && $0.0.starts(with: rest.map { $0 == 0 })
+      }
+  }
+
   private func recognize() throws(StoreError) -> Encoding {
-    if rest.starts(with: "SQLite format 3\0".utf8) {
+    if rest.starts(with: InputText.database) {
       throw error(
         "this is an SQLite database and no text; make a store of it with `sluice init STORE --from "
           + "\(fileName)`, or submit its dump: `sqlite3 \(fileName) .dump | sluice submit STORE --sql -`"
@@ -67,16 +83,12 @@ struct InputText: ~Copyable {
         "this is compressed (\(name)); unpack it on the way: `\(unpacking) \(fileName) | sluice "
           + "submit STORE …`, with - in place of the file")
     }
-    if rest.starts(with: [0xFF, 0xFE, 0, 0]) || rest.starts(with: [0, 0, 0xFE, 0xFF]) {
+    if InputText.utf32Marks.contains(where: { rest.starts(with: $0) }) {
       throw error("this is UTF-32; convert it: `iconv -f UTF-32 -t UTF-8 \(fileName)`")
     }
     for (mark, encoding) in InputText.utf16Marks where rest.starts(with: mark) { return encoding }
-    // Without a mark: every other byte of what begins with ASCII is 0, and no text in UTF-8 has one.
-    guard rest.count >= 4 else { return .utf8 }
-    let zeros = rest[..<4].map { $0 == 0 }
-    if zeros == [false, true, false, true] { return .utf16LittleEndian }
-    if zeros == [true, false, true, false] { return .utf16BigEndian }
-    return .utf8
+    let zeros = rest.prefix(4).map { $0 == 0 }
+    return InputText.utf16Zeros.first { $0.0 == zeros }?.1 ?? .utf8
   }
 
   private var fileName: String { name == InputFile.standardInput ? "FILE" : name }

@@ -31,8 +31,13 @@ struct PieceSubmission {
       progress.number += 1
       progress.input = input
       guard progress.number > skipped else { continue }
-      let report = try outcome(of: input, writer, progress)
-      try printer.print(report, of: input)
+      let (report, failure) = try outcome(of: input, writer)
+      if let report { try printer.print(report, of: input) }
+      if var error = failure {
+        error.message += "; " + whereItStands(error, progress)
+        throw error
+      }
+      guard let report else { continue }
       if report.isRejected {
         Sluice.warn(stop(progress, reason(of: report, input)))
         throw ExitCode.batchRejected
@@ -59,45 +64,34 @@ struct PieceSubmission {
     }
   }
 
-  /// What became of a piece, in the end.
-  private func outcome(of input: InputBatch, _ writer: Writer, _ progress: Progress) throws
-    -> BatchReport
+  /// What became of a piece in the end, as far as it is known, and what went wrong.
+  private func outcome(of input: InputBatch, _ writer: Writer) throws -> (BatchReport?, StoreError?)
   {
     var attempt = input
     var number = 1
     while true {
-      let (report, isUsedUp) = try submitOnce(attempt, writer, progress)
-      guard isUsedUp, let key = input.batch.key else { return report }
+      var collector = OutcomeCollector(submission, writer)
+      let result = writer.submitBlocking([attempt.batch])[0]
+      let report = collector.report(
+        of: SubmittedBatch(input: attempt, result: result, at: SystemClock().elapsed()))
+      do throws(StoreError) { try collector.finish() } catch { return (report, error) }
+      guard let report, let key = input.batch.key, try hasUsedUp(attempt.batch.key, report) else {
+        return (report, nil)
+      }
       number += 1
       attempt.batch.key = "\(key).\(number)"
     }
   }
 
-  private func submitOnce(_ input: InputBatch, _ writer: Writer, _ progress: Progress) throws
-    -> (BatchReport, isUsedUp: Bool)
-  {
-    var collector = OutcomeCollector(submission, writer)
-    let result = writer.submitBlocking([input.batch])[0]
-    let report = collector.report(
-      of: SubmittedBatch(input: input, result: result, at: SystemClock().elapsed()))
-    do throws(StoreError) { try collector.finish() } catch {
-      var error = error
-      error.message += "; " + whereItStands(error, progress)
-      throw error
-    }
-    guard let report else {
-      throw StoreError(
-        .outcomeUnknown, "nobody knows whether batch \(progress.number) was submitted")
-    }
-    guard let rejection = report.rejection, let key = input.batch.key else {
-      return (report, false)
-    }
-    if report.isDuplicate { return (report, true) }
+  /// Whether an earlier run's batch with this key was rejected, so that nothing is done under it.
+  private func hasUsedUp(_ key: String?, _ report: BatchReport) throws -> Bool {
+    guard let rejection = report.rejection, let key else { return false }
+    if report.isDuplicate { return true }
     guard rejection.code == Outcome.Rejection.Code.keyReused,
       case .rejected? = try recordedOutcome(ofKey: key, store: submission.store)?.outcome
-    else { return (report, false) }
+    else { return false }
     // Another text had this key, and was rejected: since then the script was mended.
-    return (report, true)
+    return true
   }
 
   // MARK: What is said
