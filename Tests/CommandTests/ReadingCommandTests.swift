@@ -177,7 +177,7 @@ struct StatusTests {
     let order = [
       "store", "txid", "applier", "holder", "term", "state", "beatAge_ms", "backlog", "batches",
       "bytes", "oldest_ms", "checkpoint", "txid", "bytes", "age_s", "log", "segments", "bytes",
-      "oldestTxid", "writers", "rejected", "quarantined",
+      "oldestTxid", "writers", "rejected", "quarantined", "ignored", "missing",
     ]
     let names = line.output.split(separator: "\"").indices.compactMap { i -> String? in
       let parts = line.output.split(separator: "\"")

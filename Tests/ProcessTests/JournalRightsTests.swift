@@ -24,7 +24,7 @@ struct JournalRightsTests {
     return (try? run(as: attacker, program, ["--version"]))?.code == 0
   }()
 
-  private struct Place: ~Copyable {
+  private final class Place {
     let path: String
     var store: String { "\(path)/store" }
     var layout: StoreLayout { StoreLayout(store) }

@@ -101,8 +101,8 @@ struct LateWriteTests {
     _ = try writer.submitBlocking(TestStore.row(1, 1))
     let isFirst = Atomic<Bool>(true)
     let environment = Environment.hooked { operation in
-      // The search for remains reads this much; the frames were read again before it.
-      if operation.action == .read, operation.path.hasSuffix(".seg"), operation.count == 1 << 20,
+      // The search for remains begins with this; the frames were read again before it.
+      if operation.action == .read, operation.path.hasSuffix(".seg"), operation.count == 1,
         isFirst.exchange(false, ordering: .relaxed)
       {
         _ = try? writer.submitBlocking(TestStore.row(1, 2))

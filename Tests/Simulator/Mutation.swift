@@ -58,6 +58,9 @@ public struct Mutation: Sendable {
     Mutation(
       .deduplicate, "batch executed again when it is found again", ["is in the history twice"]),
     Mutation(
+      .ownWriter, "a stranger's file read under a writer's id",
+      ["is none that was submitted"] + Sign.loss),
+    Mutation(
       .rememberedWriter, "segment begun by a writer that may be forgotten", ["expiredWriter"]),
     // The applier itself notices these two, later, and can only end.
     Mutation(

@@ -27,7 +27,10 @@ final class Observer {
   /// The last batch of each writer in it.
   private(set) var last: [WriterID: SequenceNumber] = [:]
 
+  let store: StoreID
+
   init(_ disk: MemoryDisk, _ store: StoreID, _ clock: any Clock) {
+    self.store = store
     environment = Environment(
       fileSystem: MemoryFileSystem(disk), clock: clock, executor: InlineExecutor(),
       random: { 0 })

@@ -41,6 +41,7 @@ extension World {
       case cuts = "networks cut"
       case failures = "operations failed"
       case fullDisks = "disk full"
+      case forged = "files of a stranger under a writer's id"
       case lateWrites = "failed writes in pieces"
       case lostCreates = "replies of create lost"
       case lostLinks = "replies of link lost"

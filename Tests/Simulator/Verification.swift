@@ -354,7 +354,7 @@ extension World {
 
   /// What is in the journal, but for quarantine and what is none of ours.
   var journalFiles: [String] {
-    disk.names(in: World.layout.journal).filter { $0.hasSuffix(".seg") }
+    disk.names(in: World.layout.journal).filter { $0.hasSuffix(".seg") && !forged.contains($0) }
       .map { "\(World.layout.journal)/\($0)" }
   }
 }

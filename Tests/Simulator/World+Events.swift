@@ -22,7 +22,7 @@ extension World {
       process.freeze(duration_ns)
       count(.froze)
     case 5..<7: stop(machine)
-    case 7: losePower()
+    case 7: scheduler.random.chance(0.5) ? losePower() : forge()
     case 8:
       // Beyond a minute an applier there refuses to lead.
       let most = scheduler.random.chance(0.2) ? 300_000 : 20_000

@@ -89,7 +89,7 @@ extension World {
     // All segments of a writer have names that begin with its id.
     let prefix = "\(writer)."
     return disk.names(in: World.layout.journal).contains {
-      $0 != name && $0.hasPrefix(prefix)
+      $0 != name && $0.hasPrefix(prefix) && !forged.contains($0)
         && observer.batches(in: "\(World.layout.journal)/\($0)").contains(batch)
     }
   }

@@ -62,6 +62,8 @@ public final class World: @unchecked Sendable {
   let random: SeededRandom
   /// Journal segments that each writer has made, by the writer's part of their names.
   var segmentsMade: [Substring: Int] = [:]
+  /// Files that a stranger has made under writers' ids.
+  var forged: Set<String> = []
   /// Names that a process has put, or tried to put, into quarantine, by its number.
   var aside: [UInt64: Set<String>] = [:]
   /// Appliers that hold the lease, as they believe.

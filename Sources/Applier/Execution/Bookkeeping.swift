@@ -66,9 +66,18 @@ final class BookkeepingTables {
 
   init(_ connection: Connection) throws(SQLiteError) {
     self.connection = connection
-    selectWriter = try connection.prepare(
-      "SELECT sequence, expired, owner FROM main._sluice_writers WHERE writer = ?", persistent: true
-    )
+    do throws(SQLiteError) {
+      selectWriter = try connection.prepare(
+        "SELECT sequence, expired, owner FROM main._sluice_writers WHERE writer = ?",
+        persistent: true)
+    } catch {
+      guard error.message.contains("no such column") else { throw error }
+      throw SQLiteError(
+        code: error.code,
+        message:
+          "an earlier version of Sluice made this store, without its writers' owners; make a new one with `sluice init --from` its current.sqlite"
+      )
+    }
     upsertWriter = try connection.prepare(
       "INSERT INTO main._sluice_writers VALUES(?,?,?,?,?) ON CONFLICT(writer) DO UPDATE SET sequence = excluded.sequence, time = excluded.time, expired = excluded.expired",
       persistent: true)

@@ -171,10 +171,11 @@ final class JournalIntake {
     let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
     let largest = due.count == 1 ? .max : JournalIntake.mostBytesAtOnce
     var isCut = false
-    for piece in stride(from: 0, to: light.count, by: JournalIntake.readsInFlight) {
+    let atOnce = min(JournalIntake.readsInFlight, openFiles.atOnce)
+    for piece in stride(from: 0, to: light.count, by: atOnce) {
       isCut = isFull || environment.clock.elapsed() - now >= JournalIntake.longestLook
       if isCut { break }
-      let segments = Array(light[piece..<min(piece + JournalIntake.readsInFlight, light.count)])
+      let segments = Array(light[piece..<min(piece + atOnce, light.count)])
       openFiles.makeRoom(for: segments)
       for (segment, news) in zip(segments, read(segments, now, largest: largest)) {
         openFiles.note(segment)

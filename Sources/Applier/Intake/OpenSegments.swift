@@ -14,6 +14,9 @@ struct OpenSegments {
 
   init(most: Int) { self.most = max(OpenSegments.least, most) }
 
+  /// So many may be read together.
+  var atOnce: Int { most / 2 }
+
   /// Closes some where `coming` would be too many.
   mutating func makeRoom(for coming: [JournalSegmentReader]) {
     guard segments.count + coming.count > most else { return }
