@@ -16,8 +16,8 @@ public final class Applier {
   private let environment: Environment
   private let log: Log
   private var pages: PageStore?
-  /// A batch that a term of this process had named and that did not end the process.
-  private var survived: BatchID?
+  /// What the last term of this process had named, and what did not end the process.
+  private var survived: [Attempt] = []
 
   /// Opens the store at `path`. Throws `.noSuchStore`, `.damaged`, `.unsupported`, or `.invalid`
   /// where the store's lease is of a kind that this version does not have.
@@ -52,8 +52,8 @@ public final class Applier {
       case .stopped:
         options.logger.info("released")
         return
-      case .deposed(let error, let batch):
-        survived = batch
+      case .deposed(let error, let executing):
+        survived = executing
         options.logger.warning(
           "no longer leading", metadata: ["reason": "\(error)"])
       }
@@ -120,7 +120,7 @@ public final class Applier {
         successorOf: seen.segment,
         firstBeacon: { holder, inherited in
           holder.beacon(
-            .active, ApplierStatus(after: inherited, survived: survived),
+            .active, ApplierStatus(after: inherited, survived: survived, environment),
             time_ms: clock.wallTime_ms())
         })
     else { return nil }

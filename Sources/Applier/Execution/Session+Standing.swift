@@ -37,11 +37,16 @@ extension Session {
     guard environment.makes(.deduplicate) else { return 0 }
     var count = 0
     for batch in batches {
-      let known = try own { () throws(SQLiteError) in try tables.writer(batch.id.writer) }
-      guard let known, batch.id.sequence <= known.sequence else { break }
+      guard let known = try lastExecuted(of: batch.id.writer), batch.id.sequence <= known
+      else { break }
       count += 1
     }
     return count
+  }
+
+  /// The last batch of a writer that is in the history; nil where none is known.
+  func lastExecuted(of writer: WriterID) throws(StoreError) -> SequenceNumber? {
+    try own { () throws(SQLiteError) in try tables.writer(writer) }?.sequence
   }
 
   /// A batch's place in its writer's order.

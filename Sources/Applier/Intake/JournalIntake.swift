@@ -128,6 +128,11 @@ final class JournalIntake {
       // Everybody's turn to be first comes.
       turn = (turn + 1) % due.count
       due = Array(due[turn...] + due[..<turn])
+      if !writersFirst.isEmpty {
+        due =
+          due.filter { writersFirst.contains($0.id.writer) }
+          + due.filter { !writersFirst.contains($0.id.writer) }
+      }
     }
     for piece in stride(from: 0, to: due.count, by: JournalIntake.readsInFlight) {
       let segments = due[piece..<min(piece + JournalIntake.readsInFlight, due.count)]
@@ -142,6 +147,12 @@ final class JournalIntake {
   private func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
     segment.id.number == 1 || segment.listing < listings || !environment.makes(.listAgain)
   }
+
+  /// Whose segments are read before those of others.
+  var writersFirst: Set<WriterID> = []
+
+  /// Nothing that was in the journal when it was polled last is left out for now.
+  var isComplete: Bool { isIdle && heldBack.isEmpty }
 
   private static let readsInFlight = 16
 
@@ -398,6 +409,16 @@ final class JournalIntake {
       end += 1
     }
     return waiting[taken..<end]
+  }
+
+  /// Moves what `isWanted` before all others; false where nothing of it waits. Only what a writer's
+  /// other waiting batches are to follow may be wanted, or are repeats of what is in the history.
+  func bringForward(_ isWanted: (BatchID) -> Bool) -> Bool {
+    let wanted = waiting[taken...].filter { isWanted($0.id) }
+    guard !wanted.isEmpty else { return false }
+    let others = waiting[taken...].filter { !isWanted($0.id) }
+    waiting.replaceSubrange(taken..., with: wanted + others)
+    return true
   }
 
   /// Takes the next `count` batches out; they are in the commit that ends with `txid`, or in
