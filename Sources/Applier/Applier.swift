@@ -15,7 +15,9 @@ public final class Applier {
   private let lease: any Lease
   private let environment: Environment
   private let log: Log
+  /// Opened while standing by, and kept up, so that the time without an applier is short.
   private var pages: PageStore?
+  private var lastPrepared: Duration?
   /// What the last term of this process had named, and what did not end the process.
   private var survived: [Attempt] = []
 
@@ -74,6 +76,10 @@ public final class Applier {
         }
         // Somebody else was faster; losers do not come back all at once.
         jitter = environment.random() % 100
+      } else if lastPrepared.map({ environment.clock.elapsed() - $0 >= options.leaseTime / 2 })
+        ?? true
+      {
+        prepare()
       }
       let pause = options.standbyPoll + .milliseconds(Int64(jitter))
       jitter = 0
@@ -96,17 +102,21 @@ public final class Applier {
       isReleased: control.beacon?.state == .released)
   }
 
-  private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
-    // The database is opened before the claim, so that the time without an applier is short. Where
-    // it cannot be, the claim may be what mends it (a beacon that cannot be read).
-    // A holder that died in the middle of a beacon makes readers wait, but not its successor.
-    if (try? log.present(waits: false)) != nil {
-      if let pages {
-        _ = try? pages.snapshot(.latest)
-      } else {
-        pages = try? PageStore(path: layout.root, environment: environment)
-      }
+  /// Opens the database, or follows the log. Where that is not possible, the claim may be what mends it (a
+  /// beacon that cannot be read). A holder that died in the middle of a beacon makes readers wait, but not
+  /// its successor.
+  private func prepare() {
+    lastPrepared = environment.clock.elapsed()
+    guard (try? log.present(waits: false)) != nil else { return }
+    if let pages {
+      _ = try? pages.snapshot(.latest)
+    } else {
+      pages = try? PageStore(path: layout.root, environment: environment)
     }
+  }
+
+  private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
+    prepare()
     let started = environment.clock.elapsed()
     var claim = LogClaim(
       layout: layout, store: description.id, environment: environment,

@@ -37,6 +37,8 @@ final class Leader {
   /// After that: when the own mark was last looked at, and whether it was set.
   private var lastLook: Duration = .zero
   private var isClosed = false
+  private var hasLookedAround = false
+  private var hasCommitted = false
   private var lastWork: Duration
   private var lastPrune: Duration = .zero
   private var rate = RateMeter()
@@ -67,6 +69,7 @@ final class Leader {
       try store.snapshot(.latest), foreignKeys: store.description.foreignKeys, options: options,
       environment: environment)
     status.rejected = session.rejected
+    checkpointer.assume(newest: status.checkpoint)
     publisher.published(holder.extent.txid)
   }
 
@@ -90,13 +93,9 @@ final class Leader {
 
   func run(shouldStop: () -> Bool) throws(StoreError) -> End {
     watch(session)
-    try intake.countQuarantine()
-    let newest = try checkpointer.checkpoint.newest() ?? .zero
-    let since = try logSince(newest)
-    checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
     do throws(StoreError) {
+      try intake.countQuarantine()
       try settle()
-      removeStrays()
       while true {
         if shouldStop() { return try release() }
         let found = try intake.poll()
@@ -143,6 +142,16 @@ final class Leader {
     } catch {
       logger.warning("temporary files stay", metadata: ["error": "\(error)"])
     }
+  }
+
+  /// What a term finds: the newest checkpoint, the log since, and what dead processes left. Somebody waits
+  /// for the term's first commit, which needs none of it.
+  private func lookAround() throws(StoreError) {
+    let newest = try checkpointer.checkpoint.newest() ?? .zero
+    let since = try logSince(newest)
+    checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
+    removeStrays()
+    hasLookedAround = true
   }
 
   /// How much log earlier terms wrote since a checkpoint.
@@ -199,6 +208,7 @@ final class Leader {
     if let failedBeat { throw failedBeat }
     intake.take(done.count, in: session.extent.txid)
     nextIsAlone = done.nextIsAlone
+    hasCommitted = true
     status.rejected = session.rejected
     rate.add(Int(done.committed), at: environment.clock.elapsed())
     return done
@@ -209,14 +219,15 @@ final class Leader {
   func commitTime_ms() -> Int64 { time.commit_ms(after: session.extent.time_ms) }
 
   /// Once a minute, the writers that must not be forgotten with a commit of time `time_ms`: those with
-  /// a file in the journal. nil: nobody is forgotten with it.
+  /// a file in the journal. nil: nobody is forgotten with it. Not with a term's first commit, which is
+  /// waited for, unless it may be the last.
   ///
   /// Who makes a file after this listing must not have been silent for a week by the commit's time,
   /// and goes by the file server's clock. So that is asked, and before the listing begins: this process
   /// may stand still at any place here, and its clocks may be wrong.
   func writersToKeep(_ time_ms: Int64) throws(StoreError) -> WritersWithFiles? {
     let now = environment.clock.elapsed()
-    guard now - lastPrune > .seconds(60) else { return nil }
+    guard now - lastPrune > .seconds(60), hasCommitted || options.drains else { return nil }
     lastPrune = now
     switch time.compare(time_ms) {
     case .agrees: return try intake.writersWithFiles()
@@ -325,6 +336,7 @@ final class Leader {
   }
 
   private func keepHouse() throws(StoreError) {
+    if !hasLookedAround { try lookAround() }
     checkpointer.noteLog(bytes: holder.usedBytes)
     let newest = checkpointer.newest
     if let error = checkpointer.finished() {

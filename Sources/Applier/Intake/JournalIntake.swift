@@ -304,11 +304,22 @@ final class JournalIntake {
     listings += 1
     listed = names
     var mustListAgain = false
-    for name in names where !known.contains(name) && !refused.contains(name) {
-      guard let id = StoreLayout.journalSegment(name) else { continue }
+    let new = names.compactMap { name -> (name: String, id: JournalSegmentID)? in
+      guard !known.contains(name), !refused.contains(name),
+        let id = StoreLayout.journalSegment(name)
+      else { return nil }
+      return (name, id)
+    }
+    var opened = openAtOnce(new.filter { heldBack[$0.id.writer] == nil })
+    for (name, id) in new {
       if let until = heldBack[id.writer], until > now { continue }
       do throws(StoreError) {
-        let segment = try open(id, name)
+        let segment: JournalSegmentReader
+        if let early = opened.removeValue(forKey: name) {
+          segment = early
+        } else {
+          segment = try open(id, name)
+        }
         latestFile_ms = max(latestFile_ms, segment.modified_ms)
         known.insert(name)
         heldBack[id.writer] = nil
@@ -332,6 +343,28 @@ final class JournalIntake {
     // What could not be opened may be gone by now.
     heldBack = heldBack.filter { $0.value > now }
     return mustListAgain
+  }
+
+  /// Opens files side by side, where each is some round trips to a server, as many as a new term finds.
+  /// What cannot be opened so is left out, to be looked at by itself.
+  private func openAtOnce(_ new: [(name: String, id: JournalSegmentID)])
+    -> [String: JournalSegmentReader]
+  {
+    guard isNetwork, new.count > 1 else { return [:] }
+    let results = Monitor([String: JournalSegmentReader]())
+    let (layout, environment, asideNames) = (layout, environment, asideNames)
+    for start in stride(from: 0, to: new.count, by: JournalIntake.readsInFlight) {
+      let piece = Array(new[start..<min(start + JournalIntake.readsInFlight, new.count)])
+      environment.executor.concurrently(piece.count) { i in
+        let (name, id) = piece[i]
+        // Each piece of work makes a segment of its own, which is used by one thread from then on.
+        nonisolated(unsafe) let segment = try? JournalSegmentReader(
+          id, path: "\(layout.journal)/\(name)", names: asideNames.contains(name) ? 2 : 1,
+          environment: environment)
+        if let segment { results.withLock { $0[name] = segment } }
+      }
+    }
+    return results.withLock { $0 }
   }
 
   private func ignore(_ name: String, _ error: StoreError) {
