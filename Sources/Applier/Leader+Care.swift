@@ -70,12 +70,17 @@ extension Leader {
     let batches = intake.next(
       isAlone ? 1 : attempt?.isExecuting ?? false ? Limits.batchesPerCommit : groupBound,
       bytes: Limits.batchBytesPerCommit)
+    // A beacon has room for them beside what is not met yet.
+    let mostWriters =
+      attempt == nil
+      ? min(Limits.writersPerWatchedGroup, max(1, Limits.attemptsInBeacon - status.attempts.count))
+      : Limits.attemptsInBeacon
     var writers: Set<WriterID> = []
     let end = batches.firstIndex { batch in
       writers.insert(batch.id.writer)
       let other = status.attempt(at: batch.id)
       return other?.ends != attempt?.ends || other?.isExecuting != attempt?.isExecuting
-        || writers.count > Limits.writersPerWatchedGroup
+        || writers.count > mostWriters
     }
     return Trial(batches: batches[..<(end ?? batches.endIndex)], attempt: attempt)
   }

@@ -14,7 +14,7 @@ struct HandOverTests {
   init() throws {
     store = try TestStore()
     store.options.segmentBytes = 64 << 10
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)", "CREATE TABLE waiting(a)")
   }
 
   private func insert(_ number: Int) -> Batch {
@@ -28,7 +28,9 @@ struct HandOverTests {
       for j in 0..<20 { _ = try writer.submitBlocking(insert(i * 100 + j)) }
       try store.drain()
     }
-    for (i, writer) in writers.enumerated() { _ = try writer.submitBlocking(insert(i * 100 + 50)) }
+    for writer in writers {
+      _ = try writer.submitBlocking(Batch([Batch.Statement("INSERT INTO waiting VALUES (1)")]))
+    }
   }
 
   /// Leads on `files` until something was committed.
@@ -39,7 +41,7 @@ struct HandOverTests {
     options.beforeBatch = { _ in didCommit.withLock { $0 = true } }
     try Applier(path: store.path, options: options, environment: environment)
       .run(shouldStop: { didCommit.withLock { $0 } })
-    #expect(try store.query("SELECT count(*) FROM t") == [[210]])
+    #expect(try store.query("SELECT count(*) > 0 FROM waiting") == [[1]])
   }
 
   @Test func fewOperationsComeBeforeTheFirstCommit() throws {

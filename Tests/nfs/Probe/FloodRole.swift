@@ -1,0 +1,33 @@
+import ArgumentParser
+import BenchmarkSupport
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+
+/// A busy worker: submits hundreds of small batches at a time, as fast as they are durable and without
+/// asking what became of them, until it is told to end or its host dies.
+///
+/// Its diary has a line `durable N` when the batches up to number N are; at the very end `end`.
+struct FloodRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "flood")
+
+  @Argument var store: String
+  @Argument(help: "The worker's name in the table of floods.") var name: String
+  @Argument var diary: String
+  @Option(help: "Batches submitted at once.") var atOnce: Int64 = 400
+
+  func run() throws {
+    let termination = TerminationRequest()
+    let diary = try Diary(diary)
+    let writer = try Writer(store: store)
+    var next: Int64 = 1
+    while !termination.isPending {
+      let batches = (next..<next + atOnce).map { Workload.flood(name, $0) }
+      for result in writer.submitBlocking(batches) { _ = try result.get() }
+      next += atOnce
+      diary.add("durable \(next - 1)", sync: true)
+    }
+    writer.closeBlocking()
+    diary.add("end", sync: true)
+  }
+}
