@@ -42,8 +42,9 @@ extension ApplierStatus {
   /// What is known of a batch; nil where no term ended while it executed it, and none executes it now.
   func attempt(at batch: BatchID) -> Attempt? { attempts.first { $0.contains(batch) } }
 
-  /// These are executed next; `ends` terms ended in them before.
+  /// These are executed next, and nothing else; `ends` terms ended in them before.
   mutating func begin(_ batches: some Sequence<BatchID>, ends: UInt32) {
+    _ = takeBack()
     var spans: [(writer: WriterID, first: SequenceNumber, last: SequenceNumber)] = []
     for batch in batches {
       if let place = spans.firstIndex(where: { $0.writer == batch.writer }) {

@@ -49,6 +49,8 @@ final class JournalIntake {
   /// Batches read and not yet taken.
   private(set) var waiting: [PendingBatch] = []
   private var taken = 0
+  /// How many of them each writer has.
+  private var waitingOf: [WriterID: Int] = [:]
   private(set) var waitingBytes = 0
 
   private struct WriterQueue {
@@ -104,6 +106,9 @@ final class JournalIntake {
   /// much waits; and of one segment in one pass, so that a busy writer does not hold up the others.
   private static let mostWaitingBytes = 2 * Limits.batchBytesPerCommit
   private static let mostBytesAtOnce: Int64 = 4 << 20
+  private static let leastBytesAtOnce: Int64 = 64 << 10
+  /// A writer's turn: of who has nothing waiting so many batches come behind as many of each other writer.
+  private static let turnLength = 64
 
   /// One listing, and one read of each segment that is due. Returns whether anything was found.
   ///
@@ -114,12 +119,14 @@ final class JournalIntake {
   func poll() throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
     if try list(now) { _ = try list(now) }
-    guard waitingBytes < JournalIntake.mostWaitingBytes else { return false }
+    // However much of others waits, a little is read of who has nothing waiting.
+    let isFull = waitingBytes >= JournalIntake.mostWaitingBytes
+    guard waitingBytes < JournalIntake.mostWaitingBytes * 3 / 2 else { return false }
     var due: [JournalSegmentReader] = []
     var found = false
     for queue in writers.values {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        heldBack[segment.id.writer] == nil
+        heldBack[segment.id.writer] == nil, !isFull || waitingOf[segment.id.writer] == nil
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
@@ -136,10 +143,11 @@ final class JournalIntake {
     }
     for piece in stride(from: 0, to: due.count, by: JournalIntake.readsInFlight) {
       let segments = due[piece..<min(piece + JournalIntake.readsInFlight, due.count)]
-      for (segment, frames) in zip(segments, read(Array(segments), now)) {
+      let bytes = isFull ? JournalIntake.leastBytesAtOnce : JournalIntake.mostBytesAtOnce
+      for (segment, frames) in zip(segments, read(Array(segments), now, bytes)) {
         if try integrate(frames, of: segment, now) { found = true }
       }
-      if waitingBytes >= JournalIntake.mostWaitingBytes { break }
+      if !isFull, waitingBytes >= JournalIntake.mostWaitingBytes { break }
     }
     return found
   }
@@ -157,12 +165,12 @@ final class JournalIntake {
   private static let readsInFlight = 16
 
   /// Reads segments, many at once where each read is a round trip to a server.
-  private func read(_ segments: [JournalSegmentReader], _ now: Duration)
-    -> [Result<[JournalSegmentReader.Frame], StoreError>]
-  {
+  private func read(
+    _ segments: [JournalSegmentReader], _ now: Duration, _ bytes: Int64 = mostBytesAtOnce
+  ) -> [Result<[JournalSegmentReader.Frame], StoreError>] {
     let store = store
     guard isNetwork, segments.count > 1 else {
-      return segments.map { JournalIntake.read($0, store, now) }
+      return segments.map { JournalIntake.read($0, store, now, bytes) }
     }
     let results = Monitor(
       [Result<[JournalSegmentReader.Frame], StoreError>](
@@ -170,17 +178,17 @@ final class JournalIntake {
     // Each piece of work has a segment of its own.
     nonisolated(unsafe) let segments = segments
     environment.executor.concurrently(segments.count) { i in
-      let result = JournalIntake.read(segments[i], store, now)
+      let result = JournalIntake.read(segments[i], store, now, bytes)
       results.withLock { $0[i] = result }
     }
     return results.withLock { $0 }
   }
 
-  private static func read(_ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration)
-    -> Result<[JournalSegmentReader.Frame], StoreError>
-  {
+  private static func read(
+    _ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration, _ bytes: Int64
+  ) -> Result<[JournalSegmentReader.Frame], StoreError> {
     do throws(StoreError) {
-      return .success(try segment.poll(store: store, atMost: mostBytesAtOnce, now: now))
+      return .success(try segment.poll(store: store, atMost: bytes, now: now))
     } catch {
       return .failure(error)
     }
@@ -223,6 +231,7 @@ final class JournalIntake {
 
   private func add(_ frames: [JournalSegmentReader.Frame], of segment: JournalSegmentReader) {
     let writer = segment.id.writer
+    var new: [PendingBatch] = []
     for frame in frames {
       if let last = writers[writer]?.lastRead, frame.last > last {
         writers[writer]?.lastRead = frame.last
@@ -230,11 +239,19 @@ final class JournalIntake {
       let pending = PendingFrame(segment, frame)
       for index in 0..<Int(frame.count) {
         let id = BatchID(writer: writer, sequence: frame.first.advanced(by: UInt64(index)))
-        waiting.append(PendingBatch(id: id, frame: pending, index: index))
+        new.append(PendingBatch(id: id, frame: pending, index: index))
       }
       segment.waitingBatches += Int(frame.count)
       waitingBytes += Int(frame.rawBytes)
     }
+    guard !new.isEmpty else { return }
+    // Nobody waits for all that another one has submitted. Who has something waiting keeps its order.
+    let hadNone = waitingOf[writer] == nil
+    waitingOf[writer, default: 0] += new.count
+    let place = taken + waitingOf.count * JournalIntake.turnLength
+    guard hadNone, place < waiting.count else { return waiting.append(contentsOf: new) }
+    waiting.insert(contentsOf: new.prefix(JournalIntake.turnLength), at: place)
+    waiting.append(contentsOf: new.dropFirst(JournalIntake.turnLength))
   }
 
   /// Whether nothing acknowledged can still come from a writer's first segment.
@@ -460,6 +477,8 @@ final class JournalIntake {
     for batch in waiting[taken..<taken + count] {
       let segment = batch.frame.segment
       segment.waitingBatches -= 1
+      waitingOf[batch.id.writer, default: 0] -= 1
+      if waitingOf[batch.id.writer] == 0 { waitingOf[batch.id.writer] = nil }
       segment.lastTxID = txid
       if batch.isLastOfFrame { waitingBytes -= Int(batch.frame.frame.rawBytes) }
     }
