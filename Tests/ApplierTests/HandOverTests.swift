@@ -18,7 +18,8 @@ struct HandOverTests {
   }
 
   private func insert(_ number: Int) -> Batch {
-    Batch([Batch.Statement("INSERT INTO t VALUES (?, randomblob(4000))", [.integer(Int64(number))])])
+    Batch([Batch.Statement("INSERT INTO t VALUES (?, randomblob(4000))", [.integer(Int64(number))])]
+    )
   }
 
   /// A history of many log segments, and ten writers whose live segments hold what waits.
