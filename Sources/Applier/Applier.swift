@@ -15,9 +15,11 @@ public final class Applier {
   private let lease: any Lease
   private let environment: Environment
   private let log: Log
+  /// Opened while standing by, and kept up, so that the time without an applier is short.
   private var pages: PageStore?
-  /// A batch that a term of this process had named and that did not end the process.
-  private var survived: BatchID?
+  private var lastPrepared: Duration?
+  /// What the last term of this process had named, and what did not end the process.
+  private var survived: [Attempt] = []
 
   /// Opens the store at `path`. Throws `.noSuchStore`, `.damaged`, `.unsupported`, or `.invalid`
   /// where the store's lease is of a kind that this version does not have.
@@ -56,8 +58,8 @@ public final class Applier {
       case .stopped:
         options.logger.info("released")
         return
-      case .deposed(let error, let batch):
-        survived = batch
+      case .deposed(let error, let executing):
+        survived = executing
         options.logger.warning(
           "no longer leading", metadata: ["reason": "\(error)"])
       }
@@ -79,6 +81,10 @@ public final class Applier {
         }
         // Somebody else was faster; losers do not come back all at once.
         jitter = environment.random() % 100
+      } else if lastPrepared.map({ environment.clock.elapsed() - $0 >= options.leaseTime / 2 })
+        ?? true
+      {
+        prepare()
       }
       let pause = options.standbyPoll + .milliseconds(Int64(jitter))
       jitter = 0
@@ -107,17 +113,21 @@ public final class Applier {
       isReleased: control.beacon?.state == .released)
   }
 
-  private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
-    // The database is opened before the claim, so that the time without an applier is short. Where
-    // it cannot be, the claim may be what mends it (a beacon that cannot be read).
-    // A holder that died in the middle of a beacon makes readers wait, but not its successor.
-    if (try? log.present(waits: false)) != nil {
-      if let pages {
-        _ = try? pages.snapshot(.latest)
-      } else {
-        pages = try? PageStore(path: layout.root, environment: environment)
-      }
+  /// Opens the database, or follows the log. Where that is not possible, the claim may be what mends it (a
+  /// beacon that cannot be read). A holder that died in the middle of a beacon makes readers wait, but not
+  /// its successor.
+  private func prepare() {
+    lastPrepared = environment.clock.elapsed()
+    guard (try? log.present(waits: false)) != nil else { return }
+    if let pages {
+      _ = try? pages.snapshot(.latest)
+    } else {
+      pages = try? PageStore(path: layout.root, environment: environment)
     }
+  }
+
+  private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
+    prepare()
     let started = environment.clock.elapsed()
     var claim = LogClaim(
       layout: layout, store: description.id, environment: environment,
@@ -131,7 +141,7 @@ public final class Applier {
         successorOf: seen.segment,
         firstBeacon: { holder, inherited in
           holder.beacon(
-            .active, ApplierStatus(after: inherited, survived: survived),
+            .active, ApplierStatus(after: inherited, survived: survived, environment),
             time_ms: clock.wallTime_ms())
         })
     else { return nil }

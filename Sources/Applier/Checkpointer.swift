@@ -29,6 +29,9 @@ final class Checkpointer {
     lastMade = environment.clock.elapsed()
   }
 
+  /// What the last term said, until it is looked up.
+  func assume(newest: TxID) { self.newest = newest }
+
   /// A term begins with the checkpoint `newest`; a late applier may have set `current.sqlite` back.
   /// Earlier terms wrote `logBytes` in `segments` segments since.
   func begin(newest: TxID, logBytes: Int64, segments: UInt64) {

@@ -11,30 +11,34 @@ final class Leader {
     /// As asked; the store is released.
     case stopped
     /// Another applier took over, or the lease ran out.
-    case deposed(StoreError, executing: BatchID?)
+    case deposed(StoreError, executing: [Attempt])
   }
 
   private let store: PageStore
   private let options: ApplierOptions
-  private let environment: Environment
+  let environment: Environment
   private let lease: any Lease
-  private let logger: Logger
-  private let intake: JournalIntake
+  let logger: Logger
+  let intake: JournalIntake
   private let checkpointer: Checkpointer
-  private var holder: LogHolder
+  private(set) var holder: LogHolder
   private var segment: LogSegment
-  private let execution: Execution
-  private let publisher: Publisher
-  private var status: ApplierStatus
+  let execution: Execution
+  let publisher: Publisher
+  var status: ApplierStatus
   private let time: TermTime
-  /// After a term that ended without release: so many batches are executed one a commit.
-  private var carefulLeft: Int
-  private var nextIsAlone = false
+  /// Batches in the next group at most.
+  private(set) var groupBound = Leader.smallestGroup
+  private(set) var nextIsAlone = false
+  /// What beacons name is being executed now.
+  var isExecutingNamed = false
   /// What a beat in the middle of a statement met, which cannot be thrown there.
   private var failedBeat: StoreError?
   /// After that: when the own mark was last looked at, and whether it was set.
   private var lastLook: Duration = .zero
   private var isClosed = false
+  private var hasLookedAround = false
+  private var hasCommitted = false
   private var lastWork: Duration
   private var lastPrune: Duration = .zero
   private var rate = RateMeter()
@@ -42,7 +46,7 @@ final class Leader {
   private let missingBefore: UInt64
 
   init(
-    _ won: LogClaim.Won, store: PageStore, survived: BatchID?, options: ApplierOptions,
+    _ won: LogClaim.Won, store: PageStore, survived: [Attempt], options: ApplierOptions,
     lease: any Lease, environment: Environment
   ) throws(StoreError) {
     self.store = store
@@ -51,9 +55,8 @@ final class Leader {
     self.lease = lease
     logger = options.logger
     holder = won.holder
-    status = ApplierStatus(after: won.inherited, survived: survived)
+    status = ApplierStatus(after: won.inherited, survived: survived, environment)
     missingBefore = status.missing
-    carefulLeft = ApplierStatus.carefulBatches(after: won.inherited)
     segment = try Leader.openOwn(won.holder, store, environment)
     time = TermTime(won.holder, environment)
     lastWork = environment.clock.elapsed()
@@ -69,7 +72,8 @@ final class Leader {
       options, environment)
     execution = try Leader.execution(store, options, environment)
     status.rejected = execution.rejected
-    publisher.published(holder.extent.txid, bound: status.groupBound)
+    checkpointer.assume(newest: status.checkpoint)
+    publisher.published(holder.extent.txid)
   }
 
   /// The own segment, for reading. Its name is gone where another applier took over and retention
@@ -99,13 +103,9 @@ final class Leader {
     intake.lastExecuted = { [unowned self] (writer) throws(StoreError) in
       try execution.known(writer)?.sequence
     }
-    try intake.countQuarantine()
-    let newest = try checkpointer.checkpoint.newest() ?? .zero
-    let since = try logSince(newest)
-    checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
     do throws(StoreError) {
+      try intake.countQuarantine()
       try settle()
-      removeStrays()
       while true {
         if shouldStop() { return try release() }
         let found = try intake.poll()
@@ -118,6 +118,7 @@ final class Leader {
             try beatWhenDue()
             continue
           }
+          if status.isWatched, intake.isComplete { status.clear() }
           if options.drains, !intake.isRetiring {
             try publisher.wait()
             try keepHouse()
@@ -128,6 +129,7 @@ final class Leader {
       }
     } catch {
       publisher.abandon()
+      takeBackNames(after: error)
       if error.endsOnlyTheTerm {
         return .deposed(error, executing: status.executing)
       }
@@ -156,6 +158,16 @@ final class Leader {
     }
   }
 
+  /// What a term finds: the newest checkpoint, the log since, and what dead processes left. Somebody waits
+  /// for the term's first commit, which needs none of it.
+  private func lookAround() throws(StoreError) {
+    let newest = try checkpointer.checkpoint.newest() ?? .zero
+    let since = try logSince(newest)
+    checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
+    removeStrays()
+    hasLookedAround = true
+  }
+
   /// How much log earlier terms wrote since a checkpoint.
   private func logSince(_ txid: TxID) throws(StoreError) -> (bytes: Int64, segments: UInt64) {
     let log = Log(
@@ -168,18 +180,15 @@ final class Leader {
 
   /// Executes and publishes one group.
   private func work() throws(StoreError) {
-    if carefulLeft > 0 {
-      try workCarefully()
+    if status.isWatched {
+      try workWatched()
     } else {
       var request = Session.Request(
-        batches: intake.next(
-          Int(publisher.groupBound), bytes: Limits.batchBytesPerCommit),
+        batches: intake.next(groupBound, bytes: Limits.batchBytesPerCommit),
         isAlone: nextIsAlone, time_ms: commitTime_ms(),
         mayLackBatches: { [intake] in intake.mayLackBatches($0) })
       request.prunesBeside = try writersToKeep(request.time_ms)
-      let done = try commit(request)
-      status.groupBound = UInt32(
-        min(Limits.batchesPerCommit, max(Int(ApplierStatus.smallestGroup), done.count * 2)))
+      grow(after: try commit(request))
       try publishBeside()
     }
     lastWork = environment.clock.elapsed()
@@ -187,74 +196,11 @@ final class Leader {
     try keepHouse()
   }
 
-  /// One batch a commit, its name durable before it is decoded, so that a batch that ends the
-  /// process is known by its third time.
-  private func workCarefully() throws(StoreError) {
-    // A new term reads live segments from their beginning. What is in the history already was not
-    // being executed when the last term ended: it is passed over, or it would use up the care, and
-    // two beacons for each batch of it would keep the new ones waiting.
-    let repeats = try execution.repeats(in: intake.next(Limits.batchesPerCommit, bytes: .max))
-    if repeats > 0 {
-      intake.take(repeats, in: execution.extent.txid)
-      if isBeatDue { try publishNow(.active) }
-      return
-    }
-    let batches = intake.next(1, bytes: .max)
-    guard let batch = batches.first else { return }
-    let before = status.attempts(at: batch.id)
-    var request = Session.Request(
-      batches: batches, isAlone: true, time_ms: commitTime_ms(),
-      mayLackBatches: { [intake] in intake.mayLackBatches($0) })
-    request.attempts = before
-    if before >= ApplierStatus.mostAttempts {
-      request.verdict = Outcome.Rejection(
-        code: Outcome.Rejection.Code.poisonous,
-        message:
-          "the applier ended \(before) times while it executed this batch; look at the applier's log for why"
-      )
-      logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch.id)"])
-    } else {
-      status.begin(batch.id)
-      do throws(StoreError) { try publishNow(.active) } catch {
-        // The lease is lost, or cannot be asked for, and nothing of the batch was executed.
-        try? takeBack(batch.id)
-        throw error
-      }
-    }
-    do throws(StoreError) {
-      // What is left is no affair of this batch: a device that is full or fails then is not its fault.
-      let done = try commit(request) { [self] () throws(StoreError) in
-        try takeBack(batch.id)
-      }
-      // It wants a connection opened anew, and comes again.
-      if done.count == 0 { return try takeBack(batch.id) }
-    } catch {
-      // Nor is one that fails earlier, or a damaged page.
-      if error.errno != nil || error.code == .damaged, !error.endsOnlyTheTerm {
-        try? takeBack(batch.id)
-      }
-      throw error
-    }
-    status.forget(batch.id)
-    carefulLeft -= 1
-    if carefulLeft == 0 { status.uncleanTerms = 0 }
-    try publishNow(.active)
-  }
+  private static let smallestGroup = 64
 
-  /// The attempt at the batch does not count. Whether the lease is still held is asked when the commit
-  /// is written: a batch that takes longer than a lease is to get done, and be carried over.
-  private func takeBack(_ batch: BatchID) throws(StoreError) {
-    let named = status.attempts
-    guard status.takeBack(batch) else { return }
-    do throws(StoreError) {
-      try publisher.wait()
-      publisher.start(beacon(.active), holder)
-      try publisher.wait()
-    } catch {
-      // The beacon may still name it: who claims after this in the same process is to know.
-      status.attempts = named
-      throw error
-    }
+  /// The next group may be twice as large.
+  func grow(after done: Session.Done) {
+    groupBound = min(Limits.batchesPerCommit, max(Leader.smallestGroup, done.count * 2))
   }
 
   private func watch(_ shouldStop: @escaping () -> Bool) {
@@ -285,18 +231,15 @@ final class Leader {
     }
   }
 
-  /// `executed` is called between a commit's execution and its writing.
-  private func commit(
-    _ request: Session.Request, executed: @escaping () throws(StoreError) -> Void = {}
-  ) throws(StoreError) -> Session.Done {
+  func commit(_ request: Session.Request) throws(StoreError) -> Session.Done {
     let done = try execution.commit(request) { [self] (content) throws(StoreError) in
-      try executed()
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
     }
     if let failedBeat { throw failedBeat }
     intake.take(done.count, in: execution.extent.txid)
     nextIsAlone = done.nextIsAlone
+    hasCommitted = true
     status.rejected = execution.rejected
     rate.add(Int(done.committed), at: environment.clock.elapsed())
     return done
@@ -304,17 +247,18 @@ final class Leader {
 
   // MARK: time
 
-  private func commitTime_ms() -> Int64 { time.commit_ms(after: execution.extent.time_ms) }
+  func commitTime_ms() -> Int64 { time.commit_ms(after: execution.extent.time_ms) }
 
   /// Once a minute, the writers that must not be forgotten with a commit of time `time_ms`: those with
-  /// a file in the journal. nil: nobody is forgotten with it.
+  /// a file in the journal. nil: nobody is forgotten with it. Not with a term's first commit, which is
+  /// waited for, unless it may be the last.
   ///
   /// Who makes a file after this listing must not have been silent for a week by the commit's time,
   /// and goes by the file server's clock. So that is asked, and before the listing begins: this process
   /// may stand still at any place here, and its clocks may be wrong.
-  private func writersToKeep(_ time_ms: Int64) throws(StoreError) -> WritersWithFiles? {
+  func writersToKeep(_ time_ms: Int64) throws(StoreError) -> WritersWithFiles? {
     let now = environment.clock.elapsed()
-    guard now - lastPrune > .seconds(60) else { return nil }
+    guard now - lastPrune > .seconds(60), hasCommitted || options.drains else { return nil }
     lastPrune = now
     switch time.compare(time_ms) {
     case .agrees: return try intake.writersWithFiles()
@@ -333,8 +277,8 @@ final class Leader {
       time.isBehind(file_ms, after: execution.extent.time_ms)
     else { return }
     let time_ms = commitTime_ms()
-    // The next term, here or elsewhere, need not wait; but what is executed with care, it is to be warned of.
-    if carefulLeft == 0 { try? handOver() }
+    // The next term, here or elsewhere, need not wait.
+    try? handOver()
     throw StoreError(
       .notLeading,
       "a journal file is dated \(timestamp(file_ms)), and this term's time is \(timestamp(time_ms)), as where the clocks of a suspended machine stood still, or the file server's was set; the term ends"
@@ -343,7 +287,7 @@ final class Leader {
 
   // MARK: publishing
 
-  private func beacon(_ state: Beacon.State) -> Beacon {
+  func beacon(_ state: Beacon.State) -> Beacon {
     status.checkpoint = checkpointer.newest
     status.backlogBatches = UInt64(intake.waitingCount)
     status.backlogBytes = UInt64(max(0, intake.waitingBytes))
@@ -363,7 +307,7 @@ final class Leader {
     publisher.start(beacon(.active), holder)
   }
 
-  private func publishNow(_ state: Beacon.State) throws(StoreError) {
+  func publishNow(_ state: Beacon.State) throws(StoreError) {
     try publisher.wait()
     publisher.start(beacon(state), holder)
     try publisher.wait()
@@ -378,7 +322,7 @@ final class Leader {
     }
   }
 
-  private var isBeatDue: Bool {
+  var isBeatDue: Bool {
     environment.clock.elapsed() - publisher.lastStart >= options.beat
   }
 
@@ -429,6 +373,7 @@ final class Leader {
   }
 
   private func keepHouse() throws(StoreError) {
+    if !hasLookedAround { try lookAround() }
     checkpointer.noteLog(bytes: holder.usedBytes)
     let newest = checkpointer.newest
     if let error = checkpointer.finished() {
@@ -484,7 +429,12 @@ final class Leader {
     try publisher.wait()
     try removePublished()
     try holder.finish()
-    try publishNow(.released)
+    let named = status.attempts
+    _ = status.takeBack()
+    do throws(StoreError) { try publishNow(.released) } catch {
+      status.attempts = named
+      throw error
+    }
     try lease.release()
   }
 }

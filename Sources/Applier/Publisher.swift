@@ -13,8 +13,6 @@ final class Publisher {
   /// When the last beacon was begun (boot time).
   private(set) var lastStart: Duration
   private(set) var publishedTxID = TxID.zero
-  /// The bound of the next group as the last published beacon states it.
-  private(set) var groupBound: UInt32 = 1
 
   init(_ environment: Environment) {
     self.environment = environment
@@ -22,10 +20,7 @@ final class Publisher {
   }
 
   /// What the term's first beacon, written with the claim, said.
-  func published(_ txid: TxID, bound: UInt32) {
-    publishedTxID = txid
-    groupBound = bound
-  }
+  func published(_ txid: TxID) { publishedTxID = txid }
 
   func start(_ beacon: Beacon, _ holder: LogHolder) {
     precondition(inFlight == nil, "one beacon in flight at most")
@@ -49,7 +44,6 @@ final class Publisher {
     inFlight = nil
     if let error = failure.withLock({ $0 }) { throw error }
     publishedTxID = flight.beacon.extent.txid
-    groupBound = flight.beacon.status.groupBound
     finishedStart = flight.started
   }
 

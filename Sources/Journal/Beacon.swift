@@ -22,11 +22,11 @@ public import SluiceShared
 // 112  8  backlog: age of the oldest batch, milliseconds
 // 120  8  batches applied in the last second
 // 128  8  batches rejected since the store was made
-// 136  4  most batches in the next group
-// 140  4  segments in quarantine
-// 144  4  writers with live segments
-// 148  4  terms in a row that ended without release
-// 152  1  attempts that follow: 16 writer, 8 sequence number, 4 attempts, 1 executing now
+// 136  4  segments in quarantine
+// 140  4  writers with live segments
+// 144  4  terms that ended without release since all that waited was executed
+// 148  1  attempts that follow: 16 writer, 8 sequence number of the first batch, 4 batches in a row,
+//         4 terms that ended while they executed them, 1 executing now
 
 /// Where a published history ends, as the holder's beacon states it.
 public struct LogPosition: Hashable, Sendable {
@@ -97,17 +97,31 @@ public struct LogExtent: Hashable, Sendable {
   }
 }
 
-/// A batch that was being executed when a term ended, and how often.
+/// Batches in a row of one writer that are being executed, or were when terms ended.
 public struct Attempt: Hashable, Sendable {
+  /// The first of them.
   public var batch: BatchID
-  public var count: UInt32
+  /// How many; at least one.
+  public var length: UInt32
+  /// Terms that ended without release while they executed these.
+  public var ends: UInt32
   public var isExecuting: Bool
 
-  public init(batch: BatchID, count: UInt32, isExecuting: Bool) {
+  public init(batch: BatchID, length: UInt32 = 1, ends: UInt32, isExecuting: Bool) {
     self.batch = batch
-    self.count = count
+    self.length = length
+    self.ends = ends
     self.isExecuting = isExecuting
   }
+
+  public var last: SequenceNumber { batch.sequence.advanced(by: UInt64(length) - 1) }
+
+  public func contains(_ id: BatchID) -> Bool {
+    id.writer == batch.writer && batch.sequence <= id.sequence && id.sequence <= last
+  }
+
+  /// Its numbers can be counted on from.
+  var isSound: Bool { length > 0 && batch.sequence.rawValue < UInt64(Int64.max) }
 }
 
 /// What the holder of a log segment publishes; everybody else believes nothing but this.
@@ -132,7 +146,6 @@ public struct Beacon: Hashable, Sendable {
   }
 
   static let magic: UInt64 = 0x4E4F_4341_4542_4C53  // "SLBEACON"
-  static let mostAttempts = 64
 
   var slot: Int64 { counter % 2 == 0 ? Block.beacons.0 : Block.beacons.1 }
 
@@ -200,11 +213,12 @@ public struct ApplierStatus: Hashable, Sendable {
   public var oldest_ms: UInt64 = 0
   public var batchesPerSecond: UInt64 = 0
   public var rejected: UInt64 = 0
-  /// The next group holds at most this many batches: what a successor must be careful with.
-  public var groupBound: UInt32 = 1
   public var quarantined: UInt32 = 0
   public var writers: UInt32 = 0
+  /// Terms that ended without release since a term had executed all that waited: with any, a batch may
+  /// be what ended them.
   public var uncleanTerms: UInt32 = 0
+  /// What is being executed since then, and what was when terms ended.
   public var attempts: [Attempt] = []
   /// Files in the journal that are not read.
   public var ignored: UInt64 = 0
@@ -223,16 +237,16 @@ public struct ApplierStatus: Hashable, Sendable {
     writer.append(oldest_ms)
     writer.append(batchesPerSecond)
     writer.append(rejected)
-    writer.append(groupBound)
     writer.append(quarantined)
     writer.append(writers)
     writer.append(uncleanTerms)
-    let kept = attempts.suffix(Beacon.mostAttempts)
+    let kept = attempts.suffix(Limits.attemptsInBeacon)
     writer.append(UInt8(kept.count))
     for attempt in kept {
       writer.append(attempt.batch.writer)
       writer.append(attempt.batch.sequence.rawValue)
-      writer.append(attempt.count)
+      writer.append(attempt.length)
+      writer.append(attempt.ends)
       writer.append(UInt8(attempt.isExecuting ? 1 : 0))
     }
     writer.append(raw: [UInt8](repeating: 0, count: Self.tail - writer.count))
@@ -247,22 +261,23 @@ public struct ApplierStatus: Hashable, Sendable {
     oldest_ms = try reader.integer()
     batchesPerSecond = try reader.integer()
     rejected = try reader.integer()
-    groupBound = try reader.integer()
     quarantined = try reader.integer()
     writers = try reader.integer()
     uncleanTerms = try reader.integer()
     let attemptCount = Int(try reader.integer(UInt8.self))
-    guard attemptCount <= Beacon.mostAttempts else {
-      throw DecodingError("\(attemptCount) attempts, at most \(Beacon.mostAttempts) are kept")
+    guard attemptCount <= Limits.attemptsInBeacon else {
+      throw DecodingError("\(attemptCount) attempts, at most \(Limits.attemptsInBeacon) are kept")
     }
     for _ in 0..<attemptCount {
       let writer = try reader.identifier()
       let sequence = SequenceNumber(try reader.integer())
-      let count: UInt32 = try reader.integer()
-      let executing = try reader.integer(UInt8.self) != 0
-      attempts.append(
-        Attempt(
-          batch: BatchID(writer: writer, sequence: sequence), count: count, isExecuting: executing))
+      let length: UInt32 = try reader.integer()
+      let ends: UInt32 = try reader.integer()
+      let attempt = Attempt(
+        batch: BatchID(writer: writer, sequence: sequence), length: length, ends: ends,
+        isExecuting: try reader.integer(UInt8.self) != 0)
+      guard attempt.isSound else { throw DecodingError("an attempt at batches that none can be") }
+      attempts.append(attempt)
     }
     _ = try reader.take(Self.tail - reader.position)
     ignored = try reader.integer()

@@ -79,8 +79,9 @@ public struct LogClaim {
     }
     let won = try take(over: parent, header, file)
     if environment.makes(.markAfterStart), try Mark.isClosed(file) { return nil }
-    try won.publish(firstBeacon(won, parent?.beacon))
-    return Won(holder: won, inherited: parent?.beacon)
+    let inherited = parent.flatMap { lastBeacon($0, log) }
+    try won.publish(firstBeacon(won, inherited))
+    return Won(holder: won, inherited: inherited)
   }
 
   // MARK: 1 – the number
@@ -153,6 +154,18 @@ public struct LogClaim {
       if let beacon { return (beacon.position, beacon.extent) }
       return start.parent.map { ($0, start.inherited) }
     }
+  }
+
+  /// The newest beacon in the parent's history. Where its holder died before its first one, that is of
+  /// the segment whose published position it took over; what is known of batches that end appliers must
+  /// not go with such a holder.
+  private func lastBeacon(_ parent: Parent, _ log: Log) -> Beacon? {
+    if let beacon = parent.beacon { return beacon }
+    // nil where retention has moved it meanwhile: then somebody has published since.
+    guard let position = parent.start.parent, let segment = try? log.open(position.segment),
+      segment.header.nonce == position.nonce
+    else { return nil }
+    return try? segment.control().beacon
   }
 
   private enum Descent {

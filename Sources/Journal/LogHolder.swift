@@ -12,7 +12,7 @@ internal import Synchronization
 /// `publish`.
 public final class LogHolder: @unchecked Sendable {
   // Sendable: `commit`, `finish` and the properties belong to the applier's thread; `publish` only
-  // touches `counter`, which nothing else does, `failed`, which is atomic, and the file.
+  // touches `counter`, which nothing else does, `failed` and `isClosed`, which are atomic, and the file.
   public let header: LogSegmentHeader
   public let file: any File
   let environment: Environment
@@ -23,8 +23,10 @@ public final class LogHolder: @unchecked Sendable {
   public private(set) var extent: LogExtent
   private var size: Int64
   private var counter: UInt64 = 0
-  /// After a failed write nothing is written here again: it may still land.
+  /// After a failed write no frame is written here again: it may still land.
   private let failed = Atomic<Bool>(false)
+  /// Nor is a beacon, after a failed beacon or when somebody has closed the segment.
+  private let isClosed = Atomic<Bool>(false)
   /// The merged index of this segment's commits: the newest place of each page.
   private var merged: [UInt32: PageEntry] = [:]
   /// Of this segment's commits the last one's description, and the fewest pages that the database
@@ -139,10 +141,12 @@ public final class LogHolder: @unchecked Sendable {
 
   /// Writes a beacon into the slot whose turn it is; both slots on release.
   ///
-  /// After a failed write no more: the slot that is due next holds the newest beacon that is sure to
-  /// be there, and the failed one may leave the other slot as old as it was.
+  /// After one that failed no more: the slot that is due next holds the newest beacon that is sure to
+  /// be there, and the failed one may leave the other slot as old as it was. After a frame that failed
+  /// there may be another one. It lies elsewhere and states what was confirmed before, so whether the
+  /// frame lands does not matter to it; and a term that a full device ends says so with it.
   public func publish(_ beacon: Beacon) throws(StoreError) {
-    try checkUsable()
+    try checkUsable(forBeacon: true)
     for _ in 0..<(beacon.state == .released ? 2 : 1) {
       counter += 1
       var beacon = beacon
@@ -151,7 +155,7 @@ public final class LogHolder: @unchecked Sendable {
         try file.write(beacon.encoded(), at: beacon.slot)
         if environment.makes(.syncBeacon) { try file.sync() }
       } catch {
-        failed.store(true, ordering: .relaxed)
+        end()
         throw error
       }
     }
@@ -161,14 +165,20 @@ public final class LogHolder: @unchecked Sendable {
   /// Reads the mark: throws `.notLeading` where somebody closed the segment.
   public func checkOpen() throws(StoreError) {
     if try Mark.isClosed(file) {
-      failed.store(true, ordering: .relaxed)
+      end()
       throw StoreError(
         .notLeading, "another applier took over; this one stops writing", path: file.path)
     }
   }
 
-  private func checkUsable() throws(StoreError) {
-    guard !failed.load(ordering: .relaxed) || !environment.makes(.newSegmentAfterError) else {
+  private func end() {
+    failed.store(true, ordering: .relaxed)
+    isClosed.store(true, ordering: .relaxed)
+  }
+
+  private func checkUsable(forBeacon: Bool = false) throws(StoreError) {
+    let isOver = forBeacon ? isClosed.load(ordering: .relaxed) : failed.load(ordering: .relaxed)
+    guard !isOver || !environment.makes(.newSegmentAfterError) else {
       throw StoreError(
         .notLeading, "a write to this log segment failed before; it is not written again",
         path: file.path)

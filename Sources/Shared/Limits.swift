@@ -46,6 +46,14 @@ public enum Limits {
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).
   public static let batchBytesPerCommit = 16 << 20
+  /// Terms in a row that end while they execute the same batches at full speed, before care begins.
+  public static let endsBeforeCare: UInt32 = 2
+  /// Terms that end while they execute one batch with care, before it is rejected.
+  public static let endsInCare: UInt32 = 3
+  /// Writers whose batches are in one group while groups are named in beacons, which have room for
+  /// `attemptsInBeacon` names: the rest is for what earlier terms ended in.
+  public static let writersPerWatchedGroup = 48
+  public static let attemptsInBeacon = 64
   /// Steps of SQLite's virtual machine that one batch may take.
   public static let stepsPerBatch: UInt64 = 2_000_000_000
   /// A writer's own bytes that are not applied yet; over it `submit` waits or fails.

@@ -77,6 +77,12 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case syncCheckpointDirectory
   /// `quarantine/` is fsync'd before a segment that was put there loses its name in the journal.
   case syncQuarantine
+  /// A term that follows one which ended without release names what it executes.
+  case watchAfterUncleanEnd
+  /// What is executed then is named durably before it is decoded.
+  case nameBeforeExecution
+  /// Ends in the same batches add up over terms.
+  case countEnds
 }
 
 extension Environment {

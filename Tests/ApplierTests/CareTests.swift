@@ -6,7 +6,8 @@ import SluiceShared
 import SluiceWriter
 import Testing
 
-/// After a term that ended without release each batch is named in a beacon before it is executed.
+/// After a term that ended without release groups are named in beacons before they are executed, and
+/// what two terms in a row ended in is executed with care.
 @Suite("A batch that is executed with care is blamed for nothing but its own execution")
 struct CareTests {
   let store: TestStore
@@ -21,8 +22,10 @@ struct CareTests {
 
   private func batch(_ sql: String) -> Batch { Batch([Batch.Statement(sql)]) }
 
-  /// A term that ends while it executes `id`.
-  private func endTerm(executing id: BatchID) throws {
+  /// A term that ends while it executes `id`. Two of them in a row, behind one that named nothing, are
+  /// what care begins after.
+  private func endTerm(executing id: BatchID, times: Int = 1) throws {
+    for _ in 1..<times { try endTerm(executing: id) }
     var options = store.options
     options.beforeBatch = { (batch: BatchID) throws(StoreError) in
       if batch == id { throw StoreError(.io, "killed by the batch") }
@@ -39,10 +42,10 @@ struct CareTests {
       .run(shouldStop: { false })
   }
 
-  /// The beacon that ends its naming renews nothing, or it would be executed by each term anew.
-  @Test func itMayTakeLongerThanTheLease() throws {
+  /// Its commit asks for no renewal, or it would be executed by each term anew.
+  @Test(arguments: [1, 3]) func itMayTakeLongerThanTheLease(ends: Int) throws {
     let receipt = try writer.submitBlocking(batch("INSERT INTO t VALUES (2)"))
-    try endTerm(executing: receipt.batch)
+    try endTerm(executing: receipt.batch, times: ends)
     let log = NotedLog()
     let executions = Monitor(0)
     var options = store.options
@@ -68,7 +71,7 @@ struct CareTests {
     try store.apply("CREATE INDEX i ON t(\"b\")", "ALTER TABLE t ADD COLUMN b")
     let first = try writer.submitBlocking(batch("INSERT INTO t(a) VALUES (2)"))
     let bad = try writer.submitBlocking(batch("DELETE FROM t WHERE a = 1"))
-    try endTerm(executing: bad.batch)
+    try endTerm(executing: bad.batch, times: 3)
     let id = try PageStore(path: store.path, environment: store.environment).description.id
     let named = Monitor<[Attempt]>([])
     var options = store.options
@@ -80,9 +83,14 @@ struct CareTests {
     }
     // In one term.
     try run(options, NotingLease())
+    let behind = Attempt(batch: bad.batch, ends: 2, isExecuting: false)
     #expect(
       named.withLock { $0 }
-        == [first, bad, bad].map { Attempt(batch: $0.batch, count: 1, isExecuting: true) })
+        == [
+          behind, Attempt(batch: first.batch, ends: 2, isExecuting: true),
+          Attempt(batch: bad.batch, ends: 2, isExecuting: true),
+          Attempt(batch: bad.batch, ends: 2, isExecuting: true),
+        ])
     #expect(
       try writer.outcomeBlocking(of: bad, timeout: .seconds(60)).outcome.rejectionCode
         == "SQLITE_CORRUPT_INDEX")
@@ -92,7 +100,7 @@ struct CareTests {
   @Test(arguments: [false, true])
   func aLeaseThatIsLostMeanwhileIsNoAttempt(answers: Bool) throws {
     let receipt = try writer.submitBlocking(batch("INSERT INTO t VALUES (2)"))
-    try endTerm(executing: receipt.batch)
+    try endTerm(executing: receipt.batch, times: 3)
     for _ in 0..<4 {
       let lease = LostLease(answers)
       if answers {
@@ -114,7 +122,7 @@ struct CareTests {
   /// And the beacon that is to say so cannot be written: the process knows it, and claims again.
   @Test func whatCannotBeTakenBackIsKnownToWhoeverSurvivedIt() throws {
     let receipt = try writer.submitBlocking(batch("INSERT INTO t VALUES (2)"))
-    try endTerm(executing: receipt.batch)
+    try endTerm(executing: receipt.batch, times: 3)
     let files = BeaconFailingFileSystem(store.environment.fileSystem)
     var environment = store.environment
     environment.fileSystem = files

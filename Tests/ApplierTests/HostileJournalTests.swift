@@ -74,11 +74,17 @@ struct HostileJournalTests {
         segment: 1, nonce: 2, end: 20480, lastFrame: 16384, checksum: 3, startFrame: 16384),
       extent: .empty, time_ms: 1)
     beacon.status.uncleanTerms = .max
-    beacon.status.groupBound = .max
-    beacon.status.attempts = [Attempt(batch: batch, count: 0, isExecuting: true)]
-    let status = ApplierStatus(after: beacon, survived: batch)
+    beacon.status.attempts = [
+      Attempt(batch: batch, length: .max, ends: .max, isExecuting: true),
+      Attempt(batch: batch, ends: 0, isExecuting: false),
+    ]
+    var status = ApplierStatus(after: beacon, survived: [], .posix())
     #expect(status.uncleanTerms == .max)
-    #expect(status.attempts == [Attempt(batch: batch, count: 0, isExecuting: false)])
-    #expect(ApplierStatus.carefulBatches(after: beacon) == Int(UInt32.max) * 16)
+    #expect(
+      status.attempts == [Attempt(batch: batch, length: .max, ends: .max, isExecuting: false)])
+    status.begin([batch, BatchID(writer: Self.writer, sequence: SequenceNumber(1 << 62))], ends: 0)
+    #expect(status.attempts.map(\.length) == [.max])
+    status.finish([batch])
+    #expect(status.attempts.map(\.batch.sequence) == [SequenceNumber(2)])
   }
 }

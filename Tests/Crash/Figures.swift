@@ -49,7 +49,7 @@ struct Figures {
       "rounds    \(grouped(all)) in \(fixed(seconds, 1)) s (\(fixed(seconds / Double(max(1, all)) * 1000, 0)) ms each), \(grouped(lives)) stores: \(kinds.joined(separator: ", ")), creation \(grouped(creations))",
       "processes \(grouped(deaths)) died; \(grouped(terms)) terms in office; \(grouped(checkpoints)) checkpoints checked",
       "batches   \(grouped(submitted)) submitted, \(grouped(durable)) acknowledged, \(grouped(told)) outcomes told; \(grouped(unanswered)) unanswered at a death, \(grouped(doubtful)) in doubt",
-      "history   \(grouped(applied)) applied, \(grouped(rejected)) rejected, \(grouped(duplicate)) duplicate; \(grouped(poisonous)) taken for poison after three deaths",
+      "history   \(grouped(applied)) applied, \(grouped(rejected)) rejected, \(grouped(duplicate)) duplicate; \(grouped(poisonous)) taken for poison",
       "reads     \(grouped(sights)) snapshots, each as the history says",
       "aside     \(grouped(quarantined)) journal segments in quarantine, none with anything acknowledged",
     ]

@@ -133,10 +133,11 @@ struct Inspection {
   ) {
     let told = ToldOutcome(txid: entry.txid, entry.outcome.outcome)
     if told.verdict == "rejected \(Outcome.Rejection.Code.poisonous)" {
-      // Allowed only where three processes really died, all with this batch's name in the beacon.
+      // Allowed only where so many processes really died, all with this batch's name in the beacon.
       figures.poisonous += 1
       model.reject()
-      if deaths < 3 || entry.outcome.attempts < 3 {
+      let ends = Limits.endsBeforeCare + Limits.endsInCare
+      if deaths < ends || entry.outcome.attempts < ends {
         complain(
           "\(deed.name) is rejected as poisonous after \(entry.outcome.attempts) attempts; \(deaths) appliers died"
         )

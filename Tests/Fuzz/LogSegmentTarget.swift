@@ -148,9 +148,8 @@ extension FuzzTarget {
     claim.clockTolerance = nil
     refusable {
       let won = try claim.claim(successorOf: number) { holder, inherited in
-        _ = ApplierStatus.carefulBatches(after: inherited)
-        return holder.beacon(
-          .active, ApplierStatus(after: inherited, survived: nil), time_ms: 1)
+        holder.beacon(
+          .active, ApplierStatus(after: inherited, survived: [], environment), time_ms: 1)
       }
       guard let won else { return }
       let log = Log(layout: layout, store: store, environment: environment)

@@ -77,8 +77,12 @@ extension FuzzTarget {
     let second = again.withUnsafeBytes { Beacon.decode($0, segment: 1, nonce: nonce) }
     demand(second == beacon, "a beacon is decoded as another")
     // The next beacon, and whoever takes over, count on from what it says.
-    _ = ApplierStatus(after: beacon, survived: beacon.status.attempts.first?.batch)
-    _ = ApplierStatus.carefulBatches(after: beacon)
+    var status = ApplierStatus(
+      after: beacon, survived: beacon.status.executing.suffix(1), .posix())
+    if let first = status.attempts.first {
+      status.begin([first.batch], ends: first.ends)
+      status.finish([first.batch])
+    }
     demand(beacon.counter < .max && beacon.extent.txid.next > beacon.extent.txid, "no next one")
   }
 

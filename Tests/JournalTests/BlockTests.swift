@@ -24,10 +24,9 @@ struct BlockTests {
     beacon.counter = 6
     beacon.status.attempts = [
       Attempt(
-        batch: BatchID(writer: Samples.writer, sequence: SequenceNumber(2)), count: 1,
+        batch: BatchID(writer: Samples.writer, sequence: SequenceNumber(2)), length: 7, ends: 1,
         isExecuting: true)
     ]
-    beacon.status.groupBound = 64
     return beacon
   }
 
@@ -110,7 +109,7 @@ struct BlockTests {
     var beacon = Self.beacon
     beacon.status.attempts = (1...100).map {
       Attempt(
-        batch: BatchID(writer: Samples.writer, sequence: SequenceNumber($0)), count: 1,
+        batch: BatchID(writer: Samples.writer, sequence: SequenceNumber($0)), ends: 1,
         isExecuting: false)
     }
     #expect(decodeBeacon(beacon.encoded())?.status.attempts == beacon.status.attempts.suffix(64))

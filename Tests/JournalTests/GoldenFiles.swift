@@ -140,13 +140,12 @@ enum GoldenFiles {
     status.oldest_ms = 4
     status.batchesPerSecond = 5
     status.rejected = 6
-    status.groupBound = 64
     status.quarantined = 7
     status.writers = 8
     status.uncleanTerms = 9
     status.attempts = [
       Attempt(
-        batch: BatchID(writer: Samples.writer, sequence: SequenceNumber(3)), count: 2,
+        batch: BatchID(writer: Samples.writer, sequence: SequenceNumber(3)), length: 4, ends: 2,
         isExecuting: true)
     ]
     return status

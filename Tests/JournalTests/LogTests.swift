@@ -127,6 +127,54 @@ struct LogTests {
     #expect(memory.counting.count(.write) == 0)
   }
 
+  /// It lies elsewhere, and says what was confirmed before; what ends the term can be told with it.
+  @Test func onlyBeaconsAreWrittenAfterAFailedFrame() throws {
+    let fails = Monitor(false)
+    let store = try LogStore(hook: { operation in
+      fails.withLock { $0 } && operation.action == .write && operation.offset >= Block.firstLogFrame
+        ? .fails(.posix(28, operation.path)) : .done
+    })
+    try store.commit()
+    fails.withLock { $0 = true }
+    #expect(throws: StoreError.self) { try store.commit() }
+    fails.withLock { $0 = false }
+    var status = ApplierStatus()
+    status.uncleanTerms = 7
+    try store.holder.publish(store.holder.beacon(.active, status, time_ms: 0))
+    let present = try store.log.present()
+    #expect(present.beacon.status.uncleanTerms == 7)
+    #expect(present.extent.txid == TxID(1))
+    #expect(throws: StoreError.self) { try store.commit() }
+    // Nor in a closed segment.
+    _ = try store.takeOver()
+    #expect(throws: StoreError.self) { try store.holder.checkOpen() }
+    #expect(throws: StoreError.self) { try store.publish() }
+  }
+
+  /// What beacons say is not lost with a holder that died between its start frame and its first beacon.
+  @Test func aClaimantInheritsTheLastBeaconThereIs() throws {
+    let fails = Monitor(false)
+    let store = try LogStore(hook: { operation in
+      fails.withLock { $0 } && operation.action == .write
+        && [Block.beacons.0, Block.beacons.1].contains(operation.offset)
+        ? .fails(.posix(5, operation.path)) : .done
+    })
+    var status = ApplierStatus()
+    status.uncleanTerms = 7
+    try store.commit()
+    try store.holder.publish(store.holder.beacon(.active, status, time_ms: 0))
+    fails.withLock { $0 = true }
+    for number in 1...2 {
+      #expect(throws: StoreError.self) {
+        try LogStore.claim(successorOf: UInt64(number), store.environment)
+      }
+    }
+    fails.withLock { $0 = false }
+    let won = try #require(try LogStore.claim(successorOf: 3, store.environment))
+    #expect(won.inherited?.status.uncleanTerms == 7)
+    #expect(won.holder.extent.txid == TxID(1))
+  }
+
   private func follow(_ store: LogStore, _ environment: Environment) throws -> UInt64 {
     let log = Log(layout: LogStore.layout, store: Samples.store, environment: environment)
     var follower = LogFollower(after: .empty)

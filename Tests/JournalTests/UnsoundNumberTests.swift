@@ -85,9 +85,9 @@ struct UnsoundNumberTests {
     ).encoded()
     for (count, isRead) in [(UInt8(64), true), (65, false), (255, false)] {
       var content = ByteWriter()
-      content.append(raw: Array(block[..<152]))
+      content.append(raw: Array(block[..<148]))
       content.append(count)
-      content.append(raw: [UInt8](repeating: 1, count: 4092 - 153))
+      content.append(raw: [UInt8](repeating: 1, count: 4092 - 149))
       let sealed = SealedBlock.seal(content, seed: 2)
       let beacon = sealed.withUnsafeBytes { Beacon.decode($0, segment: 1, nonce: 2) }
       #expect((beacon != nil) == isRead, "\(count)")

@@ -20,6 +20,7 @@ public struct Mutation: Sendable {
     static let wrongContent = ["was shown in place of"]
     static let damage = ["is damaged"]
     static let absence = ["which is not there"]
+    static let poison = ["no batch is named as the cause"]
   }
 
   public static let all: [Mutation] = [
@@ -72,6 +73,9 @@ public struct Mutation: Sendable {
     Mutation(.syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence),
     Mutation(
       .syncQuarantine, "quarantine not synced", ["before its name in quarantine is durable"]),
+    Mutation(.watchAfterUncleanEnd, "nothing named after an unclean end", Sign.poison),
+    Mutation(.nameBeforeExecution, "batches executed before they are named", Sign.poison),
+    Mutation(.countEnds, "ends not counted over terms", Sign.poison),
   ]
 
   init(

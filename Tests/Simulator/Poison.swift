@@ -5,18 +5,19 @@ import SluiceShared
 /// Batches that end every process which begins to execute them, and whom the beacons of ended terms
 /// named as being executed: what a verdict of poison must rest on.
 final class Poison {
-  /// Ends without a verdict that one batch can cause in a row: one in a group, where nobody knows
-  /// which batch it was, and one for each attempt.
+  /// Ends without a verdict that one batch can cause in a row: one in a group that nothing names, and
+  /// one for each attempt.
   static let mostEnds = 1 + attempts
-  static let attempts = 3
+  static let attempts = Int(Limits.endsBeforeCare + Limits.endsInCare)
   static let mostBatches = 2
 
   private(set) var batches: Set<BatchID> = []
   /// Sequence numbers under which a process writes such batches, by its number: it gets its writer's
   /// id in the midst of the submit, or several, where the first may be forgotten.
   private var awaited: [UInt64: [SequenceNumber]] = [:]
-  /// The log segments whose last beacon says that the batch was being executed.
-  private(set) var ended: [BatchID: Set<UInt64>] = [:]
+  /// By log segment, what its last beacon said is being executed, at some time when a claimant may have
+  /// read that.
+  private var named: [UInt64: Set<Attempt>] = [:]
   /// Processes that a batch ended.
   private(set) var deaths = 0
 
@@ -52,9 +53,24 @@ final class Poison {
   /// may still take its word back, when that was read.
   func claims(after segments: [(number: UInt64, beacon: Beacon)]) {
     for (number, beacon) in segments {
-      for attempt in beacon.status.attempts where attempt.isExecuting {
-        ended[attempt.batch, default: []].insert(number)
+      named[number, default: []].formUnion(beacon.status.attempts.filter(\.isExecuting))
+    }
+  }
+
+  /// The log segments that may have ended while their holders executed the batch.
+  func ended(in batch: BatchID) -> Set<UInt64> {
+    Set(named.filter { $0.value.contains { $0.contains(batch) } }.keys)
+  }
+
+  /// What a beacon says of earlier terms' ends, held against what those said. nil: it may be so.
+  func complaint(_ beacon: Beacon, of segment: UInt64) -> String? {
+    for attempt in beacon.status.attempts where attempt.ends > 0 {
+      let ended = ended(in: attempt.batch).subtracting([segment])
+      guard ended.count >= attempt.ends else {
+        return
+          "segment \(segment) says that \(attempt.ends) terms ended in \(attempt.batch), and only those of \(ended.sorted()) may have"
       }
     }
+    return nil
   }
 }

@@ -324,7 +324,7 @@ struct Verification: @unchecked Sendable {
     }
     let attempts = Int(entry.outcome.attempts)
     // A beacon that was read and then lost with the server's power counted all the same.
-    let ended = world.oracle.lostPower ? attempts : world.poison.ended[batch]?.count ?? 0
+    let ended = world.oracle.lostPower ? attempts : world.poison.ended(in: batch).count
     guard attempts >= Poison.attempts, ended >= attempts else {
       world.oracle.violate(
         "batch \(batch) is rejected as poisonous after \(attempts) attempts, and \(ended) terms ended in it"

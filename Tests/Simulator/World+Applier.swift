@@ -77,7 +77,13 @@ extension World {
 
   /// What a claimant may read now of batches that were being executed.
   func noteAttempts() {
-    poison.claims(after: observer.beacons.map { ($0.header.number, $0.beacon) })
+    let beacons = observer.beacons.map { ($0.header.number, $0.beacon) }
+    poison.claims(after: beacons)
+    // A beacon that was read and then lost with the server's power counted all the same.
+    guard !oracle.lostPower else { return }
+    for (number, beacon) in beacons {
+      if let complaint = poison.complaint(beacon, of: number) { return oracle.violate(complaint) }
+    }
   }
 
   private func termEnded(_ life: Life, _ isRefused: Bool) {

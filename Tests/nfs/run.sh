@@ -4,7 +4,7 @@
 #
 # usage: run.sh [-o ONLY] [-d DIR] [SERVER…]
 #   SERVER   ganesha or knfsd, one after the other                      (default: both)
-#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart crash,
+#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart busy crash,
 #            which are the default, and large
 #   -d DIR   state directory                                   (default: PROJECT/.build/nfs)
 # Ends with 0 when every promise was kept, and when this machine cannot run it, which a line says;
@@ -94,7 +94,7 @@ for server in $SERVERS; do
   # So that this run is not judged by what another one left.
   rm -rf "$state/run"
   ln -sfn "$STATE/root" "$state/root"
-  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 270 \
+  bash "$HERE/testbed.sh" -q -n 2 -s "$server" -d "$state" -g $SERVER_LEASE_s -t 900 \
     -H ". '$HERE/scenarios.sh'" -- "BIN='$BIN'; . '$BIN/guest.sh'" 2>"$state/log" &
   testbed[$server]=$!
 done

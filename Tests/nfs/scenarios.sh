@@ -207,15 +207,97 @@ server_restarted() {
   faulted=$(now_ms)
 }
 
-# The leader's host loses power.
-host_crashed() {
-  local old new
+# ---- busy hosts ----------------------------------------------------------------------------------
+
+# Four busy workers on the host that leads, 3 ms from the server, until thousands of their batches wait.
+# The judgement is when a batch that is submitted only after the fault has its outcome, and how fast the
+# backlog is applied behind it.
+WAITING=8000 MEASURED=3000 WORKERS=4
+floods=0 usual_rate=
+flood() { # flood HOST
+  local n
+  floods=$((floods + 1))
+  for host in 1 2; do must "latency" on $host "latency 3"; done
+  for ((n = 1; n <= WORKERS; n++)); do
+    must "worker $n" on "$1" "sluice-nfs-probe flood $STORE flood$floods-$n \$OUT/flood$floods-$n.flood 2>>\$OUT/flood.log & echo \$! >>/tmp/floods$floods" || return
+    FLOODS+=("$1 flood$floods-$n")
+  done
+  must "thousands of batches wait" within 120 has_waiting $((3 - $1)) || return
+  waiting=$(status batches $((3 - $1)))
+}
+FLOODS=()
+has_waiting() { local count; count=$(status batches "$1"); [ "${count:-0}" -ge $WAITING ]; }
+
+# ask_anew HOST: submits a batch there now, beside what follows; how long after the fault it has its outcome,
+# in ms, is in `answer` then.
+ask_anew() {
+  answer=$RUN/answer$floods
+  (
+    told=$(PATIENCE_s=120 on "$1" "sluice submit $STORE 'SELECT 1' --wait applied --timeout 100 --json")
+    [[ $told == *'"txid"'* ]] && echo $(($(now_ms) - faulted)) >"$answer.new" && mv "$answer.new" "$answer"
+  ) &
+}
+# answered SECONDS: it had its outcome so long after the fault at most.
+answered() { within 120 test -s "$answer" && (($(cat "$answer") <= $1 * 1000)); }
+# applies_at HOST LEAST: since now so many batches of the backlog are applied a second, at least. Sets `rate`.
+applies_at() {
+  local from
+  from=$(now_ms)
+  within 180 calm
+  rate=$("$BIN/sluice-nfs-probe" rate "$RUN/g$1/host$1.reader" $((from + server_ahead_ms[0])) $MEASURED --least "$2")
+}
+
+# In order: the leader is told to end. That is how fast a backlog is applied when nobody died.
+busy_handed_over() {
+  local old new waiting answer rate
   must "somebody leads" within 10 find_leader 1 || return
   witness=$new
+  flood "$old" || return
+  must "the workers end" on "$old" "kill -TERM \$(cat /tmp/floods$floods)"
+  faulted=$(now_ms)
+  must "handed over" on "$old" 'kill -TERM $(cat /tmp/applier)'
+  ask_anew "$new"
+  must "host $new leads" within 30 leads "$new"
+  must "the backlog is applied" applies_at "$new" 0
+  usual_rate=$rate
+  must "a new batch has its outcome" answered 100
+  result note "busy, handed over: $waiting batches wait, a new one has its outcome after $(cat "$answer") ms; $rate a second"
+  must "its supervisor has ended with it" within 30 on "$old" '! kill -0 $(cat /tmp/supervisor) 2>/dev/null'
+  must "host $old has an applier again" start_applier "$old"
+  for host in 1 2; do must "no latency" on $host "latency 0"; done
+}
+
+# The leader's host loses power, and its workers with it.
+host_crashed() {
+  local old new waiting answer rate
+  [ -n "$usual_rate" ] || busy_handed_over || return
+  must "somebody leads" within 10 find_leader 1 || return
+  witness=$new
+  within 60 calm
+  flood "$old" || return
   faulted=$(now_ms) least_s=$UNRELEASED_s
   crash "$old"
   DEAD=$old
-  must "host $new leads" within 30 leads $new
+  ask_anew "$new"
+  must "host $new leads" within 30 leads "$new"
+  must "the backlog is applied at half its usual rate" applies_at "$new" $((usual_rate / 2))
+  must "a new batch has its outcome within lease + 3 s" answered $((LEASE_s + 3))
+  result note "busy, host dead: $waiting batches wait, a new one has its outcome after $(cat "$answer") ms; $rate a second"
+  must "no latency" on $new "latency 0"
+}
+
+# What busy workers were told is durable was applied, each batch once and in order.
+floods_applied() {
+  local line host name told row
+  for line in "${FLOODS[@]}"; do
+    read -r host name <<<"$line"
+    told=$(sed -n 's/^durable //p' "$RUN/g$host/$name.flood" | tail -n 1)
+    row=$(on "$1" "sluice query $STORE \"SELECT number, wrong FROM floods WHERE worker = '$name'\" --csv" | tail -n 1 | tr -d '\r')
+    [ "${row##*,}" = 0 ] && [ "${row%%,*}" -ge "${told:-0}" ] || {
+      echo "$name: ${told:-nothing} durable, in the table: $row" >&2
+      return 1
+    }
+  done
 }
 
 # ---- the end -------------------------------------------------------------------------------------
@@ -235,7 +317,8 @@ verify() {
     must "the reader of host $host is there" on $host 'kill -TERM $(cat /tmp/reader)'
     must "the reader of host $host ends" within 20 on $host '! kill -0 $(cat /tmp/reader) 2>/dev/null'
   done
-  must "everything is applied" within 20 drained $living
+  must "everything is applied" within 60 drained $living
+  must "what busy workers submitted is applied, once and in order" floods_applied $living
   # An applier may fail with its host's files, and is told to end by us; a crash of it is another thing.
   output=$(grep -h '^ended with status' "$RUN"/g?/apply.log | grep -vxE 'ended with status (0|74)')
   must "no applier crashed (${output//$'\n'/, })" test -z "$output"
@@ -306,7 +389,8 @@ main() {
     if wanted pause; then scenario pause "leader's host paused, continued" paused_and_continued; fi
     if wanted cut; then scenario cut "leader's network cut, healed" cut_and_healed; fi
     if wanted restart; then scenario restart "server killed, restarted" server_restarted; fi
-    if wanted crash; then scenario crash "leader's host loses power" host_crashed; fi
+    if wanted busy; then scenario busy "hand-over, 3 ms, thousands wait" busy_handed_over; fi
+    if wanted crash; then scenario crash "busy leader's host loses power" host_crashed; fi
     sleep 1
     scenario verify "all promises, at the end" verify
     conclude

@@ -34,7 +34,7 @@ instead() { sed "$2" "$1" >changed; }
 
 # ---- the report ------------------------------------------------------------------------------------
 
-for name in latency pause cut restart crash verify; do
+for name in latency pause cut restart busy crash verify; do
   printf 'scenario\t%s\tthe title of %s\t1.00 s\tok\n' $name $name
 done >results
 tr '|' '\n' <<<"$BUDGETS" | sed 's/.*/budget\t&\t3\t2.00\tok\tREAD 2.00/' >>results
@@ -43,7 +43,7 @@ told() { report server 1 changed "${1:-$ALL}"; }
 
 instead results ''
 takes "a good report" told
-for name in latency pause cut restart crash verify; do
+for name in latency pause cut restart busy crash verify; do
   instead results "/^scenario\t$name\t/d"
   finds "a report without $name" "MISSING: $name" told
 done
@@ -51,7 +51,7 @@ while read -r name; do
   instead results "/^budget\t$name\t/d"
   finds "a report without the figure '$name'" "MISSING: budget $name" told
 done < <(tr '|' '\n' <<<"$BUDGETS")
-instead results '/^budget/d; /latency/d; /pause/d; /cut/d; /restart/d'
+instead results '/^budget/d; /latency/d; /pause/d; /cut/d; /restart/d; /busy/d'
 takes "a report of one scenario" told crash
 instead results '/^scenario\tcut/s/ok$/FAILED: x/'
 finds "a scenario that failed" "FAILED: x" told
@@ -86,6 +86,24 @@ instead diary 's/50/5000/g; s/51/51000/'
 finds "one of 5,000 seconds" "s" gap 10 6
 : >changed
 finds "a reader that saw nothing" "no end" gap 10 6
+
+# ---- the rate of a backlog -------------------------------------------------------------------------
+
+# From 1,000 ms on; behind the first news 400 batches take 200 ms.
+cat >diary <<'EOD'
+read 900 910 700
+read 1000 1010 700
+read 3000 4010 800
+read 4090 4100 900
+read 4200 4210 1200
+EOD
+rate() { "$PROBE" rate changed 1000 "$@"; }
+instead diary ''
+takes "a rate" rate 400 --least 1990
+finds "one that is too low" "2000" rate 400 --least 2010
+finds "a backlog that was never applied" "never so many" rate 401
+: >changed
+finds "a reader that saw nothing of it" "never so many" rate 1
 
 # ---- figures ---------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ struct HeldBack {
 
   /// Whether the writer is to be left alone.
   func has(_ writer: WriterID) -> Bool { waiting.contains(writer) }
+  /// Whether nobody is.
+  var isEmpty: Bool { waiting.isEmpty }
   func hasGone(_ name: String) -> Bool { gone[name] != nil }
 
   /// Lets go on whose time has come.

@@ -78,6 +78,8 @@ final class JournalIntake {
   /// Batches read and not yet taken.
   private(set) var waiting: [PendingBatch] = []
   private var taken = 0
+  /// How many of them each writer has.
+  private var waitingOf: [WriterID: Int] = [:]
   private(set) var waitingBytes = 0
   /// The memory that they take.
   private var waitingWeight = 0
@@ -141,6 +143,9 @@ final class JournalIntake {
   private static let readsInFlight = 16
   /// One look goes on to the next segments for this long.
   private static let longestLook: Duration = .milliseconds(100)
+  private static let leastBytesAtOnce: Int64 = 64 << 10
+  /// A writer's turn: of who has nothing waiting so many batches come behind as many of each other writer.
+  private static let turnLength = 64
 
   private typealias Reading = Result<JournalSegmentReader.News, StoreError>
 
@@ -155,29 +160,38 @@ final class JournalIntake {
     let now = environment.clock.elapsed()
     heldBack.goOn(now)
     if try list() { _ = try list() }
-    guard !isFull else { return false }
+    // However much of others waits, a little is read of who has nothing waiting.
+    let isCrowded = isFull
+    guard waitingWeight < JournalIntake.mostWaitingWeight * 3 / 2 else { return false }
     var due: [JournalSegmentReader] = []
     var found = false
     for queue in writers.values {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        !heldBack.has(segment.id.writer)
+        !heldBack.has(segment.id.writer), !isCrowded || waitingOf[segment.id.writer] == nil
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
-    // Who waits longest for a look comes first; of those that were never looked at, the oldest.
-    due.sort { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
+    // Who waits longest for a look comes first; of those that were never looked at, the oldest; before
+    // all, whose batches terms ended in.
+    func place(_ segment: JournalSegmentReader) -> (Int, Duration, JournalSegmentID) {
+      (writersFirst.contains(segment.id.writer) ? 0 : 1, segment.nextPoll, segment.id)
+    }
+    due.sort { place($0) < place($1) }
     // What takes long is read alone and last, one in a look, so that nobody else waits for two.
     var heavy = due.filter { $0.isHeavy || $0.isDoubtful }
     let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
+    let bytes = isCrowded ? JournalIntake.leastBytesAtOnce : JournalIntake.mostBytesAtOnce
     let largest = due.count == 1 ? .max : JournalIntake.mostBytesAtOnce
     var isCut = false
     let atOnce = min(JournalIntake.readsInFlight, openFiles.atOnce)
     for piece in stride(from: 0, to: light.count, by: atOnce) {
-      isCut = isFull || environment.clock.elapsed() - now >= JournalIntake.longestLook
+      isCut =
+        isFull && !isCrowded
+        || environment.clock.elapsed() - now >= JournalIntake.longestLook
       if isCut { break }
       let segments = Array(light[piece..<min(piece + atOnce, light.count)])
       openFiles.makeRoom(for: segments)
-      for (segment, news) in zip(segments, read(segments, now, largest: largest)) {
+      for (segment, news) in zip(segments, read(segments, now, bytes, largest: largest)) {
         openFiles.note(segment)
         if try integrate(news, of: segment, now) { found = true }
         if segment.isHeavy { heavy.append(segment) }
@@ -209,30 +223,38 @@ final class JournalIntake {
     segment.id.number == 1 || segment.listing < listings || !environment.makes(.listAgain)
   }
 
+  /// Whose segments are read before those of others.
+  var writersFirst: Set<WriterID> = []
+
+  /// Nothing that was in the journal when it was polled last is left out for now.
+  var isComplete: Bool { isIdle && heldBack.isEmpty }
+
   /// Reads segments, many at once where each read is a round trip to a server.
-  private func read(_ segments: [JournalSegmentReader], _ now: Duration, largest: Int64)
-    -> [Reading]
-  {
+  private func read(
+    _ segments: [JournalSegmentReader], _ now: Duration, _ bytes: Int64 = mostBytesAtOnce,
+    largest: Int64
+  ) -> [Reading] {
     let store = store
     guard isNetwork, segments.count > 1 else {
-      return segments.map { JournalIntake.read($0, store, now, largest) }
+      return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
     }
     let results = Monitor([Reading](repeating: .success(.init()), count: segments.count))
     // Each piece of work has a segment of its own.
     nonisolated(unsafe) let segments = segments
     environment.executor.concurrently(segments.count) { i in
-      let result = JournalIntake.read(segments[i], store, now, largest)
+      let result = JournalIntake.read(segments[i], store, now, bytes, largest)
       results.withLock { $0[i] = result }
     }
     return results.withLock { $0 }
   }
 
   private static func read(
-    _ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration, _ largest: Int64
+    _ segment: JournalSegmentReader, _ store: StoreID, _ now: Duration, _ bytes: Int64,
+    _ largest: Int64
   ) -> Reading {
     do throws(StoreError) {
       return .success(
-        try segment.poll(store: store, atMost: mostBytesAtOnce, largest: largest, now: now))
+        try segment.poll(store: store, atMost: bytes, largest: largest, now: now))
     } catch {
       return .failure(error)
     }
@@ -274,7 +296,7 @@ final class JournalIntake {
       } catch {
         if let failedQuestion { throw failedQuestion }
         if hasSecondNameInQuarantine(segment, error) {
-          result = JournalIntake.read(segment, store, now, JournalIntake.mostBytesAtOnce)
+          result = read([segment], now, largest: JournalIntake.mostBytesAtOnce)[0]
           continue
         }
         refuse(segment, error)
@@ -295,6 +317,7 @@ final class JournalIntake {
     throws(StoreError)
   {
     let writer = segment.id.writer
+    var new: [PendingBatch] = []
     for frame in frames {
       try nameMissing(before: frame, of: segment)
       if let last = writers[writer]?.lastRead, frame.last > last {
@@ -302,12 +325,20 @@ final class JournalIntake {
       }
       let pending = PendingFrame(segment, frame)
       for index in 0..<Int(frame.count) {
-        waiting.append(PendingBatch(pending, index))
+        new.append(PendingBatch(pending, index))
       }
       segment.waitingBatches += Int(frame.count)
       waitingBytes += Int(frame.rawBytes)
       waitingWeight += Int(frame.weight)
     }
+    guard !new.isEmpty else { return }
+    // Nobody waits for all that another one has submitted. Who has something waiting keeps its order.
+    let hadNone = waitingOf[writer] == nil
+    waitingOf[writer, default: 0] += new.count
+    let place = taken + waitingOf.count * JournalIntake.turnLength
+    guard hadNone, place < waiting.count else { return waiting.append(contentsOf: new) }
+    waiting.insert(contentsOf: new.prefix(JournalIntake.turnLength), at: place)
+    waiting.append(contentsOf: new.dropFirst(JournalIntake.turnLength))
   }
 
   /// Says which batches a frame follows that are neither read nor in the history.
@@ -629,11 +660,23 @@ final class JournalIntake {
     return waiting[taken..<end]
   }
 
+  /// Moves what `isWanted` before all others; false where nothing of it waits. Only what a writer's
+  /// other waiting batches are to follow may be wanted, or are repeats of what is in the history.
+  func bringForward(_ isWanted: (BatchID) -> Bool) -> Bool {
+    let wanted = waiting[taken...].filter { isWanted($0.id) }
+    guard !wanted.isEmpty else { return false }
+    let others = waiting[taken...].filter { !isWanted($0.id) }
+    waiting.replaceSubrange(taken..., with: wanted + others)
+    return true
+  }
+
   /// Takes the next `count` batches out; they are in the commit that ends with `txid`, or in
   /// earlier ones.
   func take(_ count: Int, in txid: TxID) {
     for batch in waiting[taken..<taken + count] {
       batch.frame.segment?.waitingBatches -= 1
+      waitingOf[batch.id.writer, default: 0] -= 1
+      if waitingOf[batch.id.writer] == 0 { waitingOf[batch.id.writer] = nil }
       batch.frame.segment?.lastTxID = txid
       if batch.isLastOfFrame {
         waitingBytes -= Int(batch.frame.frame.rawBytes)

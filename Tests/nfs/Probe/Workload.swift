@@ -16,6 +16,10 @@ enum Workload {
     Batch.Statement("CREATE TABLE entries(writer TEXT NOT NULL, number INTEGER NOT NULL)"),
     Batch.Statement(
       "CREATE TABLE large(writer TEXT PRIMARY KEY, number INTEGER NOT NULL, content BLOB NOT NULL)"),
+    // A row for each busy worker: its last batch, and how many did not follow the one before.
+    Batch.Statement(
+      "CREATE TABLE floods(worker TEXT PRIMARY KEY, number INTEGER NOT NULL, wrong INTEGER NOT NULL)"
+    ),
     Batch.Statement(
       "INSERT INTO accounts VALUES (?, ?)",
       rows: (1...accounts).map { [.integer($0), .integer(balance)] }),
@@ -44,6 +48,17 @@ enum Workload {
         [.integer(transfer.amount), .integer(transfer.target)]),
     ]
     return Batch(statements, key: "\(writer)/\(number)")
+  }
+
+  /// The batch `number` of a busy worker.
+  static func flood(_ worker: String, _ number: Int64) -> Batch {
+    Batch([
+      Batch.Statement(
+        """
+        INSERT INTO floods VALUES (?1, ?2, ?2 <> 1) ON CONFLICT(worker)
+        DO UPDATE SET wrong = wrong + (excluded.number <> number + 1), number = excluded.number
+        """, [.text(worker), .integer(number)])
+    ])
   }
 
   /// 4 MiB that do not compress, so that the batch and its commit are longer than a WRITE can be.
