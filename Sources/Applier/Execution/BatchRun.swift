@@ -326,7 +326,8 @@ final class BatchRun {
     do throws(DecodingError) { return try values.encodedValue() } catch {
       throw .rejected(
         Outcome.Rejection(
-          code: Outcome.Rejection.Code.malformed, message: "\(name): its values are damaged: \(error)"
+          code: Outcome.Rejection.Code.malformed,
+          message: "\(name): its values are damaged: \(error)"
         ))
     }
   }
