@@ -25,7 +25,8 @@ public final class LoadableExtension: Sendable {
     }
     guard descriptor >= 0 else {
       throw StoreError(
-        .io, "there is no memory for the extension \(name): \(String(cString: strerror(-descriptor)))",
+        .io,
+        "there is no memory for the extension \(name): \(String(cString: strerror(-descriptor)))",
         errno: -descriptor)
     }
     self.name = name
