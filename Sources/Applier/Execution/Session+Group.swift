@@ -29,7 +29,8 @@ extension Session {
       }
     }
     tables.setWriter(
-      batch.id.writer, WriterState(sequence: batch.id.sequence, isExpired: refused, owner: batch.owner))
+      batch.id.writer,
+      WriterState(sequence: batch.id.sequence, isExpired: refused, owner: batch.owner))
     group.outcomes.append(
       BatchOutcome(
         batch: batch.id, key: key, attempts: group.outcomes.isEmpty ? request.attempts : 0,
