@@ -213,7 +213,7 @@ server_restarted() {
 # The judgement is when a batch that is submitted only after the fault has its outcome, and how fast the
 # backlog is applied behind it.
 WAITING=8000 MEASURED=3000 WORKERS=4
-floods=0 usual_rate=
+floods=0 usual_rate=${USUAL_RATE:-}
 flood() { # flood HOST
   local n
   floods=$((floods + 1))
