@@ -182,13 +182,8 @@ private enum FileKind {
     guard let bytes = try? PosixFileSystem().open(path, .fixed).read(256, at: 0) else { return "" }
     if bytes.starts(with: [0x1F, 0x8B]) { return ": it is compressed; gunzip it first" }
     let text = String(decoding: bytes.drop { $0 <= 0x20 }, as: UTF8.self).uppercased()
-<<<<<<< HEAD
-    let isScript = ["PRAGMA ", "BEGIN", "CREATE ", "INSERT ", "--", "/*"].contains(
-      where: text.hasPrefix)
-=======
     let openings = ["PRAGMA ", "BEGIN", "CREATE ", "INSERT ", "--", "/*"]
     let isScript = openings.contains(where: text.hasPrefix)
->>>>>>> 08b2855b4a485cbd531be32491baf6a611b8e7c2
     return isScript
       ? ": it looks like an SQL script; make the store without --from, then `sluice submit STORE --sql FILE`"
       : ""

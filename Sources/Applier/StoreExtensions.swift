@@ -130,14 +130,8 @@ public enum StoreExtensions {
       throw StoreError(
         .limit, "an extension has at most \(Limits.extensionBytes) bytes", path: path)
     }
-<<<<<<< HEAD
-    let file = path.utf8.lastIndex(of: UInt8(ascii: "/")).map {
-      path[path.utf8.index(after: $0)...]
-    }
-=======
     let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
     let file = slash.map { path[path.utf8.index(after: $0)...] }
->>>>>>> 08b2855b4a485cbd531be32491baf6a611b8e7c2
     let name = (file ?? path[...]).utf8.prefix { $0 != UInt8(ascii: ".") }
     guard let record = StoreDescription.Extension(name: "\(Substring(name))", sha256: hash(bytes))
     else {

@@ -24,7 +24,7 @@ struct IntakeFairnessTests {
     try JournalIntake(
       layout: store.layout,
       store: try StoreDescription.read(store.layout, environment.fileSystem).id,
-      environment: environment, name: "test", log: store.options.logger)
+      environment: environment, name: "test", openFiles: 1000, log: store.options.logger)
   }
 
   /// A new term reads what thousands of batches of one writer are, and one of another.
