@@ -45,6 +45,8 @@ public struct ApplierOptions: Sendable {
   public var logger: Logger
   /// The store's own, verified: each connection that executes batches loads them.
   var extensions: [LoadableExtension] = []
+  /// What befalls a worker in this process: for a simulator, which has no child processes.
+  public var workerFault: (@Sendable (WorkerMoment) -> WorkerFault?)?
   /// Called before each batch is decoded and executed: where a test lets the applier end.
   public var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
 

@@ -221,13 +221,26 @@ final class Leader {
     let events = WorkerEvents()
     return try Execution(
       from: try store.snapshot(.latest), events, logger: options.logger, environment: environment
-    ) { (snapshot) throws(StoreError) in
-      guard let program = options.worker else {
-        return try LocalWorker(snapshot, settings, events, environment)
+    ) { (snapshot) throws(WorkerEnd) in
+      if let program = options.worker {
+        return try ChildWorker(
+          program, store: store.layout, at: snapshot.txid, settings, events,
+          batchTime: options.batchTime, environment)
       }
-      return try ChildWorker(
-        program, store: store.layout, at: snapshot.txid, settings, events,
-        batchTime: options.batchTime, environment)
+      do throws(StoreError) {
+        guard let fault = options.workerFault else {
+          return try LocalWorker(snapshot, settings, events, environment)
+        }
+        // As a child process does.
+        let begins: Freshness =
+          environment.makes(.workerAtEnd)
+          ? .atLeast(snapshot.txid, timeout: .seconds(60)) : .latest
+        let store = try PageStore(path: store.layout.root, environment: environment)
+        return try LocalWorker(
+          try store.snapshot(begins), settings, events, environment, fault: fault)
+      } catch {
+        throw .failed(error)
+      }
     }
   }
 

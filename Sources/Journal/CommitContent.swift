@@ -87,23 +87,35 @@ public struct CommitContent: Sendable {
       head.append(SectionContent(.pruned, raw: writer.bytes))
     }
     switch pages {
-    case .memory(let bytes):
+    case .memory(let bytes) where bytes.count + batches.stored.count <= CommitContent.mostTogether:
       let frame = EncodedFrame(
         kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
         first: first.rawValue, count: count,
         sections: head + [SectionContent(.pages, raw: bytes), batches])
       try file.write(frame.bytes, at: place.offset)
       return frame.header
+    case .memory(let bytes):
+      return try stream(head, Int64(bytes.count), to: file, at: place, onProgress) {
+        (place, count) in
+        Array(bytes[Int(place)..<Int(place) + count])
+      }
     case .scratch(let scratch, let count):
-      return try stream(head, from: scratch, count, to: file, at: place, onProgress)
+      return try stream(head, count, to: file, at: place, onProgress) {
+        (place, count) throws(StoreError) in
+        try scratch.read(count, at: place)
+      }
     }
   }
+
+  /// A frame of more bytes is written in pieces, since to put it together would take as many again.
+  private static let mostTogether = 8 << 20
 
   /// A frame too large for one buffer: the pages first, piece by piece, the header last. Until that
   /// is there the frame is not whole, and the one sync comes after both.
   private func stream(
-    _ head: [SectionContent], from scratch: any File, _ pageBytes: Int64, to file: any File,
-    at place: FramePlace, _ onProgress: () throws(StoreError) -> Void
+    _ head: [SectionContent], _ pageBytes: Int64, to file: any File, at place: FramePlace,
+    _ onProgress: () throws(StoreError) -> Void,
+    read: (_ place: Int64, _ count: Int) throws(StoreError) -> [UInt8]
   ) throws(StoreError) -> FrameHeader {
     var sections: [FrameSection] = []
     let headerBytes = Int64(FrameHeader.fixedBytes + 24 * (head.count + 2) + 4)
@@ -116,9 +128,9 @@ public struct CommitContent: Sendable {
     var crc: UInt32 = 0
     var done: Int64 = 0
     while done < pageBytes {
-      let piece = try scratch.read(Int(min(pageBytes - done, 1 << 20)), at: done)
+      let piece = try read(done, Int(min(pageBytes - done, 1 << 20)))
       guard !piece.isEmpty else {
-        throw StoreError(.io, "a scratch file is shorter than what was written", path: scratch.path)
+        throw StoreError(.io, "a scratch file is shorter than what was written")
       }
       crc = crc32c(piece, continuing: crc)
       try file.write(piece, at: place.offset + pagesOffset + done)

@@ -11,6 +11,8 @@ public enum Codec: UInt8, Sendable {
 public final class Compressor {
   private let context: OpaquePointer
   private var scratch: [UInt8] = []
+  /// What a large text took is given back.
+  private static let mostKept = 4 << 20
 
   public init() {
     guard let context = ZSTD_createCCtx() else { preconditionFailure("zstd: out of memory") }
@@ -28,6 +30,7 @@ public final class Compressor {
     let count = scratch.withUnsafeMutableBytes {
       ZSTD_compressCCtx(context, $0.baseAddress, $0.count, bytes.baseAddress, bytes.count, level)
     }
+    defer { if scratch.count > Compressor.mostKept { scratch = [] } }
     guard ZSTD_isError(count) == 0, count < bytes.count else { return false }
     output.append(contentsOf: scratch[0..<count])
     return true

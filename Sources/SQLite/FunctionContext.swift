@@ -58,6 +58,19 @@ public struct FunctionContext: ~Copyable {
     sqlite3_result_blob64(call, nonNull(blob), UInt64(blob.count), csqlite_transient())
   }
 
+  /// A blob of `count` bytes that `fill` writes, in SQLite's own memory: nothing is copied, and its limits
+  /// hold. Fails with SQLITE_NOMEM where they are reached.
+  public mutating func setResult(
+    blobOf count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void
+  ) {
+    guard let memory = sqlite3_malloc64(UInt64(count)) else {
+      sqlite3_result_error_nomem(call)
+      return
+    }
+    fill(UnsafeMutableRawBufferPointer(start: memory, count: count))
+    sqlite3_result_blob64(call, memory, UInt64(count)) { sqlite3_free($0) }
+  }
+
   /// Makes the statement fail with `SQLITE_ERROR` and this message.
   public mutating func fail(_ message: String) {
     var message = message

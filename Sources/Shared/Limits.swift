@@ -63,5 +63,5 @@ public enum Limits {
   public static let extensionsPerStore = 16
   /// Memory for SQLite's page cache and for changed pages before they go to scratch files.
   public static let cacheBytes = 64 << 20
-  public static let dirtyBytes = 64 << 20
+  public static let dirtyBytes = 32 << 20
 }

@@ -59,9 +59,9 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case autocommit
   /// A worker begins where its term's history ends.
   case workerAtEnd
-  /// A batch is refused what names the TEMP schema.
+  /// A batch is refused what names the TEMP schema. (Without this, the next one finds it.)
   case temporaryDenied
-  /// After a batch the connection is what it was before.
+  /// After a batch the connection is what it was before: nothing lies in the TEMP schema.
   case connectionAsBefore
   /// What a batch turned on the connection is turned back after it.
   case settingsEnd

@@ -33,7 +33,9 @@ struct HostileFilesTests {
   }
 
   /// Runs an applier until `done`; nothing that it meets may end its term.
-  private func run(_ environment: Environment? = nil, until done: @escaping () throws -> Bool) throws {
+  private func run(_ environment: Environment? = nil, until done: @escaping () throws -> Bool)
+    throws
+  {
     var failure: (any Error)?
     var isDone = false
     let patience = ContinuousClock.now + .seconds(120)

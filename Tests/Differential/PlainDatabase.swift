@@ -34,7 +34,7 @@ final class PlainDatabase {
   func open() throws {
     connection = try Connection(path: path, flags: [.readWrite, .create])
     try connection.setConfig(SQLITE_DBCONFIG_DEFENSIVE, true)
-    try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)
+    try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, true)
     try connection.setConfig(SQLITE_DBCONFIG_ENABLE_QPSG, true)
     try connection.execute(
       """

@@ -14,6 +14,7 @@ struct PlantedFaultTests {
     arguments: [
       (SafetyCheck.autocommit, "no such savepoint"),
       (.changeCounter, "SQLite committed without writing page 1"),
+      (.connectionAsBefore, "it is not denied"),
     ])
   func omittedCheck(_ check: SafetyCheck, complaint: String) throws {
     var options = SeedOptions()

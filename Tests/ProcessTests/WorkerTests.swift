@@ -13,7 +13,7 @@ private typealias Code = Outcome.Rejection.Code
 struct WorkerTests {
   /// One step of SQLite's machine each, for minutes: no progress handler is called.
   private static let endless: [String] = [
-    "INSERT INTO t(x) SELECT instr(hex(zeroblob(20000000)), hex(zeroblob(10000000))||'1')",
+    "INSERT INTO t(x) SELECT instr(hex(zeroblob(10000000)), hex(zeroblob(5000000))||'1')",
     "INSERT INTO t(x) SELECT hex(zeroblob(10000000)) LIKE '%'||hex(zeroblob(20000))||'1%'",
   ]
 
@@ -27,7 +27,7 @@ struct WorkerTests {
 
   private func outcome(_ store: TestStore, _ writer: Writer, _ sql: String) throws -> Outcome {
     let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
-    return try writer.outcomeBlocking(of: receipt, timeout: .seconds(60 * patience)).outcome
+    return try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome
   }
 
   @Test(arguments: endless)
@@ -43,7 +43,7 @@ struct WorkerTests {
       let behind = try writer.submitBlocking(TestStore.row(1, 2))
       let term = try store.present().segment.number
       func outcome(_ receipt: Receipt) throws -> Outcome {
-        try writer.outcomeBlocking(of: receipt, timeout: .seconds(60 * patience)).outcome
+        try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome
       }
       #expect(try outcome(before).isApplied)
       let rejection = try outcome(endless)
@@ -77,7 +77,7 @@ struct WorkerTests {
       #expect(end.code == 0)
       #expect(end.errors.contains("released"))
       #expect(
-        try writer.outcomeBlocking(of: receipt, timeout: .seconds(60 * patience)).outcome
+        try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome
           .rejectionCode == Code.timeLimit)
       #expect(try store.holder() == "b")
       standby.send(SIGTERM)
@@ -97,7 +97,7 @@ struct WorkerTests {
       let slow = try writer.submitBlocking(
         Batch([
           Batch.Statement(
-            "INSERT INTO t(w, n) SELECT 1, 2 WHERE (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 40000000) SELECT max(i) FROM c) > 0"
+            "INSERT INTO t(w, n) SELECT 1, 2 WHERE (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000000) SELECT max(i) FROM c) > 0"
           )
         ]))
       let behind = try writer.submitBlocking(TestStore.row(1, 3))
@@ -112,7 +112,7 @@ struct WorkerTests {
         return killed.count == times
       }
       func outcome(_ receipt: Receipt) throws -> Outcome {
-        try writer.outcomeBlocking(of: receipt, timeout: .seconds(60 * patience)).outcome
+        try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome
       }
       #expect(try outcome(before).isApplied)
       let rejection = try outcome(slow)
@@ -180,7 +180,7 @@ struct WorkerTests {
           ),
         ]))
       #expect(
-        try writer.outcomeBlocking(of: receipt, timeout: .seconds(60 * patience)).outcome.isApplied)
+        try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome.isApplied)
       #expect(try outcome(store, writer, "INSERT INTO t(w, n) VALUES (9, 1)").isApplied)
       #expect(try store.query("SELECT x FROM t WHERE w = 7") == [[blob]])
       #expect(
@@ -209,7 +209,7 @@ struct WorkerTests {
           try outcome(stores[1], writers[1], "INSERT INTO t(w, n) VALUES (1, \(n))").isApplied)
       }
       #expect(
-        try writers[0].outcomeBlocking(of: hungry, timeout: .seconds(60 * patience)).outcome
+        try writers[0].outcomeBlocking(of: hungry, timeout: .seconds(180 * patience)).outcome
           .rejectionCode == Code.resources)
       #expect(try stores[1].rejections().isEmpty)
       applier.send(SIGTERM)
@@ -232,12 +232,16 @@ struct WorkerTests {
 
   private func isZombie(_ id: pid_t) -> Bool { stat(of: id).map { $0.state == "Z" } ?? true }
 
-  /// It is running, and has used some time for that.
+  /// It is running, and uses more time than the opening of the database takes.
   private func isBusy(_ id: pid_t) -> Bool {
     guard let first = stat(of: id) else { return false }
-    pause(20)
-    guard let second = stat(of: id) else { return false }
-    return second.ticks > first.ticks
+    for _ in 0..<100 {
+      pause(10)
+      guard let second = stat(of: id) else { return false }
+      if second.ticks >= first.ticks + 20 { return true }
+      if second.ticks == first.ticks, second.state == "S" { return false }
+    }
+    return false
   }
 
   private func stat(of id: pid_t) -> (state: String, parent: pid_t, ticks: Int)? {

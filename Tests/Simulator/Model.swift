@@ -43,13 +43,16 @@ struct Model {
   }
 
   /// Executes `named` as batch `txid` of a commit; returns what must become of it.
-  mutating func execute(_ named: NamedWork, _ txid: TxID, _ meta: CommitMeta) -> Expected {
+  /// `rejectedWith`: what it was rejected with unexecuted.
+  mutating func execute(
+    _ named: NamedWork, _ txid: TxID, _ meta: CommitMeta, rejectedWith verdict: String? = nil
+  ) -> Expected {
     if let key = named.key, let use = keys[key], meta.time_ms - use.time_ms <= Model.keyHorizon_ms {
       return use.work == named
         ? .duplicate(of: use.txid, original: use.outcome)
         : .rejected(Outcome.Rejection.Code.keyReused)
     }
-    let outcome = perform(named, txid, meta)
+    let outcome = verdict.map { .rejected($0) } ?? perform(named, txid, meta)
     if let key = named.key {
       keys[key] = Use(work: named, txid: txid, time_ms: meta.time_ms, outcome: outcome)
     }
@@ -102,6 +105,7 @@ struct Model {
       children.append(named.name)
       applied.changes = 3
       applied.lastRowID = named.name
+    case .shadow: return .rejected(Outcome.Rejection.Code.denied)
     case .orphan: return .rejected("SQLITE_CONSTRAINT_FOREIGNKEY")
     case .counters:
       append(named, &noise, meta)

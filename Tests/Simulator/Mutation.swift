@@ -73,6 +73,11 @@ public struct Mutation: Sendable {
     Mutation(.syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence),
     Mutation(
       .syncQuarantine, "quarantine not synced", ["before its name in quarantine is durable"]),
+    Mutation(
+      .connectionAsBefore, "tables that hide others stay in the TEMP schema", ["and should be"]),
+    Mutation(
+      .workerAtEnd, "a worker that begins where it likes",
+      Sign.fork + Sign.loss + ["is in the history twice", "the log says", "the log ends at batch"]),
     Mutation(.watchAfterUncleanEnd, "nothing named after an unclean end", Sign.poison),
     Mutation(.nameBeforeExecution, "batches executed before they are named", Sign.poison),
     Mutation(.countEnds, "ends not counted over terms", Sign.poison),

@@ -87,7 +87,8 @@ final class Oracle {
     case 29: .widenTable
     case 30: .ruinTables
     case 20, 21: .deferred(isMended: random.chance(0.5))
-    case 22, 23: .orphan
+    case 22: .orphan
+    case 23: .shadow
     case 24, 25: .counters
     case 26: .returning
     default: .delete

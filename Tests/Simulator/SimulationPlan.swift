@@ -24,6 +24,8 @@ public struct SimulationPlan: Sendable {
   var mostPause: Duration
   /// A few batches end the process that executes them.
   var isPoisoned: Bool
+  /// What executes batches ends by itself now and then, also in those.
+  var workersEnd: Bool
 
   public init(seed: UInt64) {
     self.seed = seed
@@ -41,6 +43,7 @@ public struct SimulationPlan: Sendable {
     mostPadding = [0, 200, 6000][random.below(3)]
     mostPause = .milliseconds([5, 50, 500][random.below(3)])
     isPoisoned = random.chance(0.15)
+    workersEnd = random.chance(0.3)
   }
 
   var isNetwork: Bool { machines > 0 }

@@ -8,6 +8,7 @@ extension World {
       case tokens = "tokens satisfied"
       case duplicates = "repeats of a key"
       case poisonous = "verdicts of poison"
+      case timeLimits = "rejected for their time"
       // What the store went through.
       case logSegments = "log segments"
       case checkpoints
@@ -20,6 +21,8 @@ extension World {
       case diedInOperation = "died in a file operation"
       case killed
       case poisoned = "ended by a batch"
+      case workerEnds = "workers ended"
+      case overran = "batches that took too long"
       case froze = "stood still"
       case outlasted = "stood still until all was applied"
       case silences = "times that days passed"

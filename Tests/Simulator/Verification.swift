@@ -294,8 +294,17 @@ struct Verification: @unchecked Sendable {
   /// False after a violation.
   private func execute(_ entry: Entry, _ model: inout Model) -> Bool {
     let oracle = world.oracle
+    var verdict: String?
     if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
-      return isPoisonous(entry, rejection)
+      guard rejection.code == Outcome.Rejection.Code.timeLimit else {
+        return isPoisonous(entry, rejection)
+      }
+      guard world.overran.contains(entry.outcome.batch) else {
+        oracle.violate("batch \(entry.outcome.batch) is rejected for its time, and took none")
+        return false
+      }
+      world.count(.timeLimits)
+      verdict = rejection.code
     }
     guard let batch = entry.batch, let name = NamedWork.name(of: batch),
       let named = oracle.works[name], named.batch == batch
@@ -304,7 +313,7 @@ struct Verification: @unchecked Sendable {
         "batch \(entry.outcome.batch) is none that was submitted: \(entry.outcome.outcome)")
       return false
     }
-    let expected = model.execute(named, entry.txid, entry.meta)
+    let expected = model.execute(named, entry.txid, entry.meta, rejectedWith: verdict)
     guard Model.Expected(entry.outcome.outcome) == expected else {
       oracle.violate(
         "batch \(entry.outcome.batch), \(named.work), is \(entry.outcome.outcome), and should be \(expected)"
@@ -321,6 +330,10 @@ struct Verification: @unchecked Sendable {
     guard rejection.code == Outcome.Rejection.Code.poisonous else {
       world.oracle.violate("batch \(batch) is rejected: \(rejection)")
       return false
+    }
+    if world.workerEnds[batch, default: 0] >= World.mostWorkerEnds {
+      world.count(.poisonous)
+      return true
     }
     let attempts = Int(entry.outcome.attempts)
     // A beacon that was read and then lost with the server's power counted all the same.

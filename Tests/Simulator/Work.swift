@@ -24,6 +24,8 @@ enum Work: Hashable {
   case deferred(isMended: Bool)
   /// Breaks a foreign key at once: rejected, whatever a batch before it deferred.
   case orphan
+  /// Makes a table that would hide `op` from every batch behind it: refused.
+  case shadow
   /// Only where nothing is left of what batches before it counted, and writes down what it counts.
   case counters
   /// Asks for rows.
@@ -93,6 +95,10 @@ struct NamedWork: Hashable {
           Batch.Statement("INSERT INTO parent VALUES (?)", [.integer(name)]))
       }
     case .orphan: batch.statements.append(breakKey)
+    case .shadow:
+      batch.statements.append(
+        Batch.Statement(
+          "CREATE TABLE temp.op(place INTEGER PRIMARY KEY, name, noise, second, padding)"))
     case .counters:
       batch.guards = [Batch.Statement("SELECT changes() = 0 AND last_insert_rowid() = 0")]
       batch.statements.append(

@@ -34,8 +34,35 @@ extension World {
         throw error
       }
     }
+    if plan.workersEnd {
+      options.workerFault = { [self] in workerFault(at: $0, life) }
+    }
     return options
   }
+
+  /// A batch that would end its process ends the worker only here.
+  private func workerFault(at moment: WorkerMoment, _ life: Life) -> WorkerFault? {
+    let fault: WorkerFault?
+    switch moment {
+    case .batch(let batch):
+      fault =
+        poison.batches.contains(batch) || happens(0.01) ? .ends : happens(0.005) ? .overruns : nil
+      if fault == .overruns {
+        overran.insert(batch)
+      } else if fault == .ends {
+        workerEnds[batch, default: 0] += 1
+      }
+    case .commit: fault = happens(0.02) ? .ends : nil
+    case .confirmed: fault = happens(0.03) ? .ends : nil
+    }
+    if let fault {
+      count(fault == .overruns ? .overran : .workerEnds)
+      note("\(life.name)'s worker \(fault == .overruns ? "is ended" : "ends") at \(moment)")
+    }
+    return fault
+  }
+
+  private func happens(_ chance: Double) -> Bool { !isCalm && scheduler.random.chance(chance) }
 
   private func lease(_ life: Life) -> any Lease {
     guard plan.hasFakeLease else { return fileLease(life, plan.lease) }

@@ -37,6 +37,11 @@ public final class World: @unchecked Sendable {
   let scheduler: EventScheduler
   let oracle: Oracle
   let poison = Poison()
+  /// Workers that ended in a batch, and batches that took too long.
+  var workerEnds: [BatchID: Int] = [:]
+  var overran: Set<BatchID> = []
+  /// So many, and the batch is rejected.
+  static let mostWorkerEnds = 3
   let disk: MemoryDisk
   private let template: StoreTemplate
   let observer: Observer

@@ -17,6 +17,7 @@ struct SimulatorTests {
     // What less than one run in ten meets may be absent.
     let seldom: Set<World.Statistics.Count> = [
       .tornBeacons, .lostRenames, .newWriters, .staleHandles, .staleNames, .keptPages, .lostOpens,
+      .leaseErrors, .forged, .overran, .timeLimits,
     ]
     let absent = total.absent(in: .system)
     #expect(seldom.isSuperset(of: absent), "\(absent)")
@@ -49,12 +50,12 @@ struct SimulatorTests {
     #expect(plain.statistics.numbers == traced.statistics.numbers)
   }
 
-  /// All but two, of which `docs/GUARANTEES.md` says why no run can show it.
+  /// All but three, of which `docs/GUARANTEES.md` says why no run can show it.
   @Test func eachCheckHasItsMutation() {
     #expect(Set(Mutation.all.map(\.check)).count == Mutation.all.count)
     #expect(
       Set(SafetyCheck.allCases).subtracting(Mutation.all.map(\.check))
-        == [.newJournalSegmentAfterError, .settingsEnd])
+        == [.newJournalSegmentAfterError, .settingsEnd, .temporaryDenied])
   }
 
   /// Those that nearly every run shows; `make simulate` finds all of `Mutation.all`.

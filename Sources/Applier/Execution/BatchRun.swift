@@ -139,11 +139,12 @@ final class BatchRun {
     guard !connection.hasAttached else { return false }
     guard connection.transactionState(of: "temp") != .none else { return true }
     // ALTER TABLE looks there.
-    do throws(Stop) {
+    permissions.mode = .applier
+    do throws(SQLiteError) {
       for query in [
         "SELECT count(*) FROM temp.sqlite_schema", "PRAGMA temp.user_version",
         "PRAGMA temp.application_id",
-      ] where try ownQuery(query) != [[.integer(0)]] { return false }
+      ] where try connection.scalar(query) != .integer(0) { return false }
     } catch {
       throw StoreError(.io, "the TEMP schema cannot be read: \(error)")
     }

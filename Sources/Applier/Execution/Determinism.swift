@@ -24,10 +24,13 @@ final class Determinism {
         context.fail("randomblob makes at most \(Limits.batchBytes) bytes")
         return
       }
-      var writer = ByteWriter(reserving: Int(wanted) + 8)
-      while writer.count < Int(wanted) { writer.append(next()) }
-      writer.bytes.withUnsafeBytes {
-        context.setResult(blob: UnsafeRawBufferPointer(rebasing: $0[0..<Int(wanted)]))
+      context.setResult(blobOf: Int(wanted)) { blob in
+        for start in stride(from: 0, to: blob.count, by: 8) {
+          withUnsafeBytes(of: next().littleEndian) { word in
+            let rest = UnsafeMutableRawBufferPointer(rebasing: blob[start...])
+            rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: word.prefix(rest.count)))
+          }
+        }
       }
     }
     try connection.createFunction("total_changes", argumentCount: 0, flags: .innocuous) {

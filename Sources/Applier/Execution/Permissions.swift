@@ -17,7 +17,9 @@ final class Permissions {
   private let deniesTemporary: Bool
 
   init(_ environment: Environment) {
-    deniesTemporary = environment.makes(.temporaryDenied)
+    // The check of the connection would find what is not denied.
+    deniesTemporary =
+      environment.makes(.temporaryDenied) && environment.makes(.connectionAsBefore)
   }
 
   /// Why the last statement was denied.

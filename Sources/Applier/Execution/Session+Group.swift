@@ -10,6 +10,9 @@ extension Session {
     let entropy: Identifier128
     var outcomes: [BatchOutcome] = []
     var bytes = ByteWriter()
+    /// All that the group has is this one batch of a frame's: its section goes into the log as it lies
+    /// in the journal, and is not copied.
+    var onlyFrame: PendingFrame?
     var consumed: [JournalSegmentID: Int64] = [:]
     var rejected: UInt64 = 0
     var nextTxID: TxID { first.advanced(by: UInt64(outcomes.count)) }
@@ -44,14 +47,18 @@ extension Session {
     withoutContent: Bool
   ) throws(StoreError) -> String? {
     guard !withoutContent else {
+      group.onlyFrame = nil
       group.bytes.append(UInt32(0))
       return nil
     }
     let time_ms = group.time_ms
+    let copies = group.onlyFrame == nil
     let kept = batch.frame.withBatch(batch.index) {
       bytes -> Result<(key: String?, bytes: [UInt8]), StoreError> in
       guard case .success(let bytes) = bytes else { return .success((nil, [])) }
-      guard let key = (try? EncodedBatch(bytes))?.key else { return .success((nil, Array(bytes))) }
+      guard let key = (try? EncodedBatch(bytes))?.key else {
+        return .success((nil, copies ? Array(bytes) : []))
+      }
       do throws(StoreError) {
         if outcome.recordsKey {
           try own { () throws(SQLiteError) in
@@ -59,12 +66,13 @@ extension Session {
               key: key, hash: BatchRun.hash(bytes), txid: txid, time_ms: time_ms, outcome: outcome)
           }
         }
-        return .success((key, Array(bytes)))
+        return .success((key, copies ? Array(bytes) : []))
       } catch {
         return .failure(error)
       }
     }
     let (key, bytes) = try kept.get()
+    guard copies else { return key }
     group.bytes.append(UInt32(bytes.count))
     group.bytes.append(raw: bytes)
     return key

@@ -23,6 +23,23 @@ extension Session {
     return .outcome(.duplicate(of: record.txid, original: record.outcome))
   }
 
+  /// The same for a batch that is to be rejected unexecuted with `verdict`: a repeat of one that was
+  /// executed is a repeat all the same. What its process ends with is not even decoded.
+  func earlier(
+    _ batch: PendingBatch, _ verdict: Outcome.Rejection, _ now_ms: Int64
+  ) throws(StoreError) -> BatchEnd? {
+    guard verdict.code != Outcome.Rejection.Code.poisonous else { return nil }
+    let known = batch.frame.withBatch(batch.index) { bytes -> Result<BatchEnd?, StoreError> in
+      guard case .success(let bytes) = bytes, let decoded = try? EncodedBatch(bytes) else {
+        return .success(nil)
+      }
+      do throws(StoreError) { return .success(try earlier(decoded, bytes, now_ms)) } catch {
+        return .failure(error)
+      }
+    }
+    return try known.get()
+  }
+
   enum Standing {
     case next
     /// It has its outcome already; this is a resend.

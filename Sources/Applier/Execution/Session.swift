@@ -183,6 +183,8 @@ final class Session {
     var committed: UInt32
     /// The next batch is to be executed alone.
     var nextIsAlone = false
+    /// The commit's batches section is that of its first batch's frame.
+    var sharesFrame = false
   }
 
   struct Request {
@@ -227,6 +229,9 @@ final class Session {
       var group = Group(
         first: extent.txid.next, time_ms: request.time_ms,
         entropy: Identifier128(high: environment.random(), low: environment.random()))
+      if batches.count == 1, let frame = batches.first?.frame, frame.frame.count == 1 {
+        group.onlyFrame = frame
+      }
       switch try execute(batches, &group, isAlone: isAlone, offender: offender, request) {
       case .complete(let count):
         return try finish(group, Done(count: count, committed: 0), request, write)
@@ -298,7 +303,7 @@ final class Session {
       case .refused(let rejection): end = .outcome(.rejected(rejection))
       case .next:
         if isOffender, let offender {
-          end = .outcome(.rejected(offender))
+          end = try earlier(batch, offender, group.time_ms) ?? .outcome(.rejected(offender))
         } else {
           end = try execute(batch, in: group, isAlone: isAlone)
         }
@@ -372,6 +377,13 @@ final class Session {
     }
     var done = end
     done.committed = UInt32(group.outcomes.count)
+    let batches: SectionContent
+    if let frame = group.onlyFrame?.frame, group.onlyFrame?.isBroken == false {
+      done.sharesFrame = true
+      batches = frame.section
+    } else {
+      batches = SectionContent(.batches, group.bytes.bytes, compressor: compressor)
+    }
     let committed = done
     let after = LogExtent(
       txid: TxID(group.nextTxID.rawValue - 1), commits: extent.commits + 1, time_ms: group.time_ms)
@@ -386,7 +398,6 @@ final class Session {
       return pruned
     }
     let encoder = encoder
-    let compressor = compressor
     let onProgress = run.onProgress
     try database.committing(
       { (snapshot, dirty) throws(StoreError) in
@@ -402,7 +413,7 @@ final class Session {
             ConsumedThrough(segment: $0.key, offset: $0.value)
           },
           pages: encoded.bytes,
-          batches: SectionContent(.batches, group.bytes.bytes, compressor: compressor))
+          batches: batches)
         content.pruned = pruned
         let (pages, segment) = try write(content, committed)
         return snapshot.adding(entries: pages, in: segment, meta: meta, extent: after)

@@ -1,6 +1,16 @@
 internal import SluiceJournal
 internal import SluiceShared
 
+extension JournalSegmentReader.Frame {
+  /// Its batches, as they are stored.
+  var section: SectionContent {
+    var section = SectionContent(.batches, raw: stored)
+    section.codec = codec
+    section.rawBytes = rawBytes
+    return section
+  }
+}
+
 /// A frame that was read and not yet executed.
 final class PendingFrame {
   /// Where it was read from; nil in a child process, which is sent the frame alone.

@@ -36,10 +36,10 @@ final class ChildWorker: ExecutionWorker {
   init(
     _ program: WorkerProgram, store: StoreLayout, at txid: TxID, _ settings: Session.Settings,
     _ events: WorkerEvents, batchTime: Duration, _ environment: Environment
-  ) throws(StoreError) {
+  ) throws(WorkerEnd) {
     var program = program
     program.arguments.append(store.root)
-    process = try WorkerProcess(program)
+    do throws(StoreError) { process = try WorkerProcess(program) } catch { throw .failed(error) }
     self.events = events
     self.batchTime = batchTime
     clock = environment.clock
@@ -48,26 +48,8 @@ final class ChildWorker: ExecutionWorker {
     var opening = ByteWriter()
     opening.append(txid.rawValue)
     settings.append(to: &opening)
-    do throws(WorkerEnd) {
-      let answer = try ask(Channel.Message(.open, [opening.bytes]), .opened)
-      guard let extent = answer.read(0, { (reader) throws(DecodingError) in try reader.extent() })
-      else { throw .ended(.nothing, "sent no answer") }
-      self.extent = extent
-    } catch {
-      throw ChildWorker.openingFailed(error)
-    }
-  }
-
-  private static func openingFailed(_ end: WorkerEnd) -> StoreError {
-    switch end {
-    case .failed(let error): error
-    case .ended(_, let how), .overran(_, let how):
-      StoreError(
-        .io,
-        "the process that executes batches could not open the database: it ended \(how); see what it said before"
-      )
-    case .stopped: StoreError(.notLeading, "told to stop while the database was opened")
-    }
+    let answer = try ask(Channel.Message(.open, [opening.bytes]), .opened)
+    extent = try answered(answer) { (reader) throws(DecodingError) in try reader.extent() }
   }
 
   func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int {
@@ -107,7 +89,8 @@ final class ChildWorker: ExecutionWorker {
       done.count <= request.batches.count
     else { throw .ended(.nothing, "sent no answer") }
     guard answer.kind == WorkerMessage.content.rawValue else { return done }
-    guard let content = try content(answer), done.committed == content.count else {
+    let frame = done.sharesFrame ? request.batches.first?.frame.frame.section : nil
+    guard let content = try content(answer, frame), done.committed == content.count else {
       throw .ended(.nothing, "sent no commit")
     }
     let placed: (pages: [PageEntry], segment: LogSegment)
@@ -124,7 +107,9 @@ final class ChildWorker: ExecutionWorker {
     return done
   }
 
-  private func content(_ answer: Channel.Message) throws(WorkerEnd) -> CommitContent? {
+  private func content(_ answer: Channel.Message, _ frame: SectionContent?) throws(WorkerEnd)
+    -> CommitContent?
+  {
     guard
       let scratchBytes = answer.read(
         0,
@@ -139,7 +124,7 @@ final class ChildWorker: ExecutionWorker {
       guard let descriptor = process.channel.receiveDescriptor() else { return nil }
       scratch = PosixFileSystem.file(owning: descriptor, path: "(the child's scratch file)")
     }
-    return CommitContent(answer.parts, scratch: scratch, scratchBytes)
+    return CommitContent(answer.parts, scratch: scratch, scratchBytes, frame: frame)
   }
 
   // MARK: waiting

@@ -3,11 +3,13 @@ internal import SluiceShared
 
 // A commit on its way from the worker to the applier, which writes it into the log:
 //
-//   part 0   Done: u32 batches, u32 of them new, u8 whether the next is to be alone; i64 bytes of pages
+//   part 0   Done: u32 batches, u32 of them new, u8 whether the next is to be alone, u8 whether
+//            the batches are those of the frame; i64 bytes of pages
 //            that are in a scratch file (passed by itself)
 //   part 1   u64 first TxID, u32 count, meta
 //   part 2   index       part 3   outcomes     part 4   consumed     part 5   pruned writers
-//   part 6   u8 codec, i64 raw bytes of the batches section          part 7   its stored bytes
+//   part 6   u8 codec, i64 raw bytes of the batches section          part 7   its stored bytes, unless they
+//            are those of the frame
 //   part 8   pages, where they are in memory
 
 extension CommitContent {
@@ -33,12 +35,14 @@ extension CommitContent {
     section.append(batches.rawBytes)
     return [
       end.bytes, head.bytes, PageEntry.encode(entries), outcomes, consumed, pruned.bytes,
-      section.bytes, batches.stored, stored,
+      section.bytes, done.sharesFrame ? [] : batches.stored, stored,
     ]
   }
 
   /// nil where the parts are none of a commit.
-  init?(_ parts: [[UInt8]], scratch: (any File)?, _ scratchBytes: Int64) {
+  init?(
+    _ parts: [[UInt8]], scratch: (any File)?, _ scratchBytes: Int64, frame: SectionContent?
+  ) {
     guard parts.count == 9 else { return nil }
     do throws(DecodingError) {
       let head = try parts[1].read { (reader) throws(DecodingError) in
@@ -59,6 +63,7 @@ extension CommitContent {
       var batches = SectionContent(.batches, raw: parts[7])
       batches.codec = codec
       batches.rawBytes = section.rawBytes
+      if let frame { batches = frame }
       self.init(
         first: head.first, count: head.count, meta: head.meta,
         entries: try PageEntry.decode(parts[2], base: 0), outcomes: parts[3], consumed: parts[4],
@@ -87,12 +92,13 @@ extension Session.Done {
     writer.append(UInt32(count))
     writer.append(committed)
     writer.append(UInt8(nextIsAlone ? 1 : 0))
+    writer.append(UInt8(sharesFrame ? 1 : 0))
   }
 
   init(from reader: inout ByteReader) throws(DecodingError) {
     self.init(
       count: Int(try reader.integer(UInt32.self)), committed: try reader.integer(),
-      nextIsAlone: try reader.flag())
+      nextIsAlone: try reader.flag(), sharesFrame: try reader.flag())
   }
 }
 

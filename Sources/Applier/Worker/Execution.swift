@@ -20,7 +20,7 @@ final class Execution {
   /// Workers that end in a row without a batch to blame, before the term gives up.
   static let mostStrayEnds = 3
 
-  typealias MakeWorker = (Snapshot) throws(StoreError) -> any ExecutionWorker
+  typealias MakeWorker = (Snapshot) throws(WorkerEnd) -> any ExecutionWorker
 
   private(set) var snapshot: Snapshot
   let events: WorkerEvents
@@ -47,7 +47,11 @@ final class Execution {
     self.logger = logger
     self.environment = environment
     self.makeWorker = makeWorker
-    worker = try madeWorker()
+    while worker == nil {
+      do throws(WorkerEnd) { worker = try madeWorker() } catch {
+        guard try !ended(error, []) else { return }
+      }
+    }
   }
 
   var extent: LogExtent { snapshot.extent }
@@ -128,22 +132,21 @@ final class Execution {
 
   private func current() throws(WorkerEnd) -> any ExecutionWorker {
     if let worker { return worker }
-    do throws(StoreError) {
-      let made = try madeWorker()
-      worker = made
-      return made
-    } catch {
-      throw .failed(error)
-    }
+    let made = try madeWorker()
+    worker = made
+    return made
   }
 
-  private func madeWorker() throws(StoreError) -> any ExecutionWorker {
-    try publish()
+  private func madeWorker() throws(WorkerEnd) -> any ExecutionWorker {
+    if environment.makes(.workerAtEnd) {
+      do throws(StoreError) { try publish() } catch { throw .failed(error) }
+    }
     let made = try makeWorker(snapshot)
     if environment.makes(.workerAtEnd), made.extent.txid != snapshot.txid {
-      throw StoreError(
-        made.extent.txid > snapshot.txid ? .notLeading : .damaged,
-        "the store is at batch \(made.extent.txid), this term at \(snapshot.txid); the term ends")
+      throw .failed(
+        StoreError(
+          made.extent.txid > snapshot.txid ? .notLeading : .damaged,
+          "the store is at batch \(made.extent.txid), this term at \(snapshot.txid); the term ends"))
     }
     return made
   }

@@ -6,18 +6,47 @@ internal import SluiceShared
 /// simulator. What SQL does to its process it does to the applier then.
 final class LocalWorker: ExecutionWorker {
   private var session: Session
-  private let settings: Session.Settings
+  private var settings: Session.Settings
   private let events: WorkerEvents
   private let environment: Environment
+  private let fault: Fault
+
+  /// What a simulator lets befall it, where the session cannot say that itself.
+  private final class Fault: @unchecked Sendable {
+    // Sendable: touched by the applier's thread only, which calls the session and is called by it.
+    var end: WorkerEnd?
+    var index = 0
+
+    /// Ends whatever is under way.
+    func end(_ end: WorkerEnd) -> StoreError {
+      self.end = end
+      return StoreError(.io, "the worker ended")
+    }
+  }
+
+  private let asks: (WorkerMoment) -> WorkerFault?
 
   init(
     _ snapshot: Snapshot, _ settings: Session.Settings, _ events: WorkerEvents,
-    _ environment: Environment
+    _ environment: Environment, fault asks: (@Sendable (WorkerMoment) -> WorkerFault?)? = nil
   ) throws(StoreError) {
+    let fault = Fault()
+    self.fault = fault
+    self.asks = asks ?? { _ in nil }
     self.settings = settings
     self.events = events
     self.environment = environment
-    session = try Session(snapshot, settings, environment)
+    if let asks {
+      let before = settings.beforeBatch
+      self.settings.beforeBatch = { (batch) throws(StoreError) in
+        switch asks(.batch(batch)) {
+        case nil: try before?(batch)
+        case .ends: throw fault.end(.ended(.batch(fault.index), "in the simulator"))
+        case .overruns: throw fault.end(.overran(index: fault.index, "in the simulator"))
+        }
+      }
+    }
+    session = try Session(snapshot, self.settings, environment)
     watch()
   }
 
@@ -25,31 +54,46 @@ final class LocalWorker: ExecutionWorker {
 
   private func watch() {
     let events = events
+    let fault = fault
     session.onProgress = { events.onProgress() }
     session.isInVain = { events.isInVain() }
+    session.onBatch = { fault.index = $0 ?? 0 }
   }
 
   func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int {
-    do throws(StoreError) { return try session.repeats(in: batches.lazy.map(\.id)) } catch {
-      throw .failed(error)
-    }
+    try asked { (session) throws(StoreError) in try session.repeats(in: batches.lazy.map(\.id)) }
   }
 
   func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {
-    do throws(StoreError) { return try session.known(writer) } catch { throw .failed(error) }
+    try asked { (session) throws(StoreError) in try session.known(writer) }
+  }
+
+  private func asked<R>(_ body: (Session) throws(StoreError) -> R) throws(WorkerEnd) -> R {
+    if let end = fault.end { throw end }
+    do throws(StoreError) { return try body(session) } catch { throw .failed(error) }
   }
 
   func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)
     -> Session.Done
   {
+    if let end = fault.end { throw end }
+    var confirmed: Session.Done?
     do throws(StoreError) {
       if session.mustReopen {
         session = try Session(session.snapshot, settings, environment)
         watch()
       }
-      return try session.commit(request, write: write)
+      return try session.commit(request) { [self] (content, done) throws(StoreError) in
+        if asks(.commit) != nil { throw fault.end(.ended(.commit, "in the simulator")) }
+        let placed = try write(content, done)
+        confirmed = done
+        if asks(.confirmed) != nil { throw fault.end(.ended(.nothing, "in the simulator")) }
+        return placed
+      }
     } catch {
-      throw .failed(error)
+      // What became of the worker is found with the next question.
+      if let confirmed { return confirmed }
+      throw fault.end ?? .failed(error)
     }
   }
 }

@@ -9,8 +9,8 @@ internal import SluiceShared
 /// reader, and writes nothing there.
 public enum WorkerServer {
   /// Bytes of SQLite's memory, and of all that this process allocates.
-  static let heapBytes: Int64 = 160 << 20
-  static let memoryBytes: UInt64 = 640 << 20
+  static let heapBytes: Int64 = 128 << 20
+  static let memoryBytes: UInt64 = 512 << 20
 
   /// Serves until the applier ends or lets go of it; returns the exit code. `arguments` are what the
   /// applier added to those of its `WorkerProgram`: the store, its own process id, and the numbers of two

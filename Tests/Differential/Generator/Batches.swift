@@ -7,6 +7,8 @@ struct GeneratedBatch {
   /// It holds something that a batch must not do, and that plain SQLite would do: it must be refused
   /// as denied, and is not executed there.
   var isForbidden = false
+  /// It may fail before it is refused.
+  var isHostile = false
 }
 
 /// Random batches for a database that is known about.
@@ -105,7 +107,8 @@ struct BatchGenerator {
   private mutating func hostile() -> GeneratedBatch {
     let table = schema.tables.randomOne(&choose)?.quoted ?? "x"
     let statement = choose.one([
-      "CREATE TABLE temp.\(table)(a, b, c)", "CREATE TABLE \"TEMP\".\(table)(a INTEGER PRIMARY KEY)",
+      "CREATE TABLE temp.\(table)(a, b, c)",
+      "CREATE TABLE \"TEMP\".\(table)(a INTEGER PRIMARY KEY)",
       "CREATE TABLE temp.\(table) AS SELECT * FROM main.\(table)", "CREATE TEMP TABLE \(table)(a)",
       "CREATE VIEW temp.\(table) AS SELECT 1 AS a", "CREATE TEMP VIEW \(table) AS SELECT 1 AS a",
       "CREATE TRIGGER temp.theft BEFORE INSERT ON main.\(table) BEGIN SELECT RAISE(IGNORE); END",
@@ -115,7 +118,7 @@ struct BatchGenerator {
     ])
     var statements = [Batch.Statement(statement)]
     if choose.chance(0.5) { statements.insert(Changes.any(schema, &choose), at: 0) }
-    return GeneratedBatch(batch: Batch(statements), isForbidden: true)
+    return GeneratedBatch(batch: Batch(statements), isForbidden: true, isHostile: true)
   }
 
   private mutating func forbidden() -> GeneratedBatch {

@@ -1,0 +1,18 @@
+public import SluiceShared
+
+/// A moment in a worker's life at which a simulator may end it.
+public enum WorkerMoment: Sendable {
+  /// The batch is about to be executed.
+  case batch(BatchID)
+  /// All are executed; the commit is not handed on yet.
+  case commit
+  /// The commit is confirmed, and the worker was not told yet.
+  case confirmed
+}
+
+public enum WorkerFault: Sendable {
+  /// As by a signal.
+  case ends
+  /// The batch takes longer than a batch may.
+  case overruns
+}
