@@ -180,7 +180,8 @@ struct WorkerTests {
           ),
         ]))
       #expect(
-        try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome.isApplied)
+        try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome.isApplied
+      )
       #expect(try outcome(store, writer, "INSERT INTO t(w, n) VALUES (9, 1)").isApplied)
       #expect(try store.query("SELECT x FROM t WHERE w = 7") == [[blob]])
       #expect(

@@ -146,7 +146,8 @@ final class Execution {
       throw .failed(
         StoreError(
           made.extent.txid > snapshot.txid ? .notLeading : .damaged,
-          "the store is at batch \(made.extent.txid), this term at \(snapshot.txid); the term ends"))
+          "the store is at batch \(made.extent.txid), this term at \(snapshot.txid); the term ends")
+      )
     }
     return made
   }
