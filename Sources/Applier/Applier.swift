@@ -73,6 +73,7 @@ public final class Applier {
     while !shouldStop() {
       if let seen = try observe(), try lease.mayClaim(seen) {
         try Applier.checkScratch(environment)
+        try checkWorker()
         do throws(StoreError) {
           if let leader = try claim(seen) { return leader }
         } catch {
@@ -95,6 +96,16 @@ public final class Applier {
 
   /// Throws where there is no place for the files that executing needs. They are asked for as a term
   /// begins; a process that has none must not begin one.
+  /// What executes batches is there.
+  private func checkWorker() throws(StoreError) {
+    guard let program = options.worker else { return }
+    do throws(StoreError) { _ = try environment.fileSystem.status(program.path) } catch {
+      throw StoreError(
+        .io, "the program that executes batches is not there: \(error.message); is /proc mounted?",
+        path: program.path, errno: error.errno)
+    }
+  }
+
   private static func checkScratch(_ environment: Environment) throws(StoreError) {
     _ = try environment.fileSystem.scratchFile()
   }

@@ -47,11 +47,13 @@ extension Leader {
       mayLackBatches: { [intake] in intake.mayLackBatches($0) })
     request.attempts = trial.batches.count == 1 ? trial.attempt?.ends ?? 0 : 0
     if trial.isPoisonous, let batch = trial.batches.first {
-      request.verdict = Outcome.Rejection(
-        code: Outcome.Rejection.Code.poisonous,
-        message:
-          "\(request.attempts) appliers ended while they executed this batch, the last \(Limits.endsInCare) while it was alone; look at their logs for why"
-      )
+      request.verdict = Session.Verdict(
+        batch: batch.id,
+        rejection: Outcome.Rejection(
+          code: Outcome.Rejection.Code.poisonous,
+          message:
+            "\(request.attempts) appliers ended while they executed this batch, the last \(Limits.endsInCare) while it was alone; look at their logs for why"
+        ))
       logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch.id)"])
     } else if !trial.isCareful {
       request.prunesBeside = try writersToKeep(request.time_ms)

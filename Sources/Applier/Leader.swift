@@ -219,7 +219,7 @@ final class Leader {
   ) throws(StoreError) -> Execution {
     let settings = Session.Settings(store.description, options)
     let events = WorkerEvents()
-    return try Execution(
+    let execution = Execution(
       from: try store.snapshot(.latest), events, logger: options.logger, environment: environment
     ) { (snapshot) throws(WorkerEnd) in
       if let program = options.worker {
@@ -242,6 +242,9 @@ final class Leader {
         throw .failed(error)
       }
     }
+    // In this process nothing else is done meanwhile, so the term counts from when it is open.
+    if options.worker == nil { try execution.open() }
+    return execution
   }
 
   func commit(_ request: Session.Request) throws(StoreError) -> Session.Done {

@@ -80,6 +80,42 @@ struct ShadowingTests {
   }
 }
 
+@Suite("What a virtual table remembers of a batch that was undone is forgotten")
+struct VirtualTableMemoryTests {
+  private static let ranked = "SELECT rowid FROM f('abc') ORDER BY rank"
+
+  private func make() throws -> TestStore {
+    let store = try TestStore()
+    try store.apply(
+      "CREATE VIRTUAL TABLE f USING fts5(a, b)", "CREATE TABLE u(a INTEGER PRIMARY KEY)",
+      "INSERT INTO u VALUES(1)", "INSERT INTO f VALUES('abc', 'x x x x')",
+      "INSERT INTO f VALUES('y y y y', 'abc')", "INSERT INTO f VALUES('abc abc', 'abc')")
+    return store
+  }
+
+  /// However the batch ends, and wherever in a group it stands.
+  @Test(arguments: [
+    "SELECT * FROM nosuch", "INSERT INTO u VALUES(1)", "INSERT OR ROLLBACK INTO u VALUES(1)",
+  ])
+  func othersAreExecutedAsWithoutIt(_ ending: String) throws {
+    let query = Batch([Batch.Statement(Self.ranked)], wantsResults: true)
+    let row = Batch([Batch.Statement("INSERT INTO u VALUES(NULL)")])
+    for rank in ["bm25(0.0, 100.0)", "nosuch()"] {
+      let store = try make()
+      let expected = try store.apply([query])[0]
+      #expect(expected.isApplied)
+      let hostile = Batch([
+        Batch.Statement("INSERT INTO f(f, rank) VALUES('rank', '\(rank)')"),
+        Batch.Statement("SELECT count(*) FROM f"), Batch.Statement(ending),
+      ])
+      let outcomes = try store.apply([row, query, hostile, query, row, hostile, query])
+      #expect(outcomes.map(\.isApplied) == [true, true, false, true, true, false, true])
+      for place in [1, 3, 6] { #expect(outcomes[place] == expected) }
+      #expect(try store.query("SELECT count(*) FROM u") == [[3]])
+    }
+  }
+}
+
 @Suite("DDL costs the same beside virtual tables and views")
 struct SchemaCostTests {
   /// `pragma_table_list` would compile each view, and this one takes 2^40 steps to compile.

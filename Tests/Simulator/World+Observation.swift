@@ -8,6 +8,8 @@ extension World {
     _ process: SimulatedProcess, _ operation: FileOperation, _ fate: FileFate
   ) {
     if mustLook, let what = observer.look() { oracle.violate(what) }
+    // A claimant may read each beacon before the next one is written.
+    if mustLook { noteAttempts() }
     mustLook = operation.changesBeacon
     if case .fails = fate { return }
     switch operation.action {

@@ -49,7 +49,7 @@ extension BatchRun {
     )
   }
 
-  private func virtualTables() throws(Stop) -> [String] {
+  func virtualTables() throws(Stop) -> [String] {
     if let known = knownVirtualTables { return known }
     let names = texts(
       try ownQuery("SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage = 0"))

@@ -33,6 +33,9 @@ final class Permissions {
   /// The last statement prepared turns the deferring of all foreign keys on or off.
   private(set) var sawDeferral = false
 
+  /// The tables that the last statement prepared writes to, its triggers' included, in lower case.
+  private(set) var written: Set<String> = []
+
   /// Decisions asked for since the batch's statement began to be prepared; nil while it runs.
   private var asked: Int?
 
@@ -45,6 +48,7 @@ final class Permissions {
     sawAnalyze = false
     sawAlter = false
     schemaChange = nil
+    written = []
     sawDeferral = false
   }
 
@@ -79,8 +83,16 @@ final class Permissions {
       SQLITE_CREATE_TEMP_VIEW, SQLITE_DROP_TEMP_INDEX, SQLITE_DROP_TEMP_TABLE,
       SQLITE_DROP_TEMP_TRIGGER, SQLITE_DROP_TEMP_VIEW:
       return deniesTemporary ? Permissions.temporary : nil
+    case SQLITE_CREATE_VTABLE
+    where Permissions.hiddenTables.contains(request.second?.lowercased() ?? ""):
+      return
+        "a virtual table of \(request.second ?? "") is not allowed: it shows what cannot be repeated"
     case SQLITE_CREATE_TABLE, SQLITE_DROP_TABLE, SQLITE_CREATE_VIEW, SQLITE_DROP_VIEW,
       SQLITE_CREATE_VTABLE, SQLITE_DROP_VTABLE:
+      // Without its statistics the connection plans as one that is opened anew would.
+      if request.action == SQLITE_DROP_TABLE, (request.first ?? "").hasPrefix("sqlite_stat") {
+        sawAnalyze = true
+      }
       note(
         request.action == SQLITE_CREATE_TABLE ? request.first : nil,
         isWide: request.action == SQLITE_CREATE_VTABLE || request.action == SQLITE_DROP_VTABLE)
@@ -156,6 +168,7 @@ final class Permissions {
   /// `sqlite_schema` itself is written by every DDL; DEFENSIVE mode keeps batches from doing so, and
   /// the shadow tables of virtual tables with it.
   private func writing(to table: String) -> String? {
+    if asked != nil { written.insert(table.lowercased()) }
     if let reason = reserved(table) { return reason }
     if table.lowercased().hasPrefix("sqlite_stat"), !sawAnalyze, schemaChange == nil {
       return "\(table) is written by ANALYZE only"

@@ -52,6 +52,9 @@ extension Session {
       return nil
     }
     let time_ms = group.time_ms
+    // One that is rejected unexecuted is opened here.
+    batch.frame.withBatch(batch.index) { _ in }
+    if batch.frame.isBroken { group.onlyFrame = nil }
     let copies = group.onlyFrame == nil
     let kept = batch.frame.withBatch(batch.index) {
       bytes -> Result<(key: String?, bytes: [UInt8]), StoreError> in

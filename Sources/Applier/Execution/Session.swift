@@ -187,13 +187,19 @@ final class Session {
     var sharesFrame = false
   }
 
+  /// What a batch is rejected with, unexecuted.
+  struct Verdict {
+    var batch: BatchID
+    var rejection: Outcome.Rejection
+  }
+
   struct Request {
     var batches: ArraySlice<PendingBatch>
     /// The first is to be alone in its commit.
     var isAlone = false
     var time_ms: Int64
-    /// The last batch is not executed but rejected with this.
-    var verdict: Outcome.Rejection?
+    /// A batch that is not executed but rejected.
+    var verdict: Verdict?
     var attempts: UInt32 = 0
     /// Whether batches of this writer that precede its next may be missing (quarantine).
     var mayLackBatches: (WriterID) -> Bool = { _ in false }
@@ -238,6 +244,7 @@ final class Session {
       case .completeBefore(let count):
         if group.outcomes.isEmpty {
           try rollback()
+          mustReopen = run.takeMustReopen() || mustReopen
           // Only repeats before it, or nothing: it comes first in its own commit.
           return Done(count: count, committed: 0, nextIsAlone: true)
         }
@@ -246,7 +253,13 @@ final class Session {
       case .lost(let index, let rejection):
         try rollback()
         batches = batches[batches.startIndex...batches.startIndex + index]
-        offender = rejection
+        offender = Verdict(batch: batches[batches.startIndex + index].id, rejection: rejection)
+      case .lostConnection:
+        try rollback()
+        _ = run.takeMustReopen()
+        mustReopen = true
+        // Each time the first one is done by itself, until it is that batch's turn.
+        return Done(count: 0, committed: 0, nextIsAlone: true)
       case .lostResources(let index):
         try rollback()
         isFresh = false
@@ -270,7 +283,9 @@ final class Session {
     case completeBefore(Int)
     /// The batch at the index took the transaction with it.
     case lost(Int, Outcome.Rejection)
-    /// The same, for want of a shared resource: it is to be tried alone before it is condemned.
+    /// The transaction is gone, and the connection is to be opened anew before anything is executed.
+    case lostConnection
+    /// The batch at the index took the transaction with it, for want of a shared resource: it is to be tried alone before it is condemned.
     case lostResources(Int)
   }
 
@@ -278,16 +293,16 @@ final class Session {
   /// group.
   private static let longestGroup: Duration = .milliseconds(250)
 
-  /// `offender` is what the last of `batches` is rejected with, unexecuted.
+  /// `offender` says which of `batches` is rejected unexecuted, if any is.
   private func execute(
     _ batches: ArraySlice<PendingBatch>, _ group: inout Group, isAlone: Bool,
-    offender: Outcome.Rejection?, _ request: Request
+    offender: Verdict?, _ request: Request
   ) throws(StoreError) -> GroupEnd {
     fileSystem.now_ms = group.time_ms
     let started = environment.clock.elapsed()
     try own { () throws(SQLiteError) -> Void in try begin.run() }
     for (index, batch) in batches.enumerated() {
-      let isOffender = offender != nil && index == batches.count - 1
+      let verdict = offender?.batch == batch.id ? offender?.rejection : nil
       if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil {
         return .complete(index)
       }
@@ -302,8 +317,8 @@ final class Session {
         continue
       case .refused(let rejection): end = .outcome(.rejected(rejection))
       case .next:
-        if isOffender, let offender {
-          end = try earlier(batch, offender, group.time_ms) ?? .outcome(.rejected(offender))
+        if let verdict {
+          end = try earlier(batch, verdict, group.time_ms) ?? .outcome(.rejected(verdict))
         } else {
           end = try execute(batch, in: group, isAlone: isAlone)
         }
@@ -314,9 +329,10 @@ final class Session {
       case .outcome(let outcome):
         try record(
           outcome, of: batch, &group, refused: standing.isRefused,
-          withoutContent: isOffender && offender?.code == Outcome.Rejection.Code.poisonous, request)
+          withoutContent: verdict?.code == Outcome.Rejection.Code.poisonous, request)
       case .lostTransaction(let rejection): return .lost(index, rejection)
       case .needsOwnCommit: return .completeBefore(index)
+      case .needsConnection: return .lostConnection
       case .contradicted(let rejection):
         guard isAlone, isFresh else {
           mustReopen = true

@@ -9,6 +9,8 @@ struct StatementCache {
     let analyzes: Bool
     /// nil: it leaves the schema as it is.
     let schemaChange: SchemaChange?
+    /// The tables that it writes to, in lower case.
+    let written: Set<String>
   }
 
   private let capacity: Int

@@ -78,6 +78,8 @@ final class JournalIntake {
   /// Batches read and not yet taken.
   private(set) var waiting: [PendingBatch] = []
   private var taken = 0
+  /// When the look that is under way began, its listing apart (boot time).
+  private var lookBegan: Duration = .zero
   /// How many of them each writer has.
   private var waitingOf: [WriterID: Int] = [:]
   private(set) var waitingBytes = 0
@@ -141,6 +143,7 @@ final class JournalIntake {
   private static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
   private static let mostBytesAtOnce: Int64 = 4 << 20
   private static let readsInFlight = 16
+  private static let mostPeeks = 16
   /// One look goes on to the next segments for this long.
   private static let longestLook: Duration = .milliseconds(100)
   private static let leastBytesAtOnce: Int64 = 64 << 10
@@ -163,6 +166,7 @@ final class JournalIntake {
     // However much of others waits, a little is read of who has nothing waiting.
     let isCrowded = isFull
     guard waitingWeight < JournalIntake.mostWaitingWeight * 3 / 2 else { return false }
+    lookBegan = environment.clock.elapsed()
     var due: [JournalSegmentReader] = []
     var found = false
     for queue in writers.values {
@@ -185,9 +189,8 @@ final class JournalIntake {
     var isCut = false
     let atOnce = min(JournalIntake.readsInFlight, openFiles.atOnce)
     for piece in stride(from: 0, to: light.count, by: atOnce) {
-      isCut =
-        isFull && !isCrowded
-        || environment.clock.elapsed() - now >= JournalIntake.longestLook
+      // The first are read however long the listing took.
+      isCut = isFull && !isCrowded || piece > 0 && isLookOver
       if isCut { break }
       let segments = Array(light[piece..<min(piece + atOnce, light.count)])
       openFiles.makeRoom(for: segments)
@@ -197,7 +200,8 @@ final class JournalIntake {
         if segment.isHeavy { heavy.append(segment) }
       }
     }
-    if !isFull, let segment = nextHeavy(heavy) {
+    // Also where others' batches fill the memory, and the look was one at whom they leave nothing.
+    if !isFull || isCrowded, let segment = nextHeavy(heavy) {
       openFiles.makeRoom(for: [segment])
       let began = environment.clock.elapsed()
       let news = read([segment], now, largest: .max)[0]
@@ -215,6 +219,10 @@ final class JournalIntake {
     let now = environment.clock.elapsed()
     return segments.filter { !$0.isDoubtful || nextDoubtful <= now }
       .min { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
+  }
+
+  private var isLookOver: Bool {
+    environment.clock.elapsed() - lookBegan >= JournalIntake.longestLook
   }
 
   private var isFull: Bool { waitingWeight >= JournalIntake.mostWaitingWeight }
@@ -305,7 +313,7 @@ final class JournalIntake {
         return found
       }
       guard mayBeRead(next), next !== segment else { return true }
-      guard environment.clock.elapsed() - now < JournalIntake.longestLook else { return true }
+      guard !isLookOver else { return true }
       segment = next
       openFiles.makeRoom(for: [next])
       result = read([next], now, largest: JournalIntake.mostBytesAtOnce)[0]
@@ -370,8 +378,14 @@ final class JournalIntake {
   ) throws(StoreError) -> Bool {
     if segment.isEnded { return true }
     let quiet = now - segment.lastNews
+    var peeks = 0
     for later in queue.segments.dropFirst() where mayBeRead(later) {
-      if later.header == nil { peek(later) }
+      if later.header == nil {
+        // Of empty files there may be any number. They say nothing, and silence is enough.
+        peeks += 1
+        guard peeks <= JournalIntake.mostPeeks else { break }
+        peek(later)
+      }
       guard let next = later.header, later.owner == segment.owner else { continue }
       if queue.lastRead.next >= next.firstSequence || next.acknowledgesNothing(in: segment.id) {
         return true

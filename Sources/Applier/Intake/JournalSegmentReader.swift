@@ -79,7 +79,9 @@ final class JournalSegmentReader {
     guard status.kind == .regular, status.links <= names else {
       throw StoreError(
         .foreign,
-        "a journal file must be a regular file with one name; remove it from the journal",
+        status.kind == .regular
+          ? "a journal file has one name, and this one has \(status.links); it is read when the other names are removed"
+          : "a journal file must be a regular file; remove it from the journal",
         path: path)
     }
     if let inode {

@@ -150,11 +150,11 @@ final class Channel {
   }
 
   /// The descriptor that was passed; nil where none was.
-  func receiveDescriptor() -> Int32? {
+  func receiveDescriptor(_ whileWaiting: () throws(WorkerEnd) -> Void) throws(WorkerEnd) -> Int32? {
     while true {
       let code = csystem_receive_descriptor(descriptor)
       guard code == -EAGAIN else { return code >= 0 ? code : nil }
-      waitOnce(for: Int16(POLLIN))
+      while !waitOnce(for: Int16(POLLIN)) { try whileWaiting() }
     }
   }
 

@@ -18,8 +18,9 @@ final class ChildWorker: ExecutionWorker {
   private(set) var extent = LogExtent.empty
   private var watch: Watch
 
-  /// By the clock a batch has so many times as long as by the processor's time.
-  private static let patience = 20
+  /// A child that uses no processor time for this long, and for many times a batch's time, is stopped or
+  /// waits for a file server that does not answer. That is no batch's fault, and another one is tried.
+  private static let patience = (times: 20, least: Duration.seconds(600))
   /// A group that is at work when the term is to stop gets this long.
   private static let grace = Duration.seconds(1)
 
@@ -30,7 +31,10 @@ final class ChildWorker: ExecutionWorker {
     var processorTimeBefore: Duration = .zero
     var stopAskedAt: Duration?
     var lastLook: Duration = .zero
+    var processorTime: Duration = .zero
   }
+  /// Why this process has killed it, where it got no further.
+  private var isStuck = false
 
   /// Starts the child, and waits until it has the database as of `txid` or a later batch.
   init(
@@ -85,13 +89,20 @@ final class ChildWorker: ExecutionWorker {
     -> Session.Done
   {
     let answer = try ask(frames.message(request), .content, or: .nothing)
-    guard var done = answer.read(0, Session.Done.init(from:)),
+    guard let done = answer.read(0, Session.Done.init(from:)),
       done.count <= request.batches.count
     else { throw .ended(.nothing, "sent no answer") }
     guard answer.kind == WorkerMessage.content.rawValue else { return done }
     let frame = done.sharesFrame ? request.batches.first?.frame.frame.section : nil
-    guard let content = try content(answer, frame), done.committed == content.count else {
-      throw .ended(.nothing, "sent no commit")
+    let content: CommitContent
+    do throws(WorkerEnd) {
+      guard let sent = try self.content(answer, frame), done.committed == sent.count else {
+        throw .ended(.commit, "sent no commit")
+      }
+      content = sent
+    } catch {
+      guard case .ended = error, !isStuck else { throw error }
+      throw .ended(.commit, process.awaitEnd())
     }
     let placed: (pages: [PageEntry], segment: LogSegment)
     do throws(StoreError) { placed = try write(content, done) } catch { throw .failed(error) }
@@ -103,7 +114,6 @@ final class ChildWorker: ExecutionWorker {
       txid: content.last, commits: content.meta.commit, time_ms: content.meta.time_ms)
     // The commit is confirmed. That the child is gone is found with the next question.
     try? process.channel.send(Channel.Message(.placed, [reply.bytes]), onTick)
-    done.committed = content.count
     return done
   }
 
@@ -121,7 +131,7 @@ final class ChildWorker: ExecutionWorker {
     var scratch: (any File)?
     if scratchBytes > 0 {
       try process.channel.send(Channel.Message(.passScratch, []), onTick)
-      guard let descriptor = process.channel.receiveDescriptor() else { return nil }
+      guard let descriptor = try process.channel.receiveDescriptor(onTick) else { return nil }
       scratch = PosixFileSystem.file(owning: descriptor, path: "(the child's scratch file)")
     }
     return CommitContent(answer.parts, scratch: scratch, scratchBytes, frame: frame)
@@ -137,6 +147,7 @@ final class ChildWorker: ExecutionWorker {
     watch.number = begun
     watch.processorTimeBefore = process.processorTime
     watch.stopAskedAt = nil
+    watch.lastLook = watch.since
     do throws(WorkerEnd) {
       try process.channel.send(message, onTick)
       let answer = try process.channel.receive(onTick)
@@ -148,6 +159,7 @@ final class ChildWorker: ExecutionWorker {
     } catch {
       // The channel does not know what the child was at, nor how it ended.
       guard case .ended = error else { throw error }
+      if isStuck { throw error }
       let how = process.awaitEnd()
       throw .ended(place(since: begun), how)
     }
@@ -170,21 +182,25 @@ final class ChildWorker: ExecutionWorker {
       if now - asked >= ChildWorker.grace { throw .stopped }
     }
     let (number, index) = process.progress.current
+    let used = process.processorTime
+    if used > watch.processorTime { watch.since = now }
+    watch.processorTime = used
     guard number == watch.number else {
       watch.number = number
       watch.since = now
-      watch.processorTimeBefore = process.processorTime
+      watch.processorTimeBefore = used
       return
     }
-    if let index, process.processorTime - watch.processorTimeBefore >= batchTime {
+    if let index, used - watch.processorTimeBefore >= batchTime {
       _ = process.end()
       throw .overran(
         index: index, "a batch takes at most \(batchTime.inSeconds) of processor time")
     }
-    if now - watch.since >= batchTime * ChildWorker.patience {
+    if now - watch.since >= max(batchTime * ChildWorker.patience.times, ChildWorker.patience.least)
+    {
+      isStuck = true
       _ = process.end()
-      throw .ended(
-        index.map { .batch($0) } ?? .commit, "when it was killed, since it got no further")
+      throw .ended(.nothing, "when it was killed, since it got no further")
     }
   }
 

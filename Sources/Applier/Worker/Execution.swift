@@ -41,12 +41,17 @@ final class Execution {
   init(
     from snapshot: Snapshot, _ events: WorkerEvents, logger: Logger, environment: Environment,
     makeWorker: @escaping MakeWorker
-  ) throws(StoreError) {
+  ) {
     self.snapshot = snapshot
     self.events = events
     self.logger = logger
     self.environment = environment
     self.makeWorker = makeWorker
+  }
+
+  /// Makes the first worker. Where that is not called, the first question does: then beats are made while
+  /// a child process opens the database.
+  func open() throws(StoreError) {
     while worker == nil {
       do throws(WorkerEnd) { worker = try madeWorker() } catch {
         guard try !ended(error, []) else { return }
@@ -59,7 +64,11 @@ final class Execution {
 
   func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
     while true {
-      do throws(WorkerEnd) { return try current().repeats(in: batches) } catch {
+      do throws(WorkerEnd) {
+        let count = try current().repeats(in: batches)
+        strayEnds = 0
+        return count
+      } catch {
         if try ended(error, batches) { return 0 }
       }
     }
@@ -68,7 +77,11 @@ final class Execution {
   /// What the database knows of a writer.
   func known(_ writer: WriterID) throws(StoreError) -> WriterState? {
     while true {
-      do throws(WorkerEnd) { return try current().known(writer) } catch {
+      do throws(WorkerEnd) {
+        let state = try current().known(writer)
+        strayEnds = 0
+        return state
+      } catch {
         if try ended(error, []) {
           throw StoreError(.notLeading, "told to stop while the database was asked")
         }
@@ -115,7 +128,7 @@ final class Execution {
     for (index, batch) in request.batches.enumerated() {
       if let verdict = verdicts[batch.id] {
         attempt.batches = request.batches.prefix(index + 1)
-        attempt.verdict = verdict
+        attempt.verdict = Session.Verdict(batch: batch.id, rejection: verdict)
         break
       }
       if ends[batch.id] != nil || alone.contains(batch.id) {
@@ -160,6 +173,10 @@ final class Execution {
     switch end {
     case .failed(let error): throw error
     case .stopped: return true
+    case .overran(let index, _) where index >= batches.count,
+      .ended(.batch(let index), _) where index >= batches.count:
+      throw StoreError(
+        .io, "the process that executes batches told of a batch that it was not given")
     case .overran(let index, let how):
       let batch = batches[batches.startIndex + index].id
       verdicts[batch] = Outcome.Rejection(
@@ -180,8 +197,9 @@ final class Execution {
       guard strayEnds < Execution.mostStrayEnds else {
         throw StoreError(
           .io,
-          "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)"
-        )
+          "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)",
+          // No batch's fault: a term that named some takes their names back.
+          errno: 12)
       }
     }
     return false

@@ -2,12 +2,12 @@ internal import CSystem
 internal import SluiceShared
 
 /// A page of memory that an applier shares with its worker: which batch is being executed. To say so
-/// costs the worker two stores, and the applier can look while the worker hangs in one step of SQLite's.
+/// costs the worker a store, and the applier can look while the worker hangs in one step of SQLite's.
 final class Progress {
   let descriptor: Int32
   private let page: UnsafeMutablePointer<UInt64>
   /// The worker's: batches begun.
-  private var begun: UInt64 = 0
+  private var begun: UInt32 = 0
 
   /// Makes one.
   convenience init() throws(StoreError) {
@@ -36,15 +36,15 @@ final class Progress {
   /// The worker begins with the batch at `index` of its request, or with what is none; or, where it is
   /// still at the same, got on with it.
   func begin(_ index: Int?) {
-    begun += 1
-    csystem_store(page + 1, index.map { UInt64($0) + 1 } ?? 0)
-    csystem_store(page, begun)
+    begun &+= 1
+    // One word, so that the two are never of different batches.
+    csystem_store(page, UInt64(begun) << 32 | UInt64(index.map { $0 + 1 } ?? 0) & 0xFFFF_FFFF)
   }
 
-  /// Which one that is, and a number that grows with each.
+  /// Which one that is, and a number that changes with each.
   var current: (number: UInt64, index: Int?) {
-    let number = csystem_load(page)
-    let index = csystem_load(page + 1)
-    return (number, index == 0 ? nil : Int(min(index, UInt64(Int.max))) - 1)
+    let word = csystem_load(page)
+    let index = Int(word & 0xFFFF_FFFF)
+    return (word >> 32, index == 0 ? nil : index - 1)
   }
 }

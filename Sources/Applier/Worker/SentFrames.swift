@@ -76,7 +76,8 @@ struct SentFrames {
   private func append(_ request: Session.Request, to head: inout ByteWriter) {
     head.append(UInt8(request.isAlone ? 1 : 0))
     head.append(request.time_ms)
-    head.append(request.verdict)
+    head.append(request.verdict?.rejection)
+    if let verdict = request.verdict { head.append(verdict.batch) }
     head.append(request.attempts)
     head.append(Set(request.batches.map(\.id.writer)).filter(request.mayLackBatches))
     head.append(UInt8(request.prunesBeside == nil ? 0 : 1))
@@ -143,7 +144,9 @@ struct ReceivedFrames {
   private static func request(_ reader: inout ByteReader) throws(DecodingError) -> Session.Request {
     let isAlone = try reader.flag()
     var request = Session.Request(batches: [], isAlone: isAlone, time_ms: try reader.integer())
-    request.verdict = try reader.rejection()
+    if let rejection = try reader.rejection() {
+      request.verdict = Session.Verdict(batch: try reader.batchID(), rejection: rejection)
+    }
     request.attempts = try reader.integer()
     let lacking = try reader.writers()
     request.mayLackBatches = { lacking.contains($0) }

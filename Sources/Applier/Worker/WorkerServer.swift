@@ -11,6 +11,7 @@ public enum WorkerServer {
   /// Bytes of SQLite's memory, and of all that this process allocates.
   static let heapBytes: Int64 = 128 << 20
   static let memoryBytes: UInt64 = 512 << 20
+  static let indexBytesPerPage: UInt64 = 64
 
   /// Serves until the applier ends or lets go of it; returns the exit code. `arguments` are what the
   /// applier added to those of its `WorkerProgram`: the store, its own process id, and the numbers of two
@@ -27,7 +28,6 @@ public enum WorkerServer {
     for descriptor in [socket, page] {
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
-    _ = csystem_limit_memory(memoryBytes)
     sqlite3_hard_heap_limit64(heapBytes)
     guard let progress = try? Progress(owning: page) else { return 74 }
     let worker = ServedSession(
@@ -93,6 +93,9 @@ private final class ServedSession {
     settings?.extensions = try StoreExtensions.open(
       store.description, in: layout, environment.fileSystem)
     let snapshot = try store.snapshot(.atLeast(opening.txid, timeout: .seconds(60)))
+    // What the index of a large database takes comes on top, twice while it is renewed.
+    _ = csystem_limit_memory(
+      WorkerServer.memoryBytes + WorkerServer.indexBytesPerPage * UInt64(snapshot.pageCount))
     session = try made(snapshot)
     var answer = ByteWriter()
     answer.append(snapshot.extent)
