@@ -68,7 +68,7 @@ struct WorkerTests {
       try wait("b stands by") { try standby.errorsSoFar().contains("standing by") }
       let writer = try store.writer()
       let receipt = try writer.submitBlocking(Batch([Batch.Statement(Self.endless[0])]))
-      try wait("it is being executed") { try worker(of: leader).map(isBusy) ?? false }
+      try wait("it is being executed", atMost: 240) { try worker(of: leader).map(isBusy) ?? false }
       // Three times the lease.
       pause(3000)
       #expect(try store.holder() == "a")
@@ -103,7 +103,7 @@ struct WorkerTests {
       let behind = try writer.submitBlocking(TestStore.row(1, 3))
       let term = try store.present().segment.number
       var killed: Set<pid_t> = []
-      try wait("killed \(times) times") {
+      try wait("killed \(times) times", atMost: 240) {
         guard let worker = try worker(of: applier), !killed.contains(worker), isBusy(worker) else {
           return false
         }
@@ -154,7 +154,7 @@ struct WorkerTests {
       let writer = try store.writer()
       _ = try writer.submitBlocking(Batch([Batch.Statement(Self.endless[0])]))
       var found: pid_t?
-      try wait("it is being executed") {
+      try wait("it is being executed", atMost: 240) {
         found = try worker(of: applier)
         return found.map(isBusy) ?? false
       }
@@ -188,6 +188,26 @@ struct WorkerTests {
         try store.query("SELECT count(*), sum(length(x)) FROM t WHERE w = 8") == [
           [24000, 96_000_000]
         ])
+      applier.send(SIGTERM)
+      #expect(try applier.end().code == 0)
+    }
+  }
+
+  /// A value of nearly the batch's limit, which SQLite needs room for twice.
+  @Test func theLargestBatchIsApplied() async throws {
+    try await onThread {
+      let store = try TestStore()
+      let applier = try applier(store, batchTime: "60")
+      let writer = try store.writer()
+      let blob = SQLValue.blob([UInt8](repeating: 7, count: Limits.batchBytes - 1000))
+      let receipt = try writer.submitBlocking(
+        Batch([Batch.Statement("INSERT INTO t(w, x) VALUES (7, ?)", [blob])]))
+      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience))
+        .outcome
+      #expect(outcome.isApplied, "\(outcome)")
+      #expect(
+        try store.query("SELECT length(x) FROM t WHERE w = 7")
+          == [[.integer(Int64(Limits.batchBytes - 1000))]])
       applier.send(SIGTERM)
       #expect(try applier.end().code == 0)
     }
@@ -236,7 +256,7 @@ struct WorkerTests {
   /// It is running, and uses more time than the opening of the database takes.
   private func isBusy(_ id: pid_t) -> Bool {
     guard let first = stat(of: id) else { return false }
-    for _ in 0..<100 {
+    for _ in 0..<1000 {
       pause(10)
       guard let second = stat(of: id) else { return false }
       if second.ticks >= first.ticks + 20 { return true }

@@ -9,7 +9,7 @@ internal import SluiceShared
 /// reader, and writes nothing there.
 public enum WorkerServer {
   /// Bytes of SQLite's memory, and of all that this process allocates.
-  static let heapBytes: Int64 = 128 << 20
+  static let heapBytes: Int64 = 192 << 20
   static let memoryBytes: UInt64 = 512 << 20
   static let indexBytesPerPage: UInt64 = 64
 
