@@ -4,8 +4,8 @@
 #
 # usage: run.sh [-o ONLY] [-d DIR] [SERVER…]
 #   SERVER   ganesha or knfsd, one after the other                      (default: both)
-#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart busy crash,
-#            which are the default, and large
+#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart crash,
+#            which are the default, and large, busy and busycrash
 #   -d DIR   state directory                                   (default: PROJECT/.build/nfs)
 # Ends with 0 when every promise was kept, and when this machine cannot run it, which a line says;
 # with NFS_REQUIRED=1 in the environment the latter is a failure.
@@ -37,7 +37,7 @@ known() {
   done
 }
 known server "ganesha knfsd" $SERVERS
-known scenario "${ALL//,/ } large" ${ONLY//,/ }
+known scenario "${ALL//,/ } large busy busycrash" ${ONLY//,/ }
 known sabotage "late large lost twice order money" $SABOTAGE
 [ -n "${ONLY//,/}" ] || { echo "no scenario is named" >&2; exit 2; }
 

@@ -267,8 +267,19 @@ busy_handed_over() {
   for host in 1 2; do must "no latency" on $host "latency 0"; done
 }
 
-# The leader's host loses power, and its workers with it.
+# The leader's host loses power.
 host_crashed() {
+  local old new
+  must "somebody leads" within 10 find_leader 1 || return
+  witness=$new
+  faulted=$(now_ms) least_s=$UNRELEASED_s
+  crash "$old"
+  DEAD=$old
+  must "host $new leads" within 30 leads "$new"
+}
+
+# The leader's host loses power, and its busy workers with it.
+busy_host_crashed() {
   local old new waiting answer rate
   [ -n "$usual_rate" ] || busy_handed_over || return
   must "somebody leads" within 10 find_leader 1 || return
@@ -390,7 +401,10 @@ main() {
     if wanted cut; then scenario cut "leader's network cut, healed" cut_and_healed; fi
     if wanted restart; then scenario restart "server killed, restarted" server_restarted; fi
     if wanted busy; then scenario busy "hand-over, 3 ms, thousands wait" busy_handed_over; fi
-    if wanted crash; then scenario crash "busy leader's host loses power" host_crashed; fi
+    if wanted crash; then scenario crash "leader's host loses power" host_crashed; fi
+    if wanted busycrash; then
+      scenario busycrash "busy leader's host loses power" busy_host_crashed
+    fi
     sleep 1
     scenario verify "all promises, at the end" verify
     conclude
