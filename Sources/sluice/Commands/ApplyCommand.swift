@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSQLite
 import Glibc
 import Logging
 import SluiceApplier
@@ -54,6 +55,12 @@ struct ApplyCommand: ParsableCommand {
       valueName: "S"))
   var batchTime = Seconds(30)
 
+  @Flag(
+    help:
+      "Execute batches in this process: for hosts where a process takes seconds to start. A batch that hangs or crashes then stops the applier."
+  )
+  var inProcess = false
+
   @OptionGroup var logging: LogOptions
 
   func validate() throws {
@@ -78,6 +85,8 @@ struct ApplyCommand: ParsableCommand {
         throw ValidationError("the store \(store) is given twice")
       }
     }
+    // Several stores share it, and so what one batch takes another lacks.
+    if inProcess { sqlite3_hard_heap_limit64(Int64(128 + 64 * stores.count) << 20) }
     PosixFileSystem.raiseOpenFileLimit()
     StopSignal.install()
     let failures = Monitor<[StoreError]>([])
@@ -98,7 +107,9 @@ struct ApplyCommand: ParsableCommand {
     options.leaseTime = ttl.duration
     options.beat = min(options.beat, ttl.duration / 5)
     options.drains = drain
-    options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
+    if !inProcess {
+      options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
+    }
     options.batchTime = batchTime.duration
     options.openSegments = min(8192, PosixFileSystem().openFileLimit / 2) / stores.count
     options.checkpointAge = checkpointAge?.duration
