@@ -46,7 +46,7 @@ test: deps
 # schedules keep a processor busy for minutes, and run when nobody else waits for it; they have one thread
 # at a time, so the thread sanitizer does without them.
 SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
-HURRIED := ApplierProcessTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
+HURRIED := ApplierProcessTests|WorkerTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
 SANITIZED := --skip takesLinearTime --skip SluiceCrashTests \
   --skip '$(HURRIED)|$(SCHEDULES)'
 sanitize: export SWIFT_BACKTRACE := enable=no
