@@ -4,7 +4,7 @@
 SWIFT ?= swift
 JOBS ?= 1
 RELEASE := -c release --static-swift-stdlib
-PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev sqlite3 gcc libc6-dev \
+PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev libssl-dev sqlite3 gcc libc6-dev \
   $(if $(COVERAGE),$(shell command -v python3 >/dev/null || echo python3))
 SOURCES := Package.swift Sources Tests Benchmarks
 

@@ -1,4 +1,3 @@
-internal import Crypto
 public import SluiceJournal
 public import SluiceSQLite
 public import SluiceShared
@@ -178,6 +177,6 @@ public enum StoreExtensions {
   }
 
   private static func hash(_ bytes: [UInt8]) -> String {
-    SHA256.hash(data: bytes).map { hexadecimal($0, width: 2) }.joined()
+    bytes.withUnsafeBytes(SHA256.hash).map { hexadecimal($0, width: 2) }.joined()
   }
 }

@@ -1,5 +1,4 @@
 internal import CSQLite
-internal import Crypto
 internal import SluiceJournal
 internal import SluiceSQLite
 internal import SluiceShared
@@ -545,7 +544,7 @@ final class BatchRun {
   }
 
   /// SHA-256 of a batch's bytes: what tells a repeated key from a reused one.
-  static func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+  static func hash(_ bytes: UnsafeRawBufferPointer) -> [UInt8] { SHA256.hash(bytes) }
 }
 
 extension SQLiteError {

@@ -25,11 +25,13 @@ final class Determinism {
         return
       }
       context.setResult(blobOf: Int(wanted)) { blob in
-        for start in stride(from: 0, to: blob.count, by: 8) {
-          withUnsafeBytes(of: next().littleEndian) { word in
-            let rest = UnsafeMutableRawBufferPointer(rebasing: blob[start...])
-            rest.copyMemory(from: UnsafeRawBufferPointer(rebasing: word.prefix(rest.count)))
-          }
+        let whole = blob.count & ~7
+        for start in stride(from: 0, to: whole, by: 8) {
+          blob.storeBytes(of: next().littleEndian, toByteOffset: start, as: UInt64.self)
+        }
+        guard whole < blob.count else { return }
+        withUnsafeBytes(of: next().littleEndian) { word in
+          blob[whole...].copyBytes(from: word.prefix(blob.count - whole))
         }
       }
     }
