@@ -125,12 +125,14 @@ public final class Log {
   /// What `present` must not do: takes commits for published that lie whole behind the beacon.
   private func unpublished(_ present: Present) throws(StoreError) -> Present {
     var present = present
-    var scanner = present.segment.scanner()
-    while let frame = try scanner.header(at: present.beacon.position.end),
-      frame.previous == present.beacon.position.checksum, frame.kind == .commit,
-      let bytes = try scanner.section(.meta, of: frame, limit: Limits.commitBytes),
-      let meta = try? CommitMeta(decoding: bytes), try scanner.isWhole(frame)
+    var chain = FrameChain(
+      present.segment.scanner(), from: present.beacon.position.end,
+      after: present.beacon.position.checksum)
+    while let frame = try chain.ahead(), frame.kind == .commit,
+      let bytes = try chain.scanner.section(.meta, of: frame, limit: Limits.commitBytes),
+      let meta = try? CommitMeta(decoding: bytes), try chain.scanner.isWhole(frame)
     {
+      chain.pass(frame)
       present.beacon.extent = Commit(header: frame, meta: meta).extent
       present.beacon.position.lastFrame = frame.offset
       present.beacon.position.end = frame.end

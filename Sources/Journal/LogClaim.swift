@@ -227,30 +227,25 @@ public struct LogClaim {
     // Passed over for want of a start frame, it would take what it published with it.
     guard !control.isTruncated else { throw segment.truncated() }
     let beacon = control.beacon
-    var scanner = segment.scanner()
-    scanner.readAhead = 1 << 20
+    var chain = segment.frames()
+    chain.scanner.readAhead = 1 << 20
     var frames: [FrameHeader] = []
     var start: (Int64, StartRecord)?
-    var offset = Block.firstLogFrame
-    var checksum = segment.headerChecksum
-    while let header = try scanner.header(at: offset), header.previous == checksum,
-      try scanner.isWhole(header)
-    {
+    while let header = try chain.ahead(), try chain.scanner.isWhole(header) {
       if header.kind == .start, start == nil,
-        let bytes = try scanner.section(.start, of: header, limit: 1 << 20),
+        let bytes = try chain.scanner.section(.start, of: header, limit: 1 << 20),
         let record = try? StartRecord(decoding: bytes)
       {
         start = (header.offset, record)
       }
       frames.append(header)
-      offset = header.end
-      checksum = header.checksum
+      chain.pass(header)
     }
-    if let beacon, offset < beacon.position.end {
+    if let beacon, chain.offset < beacon.position.end {
       throw StoreError(
         .damaged,
         "the log is damaged before its published end (batch \(beacon.extent.txid)); restore this file from a backup, or restore the database up to the damage",
-        path: segment.file.path, offset: offset)
+        path: segment.file.path, offset: chain.offset)
     }
     guard let start else { return nil }
     return Parent(

@@ -90,6 +90,11 @@ public final class LogSegment: @unchecked Sendable {
   public func scanner() -> FrameScanner {
     FrameScanner(file, nonce: header.nonce, checksSections: checksSections)
   }
+
+  /// All frames of the segment.
+  public func frames() -> FrameChain {
+    FrameChain(scanner(), from: Block.firstLogFrame, after: headerChecksum)
+  }
 }
 
 /// A commit as its frame describes it, with what the caller asked for.
@@ -104,14 +109,16 @@ public struct Commit: Sendable {
   }
 }
 
-/// Walks the published frames of one segment in order, checking the chain.
+/// Walks the published frames of one segment in order. Where its chain ends before that, there is damage.
 public struct LogCursor {
   public let segment: LogSegment
-  public private(set) var offset: Int64
-  public private(set) var checksum: UInt32
+  private var chain: FrameChain
   private let end: Int64
-  private var scanner: FrameScanner
   private let environment: Environment
+
+  /// Behind the last frame that was read, and its checksum.
+  public var offset: Int64 { chain.offset }
+  public var checksum: UInt32 { chain.checksum }
 
   /// From `offset` (whose preceding frame has `checksum`) to `end`, which is published.
   public init(
@@ -119,12 +126,10 @@ public struct LogCursor {
     environment: Environment
   ) {
     self.segment = segment
-    self.offset = offset
-    self.checksum = checksum
     self.end = end
     self.environment = environment
-    scanner = segment.scanner()
-    scanner.readAhead = Int(max(Int64(Block.size), min(end - offset, 256 << 10)))
+    chain = FrameChain(segment.scanner(), from: offset, after: checksum)
+    chain.scanner.readAhead = Int(max(Int64(Block.size), min(end - offset, 256 << 10)))
   }
 
   /// From the segment's first frame.
@@ -137,17 +142,16 @@ public struct LogCursor {
   /// The next frame's header; nil at the end.
   public mutating func next() throws(StoreError) -> FrameHeader? {
     guard offset < end else { return nil }
-    var header = try scanner.header(at: offset)
-    if header == nil || header?.previous != checksum {
-      scanner.invalidate()
-      header = try scanner.header(at: offset)
+    var header = try chain.ahead()
+    if header == nil {
+      chain.scanner.invalidate()
+      header = try chain.ahead()
     }
-    guard let header, header.previous == checksum, header.end <= end else {
+    guard let header, header.end <= end else {
       guard environment.makes(.damageIsNoEnd) else { return nil }
       throw damage(at: offset, "a frame of the published log is damaged")
     }
-    offset = header.end
-    checksum = header.checksum
+    chain.pass(header)
     return header
   }
 
@@ -155,9 +159,12 @@ public struct LogCursor {
   public mutating func section(_ id: SectionID, of header: FrameHeader) throws(StoreError)
     -> [UInt8]
   {
-    if let bytes = try scanner.section(id, of: header, limit: Limits.commitBytes) { return bytes }
-    scanner.invalidate()
-    if let bytes = try scanner.section(id, of: header, limit: Limits.commitBytes) { return bytes }
+    for _ in 0..<2 {
+      if let bytes = try chain.scanner.section(id, of: header, limit: Limits.commitBytes) {
+        return bytes
+      }
+      chain.scanner.invalidate()
+    }
     throw damage(at: header.offset, "section \(id.rawValue) of a published commit is damaged")
   }
 

@@ -46,29 +46,20 @@ struct GoldenTests {
 
   private func journal(_ bytes: [UInt8]) throws -> [(frame: FrameHeader, batches: [Batch])] {
     let file = try Samples.file(bytes)
-    let block = try file.read(Block.size, at: Block.header)
-    guard
-      case .header(let header, var checksum) = block.withUnsafeBytes({
-        JournalSegmentHeader.decode($0)
-      })
-    else {
-      Issue.record("no header")
-      return []
-    }
+    let segment = try #require(try JournalSegmentHeader.read(file))
+    let header = segment.header
+    var chain = segment.frames
     #expect(header.store == Samples.store && header.id.number == 1)
     #expect(header.firstSequence == SequenceNumber(1) && header.predecessor == nil)
     #expect(try !Mark.isClosed(file))
     var frames: [(FrameHeader, [Batch])] = []
-    var scanner = FrameScanner(file, nonce: header.nonce)
-    var offset = Block.firstJournalFrame
-    while let frame = try scanner.header(at: offset), frame.previous == checksum {
-      let content = try #require(try scanner.section(.batches, of: frame, limit: 1 << 20))
+    while let frame = try chain.ahead() {
+      let content = try #require(try chain.scanner.section(.batches, of: frame, limit: 1 << 20))
       let batches = try BatchList.ranges(content, count: Int(frame.count)).map { range in
         try content[range].withUnsafeBytes { try Batch(decoding: $0) }
       }
       frames.append((frame, batches))
-      offset = frame.end
-      checksum = frame.checksum
+      chain.pass(frame)
     }
     return frames
   }

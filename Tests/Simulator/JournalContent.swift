@@ -12,18 +12,12 @@ enum JournalContent {
 
   /// The batches in the segment's whole frames, in order.
   static func batches(in file: any File) throws(StoreError) -> [Entry] {
-    let block = try file.read(Block.size, at: Block.header)
-    guard
-      case .header(let header, let headerChecksum) = block.withUnsafeBytes({
-        JournalSegmentHeader.decode($0)
-      })
-    else { return [] }
-    var scanner = FrameScanner(file, nonce: header.nonce)
-    var offset = Block.firstJournalFrame
-    var checksum = headerChecksum
+    guard let segment = try JournalSegmentHeader.read(file) else { return [] }
+    let header = segment.header
+    var frames = segment.frames
     var found: [Entry] = []
-    while let frame = try scanner.header(at: offset), frame.previous == checksum,
-      let bytes = try scanner.section(
+    while let frame = try frames.ahead(),
+      let bytes = try frames.scanner.section(
         .batches, of: frame, limit: Int64(Limits.journalFrameBytes)),
       let ranges = try? BatchList.ranges(bytes, count: Int(frame.count))
     {
@@ -32,8 +26,7 @@ enum JournalContent {
           writer: header.id.writer, sequence: SequenceNumber(frame.first + UInt64(i)))
         found.append(Entry(id: batch, bytes: Array(bytes[range]), end: frame.end))
       }
-      offset = frame.end
-      checksum = frame.checksum
+      frames.pass(frame)
     }
     return found
   }

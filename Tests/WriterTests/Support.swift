@@ -136,30 +136,22 @@ struct SegmentImage {
     let file = try PosixFileSystem().open(
       "\(layout.journal)/\(StoreLayout.journalName(id))", .shared)
     size = try file.status().size
-    let block = try file.read(Block.size, at: Block.header)
-    guard
-      case .header(let header, var checksum) = block.withUnsafeBytes({
-        JournalSegmentHeader.decode($0)
-      })
-    else {
-      self.header = nil
+    guard let segment = try JournalSegmentHeader.read(file) else {
+      header = nil
       return
     }
-    self.header = header
-    var scanner = FrameScanner(file, nonce: header.nonce)
-    var offset = Block.firstJournalFrame
-    while let frame = try scanner.header(at: offset), frame.previous == checksum,
-      try scanner.isWhole(frame),
-      let bytes = try scanner.section(
+    header = segment.header
+    var chain = segment.frames
+    while let frame = try chain.ahead(), try chain.scanner.isWhole(frame),
+      let bytes = try chain.scanner.section(
         .batches, of: frame, limit: Int64(Limits.journalFrameBytes))
     {
       let batches = try BatchList.ranges(bytes, count: Int(frame.count)).map { Array(bytes[$0]) }
       frames.append(
         Frame(
-          first: frame.first, batches: batches, offset: offset, end: frame.end,
+          first: frame.first, batches: batches, offset: frame.offset, end: frame.end,
           endsSegment: frame.endsSegment))
-      offset = frame.end
-      checksum = frame.checksum
+      chain.pass(frame)
     }
   }
 

@@ -23,9 +23,11 @@ final class JournalSegmentReader {
   /// was made.
   private(set) var modified_ms = Int64.min
   private(set) var header: JournalSegmentHeader?
+  /// Behind the last whole frame.
   private(set) var offset = Block.firstJournalFrame
+  /// Of that frame, or of the header.
   private var checksum: UInt32 = 0
-  private var scanner: FrameScanner?
+  private var frames: FrameChain?
   private let environment: Environment
   /// A frame with the end flag was read.
   private(set) var isEnded = false
@@ -95,19 +97,22 @@ final class JournalSegmentReader {
       modified_ms = status.modified_ms
     }
     file = opened
-    scanner = header.map { makeScanner(opened, $0.nonce) }
+    frames = header.map { chain(of: opened, $0.nonce) }
     return opened
   }
 
   /// Forgets the open file; what was read stays known.
   func closeFile() {
     file = nil
-    scanner = nil
+    frames = nil
     isCounted = false
   }
 
-  private func makeScanner(_ file: any File, _ nonce: UInt64) -> FrameScanner {
-    FrameScanner(file, nonce: nonce, checksSections: environment.makes(.wholeJournalFrames))
+  /// The frames that were not read yet.
+  private func chain(of file: any File, _ nonce: UInt64) -> FrameChain {
+    let scanner = FrameScanner(
+      file, nonce: nonce, checksSections: environment.makes(.wholeJournalFrames))
+    return FrameChain(scanner, from: offset, after: checksum)
   }
 
   /// A whole frame of batches, still as it was stored.
@@ -166,7 +171,7 @@ final class JournalSegmentReader {
     throws(StoreError) -> News
   {
     _ = try open()
-    scanner?.invalidate()
+    frames?.scanner.invalidate()
     var news = News()
     if header == nil {
       guard try readHeader(store) else {
@@ -176,7 +181,7 @@ final class JournalSegmentReader {
     }
     var total: Int64 = 0
     let start = offset
-    scanner?.readAhead = JournalSegmentReader.smallestRead
+    frames?.scanner.readAhead = JournalSegmentReader.smallestRead
     while !isEnded {
       guard total < bytes else {
         news.isComplete = false
@@ -193,7 +198,7 @@ final class JournalSegmentReader {
       case .frame(let frame):
         // As much at once as was found so far: a new term reads whole segments, and each read is a
         // round trip; a term that is up to date reads no further than there is something.
-        scanner?.readAhead = min(
+        frames?.scanner.readAhead = min(
           max(JournalSegmentReader.smallestRead, Int(offset - start)),
           JournalSegmentReader.largestRead)
         if let frame { news.frames.append(frame) }
@@ -212,7 +217,7 @@ final class JournalSegmentReader {
       break
     }
     if news.isComplete { wasRead = true }
-    scanner?.invalidate()
+    frames?.scanner.invalidate()
     return news
   }
 
@@ -238,7 +243,7 @@ final class JournalSegmentReader {
       }
       header = decoded
       checksum = sum
-      scanner = makeScanner(file, decoded.nonce)
+      frames = chain(of: file, decoded.nonce)
       return true
     }
   }
@@ -255,8 +260,8 @@ final class JournalSegmentReader {
   }
 
   private func nextFrame(_ largest: Int64) throws(StoreError) -> Step {
-    guard let found = try scanner?.header(at: offset), found.kind == .batches,
-      found.previous == checksum, found.length <= Int64(Limits.journalFrameBytes),
+    guard let found = try frames?.ahead(), found.kind == .batches,
+      found.length <= Int64(Limits.journalFrameBytes),
       found.end <= Limits.mostJournalSegmentBytes, found.holdsItsBatches
     else { return .nothing }
     var frame: Frame?
@@ -269,7 +274,7 @@ final class JournalSegmentReader {
       }
       guard section.storedBytes <= largest else { return .tooLarge }
       let began = environment.clock.elapsed()
-      guard let stored = try scanner?.stored(section, of: found) else {
+      guard let stored = try frames?.scanner.stored(section, of: found) else {
         doubt(found, section, since: began)
         return .nothing
       }
@@ -277,6 +282,7 @@ final class JournalSegmentReader {
         first: SequenceNumber(found.first), count: found.count, end: found.end, stored: stored,
         codec: section.codec, rawBytes: min(section.rawBytes, Frame.mostRawBytes))
     }
+    frames?.pass(found)
     offset = found.end
     checksum = found.checksum
     isEnded = found.endsSegment

@@ -98,20 +98,16 @@ struct Backlog {
     guard try file.status().kind == .regular else {
       throw StoreError(.foreign, "a journal file must be a regular file", path: path)
     }
-    let block = try file.read(Block.size, at: Block.header)
-    guard
-      case .header(let header, var checksum) = block.withUnsafeBytes(JournalSegmentHeader.decode),
-      header.store == store.description.id
-    else { return nil }
-    var scanner = FrameScanner(file, nonce: header.nonce)
-    scanner.readAhead = Block.size
-    var offset = Block.firstJournalFrame
+    guard let segment = try JournalSegmentHeader.read(file) else { return nil }
+    let header = segment.header
+    var frames = segment.frames
+    guard header.store == store.description.id else { return nil }
+    frames.scanner.readAhead = Block.size
     var found = false
-    while let frame = try scanner.header(at: offset), frame.kind == .batches,
-      frame.previous == checksum, frame.end <= Limits.mostJournalSegmentBytes, frame.holdsItsBatches
+    while let frame = try frames.ahead(), frame.kind == .batches,
+      frame.end <= Limits.mostJournalSegmentBytes, frame.holdsItsBatches
     {
-      offset = frame.end
-      checksum = frame.checksum
+      frames.pass(frame)
       let end = frame.first + UInt64(frame.count)
       guard frame.count > 0, end > counted.rawValue + 1 else { continue }
       batches += end - max(frame.first, counted.rawValue + 1)
