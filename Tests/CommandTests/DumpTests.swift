@@ -152,7 +152,7 @@ struct DumpTests {
       0.1, 1 / 3, .leastNonzeroMagnitude * 12345, 9007199254740992, 0x1p63, -0x1p63, .pi,
     ]
     var random = SystemRandomNumberGenerator()
-    while reals.count < 2000 {
+    while reals.count < 500 {
       let real = Double(bitPattern: random.next())
       if real.isFinite { reals.append(real) }
     }
