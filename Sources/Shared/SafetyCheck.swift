@@ -47,6 +47,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case wholeJournalFrames
   /// Damage before a published position is not taken for the end.
   case damageIsNoEnd
+  /// The merged index of a segment that goes on behind a point in the history is not used as of then.
+  case indexOfThatTime
   /// A page's checksum is compared on each read.
   case pageChecksum
   /// A batch that was executed is not executed again.

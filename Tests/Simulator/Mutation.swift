@@ -59,6 +59,9 @@ public struct Mutation: Sendable {
     Mutation(.damageIsNoEnd, "damage taken for the end", Sign.wrongContent),
     Mutation(.pageChecksum, "page checksum not compared", Sign.wrongContent),
     Mutation(
+      .indexOfThatTime, "a finished segment's index used as of an earlier batch",
+      ["which is not what was there as of"]),
+    Mutation(
       .deduplicate, "batch executed again when it is found again", ["is in the history twice"]),
     Mutation(
       .ownWriter, "a stranger's file read under a writer's id",

@@ -6,6 +6,7 @@ extension World {
       case terms, batches, reads
       case outcomes = "outcomes told"
       case tokens = "tokens satisfied"
+      case pastReads = "reads of the past"
       case duplicates = "repeats of a key"
       case poisonous = "verdicts of poison"
       case timeLimits = "rejected for their time"

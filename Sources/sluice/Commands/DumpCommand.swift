@@ -26,6 +26,7 @@ struct DumpCommand: ParsableCommand {
   func run() throws {
     var output = OutputFile()
     try Database(path: place.store).read(options.freshness) { transaction in
+      options.tell(transaction)
       try SQLDump(transaction).write(to: &output)
     }
     try output.flush()
