@@ -42,7 +42,7 @@ final class PastSnapshots: Sendable {
 
   private func built(_ point: HistoryPoint) throws(StoreError) -> Snapshot {
     let log = Log(layout: files.layout, store: files.store, environment: files.environment)
-    return try SnapshotDraft.building(log, upTo: try log.present(), asOf: point, files).snapshot()
+    return try Refresher.build(log, try log.present(), asOf: point, files).snapshot
   }
 
   /// Some file that they need is gone.
