@@ -133,6 +133,9 @@ public struct Checkpoint: Sendable {
     // Whoever linked it may have died before its name was durable; the link must not outlive it.
     if environment.makes(.syncCheckpointDirectory) {
       try environment.fileSystem.syncDirectory(layout.checkpoints)
+      if try environment.fileSystem.isNetwork(layout.checkpoints) {
+        try environment.changeDirectory(of: "\(layout.root)/\(target)")
+      }
     }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)
     try environment.fileSystem.syncDirectory(layout.root)

@@ -113,4 +113,16 @@ struct Sluice: ParsableCommand {
 struct StoreArgument: ParsableArguments {
   @Argument(help: "The store's directory.", completion: .directory)
   var store: String
+
+  func validate() throws { try Path.check(store, "the store's directory") }
+}
+
+/// A path in an argument.
+enum Path {
+  /// An empty one, as of a variable that was never set, is nobody's.
+  static func check(_ path: String?, _ what: String) throws {
+    if path?.isEmpty == true {
+      throw ValidationError("\(what) is empty; give a path, `.` for the present directory")
+    }
+  }
 }

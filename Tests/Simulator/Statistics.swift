@@ -46,6 +46,8 @@ extension World {
       case failures = "operations failed"
       case fullDisks = "disk full"
       case forged = "files of a stranger under a writer's id"
+      case intruded = "files that keep to nothing"
+      case intruderBatches = "of their batches in the history"
       case lateWrites = "failed writes in pieces"
       case lostCreates = "replies of create lost"
       case lostLinks = "replies of link lost"

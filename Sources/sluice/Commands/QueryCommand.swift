@@ -70,7 +70,7 @@ struct QueryCommand: ParsableCommand {
     let fileSystem = PosixFileSystem()
     let trustsAll = trustExtensions
     var (loaded, left) = StoreExtensions.readable(
-      try StoreDescription.read(layout, fileSystem), in: layout, fileSystem,
+      try StoreDescription.read(layout, fileSystem), in: layout,
       mayRun: { owner in trustsAll || owner == 0 || owner == geteuid() })
     if !trustsAll, !left.isEmpty { left.append("--trust-extensions loads other users' too") }
     return (loaded, left)
