@@ -28,8 +28,8 @@ struct Sluice: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       InitCommand.self, SubmitCommand.self, OutcomeCommand.self, ApplyCommand.self,
-      QueryCommand.self, DumpCommand.self, StatusCommand.self, CheckpointCommand.self,
-      ExecuteCommand.self,
+      QueryCommand.self, DumpCommand.self, RestoreCommand.self, StatusCommand.self,
+      CheckpointCommand.self, ExecuteCommand.self,
     ])
 
   static func main() {

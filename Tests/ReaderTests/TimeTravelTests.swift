@@ -92,6 +92,28 @@ struct TimeTravelTests {
     #expect(try reader.snapshot(.asOf(.txid(TxID(3)))).txid == TxID(3))
   }
 
+  /// A file that is not what its commit says gets no name.
+  @Test func whatIsWrittenIsProven() throws {
+    let store = try TestStore()
+    try store.commit(insert(1...100))
+    let environment = store.environment
+    let path = store.layout.root + "/copy"
+    try Restoration.write(try store.open().snapshot(), to: path, environment)
+    #expect(
+      try environment.fileSystem.open(path, .fixed).read(1 << 20, at: 0)
+        == store.pages.flatMap { $0 })
+    var image = store.pages
+    image[2] = [UInt8](repeating: 7, count: image[2].count)
+    try store.commit(image: image, unwritten: [3])
+    let error = #expect(throws: StoreError.self) {
+      try Restoration.write(try store.open().snapshot(), to: path + "2", environment)
+    }
+    #expect(error?.code == .damaged)
+    #expect(
+      try environment.fileSystem.list(store.layout.root).filter { $0.hasPrefix("copy") } == ["copy"]
+    )
+  }
+
   @Test func theIndexOfALaterTimeIsNotUsed() throws {
     let store = try TestStore()
     for i in 1...3 { try store.commit(insert(1...i)) }

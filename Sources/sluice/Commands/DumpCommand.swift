@@ -27,7 +27,7 @@ struct DumpCommand: ParsableCommand {
   func run() throws {
     var output = OutputFile()
     let lost = try Database(path: place.store).read(options.freshness) { transaction in
-      options.tell(transaction)
+      options.past.tell(transaction.txid)
       return try SQLDump(transaction).write(to: &output)
     }
     try output.flush()

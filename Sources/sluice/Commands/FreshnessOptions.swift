@@ -17,15 +17,33 @@ struct FreshnessOptions: ParsableArguments {
     help: ArgumentHelp("Be content with a snapshot that is this old, in ms.", valueName: "MS"))
   var maxStaleness: UInt32?
 
+  @OptionGroup var past: PointOptions
+
+  func validate() throws {
+    let given = [latest, atLeast != nil, maxStaleness != nil, past.point != nil]
+    guard given.count(where: { $0 }) <= 1 else {
+      throw ValidationError(
+        "--latest, --at-least, --max-staleness, --txid and --at exclude each other")
+    }
+  }
+
+  var freshness: Freshness {
+    if let atLeast { return .atLeast(TxID(atLeast), timeout: .seconds(30)) }
+    if let maxStaleness { return .maxStaleness(.milliseconds(Int64(maxStaleness))) }
+    if let point = past.point { return .asOf(point) }
+    return .latest
+  }
+}
+
+/// A point in the history.
+struct PointOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "See the database as it was after the last commit that holds no later batch.",
-      valueName: "TXID"))
+      "As it was after the last commit that holds no batch later than this.", valueName: "TXID"))
   var txid: UInt64?
 
   @Option(
-    help: ArgumentHelp(
-      "See the database as it was at this time (2026-11-22T10:00:00Z).", valueName: "TIME"),
+    help: ArgumentHelp("As it was at this time (2026-11-22T10:00:00Z).", valueName: "TIME"),
     transform: Moment.init)
   var at: Moment?
 
@@ -42,25 +60,18 @@ struct FreshnessOptions: ParsableArguments {
   }
 
   func validate() throws {
-    let given = [latest, atLeast != nil, maxStaleness != nil, txid != nil, at != nil]
-    guard given.count(where: { $0 }) <= 1 else {
-      throw ValidationError(
-        "--latest, --at-least, --max-staleness, --txid and --at exclude each other")
+    guard txid == nil || at == nil else {
+      throw ValidationError("--txid and --at exclude each other")
     }
   }
 
-  var freshness: Freshness {
-    if let atLeast { return .atLeast(TxID(atLeast), timeout: .seconds(30)) }
-    if let maxStaleness { return .maxStaleness(.milliseconds(Int64(maxStaleness))) }
-    if let txid { return .asOf(.txid(TxID(txid))) }
-    if let at { return .asOf(.time_ms(at.time_ms)) }
-    return .latest
-  }
+  /// nil: the present.
+  var point: HistoryPoint? { txid.map { .txid(TxID($0)) } ?? at.map { .time_ms($0.time_ms) } }
 
-  /// Says on standard error where the state that was asked for lies within a commit.
-  func tell(_ transaction: ReadTransaction) {
-    guard let txid, transaction.txid.rawValue < txid else { return }
-    Sluice.warn(
-      "as of batch \(transaction.txid): batch \(txid) was committed together with later ones")
+  /// Says on standard error where the batch that was asked for is not the last of its commit, so that
+  /// what is seen is only as of `found`.
+  func tell(_ found: TxID) {
+    guard let txid, found.rawValue < txid else { return }
+    Sluice.warn("as of batch \(found): batch \(txid) was committed together with later ones")
   }
 }

@@ -78,7 +78,7 @@ struct QueryCommand: ParsableCommand {
 
   private func query(_ database: Database, _ output: inout OutputFile) throws {
     try database.read(options.freshness) { transaction in
-      options.tell(transaction)
+      options.past.tell(transaction.txid)
       try transaction.withStatement(sql, parameters.map(\.value)) { statement in
         guard statement.isReadOnly else {
           throw StoreError(
