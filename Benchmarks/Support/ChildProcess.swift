@@ -44,7 +44,7 @@ public final class ChildProcess {
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var started: pid_t = 0
     let status = Self.withPointers([executable] + arguments) { arguments in
-      Self.withPointers(Self.environment) { environment in
+      Self.withPointers(environmentOfChildren()) { environment in
         posix_spawn(&started, executable, &actions, &attributes, arguments, environment)
       }
     }
@@ -101,13 +101,6 @@ public final class ChildProcess {
     let signal = status & 0x7F
     ending = signal == 0 ? .exited(status >> 8 & 0xFF) : .killed(signal: signal)
     return ending
-  }
-
-  /// This process's own, as it was started.
-  private static var environment: [String] {
-    let bytes = (try? readAll("/proc/self/environ")) ?? []
-    return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
-      .filter { !$0.hasPrefix("SWIFT_BACKTRACE=") } + ["SWIFT_BACKTRACE=enable=no"]
   }
 
   private static func withPointers<R>(

@@ -32,7 +32,7 @@ public final class Applier {
     self.options = options
     // Before anything is claimed: who could execute nothing must not keep others from it.
     self.options.extensions = try StoreExtensions.open(
-      description, in: layout, environment.fileSystem)
+      description, in: layout, environment)
     try Applier.checkScratch(environment)
     self.environment = environment
     log = Log(layout: layout, store: description.id, environment: environment)
@@ -48,6 +48,9 @@ public final class Applier {
     }
   }
 
+  /// What the last term that ended in order found and could not apply.
+  public private(set) var leftBehind: LeftBehind?
+
   /// Stands by and leads until `shouldStop` says so; then releases. Throws when this process cannot
   /// go on (a full or failing device, damage, a wrong clock): nothing durable is lost, and another
   /// applier, or this one started anew, goes on.
@@ -57,6 +60,7 @@ public final class Applier {
       switch try leader.run(shouldStop: shouldStop) {
       case .stopped:
         options.logger.info("released")
+        leftBehind = leader.intake.leftBehind
         return
       case .deposed(let error, let executing):
         survived = executing

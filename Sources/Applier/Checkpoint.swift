@@ -42,7 +42,7 @@ public struct Checkpoint: Sendable {
         try? fileSystem.unlink(pages)
         try? fileSystem.unlink(newSidecar)
       }
-      let checksums = try write(snapshot, to: pages)
+      let checksums = try SnapshotImage(snapshot, environment).write(to: pages, mode: 0o444)
       let file = try fileSystem.create(newSidecar, mode: 0o444)
       try CheckpointSidecar.write(
         CheckpointSidecar.Header(
@@ -66,64 +66,6 @@ public struct Checkpoint: Sendable {
     }
   }
 
-  private static let pieceBytes = 4 << 20
-
-  /// Writes all pages and reads them back; returns their checksums.
-  private func write(_ snapshot: Snapshot, to path: String) throws(StoreError) -> [UInt32] {
-    let file = try environment.fileSystem.create(path, mode: 0o444)
-    let perPiece = Checkpoint.pieceBytes / snapshot.pageSize
-    var checksums: [UInt32] = []
-    checksums.reserveCapacity(Int(snapshot.pageCount))
-    var page: UInt32 = 1
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: Checkpoint.pieceBytes, alignment: Block.size)
-    defer { buffer.deallocate() }
-    while page <= snapshot.pageCount {
-      let count = min(perPiece, Int(snapshot.pageCount - page) + 1)
-      for i in 0..<count {
-        let bytes = UnsafeMutableRawBufferPointer(
-          rebasing: buffer[i * snapshot.pageSize..<(i + 1) * snapshot.pageSize])
-        try snapshot.read(page: page + UInt32(i), into: bytes)
-        checksums.append(crc32c(UnsafeRawBufferPointer(bytes)))
-      }
-      try file.write(
-        UnsafeRawBufferPointer(rebasing: buffer[0..<count * snapshot.pageSize]),
-        at: Int64(page - 1) * Int64(snapshot.pageSize))
-      page += UInt32(count)
-    }
-    try file.sync()
-    try verify(snapshot, path, buffer)
-    return checksums
-  }
-
-  /// Reads the file back, past the caches where there are any between here and the server.
-  private func verify(_ snapshot: Snapshot, _ path: String, _ buffer: UnsafeMutableRawBufferPointer)
-    throws(StoreError)
-  {
-    let file = try environment.fileSystem.open(path, .shared)
-    let lockByte = DatabaseChecksum.lockBytePage(pageSize: snapshot.pageSize)
-    var checksum = DatabaseChecksum()
-    var page: UInt32 = 1
-    while page <= snapshot.pageCount {
-      let count = try file.read(
-        into: buffer, at: Int64(page - 1) * Int64(snapshot.pageSize))
-      guard count >= snapshot.pageSize else { break }
-      for start in stride(
-        from: 0, to: count / snapshot.pageSize * snapshot.pageSize, by: snapshot.pageSize)
-      {
-        let bytes = UnsafeRawBufferPointer(rebasing: buffer[start..<start + snapshot.pageSize])
-        if page != lockByte { checksum.toggle(page: page, crc: crc32c(bytes)) }
-        page += 1
-      }
-    }
-    guard checksum == snapshot.checksum, page == snapshot.pageCount + 1 else {
-      throw StoreError(
-        .damaged,
-        "a checkpoint's checksum is \(checksum), the log says \(snapshot.checksum) for batch \(snapshot.txid); it was not kept; if that happens again, restore the store from a backup",
-        path: path)
-    }
-  }
-
   /// Points `current.sqlite` to a checkpoint, unless it points to a newer one.
   public func pointCurrent(to txid: TxID) throws(StoreError) {
     let target = "checkpoints/\(StoreLayout.checkpointName(txid))"
@@ -133,6 +75,9 @@ public struct Checkpoint: Sendable {
     // Whoever linked it may have died before its name was durable; the link must not outlive it.
     if environment.makes(.syncCheckpointDirectory) {
       try environment.fileSystem.syncDirectory(layout.checkpoints)
+      if try environment.fileSystem.isNetwork(layout.checkpoints) {
+        try environment.changeDirectory(of: "\(layout.root)/\(target)")
+      }
     }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)
     try environment.fileSystem.syncDirectory(layout.root)

@@ -54,7 +54,9 @@ extension Leader {
           message:
             "\(request.attempts) appliers ended while they executed this batch, the last \(Limits.endsInCare) while it was alone; look at their logs for why"
         ))
-      logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch.id)"])
+      logger.error(
+        "batch rejected as poisonous: appliers ended while they executed it",
+        metadata: ["batch": "\(batch.id)"])
     } else if !trial.isCareful {
       request.prunesBeside = try writersToKeep(request.time_ms)
     }

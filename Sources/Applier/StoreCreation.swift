@@ -84,7 +84,7 @@ public struct StoreCreation: Sendable {
     try fileSystem.unlink(database)
 
     var options = ApplierOptions(holder: "init")
-    options.extensions = try StoreExtensions.open(description, in: layout, fileSystem)
+    options.extensions = try StoreExtensions.open(description, in: layout, environment)
     try Session(
       try Snapshot(checkpoint: .zero, layout: layout, store: id, environment: environment),
       Session.Settings(description, options), environment

@@ -203,40 +203,45 @@ int csystem_limit_memory(uint64_t bytes) {
   return 0;
 }
 
+// One byte, with room for one descriptor beside it.
+struct passing {
+  char byte;
+  struct iovec content;
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  struct msghdr message;
+};
+
+static void prepare_passing(struct passing *passing) {
+  memset(passing, 0, sizeof *passing);
+  passing->content = (struct iovec){.iov_base = &passing->byte, .iov_len = 1};
+  passing->message = (struct msghdr){.msg_iov = &passing->content,
+                                     .msg_iovlen = 1,
+                                     .msg_control = passing->control,
+                                     .msg_controllen = sizeof passing->control};
+}
+
 int csystem_send_descriptor(int socket, int descriptor) {
-  char byte = 0;
-  struct iovec content = {.iov_base = &byte, .iov_len = 1};
-  union {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
-  } control = {0};
-  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1, .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  struct passing passing;
+  prepare_passing(&passing);
+  struct cmsghdr *header = CMSG_FIRSTHDR(&passing.message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
   ssize_t sent;
-  do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  do sent = sendmsg(socket, &passing.message, MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
   return sent == 1 ? 0 : -errno;
 }
 
 int csystem_receive_descriptor(int socket) {
-  char byte;
-  struct iovec content = {.iov_base = &byte, .iov_len = 1};
-  union {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
-  } control = {0};
-  struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1, .msg_control = control.bytes,
-                           .msg_controllen = sizeof control.bytes};
+  struct passing passing;
+  prepare_passing(&passing);
   ssize_t received;
-  do received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  do received = recvmsg(socket, &passing.message, MSG_CMSG_CLOEXEC);
   while (received < 0 && errno == EINTR);
   if (received < 0) return -errno;
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  struct cmsghdr *header = CMSG_FIRSTHDR(&passing.message);
   if (received == 0 || !header || header->cmsg_type != SCM_RIGHTS) return -EPIPE;
   int descriptor;
   memcpy(&descriptor, CMSG_DATA(header), sizeof(int));

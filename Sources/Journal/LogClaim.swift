@@ -367,23 +367,3 @@ extension LogClaim {
       path: file.path, offset: frame.offset)
   }
 }
-
-/// Unix milliseconds as `2026-11-22T10:00:00.123Z`.
-public func timestamp(_ time_ms: Int64) -> String {
-  let days = (time_ms >= 0 ? time_ms : time_ms - 86_399_999) / 86_400_000
-  let rest = time_ms - days * 86_400_000
-  // Howard Hinnant's civil_from_days.
-  let z = days + 719_468
-  let era = (z >= 0 ? z : z - 146_096) / 146_097
-  let doe = z - era * 146_097
-  let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365
-  let doy = doe - (365 * yoe + yoe / 4 - yoe / 100)
-  let mp = (5 * doy + 2) / 153
-  let month = mp < 10 ? mp + 3 : mp - 9
-  let year = yoe + era * 400 + (month <= 2 ? 1 : 0)
-  let date =
-    "\(padded(year, width: 4))-\(padded(month, width: 2))-\(padded(doy - (153 * mp + 2) / 5 + 1, width: 2))"
-  let time =
-    "\(padded(rest / 3_600_000, width: 2)):\(padded(rest / 60_000 % 60, width: 2)):\(padded(rest / 1000 % 60, width: 2)).\(padded(rest % 1000, width: 3))"
-  return "\(date)T\(time)Z"
-}

@@ -12,7 +12,7 @@ internal import Synchronization
 /// `publish`.
 public final class LogHolder: @unchecked Sendable {
   // Sendable: `commit`, `finish` and the properties belong to the applier's thread; `publish` only
-  // touches `counter`, which nothing else does, `failed` and `isClosed`, which are atomic, and the file.
+  // touches `counter`, which nothing else does, `writable`, which is atomic, and the file.
   public let header: LogSegmentHeader
   public let file: any File
   let environment: Environment
@@ -23,10 +23,16 @@ public final class LogHolder: @unchecked Sendable {
   public private(set) var extent: LogExtent
   private var size: Int64
   private var counter: UInt64 = 0
-  /// After a failed write no frame is written here again: it may still land.
-  private let failed = Atomic<Bool>(false)
-  /// Nor is a beacon, after a failed beacon or when somebody has closed the segment.
-  private let isClosed = Atomic<Bool>(false)
+  /// What may still be written here; it only ever becomes less.
+  private enum Writable: UInt8, AtomicRepresentable {
+    case all
+    /// A frame failed, and may still land, so that none is written here again.
+    case beacons
+    /// A beacon failed, or somebody has closed the segment.
+    case nothing
+  }
+
+  private let writable = Atomic<Writable>(.all)
   /// The merged index of this segment's commits: the newest place of each page.
   private var merged: [UInt32: PageEntry] = [:]
   /// Of this segment's commits the last one's description, and the fewest pages that the database
@@ -171,14 +177,12 @@ public final class LogHolder: @unchecked Sendable {
     }
   }
 
-  private func end() {
-    failed.store(true, ordering: .relaxed)
-    isClosed.store(true, ordering: .relaxed)
-  }
+  private func end() { writable.store(.nothing, ordering: .relaxed) }
 
   private func checkUsable(forBeacon: Bool = false) throws(StoreError) {
-    let isOver = forBeacon ? isClosed.load(ordering: .relaxed) : failed.load(ordering: .relaxed)
-    guard !isOver || !environment.makes(.newSegmentAfterError) else {
+    let writable = writable.load(ordering: .relaxed)
+    let isUsable = writable == .all || forBeacon && writable == .beacons
+    guard isUsable || !environment.makes(.newSegmentAfterError) else {
       throw StoreError(
         .notLeading, "a write to this log segment failed before; it is not written again",
         path: file.path)
@@ -187,7 +191,8 @@ public final class LogHolder: @unchecked Sendable {
 
   private func writing<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
     do throws(StoreError) { return try body() } catch {
-      failed.store(true, ordering: .relaxed)
+      // A beacon beside it may have ended more.
+      _ = writable.compareExchange(expected: .all, desired: .beacons, ordering: .relaxed)
       throw error
     }
   }

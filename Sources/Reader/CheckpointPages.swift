@@ -62,15 +62,33 @@ final class CheckpointPages: Sendable {
 }
 
 extension CheckpointPages {
-  /// The newest checkpoint that can be read and is not newer than `txid`.
-  static func newest(upTo txid: TxID, _ files: StoreFiles) throws(StoreError) -> CheckpointPages {
+  /// The newest checkpoint that can be read and is newer neither than `txid` nor than `point`.
+  static func newest(upTo txid: TxID, asOf point: HistoryPoint? = nil, _ files: StoreFiles)
+    throws(StoreError) -> CheckpointPages
+  {
     var failure: StoreError?
+    var later: TxID?
     let names = try files.environment.fileSystem.list(files.layout.checkpoints)
     for candidate in names.compactMap(StoreLayout.checkpointTxID).sorted(by: >)
     where candidate <= txid {
-      do throws(StoreError) { return try CheckpointPages(candidate, files) } catch {
+      // Of one that is named later nothing need be read.
+      if case .txid(let last)? = point, candidate > last {
+        later = candidate
+        continue
+      }
+      do throws(StoreError) {
+        let checkpoint = try CheckpointPages(candidate, files)
+        guard let point, !point.includes(checkpoint.header.extent) else { return checkpoint }
+        later = candidate
+      } catch {
         failure = failure ?? error
       }
+    }
+    if failure == nil, let point, let later {
+      throw StoreError(
+        .snapshotExpired,
+        "the database as of \(point) is not kept any more; the oldest checkpoint is as of batch \(later)",
+        path: files.layout.checkpoints)
     }
     throw failure
       ?? StoreError(

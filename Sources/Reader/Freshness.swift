@@ -1,3 +1,4 @@
+public import SluiceJournal
 public import SluiceShared
 
 /// How new the database must be that a read sees.
@@ -10,4 +11,8 @@ public enum Freshness: Hashable, Sendable {
   case atLeast(TxID, timeout: Duration)
   /// What the last refresh found, if that began no longer ago than this: then no I/O.
   case maxStaleness(Duration)
+  /// Of the past: the state after the last commit that is not later. The first read of a point costs
+  /// what opening the store costs; the next ones of it nothing. Throws `.snapshotExpired` where it is
+  /// not kept any more, and `.invalid` for a batch that is not applied yet.
+  case asOf(HistoryPoint)
 }

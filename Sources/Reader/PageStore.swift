@@ -27,6 +27,7 @@ public final class PageStore: Sendable {
   private let files: StoreFiles
   private let refresher: Refresher
   private let state: Monitor<State>
+  private let past: PastSnapshots
   /// Callers that began to wait for a TxID, so that whoever polls for them notices a new one.
   private let arrivals = Atomic<UInt64>(0)
 
@@ -40,6 +41,7 @@ public final class PageStore: Sendable {
     let began = environment.clock.bootTime_ns()
     let refresher = try Refresher(files)
     self.refresher = refresher
+    past = PastSnapshots(files)
     state = Monitor(State(snapshot: refresher.snapshot, began_ns: began))
   }
 
@@ -47,7 +49,10 @@ public final class PageStore: Sendable {
   /// `.damaged` and `.io`.
   public func snapshot(_ freshness: Freshness = .latest) throws(StoreError) -> Snapshot {
     // A snapshot whose files are gone is no answer, however fresh it is.
-    if files.expired.load(ordering: .relaxed) { _ = try refreshed() }
+    if files.expired.load(ordering: .relaxed) {
+      past.forget()
+      _ = try refreshed()
+    }
     switch freshness {
     case .latest: return try refreshed()
     case .atLeast(let txid, let timeout):
@@ -58,6 +63,8 @@ public final class PageStore: Sendable {
       let (known, began) = state.withLock { ($0.snapshot, $0.began_ns) }
       let isFresh = Duration.nanoseconds(Int64(now - min(began, now))) <= limit
       return isFresh ? known : try refreshed()
+    case .asOf(let point):
+      return try past.snapshot(point) { () throws(StoreError) in try refreshed() }
     }
   }
 

@@ -8,7 +8,8 @@ public import SluiceShared
 /// a store, by a URI such as `file:/mnt/efs/orders?vfs=sluice`.
 ///
 /// Parameters: `fresh=latest` (the default), or `at_least=TXID` (with `timeout_ms`, 30000), or
-/// `max_staleness_ms=N`. The database is read-only however it is opened. `PRAGMA sluice_txid` tells
+/// `max_staleness_ms=N`; or, of the past, `txid=N` or `at=TIME` (RFC 3339): the state after the last commit
+/// that is not later. The database is read-only however it is opened. `PRAGMA sluice_txid` tells
 /// the last batch that the read transaction sees.
 public enum ReadVFS {
   public static let name = "sluice"
@@ -88,11 +89,6 @@ private final class SnapshotFileSystem: VirtualFileSystem {
         .invalid,
         "\(refused)=1 would hide other processes' commits; leave it out, or read a checkpoint file")
     }
-    for later in ["txid", "at"] where name.parameter(later) != nil {
-      throw StoreError(
-        .unsupported,
-        "\(later)= is not supported yet")
-    }
     let fresh = name.parameter("fresh")
     guard fresh ?? "latest" == "latest" else {
       throw StoreError(.invalid, "fresh=\(fresh ?? "") is not known; the only value is latest")
@@ -100,11 +96,27 @@ private final class SnapshotFileSystem: VirtualFileSystem {
     let atLeast = try number(name, "at_least")
     let staleness = try number(name, "max_staleness_ms")
     let timeout = try number(name, "timeout_ms") ?? 30_000
-    switch (fresh, atLeast, staleness) {
-    case (_, nil, nil): return .latest
-    case (nil, let txid?, nil): return .atLeast(TxID(txid), timeout: .milliseconds(timeout))
-    case (nil, nil, let limit?): return .maxStaleness(.milliseconds(limit))
-    default: throw StoreError(.invalid, "give one of fresh, at_least and max_staleness_ms")
+    switch (fresh, atLeast, staleness, try past(name)) {
+    case (_, nil, nil, nil): return .latest
+    case (nil, let txid?, nil, nil): return .atLeast(TxID(txid), timeout: .milliseconds(timeout))
+    case (nil, nil, let limit?, nil): return .maxStaleness(.milliseconds(limit))
+    case (nil, nil, nil, let point?): return .asOf(point)
+    default:
+      throw StoreError(.invalid, "give one of fresh, at_least, max_staleness_ms, txid and at")
+    }
+  }
+
+  private func past(_ name: VFSName) throws(StoreError) -> HistoryPoint? {
+    switch (try number(name, "txid"), name.parameter("at")) {
+    case (nil, nil): return nil
+    case (let txid?, nil): return .txid(TxID(txid))
+    case (nil, let text?):
+      guard let time_ms = milliseconds(ofTimestamp: text) else {
+        throw StoreError(
+          .invalid, "at=\(text) is no time; write it as 2026-11-22T10:00:00Z (RFC 3339)")
+      }
+      return .time_ms(time_ms)
+    case (_?, _?): throw StoreError(.invalid, "give one of txid and at")
     }
   }
 

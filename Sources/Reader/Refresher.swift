@@ -85,15 +85,16 @@ final class Refresher: @unchecked Sendable {
     newerCheckpointSince_ns = nil
   }
 
-  /// From the newest checkpoint on.
-  private static func build(_ log: Log, _ first: Log.Present, _ files: StoreFiles)
-    throws(StoreError) -> (snapshot: Snapshot, present: Log.Present)
-  {
+  /// From the newest checkpoint on; what was published at `point`, or the present.
+  static func build(
+    _ log: Log, _ first: Log.Present, asOf point: HistoryPoint? = nil, _ files: StoreFiles
+  ) throws(StoreError) -> (snapshot: Snapshot, present: Log.Present) {
     var present = first
     var attempt = 1
     while true {
       do throws(StoreError) {
-        return (try SnapshotDraft.building(log, upTo: present, files).snapshot(), present)
+        let draft = try SnapshotDraft.building(log, upTo: present, asOf: point, files)
+        return (draft.snapshot(), present)
       } catch {
         guard attempt < attempts, isRemoval(error) else { throw error }
       }

@@ -3,15 +3,16 @@ internal import SluiceShared
 
 /// How a snapshot is made from a checkpoint and the log behind it.
 extension SnapshotDraft {
-  /// The published present, from the newest checkpoint on. Throws `.snapshotExpired` where retention
-  /// removed something in the meantime: begin anew.
-  static func building(_ log: Log, upTo present: Log.Present, _ files: StoreFiles)
-    throws(StoreError) -> SnapshotDraft
-  {
-    var draft = SnapshotDraft(try CheckpointPages.newest(upTo: present.extent.txid, files))
+  /// The published present, or what it was at `point` before that, from the newest checkpoint on. Throws
+  /// `.snapshotExpired` where retention removed something in the meantime: begin anew.
+  static func building(
+    _ log: Log, upTo present: Log.Present, asOf point: HistoryPoint? = nil, _ files: StoreFiles
+  ) throws(StoreError) -> SnapshotDraft {
+    var draft = SnapshotDraft(
+      try CheckpointPages.newest(upTo: present.extent.txid, asOf: point, files))
     for span in try log.history(after: draft.extent.txid, upTo: present) {
-      if try draft.addMergedIndex(of: span) { continue }
-      try draft.addCommits(of: span, files.environment)
+      if try draft.addMergedIndex(of: span, asOf: point, files.environment) { continue }
+      guard try draft.addCommits(of: span, asOf: point, files.environment) else { return draft }
     }
     try draft.checkComplete(present, files.environment)
     return draft
@@ -31,8 +32,11 @@ extension SnapshotDraft {
   ///
   /// Where the checkpoint lies inside of the segment, the index also holds pages of commits before
   /// it. They are no later than the checkpoint's own, and no commit between the two changed them, so
-  /// they have the same content.
-  private mutating func addMergedIndex(of span: Log.Span) throws(StoreError) -> Bool {
+  /// they have the same content. Where the segment goes on behind `point`, its index says nothing of the
+  /// pages as of then.
+  private mutating func addMergedIndex(
+    of span: Log.Span, asOf point: HistoryPoint?, _ environment: Environment
+  ) throws(StoreError) -> Bool {
     var scanner = span.segment.scanner()
     scanner.readAhead = Block.size
     for _ in 0..<2 {
@@ -46,10 +50,10 @@ extension SnapshotDraft {
         scanner.invalidate()
         continue
       }
-      add(
-        entries, in: span.segment, meta,
-        LogExtent(txid: TxID(frame.first), commits: meta.commit, time_ms: meta.time_ms),
-        fewestPages: fewestPages)
+      let extent = LogExtent(
+        txid: TxID(frame.first), commits: meta.commit, time_ms: meta.time_ms)
+      if let point, !point.includes(extent), environment.makes(.indexOfThatTime) { return false }
+      add(entries, in: span.segment, meta, extent, fewestPages: fewestPages)
       return true
     }
     return false
@@ -64,16 +68,19 @@ extension SnapshotDraft {
     }
   }
 
-  /// Adds a segment commit by commit. Those that were seen before (in the checkpoint, or published
-  /// earlier in another segment) say the same and are passed over.
-  private mutating func addCommits(of span: Log.Span, _ environment: Environment)
-    throws(StoreError)
-  {
+  /// Adds a segment commit by commit; false where it came to one behind `point`. Those that were seen
+  /// before (in the checkpoint, or published earlier in another segment) say the same and are passed over.
+  private mutating func addCommits(
+    of span: Log.Span, asOf point: HistoryPoint?, _ environment: Environment
+  ) throws(StoreError) -> Bool {
     var cursor = LogCursor(span.segment, to: span.end, environment: environment)
     while let header = try cursor.next() {
       guard header.kind == .commit else { continue }
-      try add(try cursor.commit(header), &cursor)
+      let commit = try cursor.commit(header)
+      if let point, !point.includes(commit.extent) { return false }
+      try add(commit, &cursor)
     }
+    return true
   }
 
   /// Adds the commit that `cursor` stands behind, unless it is in the snapshot already.

@@ -25,6 +25,7 @@ public enum Limits {
   /// Smallest and largest journal segment.
   public static let smallestJournalSegment: Int64 = 64 << 10
   public static let largestJournalSegment: Int64 = 64 << 20
+  public static let journalSegmentBytes = smallestJournalSegment...largestJournalSegment
   /// The longest journal segment that there is: mark and header, a frame at its limit, and the empty
   /// frame that ends it. What lies behind is read by nobody.
   public static let mostJournalSegmentBytes: Int64 = Int64(journalFrameBytes) + 3 * 4096

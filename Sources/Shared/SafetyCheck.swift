@@ -47,8 +47,14 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case wholeJournalFrames
   /// Damage before a published position is not taken for the end.
   case damageIsNoEnd
+  /// The merged index of a segment that goes on behind a point in the history is not used as of then.
+  case indexOfThatTime
   /// A page's checksum is compared on each read.
   case pageChecksum
+  /// What a journal frame says it holds is held against its bytes before it is believed.
+  case countsAgainstBytes
+  /// One look at one writer's files takes a bounded amount of reading.
+  case boundedLooks
   /// A batch that was executed is not executed again.
   case deduplicate
   /// A writer's batches are executed from files of one user only.
@@ -63,6 +69,12 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case temporaryDenied
   /// After a batch the connection is what it was before: nothing lies in the TEMP schema.
   case connectionAsBefore
+  /// What a virtual table remembers of a batch that was undone is forgotten.
+  case undoneForgotten
+  /// A verdict is executed on the batch that it names.
+  case verdictByName
+  /// An extension is loaded only with the content that was recorded.
+  case extensionContent
   /// What a batch turned on the connection is turned back after it.
   case settingsEnd
   /// The change counter rises with each commit.

@@ -32,13 +32,20 @@ public final class JournalWriter {
   private var latest_ms = Int64.min
   /// Where the acknowledged frames of this writer id end: what the next segment's header states.
   private var acknowledged: JournalSegmentHeader.Predecessor?
-  private var segmentBytes = Limits.smallestJournalSegment
+  private var segmentBytes: Int64
+  private let mostSegmentBytes: Int64
   /// Batches whose write began and was never acknowledged. Their sequence numbers may be in the
   /// journal, so they may carry no other content, and those after them may not come first: these
   /// batches are written again, alone, before anything else. At most one group.
   private var doubtful: Group?
 
-  public init(layout: StoreLayout, store: StoreID, environment: Environment) {
+  /// `segmentBytes`: of the first segment, and of the largest.
+  public init(
+    layout: StoreLayout, store: StoreID, environment: Environment,
+    segmentBytes: ClosedRange<Int64> = Limits.journalSegmentBytes
+  ) {
+    self.segmentBytes = segmentBytes.lowerBound
+    mostSegmentBytes = segmentBytes.upperBound
     self.layout = layout
     self.store = store
     self.environment = environment
@@ -270,7 +277,7 @@ extension JournalWriter {
       if segment.end + Int64(frame.bytes.count + Block.size) <= segment.size {
         return (segment, frame)
       }
-      segmentBytes = min(segmentBytes * 2, Limits.largestJournalSegment)
+      segmentBytes = min(segmentBytes * 2, mostSegmentBytes)
     }
     segment = nil
     let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)

@@ -25,6 +25,9 @@ public final class Writer: Sendable {
     /// backlog: for who only wants batches to be durable. The writer id is then kept for as long as the
     /// writer is not silent for days, and so is what the applier holds against it (`expiredWriter`).
     public var followsOutcomes = true
+    /// Bytes of the first journal segment and of the largest. One that is full is followed by one twice
+    /// as large.
+    public var segmentBytes = Limits.journalSegmentBytes
 
     public init() {}
   }
@@ -49,8 +52,9 @@ public final class Writer: Sendable {
     poller =
       options.followsOutcomes ? try OutcomePoller.shared(layout, store, environment) : nil
     group = GroupCommit(
-      JournalWriter(layout: layout, store: store, environment: environment), poller,
-      environment)
+      JournalWriter(
+        layout: layout, store: store, environment: environment, segmentBytes: options.segmentBytes),
+      poller, environment)
   }
 
   deinit { group.stop() }

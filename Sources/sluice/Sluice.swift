@@ -28,8 +28,8 @@ struct Sluice: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       InitCommand.self, SubmitCommand.self, OutcomeCommand.self, ApplyCommand.self,
-      QueryCommand.self, DumpCommand.self, StatusCommand.self, CheckpointCommand.self,
-      ExecuteCommand.self,
+      QueryCommand.self, DumpCommand.self, RestoreCommand.self, StatusCommand.self,
+      CheckpointCommand.self, ExecuteCommand.self,
     ])
 
   static func main() {
@@ -113,4 +113,16 @@ struct Sluice: ParsableCommand {
 struct StoreArgument: ParsableArguments {
   @Argument(help: "The store's directory.", completion: .directory)
   var store: String
+
+  func validate() throws { try Path.check(store, "the store's directory") }
+}
+
+/// A path in an argument.
+enum Path {
+  /// An empty one, as of a variable that was never set, is nobody's.
+  static func check(_ path: String?, _ what: String) throws {
+    if path?.isEmpty == true {
+      throw ValidationError("\(what) is empty; give a path, `.` for the present directory")
+    }
+  }
 }

@@ -208,6 +208,11 @@ struct HostileFilesTests {
     var looks = 0
     while case .unknown = try segment.remains() { looks += 1 }
     #expect(looks == 3)
+    environment.omittedChecks = [.boundedLooks]
+    let unbounded = JournalSegmentReader(id, path: "/j/s", names: 1, environment: environment)
+    let before = files.bytes.withLock { $0 }
+    _ = try unbounded.remains()
+    #expect(files.bytes.withLock { $0 } - before >= 50 << 20 - 8192)
     guard case .none = try segment.remains() else {
       Issue.record("something in an empty file")
       return
@@ -215,7 +220,8 @@ struct HostileFilesTests {
   }
 
   /// A frame that is not whole is summed once, and then more and more seldom.
-  @Test func aLargeFrameThatIsNotWholeIsNotSummedAtEachLook() throws {
+  @Test(arguments: [true, false])
+  func aLargeFrameThatIsNotWholeIsNotSummedAtEachLook(_ isBounded: Bool) throws {
     let description = try StoreDescription.read(store.layout, store.environment.fileSystem)
     let header = JournalSegmentHeader(
       store: description.id, id: .init(writer: WriterID(high: 1, low: 2), number: 1), nonce: 5,
@@ -237,7 +243,15 @@ struct HostileFilesTests {
     var environment = store.environment
     environment.fileSystem = files
     environment.clock = clock
+    if !isBounded { environment.omittedChecks = [.boundedLooks] }
     let segment = JournalSegmentReader(header.id, path: path, names: 1, environment: environment)
+    guard isBounded else {
+      for _ in 0..<5 {
+        _ = try segment.poll(store: description.id, atMost: 1 << 20, now: clock.elapsed())
+      }
+      #expect(files.bytes.withLock { $0 } >= 5 * 8 << 20)
+      return
+    }
     for _ in 0..<100 {
       let news = try segment.poll(store: description.id, atMost: 1 << 20, now: clock.elapsed())
       #expect(news.frames.isEmpty)
@@ -305,6 +319,38 @@ struct HostileFilesTests {
     try run(until: { try store.names(store.layout.quarantine).count == liars.count })
     #expect(try store.query("SELECT a FROM t") == [[1]])
     #expect(try store.query("SELECT txid FROM _sluice_state") == [[2]], "\(receipt)")
+  }
+
+  /// The check taken out: nothing stops what a few bytes claim.
+  @Test func withoutTheCheckACountIsBelieved() throws {
+    let zeros = SectionContent(
+      .batches, [UInt8](repeating: 0, count: 4 * 60_000), compressor: Compressor())
+    try segment(Self.liar, [(1, 60_000, zeros)])
+    store.environment.omittedChecks = [.countsAgainstBytes]
+    try store.drain()
+    #expect(try store.query("SELECT txid FROM _sluice_state") == [[60_001]])
+  }
+
+  /// What is wrong is named: the store, or the name.
+  @Test func aFileInAnotherPlaceIsToldWhatItIs() throws {
+    let description = try StoreDescription.read(store.layout, store.environment.fileSystem)
+    let journal = try store.journal()
+    try journal.flush([insert(1).encoded()])
+    let writer = try #require(journal.writer)
+    try store.environment.fileSystem.link(path(writer, 1), to: path(writer, 7))
+    func message(_ id: StoreID, _ number: UInt64) -> String {
+      let segment = JournalSegmentReader(
+        JournalSegmentID(writer: writer, number: number), path: path(writer, number), names: 2,
+        environment: store.environment)
+      let error = #expect(throws: StoreError.self) {
+        try segment.poll(store: id, atMost: 1 << 20, now: .zero)
+      }
+      return error?.message ?? ""
+    }
+    let renamed = message(description.id, 7)
+    #expect(renamed.contains("has another file's name: it says it is \(writer).00000001.seg"))
+    #expect(!renamed.contains("store.json"))
+    #expect(message(StoreID(high: 1, low: 2), 1).contains("it is of store \(description.id)"))
   }
 
   /// Its checksum is right, and its batches are not what it says: one rejection takes all its numbers,

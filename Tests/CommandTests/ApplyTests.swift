@@ -114,6 +114,49 @@ struct ApplyTests {
     #expect(try sluice(["apply", place.store, "--ttl", "0.5"]).code == 64)
     #expect(try sluice(["apply", place.store, "\(place.path)/nowhere"]).code == 66)
   }
+
+  /// Another store's or a newer version's, a second name: whatever it holds is not applied.
+  @Test("A drain that leaves something says so")
+  func drainLeaves() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    #expect(try place.submit("CREATE TABLE t(a)", "--wait", "durable").code == 0)
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    #expect(try place.submit("INSERT INTO t VALUES (1)", "--wait", "durable").code == 0)
+    let journal = "\(place.store)/journal"
+    let name = try #require(
+      try FileManager.default.contentsOfDirectory(atPath: journal).first { $0.hasSuffix(".seg") })
+    #expect(link("\(journal)/\(name)", "\(place.path)/second") == 0)
+    for _ in 0..<2 {
+      let end = try sluice(["apply", place.store, "--drain"])
+      #expect(end.code == 76)
+      #expect(
+        end.errors.contains("not all that was submitted is applied: 1 in journal/ ignored"),
+        "\(end.errors)")
+    }
+    #expect(unlink("\(place.path)/second") == 0)
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    #expect(try place.query("SELECT a FROM t", "--csv").lines == ["a", "1"])
+  }
+
+  @Test("An empty path is none, wherever one is expected")
+  func emptyPaths() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    for arguments in [
+      ["init", ""], ["init", "\(place.path)/new", "--from", ""],
+      ["init", "\(place.path)/new", "--extension", ""], ["apply", ""], ["apply", place.store, ""],
+      ["submit", "", "SELECT 1"], ["submit", place.store, "--ndjson", ""],
+      ["submit", place.store, "--sql", ""], ["query", "", "SELECT 1"], ["dump", ""],
+      ["status", ""], ["checkpoint", ""], ["outcome", "", "--txid", "1"],
+    ] {
+      let end = try sluice(arguments)
+      #expect(
+        end.code == 64 && end.output == "" && end.errors.contains("is empty; give a path"),
+        "\(arguments): \(end.code) \(end.errors)")
+    }
+    #expect(!FileManager.default.fileExists(atPath: "\(place.path)/new"))
+  }
 }
 
 @Suite("Help is enough to begin with")

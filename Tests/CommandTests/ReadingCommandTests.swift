@@ -38,6 +38,33 @@ struct QueryTests {
     #expect(result.output == "{\"n\": 3}\n")
   }
 
+  @Test("As it was")
+  func past() throws {
+    _ = try place.stopApplier()
+    for i in 3...4 {
+      #expect(
+        try place.submit("INSERT INTO t(b) VALUES (\(i))", "--wait", "durable").code == 0)
+    }
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    let count = "SELECT count(*) AS n FROM t"
+    for (flags, expected) in [
+      (["--txid", "1"], "0"), (["--txid", "2"], "3"), (["--txid", "4"], "5"),
+      (["--at", "2199-12-31T23:59:59Z"], "5"),
+    ] {
+      let result = try sluice(["query", place.store, count, "--csv"] + flags)
+      #expect(result.output.lines.last == expected && result.errors == "", "\(flags)")
+    }
+    // Two writers' batches, one commit.
+    let between = try place.query(count, "--csv", "--txid", "3")
+    #expect(between.output.lines.last == "3")
+    #expect(between.errors.contains("as of batch 2: batch 3 was committed together with later"))
+    let early = try place.query(count, "--at", "2020-01-01T00:00:00+01:00")
+    // As `init` made it.
+    #expect(early.code == 64 && early.errors.contains("no such table"), "\(early.errors)")
+    #expect(try sluice(["dump", place.store, "--txid", "1"]).output.contains("CREATE TABLE t"))
+    #expect(try !sluice(["dump", place.store, "--txid", "1"]).output.contains("INSERT"))
+  }
+
   @Test(
     "What is wrong is said in a line, and writes nothing",
     arguments: [
@@ -46,6 +73,9 @@ struct QueryTests {
       (["SELECT 1; SELECT 2"], "more than one statement"),
       (["SELECT 1", "--json", "--csv"], "exclude"),
       (["SELECT 1", "--latest", "--at-least", "1"], "exclude"),
+      (["SELECT 1", "--txid", "1", "--at", "2026-11-22T10:00:00Z"], "exclude"),
+      (["SELECT 1", "--at", "yesterday"], "2026-11-22T10:00:00Z"),
+      (["SELECT 1", "--txid", "9"], "the store is at batch 2"),
     ])
   func wrong(arguments: [String], message: String) throws {
     let result = try sluice(["query", place.store] + arguments)

@@ -134,6 +134,17 @@ public final class MemoryDisk: Sendable {
     }
   }
 
+  /// Whether a file's name is certain to survive a loss of power.
+  public func isStable(_ path: String) -> Bool {
+    let place = Place(path)
+    return state.withLock { state in
+      guard let inode = state.directories[place.directory]?.stable().names[place.name],
+        inode == state.find(place)
+      else { return false }
+      return state.inodes[inode] != nil
+    }
+  }
+
   /// What was tried through read-only mounts: how often, and the first path.
   public var forbiddenWrites: (count: Int, first: String?) {
     state.withLock { ($0.forbiddenWrites, $0.firstForbidden) }

@@ -46,7 +46,7 @@ final class ChildProcess: @unchecked Sendable {
       posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(target))
     }
     let words = ([path] + arguments).map { strdup($0) } + [nil]
-    let variables = environmentOfChildren.map { strdup($0) } + [nil]
+    let variables = environmentOfChildren().map { strdup($0) } + [nil]
     defer { for word in words + variables { free(word) } }
     var id = pid_t()
     let code = posix_spawnp(&id, path, &actions, nil, words, variables)
@@ -126,18 +126,6 @@ final class ChildProcess: @unchecked Sendable {
     }
   }
 }
-
-/// A process that is killed on purpose must not spend seconds on a backtrace.
-private let environmentOfChildren: [String] = {
-  var variables = ["SWIFT_BACKTRACE=enable=no"]
-  var next = environ
-  while let variable = next.pointee {
-    let text = String(cString: variable)
-    if !text.hasPrefix("SWIFT_BACKTRACE=") { variables.append(text) }
-    next += 1
-  }
-  return variables
-}()
 
 private func temporaryDescriptor() throws -> Int32 {
   var template = Array("/tmp/sluice-process-XXXXXX".utf8CString)

@@ -69,8 +69,8 @@ struct ReadVFSTests {
   }
 
   @Test(arguments: [
-    "&immutable=1", "&nolock=1", "&txid=3", "&at=2026-01-01", "&fresh=never", "&at_least=x",
-    "&at_least=1&max_staleness_ms=1",
+    "&immutable=1", "&nolock=1", "&txid=x", "&at=2026-01-01", "&fresh=never", "&at_least=x",
+    "&at_least=1&max_staleness_ms=1", "&txid=1&at=2026-01-01T00:00:00Z", "&fresh=latest&txid=1",
   ])
   func whatCannotBeMeantIsRefused(_ parameters: String) throws {
     let store = try TestStore()
@@ -104,6 +104,27 @@ struct ReadVFSTests {
     // Connections share what is known: one that asks refreshes for all.
     #expect(try count(try open(store)) == 1)
     #expect(try count(stale) == 1)
+  }
+
+  @Test func thePastInTheURIStaysAsItWas() throws {
+    let store = try TestStore()
+    for i in 1...4 { try store.commit(insert(1...i)) }
+    let past = try open(store, "&txid=2")
+    // Commits 2 and 3 have the same time.
+    let then = try open(store, "&at=2023-11-14T23:13:21.999%2B01:00")
+    #expect(try count(past) == 2)
+    #expect(try count(then) == 3)
+    try store.commit("ALTER TABLE t ADD COLUMN w")
+    try store.nextSegment(finishing: true)
+    try store.checkpoint()
+    #expect(try count(past) == 2)
+    #expect(try past.scalar("PRAGMA sluice_txid") == "2")
+    #expect(try past.scalar("SELECT count(*) FROM pragma_table_info('t')") == 2)
+    #expect(try past.scalar("PRAGMA integrity_check") == "ok")
+    let never = try open(store, "&txid=6")
+    #expect(throws: SQLiteError.self) { try count(never) }
+    try store.commit("DELETE FROM t WHERE id = 1")
+    #expect(try count(never) == 3)
   }
 
   /// A path that is no UTF-8 must not become another store's.

@@ -18,6 +18,8 @@ final class TestStore {
   private(set) var checksum = DatabaseChecksum()
   private(set) var txid = TxID.zero
   private(set) var commits: UInt64 = 0
+  /// Of the last commit; two in a row have the same.
+  var time_ms: Int64 { 1_700_000_000_000 + Int64(commits / 2) * 1000 }
   private var checkpointTxID = TxID.zero
   private let compressor = Compressor()
   private let directory: String
@@ -122,7 +124,7 @@ final class TestStore {
           offset: Int64(offset)))
     }
     let meta = CommitMeta(
-      commit: commits + 1, time_ms: environment.clock.wallTime_ms(),
+      commit: commits + 1, time_ms: 1_700_000_000_000 + Int64((commits + 1) / 2) * 1000,
       entropy: Identifier128(high: 1, low: 2), pageSize: UInt32(description.pageSize),
       pageCount: UInt32(image.count), checksum: checksum, rejected: 0)
     let outcome = BatchOutcome(
@@ -166,7 +168,7 @@ final class TestStore {
     try CheckpointSidecar.write(
       CheckpointSidecar.Header(
         store: description.id,
-        extent: LogExtent(txid: txid, commits: commits, time_ms: 0),
+        extent: LogExtent(txid: txid, commits: commits, time_ms: commits == 0 ? 0 : time_ms),
         pageSize: UInt32(description.pageSize), pageCount: UInt32(pages.count), checksum: checksum,
         rejected: 0), checksums: pages.map { crc32c($0) }, to: sidecar)
     if publishing { try publish() }

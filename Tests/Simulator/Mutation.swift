@@ -9,8 +9,6 @@ public struct Mutation: Sendable {
   public let kind: Simulation.Kind
   /// Seeds from 1 on.
   public let seeds: UInt64
-  /// False where it was not found in so many seeds any more: it is tried and told, and fails nothing.
-  public let isDemanded: Bool
   /// What a violation says that the check is there to prevent; another one, or that something took too
   /// long, is not enough.
   private let signs: [String]
@@ -49,15 +47,21 @@ public struct Mutation: Sendable {
     Mutation(.listNames, "names found by probing", ["none follows it"]),
     Mutation(
       .listAgain, "a later segment read before the one that a listing missed",
-      ["expiredWriter", "went on without this batch"], seeds: 500, isDemanded: false),
+      ["expiredWriter", "went on without this batch"]),
     Mutation(.sharedLog, "log read through a kept plain descriptor", Sign.fork + Sign.staleness),
     Mutation(
       .sharedJournal, "journal read through a kept plain descriptor", Sign.loss, seeds: 8000),
     Mutation(.wholeLogFrames, "torn frame of the log accepted", Sign.damage),
     Mutation(
       .wholeJournalFrames, "torn frame of the journal accepted", ["is none that was submitted"]),
+    Mutation(
+      .countsAgainstBytes, "a frame's count of batches believed",
+      ["cannot hold what it says"]),
     Mutation(.damageIsNoEnd, "damage taken for the end", Sign.wrongContent),
     Mutation(.pageChecksum, "page checksum not compared", Sign.wrongContent),
+    Mutation(
+      .indexOfThatTime, "a finished segment's index used as of an earlier batch",
+      ["which is not what was there as of"]),
     Mutation(
       .deduplicate, "batch executed again when it is found again", ["is in the history twice"]),
     Mutation(
@@ -72,9 +76,7 @@ public struct Mutation: Sendable {
     Mutation(.renewalFromRequest, "renewal counted from the reply", ["led on although"]),
     Mutation(.syncLogDirectory, "log directory not synced", Sign.staleness + Sign.loss),
     Mutation(.syncJournalDirectory, "journal directory not synced", Sign.loss),
-    Mutation(
-      .syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence,
-      seeds: 500, isDemanded: false),
+    Mutation(.syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence),
     Mutation(
       .syncQuarantine, "quarantine not synced", ["before its name in quarantine is durable"]),
     Mutation(
@@ -89,9 +91,8 @@ public struct Mutation: Sendable {
 
   init(
     _ check: SafetyCheck, _ what: String, _ signs: [String], _ kind: Simulation.Kind = .system,
-    seeds: UInt64 = 4000, isDemanded: Bool = true
+    seeds: UInt64 = 4000
   ) {
-    self.isDemanded = isDemanded
     self.kind = kind
     self.check = check
     self.what = what

@@ -78,7 +78,9 @@ final class ProcessFaults: @unchecked Sendable {
         duration += Double(random.below(4_000_000_000))
         world.count(.slow)
       }
-      if operation.action == .listOn, random.chance(0.3) { waitForSegments() }
+      if operation.action == .listOn, random.chance(world.plan.hasShortSegments ? 0.7 : 0.3) {
+        waitForSegments()
+      }
       // Time for its writer to flush once more, and again not as long as the lease.
       if operation.closesJournal, random.chance(0.3) {
         process.scheduler.sleep(UInt64(random.below(Int(world.plan.lease.inNanoseconds) / 2)))

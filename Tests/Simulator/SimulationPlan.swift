@@ -26,6 +26,12 @@ public struct SimulationPlan: Sendable {
   var isPoisoned: Bool
   /// What executes batches ends by itself now and then, also in those.
   var workersEnd: Bool
+  /// Journal segments hold a frame or two, so that they begin and end all the time.
+  var hasShortSegments: Bool
+  /// The file server often loses its power just when a checkpoint was published.
+  var losesCheckpoints: Bool
+  /// Somebody makes journal files that keep to nothing.
+  var isIntruded: Bool
 
   public init(seed: UInt64) {
     self.seed = seed
@@ -44,6 +50,17 @@ public struct SimulationPlan: Sendable {
     mostPause = .milliseconds([5, 50, 500][random.below(3)])
     isPoisoned = random.chance(0.15)
     workersEnd = random.chance(0.3)
+    hasShortSegments = random.chance(0.2)
+    losesCheckpoints = random.chance(0.15)
+    isIntruded = random.chance(0.2)
+    if hasShortSegments {
+      writers = 3
+      mostPause = .milliseconds(5)
+      operations += 1500
+      lease = .seconds(3)
+    }
+    // Elsewhere names are durable as soon as they are answered.
+    if losesCheckpoints, random.chance(0.5) { machines = 0 }
   }
 
   var isNetwork: Bool { machines > 0 }

@@ -6,6 +6,7 @@ extension World {
       case terms, batches, reads
       case outcomes = "outcomes told"
       case tokens = "tokens satisfied"
+      case pastReads = "reads of the past"
       case duplicates = "repeats of a key"
       case poisonous = "verdicts of poison"
       case timeLimits = "rejected for their time"
@@ -45,6 +46,8 @@ extension World {
       case failures = "operations failed"
       case fullDisks = "disk full"
       case forged = "files of a stranger under a writer's id"
+      case intruded = "files that keep to nothing"
+      case intruderBatches = "of their batches in the history"
       case lateWrites = "failed writes in pieces"
       case lostCreates = "replies of create lost"
       case lostLinks = "replies of link lost"

@@ -295,7 +295,10 @@ struct Verification: @unchecked Sendable {
   private func execute(_ entry: Entry, _ model: inout Model) -> Bool {
     let oracle = world.oracle
     var verdict: String?
-    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment {
+    let intruder = world.intruders[entry.outcome.batch.writer]
+    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment,
+      intruder == nil || rejection.code != Outcome.Rejection.Code.expiredWriter
+    {
       guard rejection.code == Outcome.Rejection.Code.timeLimit else {
         return isPoisonous(entry, rejection)
       }
@@ -306,6 +309,7 @@ struct Verification: @unchecked Sendable {
       world.count(.timeLimits)
       verdict = rejection.code
     }
+    if let intruder { return verdict != nil || isIntruders(entry, intruder) }
     guard let batch = entry.batch, let name = NamedWork.name(of: batch),
       let named = oracle.works[name], named.batch == batch
     else {
@@ -321,6 +325,25 @@ struct Verification: @unchecked Sendable {
       return false
     }
     return true
+  }
+
+  /// False after a violation. Of a file that keeps to nothing what is whole is executed, and refused or
+  /// without effect; what is behind a lie is not even read.
+  private func isIntruders(_ entry: Entry, _ last: SequenceNumber) -> Bool {
+    world.count(.intruderBatches)
+    let batch = entry.outcome.batch
+    guard batch.sequence <= last else {
+      world.oracle.violate("batch \(batch) is of a frame that cannot hold what it says")
+      return false
+    }
+    let codes = [Outcome.Rejection.Code.malformed, Outcome.Rejection.Code.expiredWriter]
+    switch entry.outcome.outcome {
+    case .applied(let applied) where applied.changes == 0: return true
+    case .rejected(let rejection) where codes.contains(rejection.code): return true
+    case let other:
+      world.oracle.violate("batch \(batch) of a file that keeps to nothing is \(other)")
+      return false
+    }
   }
 
   /// False after a violation. Of all that the environment can do to a batch only this happens here,

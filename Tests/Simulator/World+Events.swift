@@ -9,6 +9,7 @@ extension World {
   func conductEvents() {
     let pause = weather.events == 0 ? 0.5 : min(0.5, 0.5 / weather.events)
     scheduler.sleep(UInt64(pause * 1e9))
+    if plan.isIntruded, scheduler.random.chance(0.15) { intrude() }
     guard scheduler.random.chance(weather.events * pause) else { return }
     let machine = machines[scheduler.random.below(machines.count)]
     let living = processes.filter { !$0.isDead }
@@ -96,6 +97,7 @@ extension World {
     disk.losePower(&scheduler.random)
     oracle.serverLostPower(before: before) { [unowned self] in observer.published }
     oracle.acknowledged.forEach(checkDurable)
+    checkCurrent()
     guard plan.isNetwork, !isCalm, !serverIsAway, scheduler.random.chance(0.7) else { return }
     serverIsAway = true
     let duration = UInt64(scheduler.random.below(20_000_000_000))
@@ -103,6 +105,24 @@ extension World {
       scheduler.sleep(duration)
       serverIsAway = false
       note("the file server is back")
+    }
+  }
+
+  /// Whoever opened `current.sqlite` before must find something there afterwards.
+  private func checkCurrent() {
+    guard let target = disk.target(of: World.layout.current),
+      disk.inode(of: "\(World.layout.root)/\(target)") == nil
+    else { return }
+    oracle.violate("current.sqlite points to \(target), which is not there")
+  }
+
+  /// It was just said where `current.sqlite` leads to.
+  func checkpointWasPublished() {
+    guard plan.losesCheckpoints, !isCalm, scheduler.random.chance(0.3) else { return }
+    scheduler.start(nil) { [self] in
+      scheduler.sleep(UInt64(scheduler.random.below(3_000_000)))
+      guard !isCalm, !scheduler.isOver else { return }
+      losePower()
     }
   }
 }

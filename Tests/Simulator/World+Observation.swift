@@ -18,6 +18,9 @@ extension World {
       let name = operation.path.dropFirst(World.layout.quarantine.count + 1)
       aside[process.number, default: []].insert(String(name))
     case .link where operation.path.hasSuffix(".log"): noteAttempts()
+    // On a local disk the link is durable when its directory is.
+    case .syncDirectory where operation.path == World.layout.root: checkpointWasPublished()
+    case .replaceSymbolicLink where plan.isNetwork: checkpointWasPublished()
     case .write where operation.offset == Block.mark && operation.path.hasSuffix(".log"):
       noteAttempts()
     default: break
@@ -51,7 +54,7 @@ extension World {
     let aside = "\(World.layout.quarantine)/\(name)"
     guard disk.inode(of: aside) == nil else {
       // Of one that had put it there, found no more remains, and so needs nothing, another says nothing.
-      if disk.stableContent(aside) == nil, self.aside[process.number]?.contains(name) == true {
+      if !disk.isStable(aside), self.aside[process.number]?.contains(name) == true {
         oracle.violate("\(process.name) removes \(path) before its name in quarantine is durable")
       }
       return

@@ -12,7 +12,7 @@ extension World {
     let store = try PageStore(path: World.layout.root, environment: life.environment)
     let reader = Opened(Database(store, executor: life.environment.executor))
     for _ in 0..<(1 + scheduler.random.below(30)) where !life.isGone && !isEnding {
-      switch scheduler.random.below(10) {
+      switch scheduler.random.below(11) {
       case 0..<6:
         begun_ns = life.environment.clock.bootTime_ns()
         missed_ns = life.machine.clock.missed_ns
@@ -21,6 +21,7 @@ extension World {
         try readStale(
           since: begun_ns, missed_ns: life.machine.clock.missed_ns - missed_ns, reader, life)
       case 8: try readAtLeast(reader, life)
+      case 9: try readPast(reader, life)
       default: try lookAtCurrent(life)
       }
       scheduler.sleep(UInt64(scheduler.random.below(100_000_000)))
@@ -103,6 +104,30 @@ extension World {
     try read(
       .atLeast(wanted, timeout: limit), since: oracle.moment(at: 0), least: wanted, reader, life)
     if !life.isGone { count(.tokens) }
+  }
+
+  /// What was published once is shown again, and is what it was.
+  private func readPast(_ reader: Opened, _ life: Life) throws {
+    guard oracle.floor > .zero else { return }
+    let wanted = TxID(1 + UInt64(scheduler.random.below(Int(oracle.floor.rawValue))))
+    do {
+      try reader.database.read(.asOf(.txid(wanted))) { transaction in
+        let text = try shown(transaction)
+        guard !life.isGone else { return }
+        note("\(life.name) was shown \(transaction.txid) as of \(wanted)")
+        oracle.read(text, at: transaction.txid, since: oracle.moment(at: 0), by: life.name)
+        let last = observer.commits.last { $0.last <= wanted }?.last ?? .zero
+        if transaction.txid != last {
+          oracle.violate(
+            "\(life.name) was shown \(transaction.txid), which is not what was there as of \(wanted)"
+          )
+        }
+        count(.pastReads)
+      }
+    } catch let error as StoreError {
+      guard error.code != .snapshotExpired else { return }
+      throw error
+    }
   }
 
   /// What any SQLite tool would open.

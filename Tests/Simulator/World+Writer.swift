@@ -6,8 +6,12 @@ import SluiceWriter
 extension World {
   /// A writer process: submits some batches, asks for some outcomes, and ends or dies.
   func writer(_ life: Life) throws {
-    if scheduler.random.chance(plan.isPoisoned ? 0.4 : 0.15) { return try submitOnce(life) }
-    let writer = try Writer(store: World.layout.root, environment: life.environment)
+    let once = plan.hasShortSegments ? 0.05 : plan.isPoisoned ? 0.4 : 0.15
+    if scheduler.random.chance(once) { return try submitOnce(life) }
+    var options = Writer.Options()
+    if plan.hasShortSegments { options.segmentBytes = World.shortSegments }
+    let writer = try Writer(
+      store: World.layout.root, options: options, environment: life.environment)
     // Several threads of the process share it, so that their batches go out in groups.
     let others = (0..<[0, 0, 1, 3][scheduler.random.below(4)]).map { _ in
       scheduler.start(life.process) { [self] in
@@ -20,12 +24,17 @@ extension World {
     if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
   }
 
+  /// Mark, header, a small frame, and the one that ends it.
+  private static let shortSegments: ClosedRange<Int64> = 16384...16384
+
   private func submit(to writer: Writer, _ life: Life) throws {
     var receipts: [Receipt] = []
     var last: BatchID?
-    for _ in 0..<(1 + scheduler.random.below(15)) where !life.isGone && !isEnding {
+    let most = plan.hasShortSegments ? 100 : 15
+    for _ in 0..<(1 + scheduler.random.below(most)) where !life.isGone && !isEnding {
       receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, after: &last, life)
-      if !receipts.isEmpty, scheduler.random.chance(0.4) {
+      // Who asks waits for the applier, which may be waiting for segments.
+      if !receipts.isEmpty, scheduler.random.chance(plan.hasShortSegments ? 0.05 : 0.4) {
         try askForOutcome(of: receipts[scheduler.random.below(receipts.count)], writer, life)
       }
       if scheduler.random.chance(0.1) { receipts = receipts.suffix(2) }

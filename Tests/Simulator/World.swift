@@ -69,6 +69,8 @@ public final class World: @unchecked Sendable {
   var segmentsMade: [Substring: Int] = [:]
   /// Files that a stranger has made under writers' ids.
   var forged: Set<String> = []
+  /// Writers of files that keep to nothing, and the last batch of theirs that can be believed.
+  var intruders: [WriterID: SequenceNumber] = [:]
   /// Names that a process has put, or tried to put, into quarantine, by its number.
   var aside: [UInt64: Set<String>] = [:]
   /// Appliers that hold the lease, as they believe.
@@ -84,7 +86,14 @@ public final class World: @unchecked Sendable {
     tracer = trace
     scheduler = EventScheduler(seed: plan.seed)
     var random = SeededRandom(seed: plan.seed ^ 0x3EA7)
-    weather = Weather.drawn(&random)
+    var weather = Weather.drawn(&random)
+    if plan.hasShortSegments {
+      // Listings are to miss some of them, and their writers to live.
+      weather.tornListing = 0.3
+      weather.death = min(weather.death, 0.001)
+      weather.freeze = min(weather.freeze, 0.001)
+    }
+    self.weather = weather
     oracle = Oracle(scheduler)
     self.template = template
     disk = template.disk.copy(clock: SimulatedClock(scheduler))

@@ -140,7 +140,7 @@ final class BatchRun {
   /// goes on ranking as a batch that was undone had told it to). So a batch that wrote to one and is
   /// undone is alone in its commit, and the connection is opened anew before it and after it.
   private func forgetting(_ end: BatchEnd, _ context: Context) throws(StoreError) -> BatchEnd {
-    guard hasWrittenVirtual else { return end }
+    guard hasWrittenVirtual, environment.makes(.undoneForgotten) else { return end }
     if case .outcome(.applied) = end { return end }
     hasChangedConnection = true
     guard !context.isAlone else { return end }

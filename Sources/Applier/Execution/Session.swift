@@ -302,7 +302,11 @@ final class Session {
     let started = environment.clock.elapsed()
     try own { () throws(SQLiteError) -> Void in try begin.run() }
     for (index, batch) in batches.enumerated() {
-      let verdict = offender?.batch == batch.id ? offender?.rejection : nil
+      // Without the check it is the last one's, as it was meant where the group was made.
+      let isMeant =
+        environment.makes(.verdictByName)
+        ? offender?.batch == batch.id : index == batches.count - 1
+      let verdict = isMeant ? offender?.rejection : nil
       if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil {
         return .complete(index)
       }

@@ -23,6 +23,8 @@ struct HeldBack {
   func has(_ writer: WriterID) -> Bool { waiting.contains(writer) }
   /// Whether nobody is.
   var isEmpty: Bool { waiting.isEmpty }
+  /// How many are.
+  var count: Int { waiting.count }
   func hasGone(_ name: String) -> Bool { gone[name] != nil }
 
   /// Lets go on whose time has come.

@@ -15,13 +15,14 @@ extension JournalIntake {
       if !error.isExistingFile { throw error }
       // Of somebody who may have died before it was answered, so that a file server may lose it still
       // (on NFS the sync below asks for nothing).
-      try changeQuarantine(beside: target)
+      try environment.changeDirectory(of: target)
     }
     segment.names = 2
     if environment.makes(.syncQuarantine) {
       try environment.fileSystem.syncDirectory(layout.quarantine)
     }
     quarantined += 1
+    quarantinedHere += 1
     asideNames.insert(name)
     let why =
       switch remains {
@@ -37,22 +38,6 @@ extension JournalIntake {
         "file": "\(target)", "offset": "\(segment.offset)", "lastSequence": "\(lastRead)",
         "lost": "\(lost)",
       ])
-  }
-
-  /// An answered change of the directory brings those before it along. It is not made by one more name
-  /// of a segment, which would be a stranger's if this process died before it is removed.
-  private func changeQuarantine(beside target: String) throws(StoreError) {
-    let fileSystem = environment.fileSystem
-    let temporary = StoreLayout.temporaryName(target, environment.random())
-    do throws(StoreError) {
-      _ = try fileSystem.createUncached(temporary, mode: 0o600)
-      try fileSystem.unlink(temporary)
-    } catch {
-      // Made, and an answer: EEXIST to a request sent again, since nobody else has this name; or another
-      // applier has removed it, who takes it for left behind.
-      guard error.isExistingFile || error.isNoSuchFile || error.isStaleHandle else { throw error }
-      if error.isExistingFile { try? fileSystem.unlink(temporary) }
-    }
   }
 
   /// Looks what lies in quarantine, at the beginning of a term.

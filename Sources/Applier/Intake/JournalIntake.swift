@@ -51,6 +51,8 @@ final class JournalIntake {
   /// Batches that were found missing in this term.
   private(set) var missing: UInt64 = 0
   var quarantined: UInt32 = 0
+  /// Of these, by this term.
+  var quarantinedHere: UInt32 = 0
   /// The names in quarantine: a move that was cut off leaves a file with both its names.
   var asideNames: Set<String> = []
   /// Writers with a segment in quarantine: batches of theirs may be missing.
@@ -222,7 +224,8 @@ final class JournalIntake {
   }
 
   private var isLookOver: Bool {
-    environment.clock.elapsed() - lookBegan >= JournalIntake.longestLook
+    environment.makes(.boundedLooks)
+      && environment.clock.elapsed() - lookBegan >= JournalIntake.longestLook
   }
 
   private var isFull: Bool { waitingWeight >= JournalIntake.mostWaitingWeight }
@@ -233,6 +236,13 @@ final class JournalIntake {
 
   /// Whose segments are read before those of others.
   var writersFirst: Set<WriterID> = []
+
+  /// What was and will not be applied of what this term has found.
+  var leftBehind: LeftBehind {
+    LeftBehind(
+      ignored: ignoredCount, missing: missing, heldBack: heldBack.count,
+      quarantined: quarantinedHere)
+  }
 
   /// Nothing that was in the journal when it was polled last is left out for now.
   var isComplete: Bool { isIdle && heldBack.isEmpty }

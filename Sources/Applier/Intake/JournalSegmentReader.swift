@@ -101,6 +101,8 @@ final class JournalSegmentReader {
     return opened
   }
 
+  private var isBounded: Bool { environment.makes(.boundedLooks) }
+
   /// Forgets the open file; what was read stays known.
   func closeFile() {
     file = nil
@@ -183,7 +185,7 @@ final class JournalSegmentReader {
     let start = offset
     frames?.scanner.readAhead = JournalSegmentReader.smallestRead
     while !isEnded {
-      guard total < bytes else {
+      guard total < bytes || !isBounded else {
         news.isComplete = false
         break
       }
@@ -235,10 +237,16 @@ final class JournalSegmentReader {
         "a writer uses format \(version), this applier knows \(formatVersion); upgrade the applier",
         path: path)
     case .header(let decoded, let sum):
-      guard decoded.store == store, decoded.id == id else {
+      guard decoded.store == store else {
         throw StoreError(
           .foreign,
-          "this journal file says it is \(decoded.id) of store \(decoded.store), and store.json says \(store); it is not read: find out which was put here from elsewhere, and move a journal file back to where it belongs, since it may hold what was acknowledged",
+          "this journal file says it is of store \(decoded.store), and store.json says \(store); it is not read: find out which was put here from elsewhere, and move a journal file back to where it belongs, since it may hold what was acknowledged",
+          path: path)
+      }
+      guard decoded.id == id else {
+        throw StoreError(
+          .foreign,
+          "this journal file has another file's name: it says it is \(StoreLayout.journalName(decoded.id)); it is not read: give it that name again, since it may hold what was acknowledged",
           path: path)
       }
       header = decoded
@@ -262,12 +270,13 @@ final class JournalSegmentReader {
   private func nextFrame(_ largest: Int64) throws(StoreError) -> Step {
     guard let found = try frames?.ahead(), found.kind == .batches,
       found.length <= Int64(Limits.journalFrameBytes),
-      found.end <= Limits.mostJournalSegmentBytes, found.holdsItsBatches
+      found.end <= Limits.mostJournalSegmentBytes,
+      found.holdsItsBatches || !environment.makes(.countsAgainstBytes)
     else { return .nothing }
     var frame: Frame?
     if found.count > 0 {
       guard let section = found.section(.batches) else { return .nothing }
-      if let unwhole, unwhole.checksum == found.checksum,
+      if let unwhole, isBounded, unwhole.checksum == found.checksum,
         environment.clock.elapsed() < unwhole.until
       {
         return .notAgainYet
@@ -348,7 +357,7 @@ final class JournalSegmentReader {
     let file = try open()
     guard try file.read(1, at: Limits.mostJournalSegmentBytes).isEmpty else { return .tooLong }
     var place = max(zerosUpTo, header == nil ? Block.header : offset)
-    let end = place + JournalSegmentReader.mostScannedAtOnce
+    let end = isBounded ? place + JournalSegmentReader.mostScannedAtOnce : .max
     while place < end {
       guard let data = try file.nextData(from: place) else { return .none }
       place = data

@@ -102,7 +102,7 @@ final class ChildWorker: ExecutionWorker {
       content = sent
     } catch {
       guard case .ended = error, !isStuck else { throw error }
-      throw .ended(.commit, process.awaitEnd())
+      throw .ended(.commit, process.awaitEnd(clock, whileWaiting: events.onProgress))
     }
     let placed: (pages: [PageEntry], segment: LogSegment)
     do throws(StoreError) { placed = try write(content, done) } catch { throw .failed(error) }
@@ -160,7 +160,7 @@ final class ChildWorker: ExecutionWorker {
       // The channel does not know what the child was at, nor how it ended.
       guard case .ended = error else { throw error }
       if isStuck { throw error }
-      let how = process.awaitEnd()
+      let how = process.awaitEnd(clock, whileWaiting: events.onProgress)
       throw .ended(place(since: begun), how)
     }
   }

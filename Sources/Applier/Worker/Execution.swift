@@ -20,6 +20,21 @@ final class Execution {
   /// Workers that end in a row without a batch to blame, before the term gives up.
   static let mostStrayEnds = 3
 
+  /// What is known against a batch until it is in a commit. `ends`: of workers while it was to blame, below
+  /// `mostEnds`.
+  private enum Suspicion {
+    /// A worker ended with it, or in a commit that it was part of: it comes alone.
+    case alone(ends: Int)
+    /// It is to be rejected unexecuted.
+    case condemned(Outcome.Rejection, ends: Int)
+
+    var ends: Int {
+      switch self {
+      case .alone(let ends), .condemned(_, let ends): ends
+      }
+    }
+  }
+
   typealias MakeWorker = (Snapshot) throws(WorkerEnd) -> any ExecutionWorker
 
   private(set) var snapshot: Snapshot
@@ -30,12 +45,8 @@ final class Execution {
   private let logger: Logger
   private let environment: Environment
   private var worker: (any ExecutionWorker)?
-  /// Batches with which a worker ended, and how many did. Each is below `mostEnds`.
-  private var ends: [BatchID: Int] = [:]
-  /// Batches that are to be rejected unexecuted.
-  private var verdicts: [BatchID: Outcome.Rejection] = [:]
-  /// Batches of a commit that a worker ended in: each comes alone.
-  private var alone: Set<BatchID> = []
+  /// What is known against batches that wait; against most nothing is.
+  private var suspicions: [BatchID: Suspicion] = [:]
   private var strayEnds = 0
 
   init(
@@ -107,10 +118,8 @@ final class Execution {
           return (pages, segment)
         }
         strayEnds = 0
-        for batch in attempt.batches.prefix(done.count) {
-          ends[batch.id] = nil
-          verdicts[batch.id] = nil
-          alone.remove(batch.id)
+        if !suspicions.isEmpty {
+          for batch in attempt.batches.prefix(done.count) { suspicions[batch.id] = nil }
         }
         return done
       } catch {
@@ -121,22 +130,20 @@ final class Execution {
 
   /// The request as far as what is known of its batches lets it be one group.
   private func planned(_ request: Session.Request) -> Session.Request {
-    guard !(ends.isEmpty && verdicts.isEmpty && alone.isEmpty), request.verdict == nil else {
-      return request
-    }
+    guard !suspicions.isEmpty, request.verdict == nil else { return request }
     var attempt = request
     for (index, batch) in request.batches.enumerated() {
-      if let verdict = verdicts[batch.id] {
+      switch suspicions[batch.id] {
+      case nil: continue
+      case .condemned(let verdict, _):
         attempt.batches = request.batches.prefix(index + 1)
         attempt.verdict = Session.Verdict(batch: batch.id, rejection: verdict)
-        break
-      }
-      if ends[batch.id] != nil || alone.contains(batch.id) {
+      case .alone:
         // Those before it first, and then it alone.
         attempt.batches = request.batches.prefix(max(index, 1))
         attempt.isAlone = attempt.isAlone || index == 0
-        break
       }
+      break
     }
     return attempt
   }
@@ -179,8 +186,7 @@ final class Execution {
         .io, "the process that executes batches told of a batch that it was not given")
     case .overran(let index, let how):
       let batch = batches[batches.startIndex + index].id
-      verdicts[batch] = Outcome.Rejection(
-        code: Outcome.Rejection.Code.timeLimit, message: "\(how); split it")
+      condemn(batch, Outcome.Rejection.Code.timeLimit, "\(how); split it")
       logger.error("batch rejected: \(how)", metadata: ["batch": "\(batch)"])
     case .ended(.batch(let index), let how):
       blame(batches[batches.startIndex + index].id, how)
@@ -190,7 +196,9 @@ final class Execution {
       logger.error(
         "the process that executes batches ended in a commit; its batches come one by one",
         metadata: ["how": "\(how)", "batches": "\(batches.count)"])
-      alone.formUnion(batches.map(\.id))
+      for batch in batches where suspicions[batch.id] == nil {
+        suspicions[batch.id] = .alone(ends: 0)
+      }
     case .ended(.nothing, let how):
       strayEnds += 1
       logger.error("the process that executes batches ended", metadata: ["how": "\(how)"])
@@ -206,20 +214,29 @@ final class Execution {
   }
 
   private func blame(_ batch: BatchID, _ how: String) {
-    let count = (ends[batch] ?? 0) + 1
+    let count = (suspicions[batch]?.ends ?? 0) + 1
     logger.error(
       "the process that executes batches ended",
       metadata: ["how": "\(how)", "batch": "\(batch)", "times": "\(count)"])
     guard count >= Execution.mostEnds else {
-      ends[batch] = count
+      switch suspicions[batch] {
+      case nil, .alone: suspicions[batch] = .alone(ends: count)
+      case .condemned(let verdict, _): suspicions[batch] = .condemned(verdict, ends: count)
+      }
       return
     }
-    ends[batch] = nil
-    verdicts[batch] = Outcome.Rejection(
-      code: Outcome.Rejection.Code.poisonous,
-      message:
-        "the process that executes batches ended \(count) times while it executed this batch, the last time \(how)"
+    suspicions[batch] = nil
+    condemn(
+      batch, Outcome.Rejection.Code.poisonous,
+      "the process that executes batches ended \(count) times while it executed this batch, the last time \(how)"
     )
-    logger.error("batch rejected as poisonous", metadata: ["batch": "\(batch)"])
+    logger.error(
+      "batch rejected as poisonous: it ended the process that executes batches \(count) times",
+      metadata: ["batch": "\(batch)"])
+  }
+
+  private func condemn(_ batch: BatchID, _ code: String, _ message: String) {
+    suspicions[batch] = .condemned(
+      Outcome.Rejection(code: code, message: message), ends: suspicions[batch]?.ends ?? 0)
   }
 }

@@ -44,7 +44,7 @@ final class WorkerProcess {
     }
     let added = [getpid(), ends.1, progress.descriptor].map { "\($0)" }
     let words = ([program.path] + program.arguments + added).map { strdup($0) } + [nil]
-    let variables = WorkerProcess.variables.map { strdup($0) } + [nil]
+    let variables = environmentOfChildren().map { strdup($0) } + [nil]
     defer { for word in words + variables { free(word) } }
     var id = pid_t()
     let code = posix_spawn(&id, program.path, &actions, nil, words, variables)
@@ -52,18 +52,6 @@ final class WorkerProcess {
     self.id = id
     self.channel = channel
     self.progress = progress
-  }
-
-  /// This process's, but for a backtrace, for which the others would wait.
-  private static var variables: [String] {
-    var variables = ["SWIFT_BACKTRACE=enable=no"]
-    var next = environ
-    while let variable = next.pointee {
-      let text = String(cString: variable)
-      if !text.hasPrefix("SWIFT_BACKTRACE=") { variables.append(text) }
-      next += 1
-    }
-    return variables
   }
 
   private static func error(_ program: WorkerProgram, _ code: Int32) -> StoreError {
@@ -86,20 +74,28 @@ final class WorkerProcess {
     return WorkerProcess.describe(status ?? 0)
   }
 
-  /// How it ended by itself, where its end of the socket is closed.
-  func awaitEnd() -> String {
+  /// For which its end is waited after its end of the socket was closed: a process that leaves much
+  /// memory behind, on a host that is busy, takes its time.
+  private static let longestEnd = Duration.seconds(5)
+
+  /// How it ended by itself, where its end of the socket is closed. `whileWaiting` is called now and then.
+  func awaitEnd(_ clock: any Clock, whileWaiting: () -> Void = {}) -> String {
     guard status == nil else { return end() }
     // It closes the socket when it ends, and not before; but is not waited for without end.
-    for _ in 0..<200 {
+    let until = clock.elapsed() + WorkerProcess.longestEnd
+    while clock.elapsed() < until {
       var result: Int32 = 0
-      let found = waitpid(id, &result, WNOHANG)
-      if found == id {
+      if waitpid(id, &result, WNOHANG) == id {
         status = result
-        break
+        return WorkerProcess.describe(result)
       }
       usleep(1000)
+      whileWaiting()
     }
-    return end()
+    let how = end()
+    // Another signal was there first.
+    guard (status ?? 0) & 0x7F == SIGKILL else { return how }
+    return "when it was killed, since it had closed its socket and did not end"
   }
 
   private static func describe(_ status: Int32) -> String {

@@ -91,7 +91,7 @@ private final class ServedSession {
     self.store = store
     settings = opening.settings
     settings?.extensions = try StoreExtensions.open(
-      store.description, in: layout, environment.fileSystem)
+      store.description, in: layout, environment)
     let snapshot = try store.snapshot(.atLeast(opening.txid, timeout: .seconds(60)))
     // What the index of a large database takes comes on top, twice while it is renewed.
     _ = csystem_limit_memory(

@@ -40,7 +40,10 @@ struct ApplyCommand: ParsableCommand {
       valueName: "NAME"))
   var holder: String?
 
-  @Flag(help: "Apply what there is, then end.")
+  @Flag(
+    help:
+      "Apply what there is, then end: with 0 only where nothing is left, with 76 where files in the journal are ignored, put into quarantine or missing."
+  )
   var drain = false
 
   @Option(
@@ -64,6 +67,7 @@ struct ApplyCommand: ParsableCommand {
   @OptionGroup var logging: LogOptions
 
   func validate() throws {
+    for store in stores { try Path.check(store, "the store's directory") }
     guard ttl.duration >= .seconds(1) else {
       throw ValidationError("--ttl is 1 second at least, not \(ttl)")
     }
@@ -115,7 +119,12 @@ struct ApplyCommand: ParsableCommand {
     options.checkpointAge = checkpointAge?.duration
     while true {
       do throws(StoreError) {
-        try Applier(path: store, options: options).run { StopSignal.wasReceived }
+        let applier = try Applier(path: store, options: options)
+        try applier.run { StopSignal.wasReceived }
+        if drain, var error = applier.leftBehind?.error {
+          error.path = StoreLayout(store).journal
+          throw error
+        }
         return
       } catch {
         guard stores.count > 1, !drain, !StopSignal.wasReceived else { throw error }

@@ -15,7 +15,8 @@ struct DumpCommand: ParsableCommand {
         sqlite3 copy.sqlite < store.sql
 
       What differs from .dump: FTS and R-tree tables are made by CREATE VIRTUAL TABLE and filled by \
-      INSERT (an index over another table's text is rebuilt), and every value is read back as the \
+      INSERT (an index over another table's text is rebuilt, one that keeps no text is made empty, \
+      which a note says), and every value is read back as the \
       same, texts with NUL characters and all reals included.
       """)
 
@@ -25,9 +26,15 @@ struct DumpCommand: ParsableCommand {
 
   func run() throws {
     var output = OutputFile()
-    try Database(path: place.store).read(options.freshness) { transaction in
-      try SQLDump(transaction).write(to: &output)
+    let lost = try Database(path: place.store).read(options.freshness) { transaction in
+      options.past.tell(transaction.txid)
+      return try SQLDump(transaction).write(to: &output)
     }
     try output.flush()
+    for table in lost {
+      Sluice.warn(
+        "note: table \(table) is a full-text index that keeps no text (content=''), so a script cannot fill it, and it is empty in this one; to have it whole take the database itself: `sluice checkpoint`, then `sluice init --from` with current.sqlite"
+      )
+    }
   }
 }

@@ -16,6 +16,7 @@ struct QueryCommand: ParsableCommand {
         sluice query STORE "SELECT * FROM item WHERE price > ?" 0.2
         sluice query STORE "SELECT * FROM item" --json
         sluice query STORE "SELECT count(*) FROM item" --at-least 12
+        sluice query STORE "SELECT count(*) FROM item" --at 2026-11-22T10:00:00Z
 
       5, -5 and 2.5e3 are numbers, everything else is text, also 007; CAST(? AS TEXT) makes a text \
       of a number. Put -- in front of texts that begin with a dash.
@@ -69,7 +70,7 @@ struct QueryCommand: ParsableCommand {
     let fileSystem = PosixFileSystem()
     let trustsAll = trustExtensions
     var (loaded, left) = StoreExtensions.readable(
-      try StoreDescription.read(layout, fileSystem), in: layout, fileSystem,
+      try StoreDescription.read(layout, fileSystem), in: layout,
       mayRun: { owner in trustsAll || owner == 0 || owner == geteuid() })
     if !trustsAll, !left.isEmpty { left.append("--trust-extensions loads other users' too") }
     return (loaded, left)
@@ -77,6 +78,7 @@ struct QueryCommand: ParsableCommand {
 
   private func query(_ database: Database, _ output: inout OutputFile) throws {
     try database.read(options.freshness) { transaction in
+      options.past.tell(transaction.txid)
       try transaction.withStatement(sql, parameters.map(\.value)) { statement in
         guard statement.isReadOnly else {
           throw StoreError(

@@ -110,6 +110,8 @@ struct SubmitCommand: ParsableCommand {
   var json = false
 
   func validate() throws {
+    try Path.check(ndjson, "--ndjson")
+    try Path.check(script, "--sql")
     guard [sql, ndjson, script].count(where: { $0 != nil }) == 1 else {
       throw ValidationError("give one of SQL, --ndjson FILE and --sql FILE")
     }

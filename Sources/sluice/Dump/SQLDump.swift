@@ -12,7 +12,8 @@ struct SQLDump {
   /// A name that is not Sluice's own; `%` and `_` mean themselves.
   private static let isUsers = #"NOT LIKE '\_sluice\_%' ESCAPE '\'"#
 
-  func write(to output: inout OutputFile) throws {
+  /// Returns the names of tables whose content could not be written.
+  func write(to output: inout OutputFile) throws -> [String] {
     let shadows = Set(
       try texts("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"))
     let tables = try tables().filter { !shadows.contains($0.name) }
@@ -21,8 +22,11 @@ struct SQLDump {
     }
     try output.write("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n")
     for table in tables {
-      guard output.hasReader else { return }
+      guard output.hasReader else { return [] }
       if let virtual = virtual.first(where: { $0.name == table.name }) {
+        if virtual.isLost {
+          try output.write("-- The next table keeps no text (content=''), so it is empty here.\n")
+        }
         try output.write(table.sql + ";\n")
         try virtual.writeContent(to: &output)
       } else {
@@ -32,6 +36,7 @@ struct SQLDump {
     try writeIndexesTriggersAndViews(shadows, to: &output)
     for table in virtual { try table.writeRebuild(to: &output) }
     try output.write("COMMIT;\n")
+    return virtual.filter(\.isLost).map(\.name)
   }
 
   // MARK: Tables

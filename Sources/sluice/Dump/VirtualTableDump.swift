@@ -19,9 +19,14 @@ struct VirtualTableDump {
     case external
     /// Nothing is stored for it.
     case none
+    /// An index of which nothing but itself is stored.
+    case lost
   }
 
-  /// Nil for an ordinary table. Throws for a table whose content cannot be read back out of it.
+  /// Its content cannot be read back out of it, so that the dump makes it empty.
+  var isLost: Bool { if case .lost = content { true } else { false } }
+
+  /// Nil for an ordinary table.
   init?(_ name: String, _ sql: String, _ transaction: ReadTransaction, shadows: Set<String>) throws
   {
     guard let module = VirtualTableDump.module(of: sql) else { return nil }
@@ -33,14 +38,8 @@ struct VirtualTableDump {
     hasConfiguration = module == "fts5"
     if isTextIndex, !shadows.contains("\(name)_content") {
       let options = sql.filter { !$0.isWhitespace }.lowercased()
-      guard !options.contains("content=''"), !options.contains("content=\"\"") else {
-        throw StoreError(
-          .invalid,
-          "table \(name) is a full-text index that keeps no text (content=''), so a dump cannot hold "
-            + "it; take the database itself: `sluice checkpoint`, then `sluice init --from` with "
-            + "current.sqlite")
-      }
-      content = .external
+      let keepsNone = options.contains("content=''") || options.contains("content=\"\"")
+      content = keepsNone ? .lost : .external
     } else if module == "rtree" || module == "rtree_i32" {
       content = .own(withRowID: false)
     } else {

@@ -1,0 +1,81 @@
+internal import SluiceJournal
+public import SluiceShared
+
+/// A snapshot as a plain SQLite file.
+public struct SnapshotImage: Sendable {
+  private let snapshot: Snapshot
+  private let environment: Environment
+  private static let pieceBytes = 4 << 20
+
+  public init(_ snapshot: Snapshot, _ environment: Environment) {
+    self.snapshot = snapshot
+    self.environment = environment
+  }
+
+  /// Makes `path` durable with all pages, reads it back, and compares it with the database checksum of
+  /// the snapshot's commit. Returns the pages' checksums (CRC-32C). `onProgress` is told, now and then, how
+  /// many bytes of the file are done: written ones first, then those that were read back.
+  ///
+  /// Throws `.damaged` where the checksum is another one; the file is then left to the caller to remove.
+  @discardableResult
+  public func write(
+    to path: String, mode: UInt32,
+    onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
+  ) throws(StoreError) -> [UInt32] {
+    let file = try environment.fileSystem.create(path, mode: mode)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: Self.pieceBytes, alignment: Block.size)
+    defer { buffer.deallocate() }
+    let perPiece = Self.pieceBytes / snapshot.pageSize
+    var checksums: [UInt32] = []
+    checksums.reserveCapacity(Int(snapshot.pageCount))
+    var page: UInt32 = 1
+    while page <= snapshot.pageCount {
+      let count = min(perPiece, Int(snapshot.pageCount - page) + 1)
+      for i in 0..<count {
+        let bytes = UnsafeMutableRawBufferPointer(
+          rebasing: buffer[i * snapshot.pageSize..<(i + 1) * snapshot.pageSize])
+        try snapshot.read(page: page + UInt32(i), into: bytes)
+        checksums.append(crc32c(UnsafeRawBufferPointer(bytes)))
+      }
+      try file.write(
+        UnsafeRawBufferPointer(rebasing: buffer[0..<count * snapshot.pageSize]),
+        at: Int64(page - 1) * Int64(snapshot.pageSize))
+      page += UInt32(count)
+      onProgress(Int64(page - 1) * Int64(snapshot.pageSize), 0)
+    }
+    try file.sync()
+    try prove(path, buffer, onProgress)
+    return checksums
+  }
+
+  /// Reads the file back, past the caches where there are any between here and the server.
+  private func prove(
+    _ path: String, _ buffer: UnsafeMutableRawBufferPointer,
+    _ onProgress: (_ written: Int64, _ proven: Int64) -> Void
+  ) throws(StoreError) {
+    let file = try environment.fileSystem.open(path, .shared)
+    let lockByte = DatabaseChecksum.lockBytePage(pageSize: snapshot.pageSize)
+    var checksum = DatabaseChecksum()
+    var page: UInt32 = 1
+    while page <= snapshot.pageCount {
+      let count = try file.read(
+        into: buffer, at: Int64(page - 1) * Int64(snapshot.pageSize))
+      guard count >= snapshot.pageSize else { break }
+      for start in stride(
+        from: 0, to: count / snapshot.pageSize * snapshot.pageSize, by: snapshot.pageSize)
+      {
+        let bytes = UnsafeRawBufferPointer(rebasing: buffer[start..<start + snapshot.pageSize])
+        if page != lockByte { checksum.toggle(page: page, crc: crc32c(bytes)) }
+        page += 1
+      }
+      onProgress(snapshot.byteCount, Int64(page - 1) * Int64(snapshot.pageSize))
+    }
+    guard checksum == snapshot.checksum, page == snapshot.pageCount + 1 else {
+      throw StoreError(
+        .damaged,
+        "the file's checksum is \(checksum), the log says \(snapshot.checksum) for batch \(snapshot.txid); it was not kept; if that happens again, restore the store from a backup",
+        path: path)
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import Testing
+
+@testable import SluiceApplier
+
+@Suite("A verdict is executed on the batch that it names")
+struct VerdictTests {
+  /// The first batch of a group is to be alone in its commit, and the verdict is another one's. The check
+  /// taken out: whoever is last in what is left of the group is rejected.
+  @Test(arguments: [true, false])
+  func whoIsAloneIsNotRejectedForAnother(_ isChecked: Bool) throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a)")
+    if !isChecked { store.environment.omittedChecks = [.verdictByName] }
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    let session = try Session(
+      pages.snapshot(.latest), Session.Settings(pages.description, store.options),
+      store.environment)
+    var list = ByteWriter()
+    for n in 1...2 {
+      let batch = try Batch([Batch.Statement("INSERT INTO t VALUES(\(n))")]).encoded()
+      list.append(UInt32(batch.count))
+      list.append(raw: batch)
+    }
+    let frame = PendingFrame(
+      JournalSegmentID(writer: WriterID(time_ms: 1, random: { 5 }), number: 1), owner: 0,
+      .init(
+        first: SequenceNumber(1), count: 2, end: 12288, stored: list.bytes, codec: .raw,
+        rawBytes: Int64(list.bytes.count)))
+    let batches = (0..<2).map { PendingBatch(frame, $0) }
+    var request = Session.Request(batches: batches[...], time_ms: 1)
+    request.isAlone = true
+    request.verdict = Session.Verdict(
+      batch: batches[1].id,
+      rejection: Outcome.Rejection(code: Outcome.Rejection.Code.timeLimit, message: "too long"))
+    var outcomes: [Outcome] = []
+    _ = try? session.commit(request) { (content, _) throws(StoreError) in
+      outcomes = ((try? BatchOutcome.decode(content.outcomes, count: content.count)) ?? []).map(
+        \.outcome)
+      throw StoreError(.io, "seen")
+    }
+    #expect(outcomes.map(\.isApplied) == [isChecked])
+  }
+}
