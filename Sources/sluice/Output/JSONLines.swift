@@ -56,12 +56,17 @@ extension JSON {
   static func append(_ rows: [[SQLValue]], to line: inout String) {
     line += "["
     for (i, row) in rows.enumerated() {
-      line += i > 0 ? ", [" : "["
-      for (j, value) in row.enumerated() {
-        if j > 0 { line += ", " }
-        append(value, to: &line)
-      }
-      line += "]"
+      if i > 0 { line += ", " }
+      append(row: row, to: &line)
+    }
+    line += "]"
+  }
+
+  static func append(row: [SQLValue], to line: inout String) {
+    line += "["
+    for (i, value) in row.enumerated() {
+      if i > 0 { line += ", " }
+      append(value, to: &line)
     }
     line += "]"
   }

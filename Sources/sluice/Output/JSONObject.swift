@@ -24,6 +24,12 @@ struct JSONObject {
     JSON.append(rows, to: &members)
   }
 
+  /// `values` are JSON already.
+  mutating func add(_ name: String, _ values: [String]) {
+    begin(name)
+    members += "[\(values.joined(separator: ", "))]"
+  }
+
   var text: String { "{\(members)}" }
 
   private mutating func begin(_ name: String) {
