@@ -18,6 +18,8 @@ public final class Applier {
   /// Opened while standing by, and kept up, so that the time without an applier is short.
   private var pages: PageStore?
   private var lastPrepared: Duration?
+  /// nil: what executes batches needs no preparation.
+  private let worker: StandbyWorker?
   /// What the last term of this process had named, and what did not end the process.
   private var survived: [Attempt] = []
 
@@ -36,6 +38,7 @@ public final class Applier {
     try Applier.checkScratch(environment)
     self.environment = environment
     log = Log(layout: layout, store: description.id, environment: environment)
+    worker = Applier.standbyWorker(layout, description, self.options, environment)
     if let lease {
       self.lease = lease
     } else {
@@ -59,7 +62,6 @@ public final class Applier {
       guard let leader = try standBy(shouldStop) else { return }
       switch try leader.run(shouldStop: shouldStop) {
       case .stopped:
-        options.logger.info("released")
         leftBehind = leader.intake.leftBehind
         return
       case .deposed(let error, let executing):
@@ -133,11 +135,32 @@ public final class Applier {
   /// its successor.
   private func prepare() {
     lastPrepared = environment.clock.elapsed()
+    worker?.start()
     guard (try? log.present(waits: false)) != nil else { return }
+    worker?.follow()
     if let pages {
       _ = try? pages.snapshot(.latest)
     } else {
       pages = try? PageStore(path: layout.root, environment: environment)
+    }
+  }
+
+  private static func standbyWorker(
+    _ layout: StoreLayout, _ description: StoreDescription, _ options: ApplierOptions,
+    _ environment: Environment
+  ) -> StandbyWorker? {
+    let settings = Session.Settings(description, options)
+    if let program = options.worker {
+      return StandbyWorker(logger: options.logger, environment: environment) {
+        () throws(WorkerEnd) in
+        try ChildWorker(
+          program, store: layout, settings, batchTime: options.batchTime, environment)
+      }
+    }
+    guard let fault = options.workerFault else { return nil }
+    return StandbyWorker(logger: options.logger, environment: environment) {
+      () throws(WorkerEnd) in
+      LocalPreparation(layout, settings, environment, fault: fault)
     }
   }
 
@@ -160,6 +183,8 @@ public final class Applier {
             time_ms: clock.wallTime_ms())
         })
     else { return nil }
+    // It opens the database while the term begins.
+    let worker = worker?.take(for: won.holder.extent.txid)
     try lease.claimed(at: started)
     options.logger.info(
       "leading",
@@ -174,8 +199,8 @@ public final class Applier {
       store = try PageStore(path: layout.root, environment: environment)
     }
     return try Leader(
-      won, store: store, survived: survived, options: options, lease: lease,
-      environment: environment)
+      won, store: store, worker: worker, survived: survived, options: options, lease: lease,
+      claimed: started, environment: environment)
   }
 }
 

@@ -97,12 +97,15 @@ extension Leader {
   }
 
   /// A new term reads live segments from their beginning. What is in the history already was not being
-  /// executed when the last term ended: it is passed over, without requests.
+  /// executed when the last term ended: it is passed over, without requests. Mostly there is nothing of it,
+  /// and each group asks; so only as many are asked about as were found before.
   private func passOverRepeats() throws(StoreError) {
+    var bound = 64
     while true {
-      let repeats = try execution.repeats(in: intake.next(Limits.batchesPerCommit, bytes: .max))
+      let repeats = try execution.repeats(in: intake.next(bound, bytes: .max))
       guard repeats > 0 else { return }
       intake.take(repeats, in: execution.extent.txid)
+      bound = min(bound * 4, Limits.batchesPerCommit)
       if isBeatDue { try publishNow(.active) }
     }
   }

@@ -27,6 +27,8 @@ final class Leader {
   let publisher: Publisher
   var status: ApplierStatus
   private let time: TermTime
+  /// When the claim that began the term did (boot time).
+  private let claimed: Duration
   /// Batches in the next group at most.
   private(set) var groupBound = Leader.smallestGroup
   private(set) var nextIsAlone = false
@@ -41,14 +43,16 @@ final class Leader {
   private var hasCommitted = false
   private var lastWork: Duration
   private var lastPrune: Duration = .zero
+  private var lastPoll: Duration = .zero
   private var rate = RateMeter()
   /// Batches that earlier terms found missing.
   private let missingBefore: UInt64
 
   init(
-    _ won: LogClaim.Won, store: PageStore, survived: [Attempt], options: ApplierOptions,
-    lease: any Lease, environment: Environment
+    _ won: LogClaim.Won, store: PageStore, worker: (any PreparedWorker)?, survived: [Attempt],
+    options: ApplierOptions, lease: any Lease, claimed: Duration, environment: Environment
   ) throws(StoreError) {
+    self.claimed = claimed
     self.store = store
     self.options = options
     self.environment = environment
@@ -70,7 +74,7 @@ final class Leader {
     checkpointer = Checkpointer(
       Checkpoint(layout: store.layout, store: store.description.id, environment: environment),
       options, environment)
-    execution = try Leader.execution(store, options, environment)
+    execution = try Leader.execution(store, worker, options, environment)
     status.rejected = execution.rejected
     checkpointer.assume(newest: status.checkpoint)
     publisher.published(holder.extent.txid)
@@ -108,7 +112,7 @@ final class Leader {
       try settle()
       while true {
         if shouldStop() { return try release() }
-        let found = try intake.poll()
+        let found = try pollWhenDue()
         try checkTime()
         if !intake.isIdle {
           try work()
@@ -138,9 +142,11 @@ final class Leader {
   }
 
   /// Opening the database may have taken longer than the lease. Nobody took over meanwhile (the mark
-  /// says so), so the term counts from here; and no batch is named before that is known.
+  /// says so), so the term counts from here; and no batch is named before that is known. Where it took less
+  /// than a beat, the first beacon is as good, and somebody waits for the first commit.
   private func settle() throws(StoreError) {
     let started = environment.clock.elapsed()
+    guard started - claimed >= options.beat else { return }
     publisher.start(beacon(.active), holder)
     try publisher.wait()
     _ = publisher.takeFinishedStart()
@@ -198,9 +204,19 @@ final class Leader {
 
   private static let smallestGroup = 64
 
-  /// The next group may be twice as large.
+  /// The next group may be twice as large. (It is executed for 250 ms at most, however large.)
   func grow(after done: Session.Done) {
     groupBound = min(Limits.batchesPerCommit, max(Leader.smallestGroup, done.count * 2))
+  }
+
+  /// Looks into the journal. Where a whole group waits already that is not urgent: each look is some round
+  /// trips, and what is new comes behind a turn of each other writer anyway.
+  private func pollWhenDue() throws(StoreError) -> Bool {
+    let now = environment.clock.elapsed()
+    if intake.waitingCount >= groupBound, now - lastPoll < options.slowestPoll { return true }
+    let found = try intake.poll()
+    lastPoll = environment.clock.elapsed()
+    return found
   }
 
   private func watch(_ shouldStop: @escaping () -> Bool) {
@@ -215,17 +231,19 @@ final class Leader {
 
   /// The worker is a child process where the options name a program for it.
   private static func execution(
-    _ store: PageStore, _ options: ApplierOptions, _ environment: Environment
+    _ store: PageStore, _ prepared: (any PreparedWorker)?, _ options: ApplierOptions,
+    _ environment: Environment
   ) throws(StoreError) -> Execution {
     let settings = Session.Settings(store.description, options)
     let events = WorkerEvents()
     let execution = Execution(
-      from: try store.snapshot(.latest), events, logger: options.logger, environment: environment
+      from: try store.snapshot(.latest), events, logger: options.logger, environment: environment,
+      prepared: prepared
     ) { (snapshot) throws(WorkerEnd) in
       if let program = options.worker {
         return try ChildWorker(
-          program, store: store.layout, at: snapshot.txid, settings, events,
-          batchTime: options.batchTime, environment)
+          program, store: store.layout, settings, batchTime: options.batchTime, environment
+        ).opened(at: snapshot.txid, events)
       }
       do throws(StoreError) {
         guard let fault = options.workerFault else {
@@ -255,7 +273,12 @@ final class Leader {
     if let failedBeat { throw failedBeat }
     intake.take(done.count, in: execution.extent.txid)
     nextIsAlone = done.nextIsAlone
-    hasCommitted = true
+    if !hasCommitted, done.committed > 0 {
+      logger.debug(
+        "first batches",
+        metadata: ["txid": "\(execution.extent.txid)", "count": "\(done.committed)"])
+      hasCommitted = true
+    }
     status.rejected = execution.rejected
     rate.add(Int(done.committed), at: environment.clock.elapsed())
     return done
@@ -435,6 +458,7 @@ final class Leader {
 
   private func release() throws(StoreError) -> End {
     try handOver()
+    logger.info("released")
     // A checkpoint needs no office: whoever leads now, it says the same.
     checkpointer.wait()
     return .stopped

@@ -38,6 +38,8 @@ struct UncleanEndTests {
     before: @escaping @Sendable (BatchID) -> Void = { _ in }
   ) throws -> Bool {
     var (options, environment) = (store.options, store.environment)
+    // How large groups are must not depend on how fast this machine is.
+    environment.clock = ManualClock(wall_ms: SystemClock().wallTime_ms())
     if let files { environment.fileSystem = files }
     options.beforeBatch = { (batch: BatchID) throws(StoreError) in
       before(batch)

@@ -20,7 +20,7 @@ budgets() {
     mount --bind /mnt/journal/budget/journal journal
     mount --bind /mnt/efs/budget/log log
     mount --bind /mnt/efs/budget/checkpoints checkpoints
-    sluice apply /tmp/budget --in-process --ttl $LEASE_s >/dev/null 2>\$OUT/budget.log & echo \$! >/tmp/applier" || return 1
+    sluice apply /tmp/budget --ttl $LEASE_s >/dev/null 2>\$OUT/budget.log & echo \$! >/tmp/applier" || return 1
 
   # Five writers have a segment in the journal; one of them submits, and waits for each batch.
   on 2 "sluice-nfs-probe write --setup /mnt/efs/budget x /tmp/x" || return 1

@@ -1,7 +1,8 @@
 # The report of one server, from the lines that scenarios.sh, budgets.sh and the probe left.
 # shellcheck shell=bash
 
-ALL=budgets,latency,pause,cut,restart,crash
+# (The last one costs a host.)
+ALL=budgets,latency,pause,cut,restart,busy,busycrash
 # What budgets.sh measures: a figure that is missing was not kept.
 BUDGETS='commit|latest read, nothing new|read within its staleness bound|warm submit|one-shot submit process|polling of 1 waiter, a second|polling of 200 waiters, a second|idle applier, listings a second|idle applier, a look at 5 segments'
 

@@ -88,6 +88,13 @@ final class Channel {
   private var buffer: [UInt8] = []
   private var taken = 0
 
+  /// Whether a message has come, or its beginning, or the other end is gone.
+  var hasNews: Bool {
+    guard taken == buffer.count else { return true }
+    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&entry, 1, 0) > 0
+  }
+
   /// The next message; throws where the other end is gone.
   func receive(_ whileWaiting: () throws(WorkerEnd) -> Void = {}) throws(WorkerEnd) -> Message {
     let head = try receive(8, whileWaiting)

@@ -9,9 +9,12 @@ internal import SluiceShared
 /// batch it executes. The time of a batch is the child's processor time, which only SQL and the reading
 /// of pages use up: a host that is slow or was suspended, and a file server that does not answer, are no
 /// batch's fault. What takes very much longer by the clock is ended too, and is no verdict then.
-final class ChildWorker: ExecutionWorker {
+///
+/// Standing by it has the program loaded and the store open, and follows the log when it is told to. What it
+/// answers then is not waited for.
+final class ChildWorker: ExecutionWorker, PreparedWorker {
   private let process: WorkerProcess
-  private let events: WorkerEvents
+  private var events = WorkerEvents()
   private let batchTime: Duration
   private let clock: any Clock
   private var frames = SentFrames()
@@ -36,25 +39,67 @@ final class ChildWorker: ExecutionWorker {
   /// Why this process has killed it, where it got no further.
   private var isStuck = false
 
-  /// Starts the child, and waits until it has the database as of `txid` or a later batch.
+  /// Answers to come to what it was told while standing by.
+  private var unanswered = 0
+  /// Where it was told to begin.
+  private var begins: TxID?
+
+  /// Starts the child, and waits for nothing.
   init(
-    _ program: WorkerProgram, store: StoreLayout, at txid: TxID, _ settings: Session.Settings,
-    _ events: WorkerEvents, batchTime: Duration, _ environment: Environment
+    _ program: WorkerProgram, store: StoreLayout, _ settings: Session.Settings,
+    batchTime: Duration, _ environment: Environment
   ) throws(WorkerEnd) {
     var program = program
     program.arguments.append(store.root)
     do throws(StoreError) { process = try WorkerProcess(program) } catch { throw .failed(error) }
-    self.events = events
     self.batchTime = batchTime
     clock = environment.clock
     watch = Watch()
     watch.since = clock.elapsed()
+    var preparing = ByteWriter()
+    settings.append(to: &preparing)
+    try tell(Channel.Message(.prepare, [preparing.bytes]))
+  }
+
+  // MARK: standing by
+
+  func follow() throws(WorkerEnd) {
+    while unanswered > 0, process.channel.hasNews { try takeReady() }
+    // One that is not through with the last time gets nothing more to do.
+    guard unanswered == 0, begins == nil else { return }
+    try tell(Channel.Message(.follow, []))
+  }
+
+  func begin(at txid: TxID) throws(WorkerEnd) {
     var opening = ByteWriter()
     opening.append(txid.rawValue)
-    settings.append(to: &opening)
-    let answer = try ask(Channel.Message(.open, [opening.bytes]), .opened)
-    extent = try answered(answer) { (reader) throws(DecodingError) in try reader.extent() }
+    begins = txid
+    try process.channel.send(Channel.Message(.open, [opening.bytes]))
   }
+
+  func opened(at txid: TxID, _ events: WorkerEvents) throws(WorkerEnd) -> any ExecutionWorker {
+    self.events = events
+    if begins == nil { try begin(at: txid) }
+    let answer = try answering(.opened) { [self] () throws(WorkerEnd) in
+      while unanswered > 0 { try takeReady() }
+    }
+    extent = try answered(answer) { (reader) throws(DecodingError) in try reader.extent() }
+    return self
+  }
+
+  private func tell(_ message: Channel.Message) throws(WorkerEnd) {
+    try process.channel.send(message)
+    unanswered += 1
+  }
+
+  private func takeReady() throws(WorkerEnd) {
+    guard try process.channel.receive(onTick).kind == WorkerMessage.ready.rawValue else {
+      throw .ended(.nothing, "sent no answer")
+    }
+    unanswered -= 1
+  }
+
+  // MARK: questions
 
   func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int {
     var ids = ByteWriter(reserving: batches.count * 24)
@@ -142,6 +187,16 @@ final class ChildWorker: ExecutionWorker {
   private func ask(
     _ message: Channel.Message, _ expected: WorkerMessage, or other: WorkerMessage? = nil
   ) throws(WorkerEnd) -> Channel.Message {
+    try answering(expected, or: other) { [self] () throws(WorkerEnd) in
+      try process.channel.send(message, onTick)
+    }
+  }
+
+  /// Asks, and waits for the answer.
+  private func answering(
+    _ expected: WorkerMessage, or other: WorkerMessage? = nil,
+    _ question: () throws(WorkerEnd) -> Void
+  ) throws(WorkerEnd) -> Channel.Message {
     watch.since = clock.elapsed()
     let begun = process.progress.current.number
     watch.number = begun
@@ -149,7 +204,7 @@ final class ChildWorker: ExecutionWorker {
     watch.stopAskedAt = nil
     watch.lastLook = watch.since
     do throws(WorkerEnd) {
-      try process.channel.send(message, onTick)
+      try question()
       let answer = try process.channel.receive(onTick)
       if answer.kind == expected.rawValue || answer.kind == other?.rawValue { return answer }
       guard answer.kind == WorkerMessage.failed.rawValue,

@@ -42,6 +42,8 @@ final class Execution {
   /// Publishes all that is confirmed.
   var publish: () throws(StoreError) -> Void = {}
   private let makeWorker: MakeWorker
+  /// The first one, made before the term began and told where it begins.
+  private var prepared: (any PreparedWorker)?
   private let logger: Logger
   private let environment: Environment
   private var worker: (any ExecutionWorker)?
@@ -51,8 +53,9 @@ final class Execution {
 
   init(
     from snapshot: Snapshot, _ events: WorkerEvents, logger: Logger, environment: Environment,
-    makeWorker: @escaping MakeWorker
+    prepared: (any PreparedWorker)? = nil, makeWorker: @escaping MakeWorker
   ) {
+    self.prepared = prepared
     self.snapshot = snapshot
     self.events = events
     self.logger = logger
@@ -161,6 +164,7 @@ final class Execution {
     if environment.makes(.workerAtEnd) {
       do throws(StoreError) { try publish() } catch { throw .failed(error) }
     }
+    if let made = try preparedWorker() { return made }
     let made = try makeWorker(snapshot)
     if environment.makes(.workerAtEnd), made.extent.txid != snapshot.txid {
       throw .failed(
@@ -170,6 +174,26 @@ final class Execution {
       )
     }
     return made
+  }
+
+  /// The one that was made before the term, once, where it is of use: it has ended otherwise, or is where
+  /// another one has to say why. That is nobody's fault and costs no more than making another.
+  private func preparedWorker() throws(WorkerEnd) -> (any ExecutionWorker)? {
+    guard let prepared else { return nil }
+    self.prepared = nil
+    do throws(WorkerEnd) {
+      let made = try prepared.opened(at: snapshot.txid, events)
+      if made.extent.txid == snapshot.txid || !environment.makes(.workerAtEnd) { return made }
+      logger.warning(
+        "another process is started to execute batches: the one that stood by is elsewhere",
+        metadata: ["txid": "\(made.extent.txid)", "term": "\(snapshot.txid)"])
+    } catch {
+      if case .stopped = error { throw error }
+      logger.warning(
+        "another process is started to execute batches: the one that stood by is of no use",
+        metadata: ["reason": "\(error)"])
+    }
+    return nil
   }
 
   /// Takes note of a worker's end; true where the term is to stop.

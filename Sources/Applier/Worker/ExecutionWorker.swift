@@ -20,6 +20,18 @@ protocol ExecutionWorker: AnyObject {
     -> Session.Done
 }
 
+/// A worker that is made before there is a term to work for. Until `opened` nothing of it is waited for.
+protocol PreparedWorker: AnyObject {
+  /// Told to read what was published meanwhile, so that it neither falls behind nor keeps old files.
+  func follow() throws(WorkerEnd)
+
+  /// Told where the term begins.
+  func begin(at txid: TxID) throws(WorkerEnd)
+
+  /// It, with the database as of `txid`, or of what it was told before, or of a later batch.
+  func opened(at txid: TxID, _ events: WorkerEvents) throws(WorkerEnd) -> any ExecutionWorker
+}
+
 /// Why a worker gave no answer. It is of no use afterwards.
 enum WorkerEnd: Error {
   /// It ended by itself, or was ended from outside.

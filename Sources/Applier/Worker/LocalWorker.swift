@@ -97,3 +97,51 @@ final class LocalWorker: ExecutionWorker {
     }
   }
 }
+
+/// What stands by for a worker in this process as a child process would: a store of its own, open.
+final class LocalPreparation: PreparedWorker {
+  private let layout: StoreLayout
+  private var store: PageStore?
+  private let settings: Session.Settings
+  private let environment: Environment
+  private let fault: @Sendable (WorkerMoment) -> WorkerFault?
+
+  init(
+    _ layout: StoreLayout, _ settings: Session.Settings, _ environment: Environment,
+    fault: @escaping @Sendable (WorkerMoment) -> WorkerFault?
+  ) {
+    self.layout = layout
+    self.settings = settings
+    self.environment = environment
+    self.fault = fault
+  }
+
+  private func opened() throws(StoreError) -> PageStore {
+    if let store { return store }
+    let opened = try PageStore(path: layout.root, environment: environment)
+    store = opened
+    return opened
+  }
+
+  func follow() throws(WorkerEnd) {
+    do throws(StoreError) {
+      if let store { _ = try store.snapshot(.latest) } else { _ = try opened() }
+    } catch {
+      throw .failed(error)
+    }
+  }
+
+  func begin(at txid: TxID) {}
+
+  func opened(at txid: TxID, _ events: WorkerEvents) throws(WorkerEnd) -> any ExecutionWorker {
+    do throws(StoreError) {
+      let store = try opened()
+      let snapshot =
+        environment.makes(.workerAtEnd)
+        ? try store.snapshot(.atLeast(txid, timeout: .seconds(60))) : store.current
+      return try LocalWorker(snapshot, settings, events, environment, fault: fault)
+    } catch {
+      throw .failed(error)
+    }
+  }
+}

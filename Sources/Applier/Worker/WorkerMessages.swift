@@ -4,6 +4,9 @@ internal import SluiceShared
 
 /// What an applier and its worker say to each other: an applier's question, the worker's answer; within
 /// the answer to `execute`, `content` is itself a question (make this durable), answered by `placed`.
+///
+/// `prepare` comes first, then any number of `follow`, each answered by `ready`; then `open`, which says where
+/// the term begins, and all others after it.
 enum WorkerMessage: UInt32 {
   // The applier's.
   case open = 1
@@ -12,12 +15,15 @@ enum WorkerMessage: UInt32 {
   case execute
   case placed
   case passScratch
+  case prepare
+  case follow
   // The worker's.
   case opened = 16
   case repeated
   case content
   case nothing
   case failed
+  case ready
 }
 
 extension Channel.Message {

@@ -67,6 +67,8 @@ private final class ServedSession {
       let message = try channel.receive()
       do throws(StoreError) {
         switch WorkerMessage(rawValue: message.kind) {
+        case .prepare: try prepare(message)
+        case .follow: try follow()
         case .open: try open(message)
         case .repeats: try answerRepeats(message)
         case .known: try answerKnown(message)
@@ -82,17 +84,52 @@ private final class ServedSession {
     }
   }
 
-  private func open(_ message: Channel.Message) throws(StoreError) {
-    let opening = message.read(0) { (reader) throws(DecodingError) in
-      (txid: TxID(try reader.integer()), settings: try Session.Settings(from: &reader))
+  /// Opens the store and the database, as far as that is possible now: a holder that died in the middle of
+  /// a beacon makes readers wait. What a session takes from the program is in memory then; the session itself
+  /// goes, since it would keep files of an old snapshot.
+  private func prepare(_ message: Channel.Message) throws(StoreError) {
+    settings = message.read(0) { (reader) throws(DecodingError) in
+      try Session.Settings(from: &reader)
     }
-    guard let opening else { throw StoreError(.invalid, "the applier sent what is no question") }
-    let store = try PageStore(path: layout.root, environment: environment)
-    self.store = store
-    settings = opening.settings
+    guard settings != nil else {
+      throw StoreError(.invalid, "the applier sent what is no question")
+    }
+    if isReadable { try? openStore() }
+    if let snapshot = store?.current { _ = try? made(snapshot) }
+    try answering(Channel.Message(.ready, []))
+  }
+
+  /// The question for a term must not wait for what is read before it.
+  private var isReadable: Bool {
+    guard let store = try? StoreDescription.read(layout, environment.fileSystem).id else {
+      return false
+    }
+    let log = Log(layout: layout, store: store, environment: environment)
+    return (try? log.present(waits: false)) != nil
+  }
+
+  private func follow() throws(StoreError) {
+    do throws(StoreError) {
+      if let store { _ = try store.snapshot(.latest) } else { try openStore() }
+    } catch {
+      // It is found again when a term begins, and told then.
+    }
+    try answering(Channel.Message(.ready, []))
+  }
+
+  private func openStore() throws(StoreError) {
+    let opened = try PageStore(path: layout.root, environment: environment)
     settings?.extensions = try StoreExtensions.open(
-      store.description, in: layout, environment)
-    let snapshot = try store.snapshot(.atLeast(opening.txid, timeout: .seconds(60)))
+      opened.description, in: layout, environment)
+    store = opened
+  }
+
+  private func open(_ message: Channel.Message) throws(StoreError) {
+    let txid = message.read(0) { (reader) throws(DecodingError) in TxID(try reader.integer()) }
+    guard let txid else { throw StoreError(.invalid, "the applier sent what is no question") }
+    if store == nil { try openStore() }
+    guard let store else { throw StoreError(.invalid, "the applier sent what is no question") }
+    let snapshot = try store.snapshot(.atLeast(txid, timeout: .seconds(60)))
     // What the index of a large database takes comes on top, twice while it is renewed.
     _ = csystem_limit_memory(
       WorkerServer.memoryBytes + WorkerServer.indexBytesPerPage * UInt64(snapshot.pageCount))

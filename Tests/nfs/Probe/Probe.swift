@@ -10,6 +10,7 @@ struct Probe: AsyncParsableCommand {
     abstract: "Writers, readers, verification and request counts on a real NFS.",
     subcommands: [
       WriteRole.self, ReadRole.self, VerifyRole.self, RequestCounts.self, CommitLoad.self,
-      Requests.self, Budget.self, Gap.self, Rate.self, FloodRole.self, ServerAhead.self,
+      Requests.self, Budget.self, Gap.self, Rate.self, FloodRole.self, AskRole.self,
+      ServerAhead.self,
     ])
 }
