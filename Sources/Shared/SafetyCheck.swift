@@ -61,6 +61,10 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case ownWriter
   /// A writer that may be forgotten begins no segment.
   case rememberedWriter
+  /// What a batch's virtual tables keep in memory is written before the batch ends.
+  case ownFlush
+  /// What has the name of a full-text table's statistics is such a table.
+  case shadowNames
   /// After each statement the transaction must still be open.
   case autocommit
   /// A worker begins where its term's history ends.

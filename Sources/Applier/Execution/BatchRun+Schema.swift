@@ -31,6 +31,7 @@ extension BatchRun {
     if change.isWide { forgetVirtualTables() }
     let virtual = try virtualTables()
     guard !virtual.isEmpty else { return }
+    if change.isWide { try checkShadowNames(virtual) }
     let tables = change.isWide ? try tablesWithSomethingOnThem() : change.tables
     for table in tables where try isShadow(table, of: virtual) {
       throw .rejected(hanging(table))
@@ -39,6 +40,49 @@ extension BatchRun {
     for parent in keys where try isShadow(parent, of: virtual) {
       throw .rejected(hanging(parent))
     }
+  }
+
+  /// FTS makes its table of statistics late, and takes whatever has that name already: writing it would run
+  /// the triggers of a view or the CHECKs of a table, in a savepoint or in the commit. Its other tables, and
+  /// those of FTS5 and R-tree, are made with the virtual table, which fails where there is such a name; and
+  /// SQLite lets nobody take one afterwards.
+  private func checkShadowNames(_ virtual: [String]) throws(Stop) {
+    guard environment.makes(.shadowNames) else { return }
+    let suffix = "_stat"
+    let rows = try ownQuery(
+      "SELECT name, type = 'table', sql FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name LIKE '%\\_stat' ESCAPE '\\'"
+    )
+    for row in rows {
+      guard row.count == 3, case .text(let name) = row[0], case .text(let sql) = row[2],
+        virtual.contains(name.lowercased().dropLast(suffix.utf8.count).description),
+        !(row[1] == .integer(1) && isStatistics(sql)), try isReserved(name)
+      else { continue }
+      throw .rejected(
+        Outcome.Rejection(
+          code: Outcome.Rejection.Code.denied,
+          message:
+            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; rename that first"
+        ))
+    }
+  }
+
+  /// Whether it is what FTS3 and FTS4 make.
+  private func isStatistics(_ sql: String) -> Bool {
+    guard let columns = sql.utf8.firstIndex(of: UInt8(ascii: "(")) else { return false }
+    return sql[columns...].filter { !$0.isWhitespace }.lowercased()
+      == "(idintegerprimarykey,valueblob)"
+  }
+
+  /// Whether SQLite keeps the name for a virtual table that there is.
+  private func isReserved(_ name: String) throws(Stop) -> Bool {
+    do throws(SQLiteError) { _ = try prepareOwn("CREATE TABLE main.\(quoted(name))(a)") } catch {
+      return error.message.contains("reserved for internal use")
+    }
+    return false
+  }
+
+  private func quoted(_ name: String) -> String {
+    "\"\(name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\""))\""
   }
 
   private func hanging(_ table: String) -> Outcome.Rejection {
@@ -61,9 +105,8 @@ extension BatchRun {
   private func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
     let name = table.lowercased()
     guard virtual.contains(where: { name.hasPrefix($0 + "_") }) else { return false }
-    let quoted = name.split(separator: "\"", omittingEmptySubsequences: false)
-      .joined(separator: "\"\"")
-    do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\"\(quoted)\" WHERE 0") } catch {
+    do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\(quoted(name)) WHERE 0") } catch
+    {
       return error.message.contains("may not be modified")
     }
     return false

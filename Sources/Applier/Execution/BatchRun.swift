@@ -32,11 +32,14 @@ final class BatchRun {
   let settings: ConnectionSettings
   private let determinism: Determinism
   private let budget: ScratchFile.Budget
-  private let environment: Environment
+  let environment: Environment
   private var statements = StatementCache(capacity: 512)
   private let savepoint: Statement
   private let release: Statement
   let rollbackTo: Statement
+  /// With a savepoint FTS writes what it keeps in memory.
+  private let flush: Statement
+  private let endFlush: Statement
   /// Changes nothing, so that `changes()` is 0 in a batch that has changed nothing yet. (Only
   /// INSERT, UPDATE and DELETE set it: what the batch before left would show until then.)
   private let changeNothing: Statement
@@ -72,13 +75,15 @@ final class BatchRun {
     savepoint = try connection.prepare("SAVEPOINT batch", persistent: true)
     release = try connection.prepare("RELEASE batch", persistent: true)
     rollbackTo = try connection.prepare("ROLLBACK TO batch", persistent: true)
+    flush = try connection.prepare("SAVEPOINT flush", persistent: true)
+    endFlush = try connection.prepare("RELEASE flush", persistent: true)
     changeNothing = try connection.prepare(
       "DELETE FROM main._sluice_state WHERE 0", persistent: true)
     connection.setProgressHandler(every: BatchRun.stepsPerCall) { [unowned self] in
       onProgress()
       stepsLeft -= Int64(BatchRun.stepsPerCall)
-      if stepsLeft < 0, permissions.mode == .batch { ranOutOfSteps = true }
-      return permissions.mode == .batch && (ranOutOfSteps || isInVain())
+      if stepsLeft < 0, permissions.mode.isOfBatch { ranOutOfSteps = true }
+      return permissions.mode.isOfBatch && (ranOutOfSteps || isInVain())
     }
   }
 
@@ -178,8 +183,15 @@ final class BatchRun {
     budget.wasExhausted = false
     _ = takeFullCommit()
     permissions.beginBatch()
-    try own(savepoint)
     defer { permissions.mode = .applier }
+    permissions.mode = .boundary
+    do throws(SQLiteError) { try savepoint.run() } catch {
+      // What the batches before it have left to be written: each comes alone then.
+      guard !context.isAlone, deviceFailure() == nil, error.isOfBatches else {
+        throw StoreError(.io, "the applier's own SAVEPOINT failed: \(error)")
+      }
+      return .needsConnection
+    }
     do throws(Stop) {
       try settings.begin(batch)
       let before = connection.totalChanges
@@ -191,6 +203,7 @@ final class BatchRun {
         try run(
           statement, i + 1, context, wantsRows: batch.wantsResults, &rows, &resultBytes)
       }
+      try flushVirtualTables()
       permissions.mode = .applier
       try checkEnd(batch)
       let applied = Outcome.Applied(
@@ -203,9 +216,28 @@ final class BatchRun {
     }
   }
 
-  /// Ends the batch's savepoint, with which virtual tables write what they kept in memory. When one
-  /// of them fails, the savepoint is gone already, and with it the way back for this batch alone.
+  /// Has virtual tables write what they keep in memory. FTS does so when a savepoint begins and when the
+  /// transaction is committed: left to that it would be done in the time and at the risk of the batches
+  /// that follow, who cannot help it.
+  private func flushVirtualTables() throws(Stop) {
+    guard hasWrittenVirtual, environment.makes(.ownFlush) else { return }
+    permissions.mode = .flush
+    do throws(SQLiteError) {
+      try flush.run()
+      try endFlush.run()
+    } catch {
+      throw .sqlite(error)
+    }
+    if environment.makes(.autocommit), connection.isAutocommit {
+      throw .sqlite(
+        SQLiteError(code: SQLITE_ABORT, message: "a virtual table ended the transaction"))
+    }
+  }
+
+  /// Ends the batch's savepoint. When that fails, the savepoint is gone already, and with it the way back
+  /// for this batch alone.
   private func releasing(_ applied: Outcome.Applied) throws(Stop) -> BatchEnd {
+    permissions.mode = .boundary
     do throws(SQLiteError) { try release.run() } catch {
       guard ![SQLITE_IOERR, SQLITE_FULL, SQLITE_NOMEM].contains(error.primary) else {
         throw .sqlite(error)
@@ -320,7 +352,7 @@ final class BatchRun {
       entry = cached
     } else {
       permissions.mode = .batch
-      permissions.beginStatement()
+      permissions.beginStatement(encoded.sql)
       let isViolated = connection.deferredForeignKeyViolations
       defer {
         permissions.endStatement()
@@ -367,7 +399,7 @@ final class BatchRun {
         Outcome.Rejection(
           code: Outcome.Rejection.Code.wrongParameters,
           message:
-            "\(name) has \(entry.statement.parameterCount) parameters, \(encoded.columns) values were given"
+            "\(name): it has \(entry.statement.parameterCount) parameters, \(encoded.columns) values were given"
         ))
     }
     return entry
@@ -548,6 +580,12 @@ final class BatchRun {
 }
 
 extension SQLiteError {
+  /// What only a constraint, a trigger, or a want of rights brings about: where a statement of the applier's
+  /// own meets it, batches before it have left something to be written.
+  var isOfBatches: Bool {
+    [SQLITE_CONSTRAINT, SQLITE_AUTH, SQLITE_ABORT, SQLITE_INTERRUPT, SQLITE_TOOBIG].contains(primary)
+  }
+
   /// A virtual table may well find itself inconsistent: a full-text index over another table's text
   /// is so when nobody tells it of a change, which is a batch's affair.
   fileprivate var saysDamaged: Bool {

@@ -11,6 +11,15 @@ final class Permissions {
     /// The applier's own statements.
     case applier
     case batch
+    /// What ends a batch's writing: the savepoint with which virtual tables write what they keep. With a
+    /// batch's rights and in its time.
+    case flush
+    /// The applier's SAVEPOINT, RELEASE and COMMIT. What a virtual table does in them is done with the
+    /// rights of a batch.
+    case boundary
+
+    /// It is a batch's time, and its steps.
+    var isOfBatch: Bool { self == .batch || self == .flush }
   }
 
   var mode = Mode.applier
@@ -42,10 +51,11 @@ final class Permissions {
   func beginBatch() { denial = nil }
 
   /// The text of a batch's statement is about to be prepared.
-  func beginStatement() {
+  func beginStatement(_ sql: UnsafeRawBufferPointer) {
     asked = 0
     denial = nil
-    sawAnalyze = false
+    // Of one table it says so only after it has written.
+    sawAnalyze = Permissions.isAnalyze(sql)
     sawAlter = false
     schemaChange = nil
     written = []
@@ -54,11 +64,24 @@ final class Permissions {
 
   func endStatement() { asked = nil }
 
+  /// Whether the text's first word is ANALYZE.
+  private static func isAnalyze(_ sql: UnsafeRawBufferPointer) -> Bool {
+    var tokens = LeadingTokens(String(decoding: sql.prefix(4096), as: UTF8.self))
+    return tokens.keyword() == "analyze"
+  }
+
   func decide(_ request: borrowing Authorization) -> AuthorizationDecision {
     // What a virtual table prepares for itself is not the first question about a text.
     let isNested = asked != 0
     asked = asked.map { $0 + 1 }
-    guard mode == .batch, request.action != SQLITE_SELECT, request.action != SQLITE_RECURSIVE else {
+    // A trigger is a batch's, whoever's statement has it run: Sluice's own tables have none.
+    let writes = [SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE].contains(request.action)
+    if writes, request.accessor != nil, let reason = reserved(request.first) {
+      if denial == nil { denial = reason }
+      return .deny
+    }
+    guard mode != .applier, request.action != SQLITE_SELECT, request.action != SQLITE_RECURSIVE
+    else {
       return .allow
     }
     guard let reason = objection(request, isNested) else { return .allow }
@@ -76,6 +99,7 @@ final class Permissions {
     case SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE:
       return writing(to: request.first ?? "")
     case SQLITE_TRANSACTION, SQLITE_SAVEPOINT:
+      if mode != .batch { return nil }
       return "transaction control is not allowed: a batch is one transaction by itself"
     case SQLITE_ATTACH, SQLITE_DETACH:
       return "ATTACH, DETACH and VACUUM are not allowed in a batch"

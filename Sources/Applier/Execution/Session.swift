@@ -138,7 +138,6 @@ final class Session {
     try connection.setConfig(SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false)
     try connection.setConfig(SQLITE_DBCONFIG_ENABLE_QPSG, true)
     connection.limit(SQLITE_LIMIT_ATTACHED, 0)
-    connection.limit(SQLITE_LIMIT_SQL_LENGTH, Int32(Limits.statementTextBytes))
     // NORMAL: under EXCLUSIVE the change counter would rise only once.
     let locking = environment.makes(.changeCounter) ? "NORMAL" : "EXCLUSIVE"
     try connection.execute(
@@ -171,6 +170,10 @@ final class Session {
       }
     }
   }
+
+  /// SQLite refused the last commit, or a statement of the applier's own before it, for something that the
+  /// batches in it left to be done then. This session is of no use any more.
+  private(set) var hasRefusedCommit = false
 
   /// Throws where this database, as it was imported, would be in the way of batches.
   func prove() throws(StoreError) { try run.proveSchema() }
@@ -437,7 +440,15 @@ final class Session {
         content.pruned = pruned
         let (pages, segment) = try write(content, committed)
         return snapshot.adding(entries: pages, in: segment, meta: meta, extent: after)
-      }, { () throws(SQLiteError) in try commitStatement.run() })
+      },
+      { () throws(SQLiteError) in
+        permissions.mode = .boundary
+        defer { permissions.mode = .applier }
+        do throws(SQLiteError) { try commitStatement.run() } catch {
+          hasRefusedCommit = database.failure == nil && error.isOfBatches
+          throw error
+        }
+      })
     tables.committed()
     extent = after
     rejected = rejectedAfter
@@ -459,6 +470,7 @@ final class Session {
   func own<R>(_ body: () throws(SQLiteError) -> R) throws(StoreError) -> R {
     do throws(SQLiteError) { return try body() } catch {
       if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
+      hasRefusedCommit = error.isOfBatches
       throw StoreError(.io, "the applier's own statement failed: \(error)")
     }
   }

@@ -24,12 +24,18 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   /// A child that uses no processor time for this long, and for many times a batch's time, is stopped or
   /// waits for a file server that does not answer. That is no batch's fault, and another one is tried.
   private static let patience = (times: 20, least: Duration.seconds(600))
+  /// By the clock a batch may take so many times its processor time: what waits for pages holds up the
+  /// others as much as what computes.
+  private static let clockTimes = 10
   /// A group that is at work when the term is to stop gets this long.
   private static let grace = Duration.seconds(1)
 
   /// What was seen of the batch that is being executed.
   private struct Watch {
     var number: UInt64 = 0
+    /// When nothing of the request was begun.
+    var begun: UInt64 = 0
+    var batchBegan: Duration = .zero
     var since: Duration = .zero
     var processorTimeBefore: Duration = .zero
     var stopAskedAt: Duration?
@@ -198,8 +204,10 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     _ question: () throws(WorkerEnd) -> Void
   ) throws(WorkerEnd) -> Channel.Message {
     watch.since = clock.elapsed()
+    watch.batchBegan = watch.since
     let begun = process.progress.current.number
     watch.number = begun
+    watch.begun = begun
     watch.processorTimeBefore = process.processorTime
     watch.stopAskedAt = nil
     watch.lastLook = watch.since
@@ -229,7 +237,11 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     }
     let now = clock.elapsed()
     // A process that stood still here gives the child as much more.
-    if now - watch.lastLook > .seconds(1) { watch.since += now - watch.lastLook - .seconds(1) }
+    let missed = now - watch.lastLook - .seconds(1)
+    if missed > .zero {
+      watch.since += missed
+      watch.batchBegan += missed
+    }
     watch.lastLook = now
     if events.shouldStop() {
       let asked = watch.stopAskedAt ?? now
@@ -243,14 +255,33 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     guard number == watch.number else {
       watch.number = number
       watch.since = now
+      watch.batchBegan = now
       watch.processorTimeBefore = used
       return
     }
-    if let index, used - watch.processorTimeBefore >= batchTime {
+    let isOver = used - watch.processorTimeBefore >= batchTime
+    if let index {
+      // All this while the term renewed its lease: the file server answered.
+      let longest = batchTime * ChildWorker.clockTimes
+      guard isOver || now - watch.batchBegan >= longest else { return try checkProgress(now) }
       _ = process.end()
       throw .overran(
-        index: index, "a batch takes at most \(batchTime.inSeconds) of processor time")
+        index: index,
+        isOver
+          ? "a batch takes at most \(batchTime.inSeconds) of processor time"
+          : "a batch takes at most \(longest.inSeconds)")
     }
+    if isOver, number != watch.begun {
+      isStuck = true
+      _ = process.end()
+      throw .ended(
+        .commit,
+        "when it was killed, since its commit took \(batchTime.inSeconds) of processor time")
+    }
+    try checkProgress(now)
+  }
+
+  private func checkProgress(_ now: Duration) throws(WorkerEnd) {
     if now - watch.since >= max(batchTime * ChildWorker.patience.times, ChildWorker.patience.least)
     {
       isStuck = true

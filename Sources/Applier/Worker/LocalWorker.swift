@@ -93,6 +93,7 @@ final class LocalWorker: ExecutionWorker {
     } catch {
       // What became of the worker is found with the next question.
       if let confirmed { return confirmed }
+      if session.hasRefusedCommit { _ = fault.end(.ended(.commit, "\(error)")) }
       throw fault.end ?? .failed(error)
     }
   }

@@ -76,6 +76,8 @@ private final class ServedSession {
         default: throw StoreError(.invalid, "the applier sent what is no question")
         }
       } catch {
+        // Of the batches in it, which the applier finds out: this process ends in the commit, for it.
+        if session?.hasRefusedCommit == true { throw .ended(.commit, "\(error)") }
         var text = ByteWriter()
         text.append(error)
         try channel.send(Channel.Message(.failed, [text.bytes]))

@@ -95,6 +95,20 @@ struct QueryCommand: ParsableCommand {
     }
   }
 
+  /// A text may have any bytes; what is printed is UTF-8, and nothing is changed without a word.
+  private func checkTexts(of statement: Statement) throws(StoreError) {
+    for column in 0..<statement.columnCount where statement.columnType(column) == .text {
+      guard let bytes = statement.columnTextBytes(column),
+        String(validating: bytes, as: UTF8.self) == nil
+      else { continue }
+      let name = statement.columnName(column)
+      throw StoreError(
+        .invalid,
+        "a text in column \(name) is no UTF-8 and cannot be printed as it is; select hex(\(name)) or CAST(\(name) AS BLOB)"
+      )
+    }
+  }
+
   private func print(
     _ statement: Statement, as format: (some RowFormat).Type, to output: inout OutputFile
   ) throws {
@@ -104,6 +118,7 @@ struct QueryCommand: ParsableCommand {
     try format.begin(&output)
     do {
       while hasRow, output.hasReader {
+        try checkTexts(of: statement)
         try format.write(statement.row, to: &output)
         hasRow = try statement.step()
       }

@@ -1,4 +1,5 @@
 import SluiceReader
+import SluiceSQLite
 import SluiceShared
 
 /// The content of a virtual table in a dump. `.dump` writes the tables in which it keeps its content,

@@ -1,4 +1,5 @@
 import SluiceJournal
+import SluiceSQLite
 import SluiceShared
 
 /// The texts and blobs that stand in a statement of a script, for one that is too long: as parameters
