@@ -127,8 +127,9 @@ log_lines() { on "$1" 'wc -l <$OUT/apply.log'; }
 
 # What a new batch may take, where a guest gets its share of a processor; or this many times as long as such a
 # batch takes just before while nothing happens, where it does not: a whole hand-over is about 70 operations one
-# after the other and a standby's pause, a batch of a new writer some 15 and an applier's pause.
-HANDOVER_ms=500 BUSY_ms=3000 TIMES=8
+# after the other, a standby's pause and the first use of much memory, a batch of a new writer some 15 and an
+# applier's pause.
+HANDOVER_ms=500 BUSY_ms=3000 TIMES=12
 allowed_ms() { echo $(($1 > TIMES * usual ? $1 : TIMES * usual)); }
 # released HOST: when it released the store last, in this machine's time. Sets `released`.
 released() {

@@ -53,8 +53,8 @@ while read -r name; do
   instead results "/^budget\t$name\t/d"
   finds "a report without the figure '$name'" "MISSING: budget $name" told
 done < <(tr '|' '\n' <<<"$BUDGETS")
-instead results '/^budget/d; /latency/d; /pause/d; /cut/d; /restart/d; /busy\t/d'
-takes "a report of one scenario" told busycrash
+instead results '/^budget/d; /latency/d; /pause/d; /cut/d; /restart/d'
+takes "a report of one scenario" told crash
 instead results '/^scenario\tcut/s/ok$/FAILED: x/'
 finds "a scenario that failed" "FAILED: x" told
 instead results '/^scenario\tcut/s/ok$//'
