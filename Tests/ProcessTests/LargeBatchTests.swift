@@ -33,7 +33,7 @@ struct LargeBatchTests {
 
   private static func noise(_ count: Int) -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-      arc4random_buf(buffer.baseAddress, count)
+      if let base = buffer.baseAddress { arc4random_buf(base, count) }
       filled = count
     }
   }
