@@ -47,7 +47,7 @@ test: deps
 # at a time, so the thread sanitizer does without them.
 SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
 HURRIED := ApplierProcessTests|WorkerTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
-SANITIZED := --skip takesLinearTime --skip SluiceCrashTests \
+SANITIZED := --skip takesLinearTime --skip LargeBatchTests --skip SluiceCrashTests \
   --skip '$(HURRIED)|$(SCHEDULES)'
 sanitize: export SWIFT_BACKTRACE := enable=no
 sanitize: export ASAN_OPTIONS := detect_leaks=0

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <malloc.h>
 #include "csystem.h"
 
 #include <errno.h>
@@ -247,6 +248,8 @@ int csystem_receive_descriptor(int socket) {
   memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
   return descriptor;
 }
+
+void csystem_release_memory(void) { malloc_trim(0); }
 
 void csystem_use_utc(void) {
   setenv("TZ", "UTC", 1);

@@ -28,6 +28,21 @@ extension Batch {
   /// The batch's bytes. Throws `.limit` or `.invalid` naming the statement at fault.
   public func encoded() throws(StoreError) -> [UInt8] {
     var writer = ByteWriter(reserving: 256)
+    try encode(into: &writer)
+    return writer.bytes
+  }
+
+  /// As a journal frame lists it: its length, and then it.
+  public func listed() throws(StoreError) -> [UInt8] {
+    var writer = ByteWriter(reserving: 256)
+    writer.append(UInt32(0))
+    try encode(into: &writer)
+    writer.set(UInt32(writer.count - 4), at: 0)
+    return writer.bytes
+  }
+
+  private func encode(into writer: inout ByteWriter) throws(StoreError) {
+    let start = writer.count
     if let key {
       guard !key.isEmpty, key.utf8.count <= Limits.keyBytes else {
         throw StoreError(
@@ -63,12 +78,11 @@ extension Batch {
       }
       try statement.encode(BatchField.statement, "statement \(i + 1)", &texts, &writer)
     }
-    guard writer.count <= Limits.batchBytes else {
+    let count = writer.count - start
+    guard count <= Limits.batchBytes else {
       throw StoreError(
-        .limit, "a batch has at most \(Limits.batchBytes) bytes, this one \(writer.count); split it"
-      )
+        .limit, "a batch has at most \(Limits.batchBytes) bytes, this one \(count); split it")
     }
-    return writer.bytes
   }
 
   private func encodeSettings(_ writer: inout ByteWriter) throws(StoreError) {
@@ -123,24 +137,49 @@ extension Batch.Statement {
       throw StoreError(
         .limit, "\(name): at most \(Limits.parametersPerStatement) parameters a statement")
     }
-    var content = ByteWriter(reserving: 16 + rows.count * columns * 8)
-    content.append(varint: UInt64(text))
-    content.append(varint: UInt64(columns))
-    content.append(varint: UInt64(rows.count))
+    let head = [text, columns, rows.count].map { UInt64($0) }
+    // Measured first, since the length comes first: large values are copied once.
+    var length = head.reduce(0) { $0 + ByteWriter.count(varint: $1) }
     for (i, row) in rows.enumerated() {
       guard row.count == columns else {
         throw StoreError(
           .invalid,
           "\(name): row \(i + 1) has \(row.count) parameters, row 1 has \(columns)")
       }
-      for value in row { content.append(value) }
+      for value in row { length += ByteWriter.count(value) }
     }
     writer.append(varint: field)
-    writer.append(counted: content.bytes)
+    writer.append(varint: UInt64(length))
+    writer.bytes.reserve(length)
+    for number in head { writer.append(varint: number) }
+    for row in rows { for value in row { writer.append(value) } }
+  }
+}
+
+extension [UInt8] {
+  /// Room for `more`, exactly where that is much: growing by half would take as much again for a moment.
+  fileprivate mutating func reserve(_ more: Int) {
+    if more > Swift.max(count, 1 << 20) { reserveCapacity(count + more) }
   }
 }
 
 extension ByteWriter {
+  fileprivate static func count(varint value: UInt64) -> Int {
+    max(1, (64 - value.leadingZeroBitCount + 6) / 7)
+  }
+
+  /// How many bytes `append` of the value takes.
+  fileprivate static func count(_ value: SQLValue) -> Int {
+    switch value {
+    case .null: 1
+    case .integer(let number):
+      1 + count(varint: UInt64(bitPattern: (number << 1) ^ (number >> 63)))
+    case .real: 9
+    case .text(let text): 1 + count(varint: UInt64(text.utf8.count)) + text.utf8.count
+    case .blob(let bytes): 1 + count(varint: UInt64(bytes.count)) + bytes.count
+    }
+  }
+
   public mutating func append(_ value: SQLValue) {
     switch value {
     case .null: append(UInt8(0))

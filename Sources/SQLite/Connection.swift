@@ -98,6 +98,9 @@ extension Connection {
     try check(csqlite_config_flag(handle, option, on ? 1 : 0))
   }
 
+  /// Gives back what the page cache holds and does not need (`sqlite3_db_release_memory`).
+  public func releaseMemory() { sqlite3_db_release_memory(handle) }
+
   /// Sets an `SQLITE_LIMIT_…` and returns what it was; a negative value only asks.
   @discardableResult
   public func limit(_ id: Int32, _ value: Int32 = -1) -> Int32 { sqlite3_limit(handle, id, value) }

@@ -20,7 +20,7 @@ final class GroupCommit: @unchecked Sendable {
   /// A flush that takes no longer blocks a task's thread no more than any file operation does.
   private static let quickFlush_ns: UInt64 = 300_000
 
-  /// Encoded batches that go into one frame together, and who waits for that.
+  /// Encoded batches (`Batch.listed`) that go into one frame together, and who waits for that.
   struct Submission: Sendable {
     var batches: [[UInt8]]
     var bytes: Int
@@ -217,7 +217,7 @@ final class GroupCommit: @unchecked Sendable {
 
   private func flush(_ group: [Submission], as first: BatchID) throws(StoreError) {
     let batches = group.flatMap(\.batches)
-    try journal.flush(batches, as: first, ends: group.last?.endsSegment ?? false)
+    try journal.flush(listed: batches, as: first, ends: group.last?.endsSegment ?? false)
     if let segment = journal.acknowledgedSegment {
       poller?.acknowledge(first, batches.count, in: segment)
     }

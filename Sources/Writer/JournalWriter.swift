@@ -89,6 +89,20 @@ public final class JournalWriter {
   public func flush(_ batches: [[UInt8]], as first: BatchID, ends: Bool = false)
     throws(StoreError)
   {
+    var listed: [[UInt8]] = []
+    listed.reserveCapacity(batches.count)
+    for batch in batches {
+      var writer = ByteWriter(reserving: 4 + batch.count)
+      writer.append(UInt32(batch.count))
+      writer.append(raw: batch)
+      listed.append(writer.bytes)
+    }
+    try flush(listed: listed, as: first, ends: ends)
+  }
+
+  /// As `flush(_:as:ends:)`, of batches that have their length in front (`Batch.listed`): one alone is
+  /// not copied.
+  func flush(listed batches: [[UInt8]], as first: BatchID, ends: Bool) throws(StoreError) {
     guard let identity, identity.process == environment.processID(),
       first.writer == identity.writer,
       first.sequence == next
@@ -384,7 +398,7 @@ private struct Group {
   var mostFrameBytes: Int { Block.roundUp(sections.reduce(256) { $0 + $1.stored.count }) }
 
   init(first: SequenceNumber, _ batches: [[UInt8]], _ compressor: Compressor) throws(StoreError) {
-    let bytes = batches.reduce(0) { $0 + $1.count + 4 }
+    let bytes = batches.reduce(0) { $0 + $1.count }
     guard !batches.isEmpty, batches.count <= Limits.batchesPerFrame,
       bytes <= Limits.journalBatchesBytes
     else {
@@ -395,10 +409,12 @@ private struct Group {
     }
     self.first = first
     count = UInt32(batches.count)
-    var content = ByteWriter(reserving: bytes)
-    for batch in batches {
-      content.append(UInt32(batch.count))
-      content.append(raw: batch)
+    var content = ByteWriter()
+    if batches.count == 1 {
+      content.bytes = batches[0]
+    } else {
+      content.bytes.reserveCapacity(bytes)
+      for batch in batches { content.append(raw: batch) }
     }
     sections = Group.padded(
       SectionContent(.batches, content.bytes, compressor: compressor), count: batches.count)

@@ -62,10 +62,17 @@ struct OwnSegment {
       first: first.rawValue, count: count, sections: sections)
   }
 
+  /// Beyond it a first frame is not copied to go with the header in one write.
+  private static let mostTogether = 1 << 20
+
   /// Writes `frame` durably: one write, one sync, and for the first frame the directory's sync.
   func write(_ frame: EncodedFrame, _ environment: Environment) throws(StoreError) {
-    if isFirstFrame {
+    if isFirstFrame, frame.bytes.count <= OwnSegment.mostTogether {
       try file.write(headerBlock + frame.bytes, at: Block.header)
+    } else if isFirstFrame {
+      // The header last: until it is there, nothing is.
+      try file.write(frame.bytes, at: frame.header.offset)
+      try file.write(headerBlock, at: Block.header)
     } else {
       try file.write(frame.bytes, at: frame.header.offset)
     }

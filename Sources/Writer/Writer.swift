@@ -66,14 +66,14 @@ public final class Writer: Sendable {
   /// in the journal, `.outcomeUnknown` (with its name in `batch`) where it may be, `.limit` or
   /// `.invalid` where it cannot be encoded.
   public func submit(_ batch: Batch) async throws(StoreError) -> Receipt {
-    let prepared = Prepared([try batch.encoded()], poller == nil ? nil : backlog)
+    let prepared = Prepared([try batch.listed()], poller == nil ? nil : backlog)
     return try await submit(prepared).get()[0]
   }
 
   /// As `submit(_:)`, blocking the calling thread, which does the flush itself where none is on its
   /// way. Makes no thread.
   public func submitBlocking(_ batch: Batch) throws(StoreError) -> Receipt {
-    let prepared = Prepared([try batch.encoded()], poller == nil ? nil : backlog)
+    let prepared = Prepared([try batch.listed()], poller == nil ? nil : backlog)
     return try submitBlocking(prepared).get()[0]
   }
 
@@ -92,16 +92,17 @@ public final class Writer: Sendable {
   }
 
   /// As `submit(_:)` of many batches, blocking the calling thread.
-  public func submitBlocking(_ batches: [Batch]) -> [Result<Receipt, StoreError>] {
+  public func submitBlocking(_ batches: consuming [Batch]) -> [Result<Receipt, StoreError>] {
+    let count = batches.count
     var results: [Result<Receipt, StoreError>] = []
-    for part in Prepared.parts(batches, poller == nil ? nil : backlog) {
+    for part in Prepared.parts(consume batches, poller == nil ? nil : backlog) {
       switch part {
       case .success(let prepared): results += prepared.results(submitBlocking(prepared))
       case .failure(let error): results.append(.failure(error))
       }
       if case .failure = results.last { break }
     }
-    return results.filled(to: batches.count)
+    return results.filled(to: count)
   }
 
   /// Makes batches durable with the fewest file operations, for a process that submits once: a new
@@ -220,10 +221,10 @@ private struct Prepared {
   /// `backlog` nil: outcomes are not followed.
   init(_ batches: [[UInt8]], _ backlog: Backlog?) {
     self.batches = batches
-    bytes = batches.reduce(0) { $0 + $1.count + 4 }
+    bytes = batches.reduce(0) { $0 + $1.count }
     tickets =
       backlog.map { backlog in
-        batches.map { Ticket(bytes: $0.count + 4, backlog: backlog) }
+        batches.map { Ticket(bytes: $0.count, backlog: backlog) }
       } ?? []
   }
 
@@ -252,7 +253,11 @@ private struct Prepared {
   }
 
   /// `batches` encoded and cut where a frame is full; ends with the error of one that is not valid.
-  static func parts(_ batches: [Batch], _ backlog: Backlog?) -> [Result<Prepared, StoreError>] {
+  /// A batch is let go as soon as it is encoded: of a large one there is no room for both.
+  static func parts(_ batches: consuming [Batch], _ backlog: Backlog?) -> [Result<
+    Prepared, StoreError
+  >] {
+    var batches = batches
     var parts: [Result<Prepared, StoreError>] = []
     var part: [[UInt8]] = []
     var bytes = 0
@@ -261,12 +266,13 @@ private struct Prepared {
       part = []
       bytes = 0
     }
-    for batch in batches {
+    for i in batches.indices {
       do throws(StoreError) {
-        let encoded = try batch.encoded()
-        if bytes + encoded.count + 4 > partBytes || part.count == Limits.batchesPerFrame { cut() }
-        part.append(encoded)
-        bytes += encoded.count + 4
+        let listed = try batches[i].listed()
+        batches[i] = Batch([])
+        if bytes + listed.count > partBytes || part.count == Limits.batchesPerFrame { cut() }
+        part.append(listed)
+        bytes += listed.count
       } catch {
         cut()
         return parts + [.failure(error)]

@@ -12,6 +12,7 @@ struct ExtensionContentTests {
     let recorded = try #require(
       StoreDescription.Extension(name: "one", sha256: String(repeating: "0", count: 64)))
     description.extensions = [recorded]
+    try store.environment.fileSystem.makeDirectory(store.layout.extensions, mode: 0o755)
     let file = try store.environment.fileSystem.create(
       "\(store.layout.extensions)/\(StoreLayout.extensionName(recorded))", mode: 0o444)
     try file.write(Array("none of ours".utf8), at: 0)

@@ -210,9 +210,10 @@ struct HostileFilesTests {
     #expect(looks == 3)
     environment.omittedChecks = [.boundedLooks]
     let unbounded = JournalSegmentReader(id, path: "/j/s", names: 1, environment: environment)
-    let before = files.bytes.withLock { $0 }
-    _ = try unbounded.remains()
-    #expect(files.bytes.withLock { $0 } - before >= 50 << 20 - 8192)
+    guard case .none = try unbounded.remains() else {
+      Issue.record("a look without bound left something")
+      return
+    }
     guard case .none = try segment.remains() else {
       Issue.record("something in an empty file")
       return

@@ -152,7 +152,7 @@ struct ApplyTests {
     ] {
       let end = try sluice(arguments)
       #expect(
-        end.code == 64 && end.output == "" && end.errors.contains("is empty; give a path"),
+        end.code == 64 && end.output == "" && end.errors.contains("is empty"),
         "\(arguments): \(end.code) \(end.errors)")
     }
     #expect(!FileManager.default.fileExists(atPath: "\(place.path)/new"))

@@ -20,6 +20,11 @@ final class DatabaseFile: VirtualFile {
   private(set) var hasCommitted = false
   private(set) var failure: StoreError?
   private var hasFullCommit = false
+  /// Of changed pages less stays in memory.
+  var keepsLittle: Bool {
+    get { pages.memoryBytes < Limits.dirtyBytes }
+    set { pages.memoryBytes = newValue ? Limits.dirtyBytes / 4 : Limits.dirtyBytes }
+  }
   /// Page 1 as committed: SQLite reads its change counter in each transaction.
   private var firstPage: [UInt8]?
 

@@ -13,6 +13,8 @@ final class DirtyPages {
   private var places: [UInt32: Place] = [:]
   private var free: [UnsafeMutableRawPointer] = []
   private var inMemory = 0
+  /// So many bytes of pages stay in memory; what is there already does.
+  var memoryBytes = Limits.dirtyBytes
   private var scratch: (any File)?
   private var scratchEnd: Int64 = 0
   private(set) var highest: UInt32 = 0
@@ -43,7 +45,7 @@ final class DirtyPages {
     case .memory(let buffer): buffer.copyMemory(from: base, byteCount: pageSize)
     case .scratch(let offset): try write(bytes, at: offset)
     case nil:
-      if (inMemory + 1) * pageSize <= Limits.dirtyBytes {
+      if (inMemory + 1) * pageSize <= memoryBytes {
         let buffer =
           free.popLast() ?? .allocate(byteCount: pageSize, alignment: 64)
         buffer.copyMemory(from: base, byteCount: pageSize)
@@ -93,7 +95,7 @@ final class DirtyPages {
 
   func removeAll() {
     for case .memory(let buffer) in places.values { free.append(buffer) }
-    while free.count * pageSize > Limits.dirtyBytes / 4, let buffer = free.popLast() {
+    while free.count * pageSize > memoryBytes / 4, let buffer = free.popLast() {
       buffer.deallocate()
     }
     places.removeAll(keepingCapacity: true)

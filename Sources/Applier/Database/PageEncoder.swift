@@ -34,7 +34,7 @@ final class PageEncoder {
     var entries: [PageEntry] = []
     entries.reserveCapacity(numbers.count)
     let bytes: CommitContent.PageBytes
-    if numbers.count * dirty.pageSize <= Limits.dirtyBytes {
+    if numbers.count * dirty.pageSize <= dirty.memoryBytes {
       bytes = .memory(try inMemory(numbers, dirty, &entries))
     } else {
       bytes = try throughScratch(numbers, dirty, &entries, onProgress)

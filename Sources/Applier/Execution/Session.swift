@@ -1,4 +1,5 @@
 internal import CSQLite
+internal import CSystem
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceSQLite
@@ -32,6 +33,8 @@ final class Session {
     get { run.onProgress }
     set { run.onProgress = newValue }
   }
+  /// Memory or scratch space did not suffice for a batch.
+  private var ranOut = false
   /// Nothing was executed since the connection was opened.
   private var isFresh = true
   /// Whether what is being executed can come to nothing any more; it is ended then.
@@ -235,6 +238,7 @@ final class Session {
       onBatch(nil)
     }
     while true {
+      makeRoom(for: batches)
       var group = Group(
         first: extent.txid.next, time_ms: request.time_ms,
         entropy: Identifier128(high: environment.random(), low: environment.random()))
@@ -275,6 +279,17 @@ final class Session {
         offender = nil
       }
     }
+  }
+
+  /// What takes tens of MiB as it lies takes as much again while it is executed: so long the cache and the
+  /// pages that were changed do with little. The same where memory ran out.
+  private func makeRoom(for batches: ArraySlice<PendingBatch>) {
+    let isLarge = batches.reduce(0) { $0 + $1.bytes } > Limits.batchBytesPerCommit
+    database.keepsLittle = isLarge
+    guard isLarge || ranOut else { return }
+    ranOut = false
+    connection.releaseMemory()
+    csystem_release_memory()
   }
 
   // MARK: executing
@@ -348,6 +363,7 @@ final class Session {
         try record(
           .rejected(rejection), of: batch, &group, refused: false, withoutContent: false, request)
       case .exhausted(let rejection):
+        ranOut = true
         if isAlone {
           if connection.isAutocommit { return .lost(index, rejection) }
           try record(

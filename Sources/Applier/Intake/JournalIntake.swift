@@ -711,11 +711,16 @@ final class JournalIntake {
     if taken == waiting.count {
       waiting.removeAll(keepingCapacity: true)
       taken = 0
-    } else if taken * 2 >= waiting.count {
+    } else if taken * 2 >= waiting.count || holdsMuch {
       // What was taken holds its frame, and the file.
       waiting.removeFirst(taken)
       taken = 0
     }
+  }
+
+  /// What was taken is large; the last one stands for those with it.
+  private var holdsMuch: Bool {
+    taken > 0 && waiting[taken - 1].frame.frame.rawBytes > JournalIntake.mostBytesAtOnce
   }
 
   /// How long the oldest batch has waited.

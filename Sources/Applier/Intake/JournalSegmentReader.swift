@@ -123,7 +123,7 @@ final class JournalSegmentReader {
     let count: UInt32
     let end: Int64
     /// The batches section, decompressed when the frame is opened.
-    let stored: [UInt8]
+    var stored: [UInt8]
     let codec: Codec
     /// At most `mostRawBytes`, whatever the frame says: they are added up before it is opened.
     let rawBytes: Int64

@@ -17,7 +17,7 @@ final class PendingFrame {
   let segment: JournalSegmentReader?
   let segmentID: JournalSegmentID
   let owner: UInt32
-  let frame: JournalSegmentReader.Frame
+  private(set) var frame: JournalSegmentReader.Frame
   /// Opened when its first batch is, never before: decoding may be what ends the process.
   private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
 
@@ -43,7 +43,11 @@ final class PendingFrame {
     _ index: Int, _ body: (Result<UnsafeRawBufferPointer, DecodingError>) -> R
   ) -> R {
     if opened == nil {
-      do throws(DecodingError) { opened = .success(try frame.batches()) } catch {
+      do throws(DecodingError) {
+        opened = .success(try frame.batches())
+        // The applier has them: a child process needs no more of them than what came out.
+        if segment == nil, frame.codec == .zstd { frame.stored = [] }
+      } catch {
         opened = .failure(error)
       }
     }

@@ -143,7 +143,10 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     guard let done = answer.read(0, Session.Done.init(from:)),
       done.count <= request.batches.count
     else { throw .ended(.nothing, "sent no answer") }
-    guard answer.kind == WorkerMessage.content.rawValue else { return done }
+    guard answer.kind == WorkerMessage.content.rawValue else {
+      frames.finish(request.batches.prefix(done.count))
+      return done
+    }
     let frame = done.sharesFrame ? request.batches.first?.frame.frame.section : nil
     let content: CommitContent
     do throws(WorkerEnd) {
@@ -165,6 +168,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
       txid: content.last, commits: content.meta.commit, time_ms: content.meta.time_ms)
     // The commit is confirmed. That the child is gone is found with the next question.
     try? process.channel.send(Channel.Message(.placed, [reply.bytes]), onTick)
+    frames.finish(request.batches.prefix(done.count))
     return done
   }
 

@@ -73,6 +73,16 @@ struct SentFrames {
     return Channel.Message(.execute, [head.bytes, together.bytes] + parts)
   }
 
+  /// These batches are in a commit: a frame that ends with one is forgotten, here and by the worker, since
+  /// it may be large and nobody asks for it again.
+  mutating func finish(_ batches: ArraySlice<PendingBatch>) {
+    for batch in batches where batch.isLastOfFrame {
+      if let number = numbers.removeValue(forKey: ObjectIdentifier(batch.frame)) {
+        frames[number] = nil
+      }
+    }
+  }
+
   private func append(_ request: Session.Request, to head: inout ByteWriter) {
     head.append(UInt8(request.isAlone ? 1 : 0))
     head.append(request.time_ms)
@@ -139,6 +149,13 @@ struct ReceivedFrames {
     }
     frames = held
     return request
+  }
+
+  /// See `SentFrames.finish`.
+  mutating func finish(_ batches: ArraySlice<PendingBatch>) {
+    let finished = Set(batches.lazy.filter(\.isLastOfFrame).map { ObjectIdentifier($0.frame) })
+    guard !finished.isEmpty else { return }
+    frames = frames.filter { !finished.contains(ObjectIdentifier($0.value)) }
   }
 
   private static func request(_ reader: inout ByteReader) throws(DecodingError) -> Session.Request {

@@ -9,7 +9,7 @@ internal import SluiceShared
 /// reader, and writes nothing there.
 public enum WorkerServer {
   /// Bytes of SQLite's memory, and of all that this process allocates.
-  static let heapBytes: Int64 = 192 << 20
+  static let heapBytes: Int64 = 176 << 20
   static let memoryBytes: UInt64 = 512 << 20
   static let indexBytesPerPage: UInt64 = 64
 
@@ -29,6 +29,8 @@ public enum WorkerServer {
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
     sqlite3_hard_heap_limit64(heapBytes)
+    // Where values take as much, the page cache does without.
+    sqlite3_soft_heap_limit64(Int64(Limits.cacheBytes))
     guard let progress = try? Progress(owning: page) else { return 74 }
     let worker = ServedSession(
       StoreLayout(arguments[0]), Channel(owning: socket), progress, .posix())
@@ -64,7 +66,7 @@ private final class ServedSession {
 
   func serve() throws(WorkerEnd) {
     while true {
-      let message = try channel.receive()
+      var message = try channel.receive()
       do throws(StoreError) {
         switch WorkerMessage(rawValue: message.kind) {
         case .prepare: try prepare(message)
@@ -72,7 +74,7 @@ private final class ServedSession {
         case .open: try open(message)
         case .repeats: try answerRepeats(message)
         case .known: try answerKnown(message)
-        case .execute: try execute(message)
+        case .execute: try execute(&message)
         default: throw StoreError(.invalid, "the applier sent what is no question")
         }
       } catch {
@@ -184,16 +186,19 @@ private final class ServedSession {
     try answering(Channel.Message(.known, [answer.bytes]))
   }
 
-  private func execute(_ message: Channel.Message) throws(StoreError) {
+  private func execute(_ message: inout Channel.Message) throws(StoreError) {
     guard let request = frames.request(message) else {
       throw StoreError(.invalid, "the applier sent what is no request")
     }
+    // Frames may be large, and are let go when they were opened.
+    message.parts = []
     let session = try current()
     var wasSent = false
     let done = try session.commit(request) { [self] (content, done) throws(StoreError) in
       wasSent = true
       return try send(content, done)
     }
+    frames.finish(request.batches.prefix(done.count))
     guard !wasSent else { return }
     var end = ByteWriter()
     done.append(to: &end)

@@ -69,5 +69,8 @@ int csystem_send_descriptor(int socket, int descriptor);
 /// The descriptor that was passed, or -errno.
 int csystem_receive_descriptor(int socket);
 
+/// Gives memory that was freed back to the kernel (malloc_trim).
+void csystem_release_memory(void);
+
 /// Sets TZ to UTC for this process, so that 'localtime' in SQL means the same everywhere.
 void csystem_use_utc(void);

@@ -59,7 +59,6 @@ struct InitCommand: ParsableCommand {
   var noForeignKeys = false
 
   func validate() throws {
-    try Path.check(from, "--from")
     for path in extensions { try Path.check(path, "--extension") }
     guard let kind = StoreDescription.LeaseKind(lease) else {
       throw ValidationError("--lease is file or dynamodb:TABLE, not \(lease)")

@@ -29,7 +29,16 @@ enum Base64 {
   }
 
   static func decode(_ text: String) throws(DecodingError) -> [UInt8] {
-    let text = Array(text.utf8)
+    var text = text
+    let result = text.withUTF8 { digits -> Result<[UInt8], DecodingError> in
+      do throws(DecodingError) { return .success(try decode(digits)) } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  private static func decode(_ text: UnsafeBufferPointer<UInt8>) throws(DecodingError) -> [UInt8] {
     guard text.count % 4 == 0 else {
       throw DecodingError(
         "base64 comes in groups of four characters, this has \(text.count); pad it with =")

@@ -20,6 +20,14 @@ struct InputBatch: Hashable {
   var statementLines: [Int] = []
   /// What whoever reads the outcome should know of the input, on its last batch.
   var notes: [String] = []
+  /// About what the batch takes in memory, values included.
+  var weight = 0
+
+  /// Leaves of the batch what a report needs.
+  mutating func forgetValues() {
+    for i in batch.statements.indices { batch.statements[i].rows = [] }
+    for i in batch.guards.indices { batch.guards[i].rows = [] }
+  }
 
   /// `error`, met when the batch was encoded or submitted, with the place in front: limits are
   /// checked there and not a second time here.

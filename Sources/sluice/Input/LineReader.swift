@@ -16,6 +16,8 @@ struct LineReader: ~Copyable {
     self.lineBytesLimit = lineBytesLimit
   }
 
+  private static let mostCopied = 1 << 20
+
   var name: String { text.name }
 
   /// The next line without its line feed, also the last one without any; nil at the end.
@@ -33,15 +35,27 @@ struct LineReader: ~Copyable {
       if chunk.isEmpty {
         return buffer.isEmpty ? nil : try take(upTo: buffer.count, next: buffer.count)
       }
+      // What grows by a part of itself takes twice as much for a moment.
+      if buffer.count + chunk.count > buffer.capacity, buffer.count > LineReader.mostCopied {
+        buffer.reserveCapacity(buffer.count + buffer.count / 4 + chunk.count)
+      }
       buffer += chunk
     }
   }
 
   private mutating func take(upTo end: Int, next: Int) throws(StoreError) -> [UInt8] {
     try checkLimit(end - start)
-    defer { start = next }
     lineNumber += 1
-    return Array(buffer[start..<end])
+    let rest = buffer.count - next
+    guard start == 0, end > LineReader.mostCopied, rest < end else {
+      defer { start = next }
+      return Array(buffer[start..<end])
+    }
+    // A long line is handed out as it lies, and what is behind it is copied.
+    var line = Array(buffer[next...])
+    swap(&line, &buffer)
+    line.removeLast(line.count - end)
+    return line
   }
 
   private func checkLimit(_ count: Int) throws(StoreError) {

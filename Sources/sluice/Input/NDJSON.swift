@@ -15,7 +15,9 @@ struct NDJSONReader: BatchSource, ~Copyable {
       }
       guard !line.allSatisfy(isWhiteSpace) else { continue }
       do throws(DecodingError) {
-        let batch = try Batch(json: try JSON.parse(line))
+        let json = try JSON.parse(lean: line)
+        line = []
+        let batch = try Batch(json: json)
         return InputBatch(batch: batch, input: lines.name, line: lines.lineNumber)
       } catch {
         throw StoreError(input: lines.name, line: lines.lineNumber, error.description)
@@ -28,15 +30,3 @@ struct NDJSONReader: BatchSource, ~Copyable {
 private let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
 private func isWhiteSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
-
-extension JSON {
-  fileprivate static func parse(_ line: [UInt8]) throws(DecodingError) -> JSON {
-    var result: Result<JSON, DecodingError> = .failure(DecodingError("empty"))
-    line.withUnsafeBytes { bytes in
-      do throws(DecodingError) { result = .success(try parse(bytes)) } catch {
-        result = .failure(error)
-      }
-    }
-    return try result.get()
-  }
-}

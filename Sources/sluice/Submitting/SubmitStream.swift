@@ -53,8 +53,10 @@ final class SubmitStream: Sendable {
   }
 
   /// Waits for room; false when nothing more is wanted.
-  private func put(_ input: InputBatch) -> Bool {
+  private func put(_ input: consuming InputBatch) -> Bool {
     let bytes = input.batch.approximateBytes
+    input.weight = bytes
+    let input = input
     let isWanted = state.wait { state -> Bool? in
       state.waiting = input
       if state.isStopped { return false }
@@ -75,8 +77,15 @@ final class SubmitStream: Sendable {
 
   /// Submits until everything is, or one submit failed.
   func submit(to writer: Writer) {
-    while let inputs = takeRead() {
-      let results = writer.submitBlocking(inputs.map(\.batch))
+    while var inputs = takeRead() {
+      // Their values are needed no more once they are encoded, and may be large.
+      var batches: [Batch] = []
+      batches.reserveCapacity(inputs.count)
+      for i in inputs.indices {
+        batches.append(inputs[i].batch)
+        inputs[i].forgetValues()
+      }
+      let results = writer.submitBlocking(consume batches)
       let now = SystemClock().elapsed()
       state.withLock { state in
         for (input, result) in zip(inputs, results) {
@@ -118,7 +127,7 @@ final class SubmitStream: Sendable {
 
   /// The batch was reported: there is room for others.
   func finished(_ batch: SubmittedBatch) {
-    let bytes = batch.input.batch.approximateBytes
+    let bytes = batch.input.weight
     state.withLock { state in
       state.batches -= 1
       state.bytes -= bytes
