@@ -164,11 +164,8 @@ final class Leader {
     }
   }
 
-  /// For so long a term does only what those need who waited while nobody led.
-  private static let undisturbed = Duration.seconds(2)
-
   /// What a term finds: the newest checkpoint, the log since, and what dead processes left. Somebody waits
-  /// for the term's first commits, which need none of it, and it is some dozens of operations.
+  /// for the term's first commit, which needs none of it.
   private func lookAround() throws(StoreError) {
     let newest = try checkpointer.checkpoint.newest() ?? .zero
     let since = try logSince(newest)
@@ -415,11 +412,7 @@ final class Leader {
   }
 
   private func keepHouse() throws(StoreError) {
-    if !hasLookedAround {
-      let isEarly = environment.clock.elapsed() - claimed < Leader.undisturbed
-      if !isEarly || options.drains { try lookAround() }
-    }
-    guard hasLookedAround else { return try rotateWhenFull() }
+    if !hasLookedAround { try lookAround() }
     checkpointer.noteLog(bytes: holder.usedBytes)
     let newest = checkpointer.newest
     if let error = checkpointer.finished() {
@@ -431,10 +424,6 @@ final class Leader {
       try publisher.wait()
       if publisher.publishedTxID >= execution.extent.txid { checkpointer.start(execution.snapshot) }
     }
-    try rotateWhenFull()
-  }
-
-  private func rotateWhenFull() throws(StoreError) {
     if holder.room < options.segmentBytes / 8 { try rotate() }
   }
 

@@ -35,28 +35,24 @@ struct HandOverTests {
     }
   }
 
-  /// Leads on `files` until something was committed; each batch takes so long.
-  private func lead(_ files: any FileSystem, _ later: Duration = .zero) throws {
+  /// Leads on `files` until something was committed.
+  private func lead(_ files: any FileSystem) throws {
     var (options, environment) = (store.options, store.environment)
     environment.fileSystem = files
     // A slow machine makes a beat meanwhile.
-    let clock = ManualClock(wall_ms: SystemClock().wallTime_ms())
-    environment.clock = clock
+    environment.clock = ManualClock(wall_ms: SystemClock().wallTime_ms())
     let didCommit = Monitor(false)
-    options.beforeBatch = { _ in
-      didCommit.withLock { $0 = true }
-      clock.advance(by: later)
-    }
+    options.beforeBatch = { _ in didCommit.withLock { $0 = true } }
     try Applier(path: store.path, options: options, environment: environment)
       .run(shouldStop: { didCommit.withLock { $0 } })
     #expect(try store.query("SELECT count(*) > 0 FROM waiting") == [[1]])
   }
 
-  @Test(arguments: [false, true]) func fewOperationsComeBeforeTheFirstCommit(isLater: Bool) throws {
+  @Test func fewOperationsComeBeforeTheFirstCommit() throws {
     try prepare()
     #expect(try store.names(store.layout.log).count > 10)
     let files = TracingFileSystem(store.environment.fileSystem)
-    try lead(files, isLater ? .seconds(3) : .zero)
+    try lead(files)
     let all = files.operations
     // Of the new segment the first beacon is written with the claim, and the first frame behind the
     // start frame is the first commit.
@@ -65,8 +61,8 @@ struct HandOverTests {
       all.firstIndex { if case .write(let at) = $0 { at > Block.firstLogFrame } else { false } })
     let between = all[won..<first].filter { $0 != .journal }
     #expect(between.count <= 20, "\(between)")
-    // What else a term has to look at comes when it has led for two seconds.
-    #expect(all[first...].filter { $0 == .list("checkpoints") }.isEmpty != isLater)
+    // What came before that comes now.
+    #expect(all[first...].filter { $0 == .list("checkpoints") }.count >= 1)
   }
 
   /// And what is done before the claim does not grow with the history since the standby looked last.

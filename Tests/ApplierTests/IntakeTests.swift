@@ -91,13 +91,8 @@ struct IntakeTests {
     let file = try store.environment.fileSystem.open("\(store.layout.journal)/\(name)", .write)
     try file.write([UInt8](repeating: 7, count: 100), at: 12288)
     store.options.retireAfter = .milliseconds(50)
-    // The temporary name goes when a term has led for two seconds.
-    try run(
-      store,
-      until: {
-        try store.names(store.layout.journal) == ["quarantine"]
-          && store.names(store.layout.quarantine) == [name]
-      })
+    try run(store, until: { try store.names(store.layout.journal) == ["quarantine"] })
+    #expect(try store.names(store.layout.quarantine) == [name])
     #expect(try store.query("SELECT a FROM t") == [[1]])
     // That writer's later batches are not held up.
     let receipt = try writer.submitBlocking(insert(2))
