@@ -83,7 +83,6 @@ struct LogTests {
     try #require(fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0)
     let follower = try startSluice(
       ["log", place.store, "--follow", "--json", "--from", "2"], output: ends[1])
-    close(ends[1])
     let lines = try #require(fdopen(ends[0], "r"))
     for i in 2...6 {
       try apply(#"{"statements": [["INSERT INTO t VALUES (\#(i), 'x')"]]}"#)

@@ -206,7 +206,7 @@ struct SQLScriptTests {
       ("detach x", "take out ATTACH"),
       ("VACUUM", "take out VACUUM"),
       ("PRAGMA writable_schema=ON", "`sluice init --from`"),
-      ("pragma main.[writable_schema]", "`sluice init --from`"),
+      ("pragma main.[writable_schema] = 1", "`sluice init --from`"),
       (".open x.db\nSELECT 1", ".open is a command of the sqlite3 shell"),
       ("COMMIT", "no transaction is open"),
       ("BEGIN; BEGIN", "a transaction is open since line 3"),

@@ -116,8 +116,8 @@ struct PlantedFaultTests {
   private func difference(_ options: SeedOptions) throws -> String? {
     var options = options
     options.rounds = 2
-    options.batchesPerRound = 120
-    for seed in UInt64(1)...8 {
+    options.batchesPerRound = 250
+    for seed in UInt64(1)...5 {
       let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-differential")
       do {
         try SeedRun(seed: seed, options: options, directory: work.path).run()

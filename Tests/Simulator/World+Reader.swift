@@ -116,6 +116,8 @@ extension World {
         guard !life.isGone else { return }
         note("\(life.name) was shown \(transaction.txid) as of \(wanted)")
         oracle.read(text, at: transaction.txid, since: oracle.moment(at: 0), by: life.name)
+        // It looks before an operation, and so may know less than was just read.
+        if let what = observer.look() { oracle.violate(what) }
         let last = observer.commits.last { $0.last <= wanted }?.last ?? .zero
         if transaction.txid != last {
           oracle.violate(

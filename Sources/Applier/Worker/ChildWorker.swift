@@ -24,9 +24,9 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   /// A child that uses no processor time for this long, and for many times a batch's time, is stopped or
   /// waits for a file server that does not answer. That is no batch's fault, and another one is tried.
   private static let patience = (times: 20, least: Duration.seconds(600))
-  /// By the clock a batch may take so many times its processor time: what waits for pages holds up the
-  /// others as much as what computes.
-  private static let clockTimes = 10
+  /// By the clock a batch may take so many times its processor time, and this at least: what waits for pages
+  /// holds up the others as much as what computes.
+  private static let longest = (times: 10, least: Duration.seconds(300))
   /// A group that is at work when the term is to stop gets this long.
   private static let grace = Duration.seconds(1)
 
@@ -266,7 +266,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     let isOver = used - watch.processorTimeBefore >= batchTime
     if let index {
       // All this while the term renewed its lease: the file server answered.
-      let longest = batchTime * ChildWorker.clockTimes
+      let longest = max(batchTime * ChildWorker.longest.times, ChildWorker.longest.least)
       guard isOver || now - watch.batchBegan >= longest else { return try checkProgress(now) }
       _ = process.end()
       throw .overran(
