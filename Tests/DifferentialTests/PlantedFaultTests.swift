@@ -117,7 +117,7 @@ struct PlantedFaultTests {
     var options = options
     options.rounds = 2
     options.batchesPerRound = 250
-    for seed in UInt64(1)...5 {
+    for seed in UInt64(1)...8 {
       let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-differential")
       do {
         try SeedRun(seed: seed, options: options, directory: work.path).run()

@@ -580,8 +580,8 @@ final class BatchRun {
 }
 
 extension SQLiteError {
-  /// What only a constraint, a trigger, or a want of rights brings about: where a statement of the applier's
-  /// own meets it, batches before it have left something to be written.
+  /// What only a constraint, a trigger, or a want of rights brings about. Where a statement of the
+  /// applier's own meets it, batches before it have left something to be written.
   var isOfBatches: Bool {
     [SQLITE_CONSTRAINT, SQLITE_AUTH, SQLITE_ABORT, SQLITE_INTERRUPT, SQLITE_TOOBIG].contains(primary)
   }
