@@ -583,7 +583,10 @@ extension SQLiteError {
   /// What only a constraint, a trigger, or a want of rights brings about. Where a statement of the
   /// applier's own meets it, batches before it have left something to be written.
   var isOfBatches: Bool {
-    [SQLITE_CONSTRAINT, SQLITE_AUTH, SQLITE_ABORT, SQLITE_INTERRUPT, SQLITE_TOOBIG].contains(primary)
+    switch primary {
+    case SQLITE_CONSTRAINT, SQLITE_AUTH, SQLITE_ABORT, SQLITE_INTERRUPT, SQLITE_TOOBIG: true
+    default: false
+    }
   }
 
   /// A virtual table may well find itself inconsistent: a full-text index over another table's text
