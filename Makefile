@@ -36,9 +36,10 @@ run: deps
 COVERED := $(if $(COVERAGE),--enable-code-coverage)
 test: deps
 	$(SWIFT) build --build-tests $(COVERED)
-	$(if $(COVERAGE),@rm -rf .build/*/debug/codecov)
-	$(SWIFT) test --skip-build --parallel $(COVERED) $(ARGS)
-	$(if $(COVERAGE),@Tests/coverage .build)
+	$(if $(COVERAGE),@rm -rf .build/coverage)
+	$(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') \
+	  $(SWIFT) test --skip-build --parallel $(ARGS)
+	$(if $(COVERAGE),@SWIFT='$(SWIFT)' Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
 # fail a test), each in a build of its own. Left out is what measures time. What kills or stops processes,
