@@ -20,6 +20,10 @@ final class TestStore {
     try creation.make(at: path, environment: environment)
   }
 
+  /// By how much everything may take longer than at full speed: `SLUICE_TEST_PATIENCE`, for sanitizers.
+  static let patience =
+    ProcessInfo.processInfo.environment["SLUICE_TEST_PATIENCE"].flatMap(Int.init) ?? 1
+
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
   var layout: StoreLayout { StoreLayout(path) }

