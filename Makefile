@@ -16,7 +16,7 @@ ROUNDS ?= 2000
 help:
 	@echo 'make run           the main job: appliers, workers, readers, one applier killed, all verified'
 	@echo 'make test          all tests; COVERAGE=1: and the share of lines that they run, by module'
-	@echo 'make sanitize      the tests under the address and the thread sanitizer'
+	@echo 'make sanitize      the tests under the address and the thread sanitizer; SHORT=1: half of them'
 	@echo 'make simulate      whole systems in simulated time: SEEDS=20000; SEED=7 KIND=system replays one'
 	@echo 'make nfs           the command on real NFSv4.1 clients, hosts and servers failing (as root)'
 	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
@@ -50,19 +50,23 @@ SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
 HURRIED := ApplierProcessTests|WorkerTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
 SANITIZED := --skip takesLinearTime --skip LargeBatchTests --skip SluiceCrashTests \
   --skip '$(HURRIED)|$(SCHEDULES)'
+# SHORT=1 leaves out the command's texts, which take minutes there and share no memory, and from the thread
+# sanitizer what runs on one thread.
+LIBRARY := $(if $(SHORT),--filter 'Sluice(SQLite|Journal|Reader|Writer|Applier)Tests')
+THREADED := $(if $(SHORT),--filter 'Sluice(Reader|Writer)Tests')
 sanitize: export SWIFT_BACKTRACE := enable=no
 sanitize: export ASAN_OPTIONS := detect_leaks=0
 sanitize: export TSAN_OPTIONS := exitcode=66
 sanitize: export SLUICE_TEST_PATIENCE := 8
 sanitize: deps
 	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
-	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED)
+	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED) $(LIBRARY)
 	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --filter '$(SCHEDULES)'
 	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --no-parallel --filter '$(HURRIED)'
 	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
-	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED)
+	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED) $(THREADED)
 	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread \
 	  --no-parallel --filter '$(HURRIED)'
 
