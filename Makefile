@@ -42,10 +42,11 @@ test: deps
 	$(if $(COVERAGE),@SWIFT='$(SWIFT)' Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
-# fail a test), each in a build of its own. Left out is what measures time or memory, and what fills full-text indexes for minutes there. What kills or stops processes,
-# or has leases and waits for code at full speed, runs by itself and with more patience. The simulated
-# schedules keep a processor busy for minutes, and run when nobody else waits for it; they have one thread
-# at a time, so the thread sanitizer does without them.
+# fail a test), each in a build of its own. Left out is what measures time or memory, and what fills
+# full-text indexes for minutes there. What kills or stops processes, or has leases and waits for code at
+# full speed, runs by itself and with more patience. The simulated schedules keep a processor busy for
+# minutes, and run when nobody else waits for it; they have one thread at a time, so the thread sanitizer
+# does without them.
 SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
 HURRIED := ApplierProcessTests|WorkerTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
 SANITIZED := --skip takesLinearTime --skip LargeBatchTests --skip DelayedWriteTests --skip SluiceCrashTests \
