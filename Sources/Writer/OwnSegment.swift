@@ -65,7 +65,7 @@ struct OwnSegment {
   /// Beyond it a first frame is not copied to go with the header in one write.
   private static let mostTogether = 1 << 20
 
-  /// Writes `frame` durably: one write, one sync, and for the first frame the directory's sync.
+  /// Writes `frame` durably: one write (two for a large first frame), one sync, and for the first frame the directory's sync.
   func write(_ frame: EncodedFrame, _ environment: Environment) throws(StoreError) {
     if isFirstFrame, frame.bytes.count <= OwnSegment.mostTogether {
       try file.write(headerBlock + frame.bytes, at: Block.header)

@@ -100,7 +100,7 @@ struct StandbyWorkerTests {
       let (leader, standby, child) = try pair(store)
       standby.send(signal)
       #expect(try standby.end().code == (signal == SIGTERM ? 0 : -SIGKILL))
-      try wait("the child is gone") { kill(child, 0) != 0 || hasEnded(child) }
+      try wait("the child is gone") { kill(child, 0) != 0 || ProcessState.hasEnded(child) }
       leader.send(SIGTERM)
       #expect(try leader.end().code == 0)
     }
@@ -148,7 +148,7 @@ struct StandbyWorkerTests {
 
 private func children(of parent: pid_t) throws -> [pid_t] {
   try Environment.posix().fileSystem.list("/proc").compactMap { pid_t($0) }.filter {
-    guard let stat = stat(of: $0) else { return false }
+    guard let stat = ProcessState(of: $0) else { return false }
     return stat.parent == parent && stat.state != "Z"
   }
 }
@@ -167,20 +167,4 @@ private func files(of id: pid_t) throws -> [String] {
     guard count > 0 else { return nil }
     return String(decoding: buffer.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
-}
-
-private func hasEnded(_ id: pid_t) -> Bool { stat(of: id).map { $0.state == "Z" } ?? true }
-
-private func stat(of id: pid_t) -> (state: String, parent: pid_t)? {
-  guard let file = fopen("/proc/\(id)/stat", "r") else { return nil }
-  defer { fclose(file) }
-  var buffer = [CChar](repeating: 0, count: 1024)
-  guard fgets(&buffer, 1024, file) != nil else { return nil }
-  let text = String(
-    decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  // Behind the name, which is in parentheses: state, parent …
-  guard let end = text.lastIndex(of: ")") else { return nil }
-  let fields = text[text.index(end, offsetBy: 2)...].split(separator: " ")
-  guard fields.count > 1, let parent = pid_t(fields[1]) else { return nil }
-  return (String(fields[0]), parent)
 }

@@ -160,7 +160,7 @@ struct WorkerTests {
       }
       try applier.kill9()
       guard let worker = found else { return }
-      try wait("the child is gone") { kill(worker, 0) != 0 || isZombie(worker) }
+      try wait("the child is gone") { kill(worker, 0) != 0 || ProcessState.hasEnded(worker) }
     }
   }
 
@@ -243,7 +243,7 @@ struct WorkerTests {
   /// The child that executes batches for an applier.
   private func worker(of applier: ChildProcess) throws -> pid_t? {
     for entry in try Environment.posix().fileSystem.list("/proc") {
-      guard let id = pid_t(entry), let status = stat(of: id), status.parent == applier.id,
+      guard let id = pid_t(entry), let status = ProcessState(of: id), status.parent == applier.id,
         status.state != "Z"
       else { continue }
       return id
@@ -251,34 +251,16 @@ struct WorkerTests {
     return nil
   }
 
-  private func isZombie(_ id: pid_t) -> Bool { stat(of: id).map { $0.state == "Z" } ?? true }
-
   /// It is running, and uses more time than the opening of the database takes.
   private func isBusy(_ id: pid_t) -> Bool {
-    guard let first = stat(of: id) else { return false }
+    guard let first = ProcessState(of: id) else { return false }
     for _ in 0..<1000 {
       pause(10)
-      guard let second = stat(of: id) else { return false }
+      guard let second = ProcessState(of: id) else { return false }
       if second.ticks >= first.ticks + 20 { return true }
       if second.ticks == first.ticks, second.state == "S" { return false }
     }
     return false
-  }
-
-  private func stat(of id: pid_t) -> (state: String, parent: pid_t, ticks: Int)? {
-    guard let file = fopen("/proc/\(id)/stat", "r") else { return nil }
-    defer { fclose(file) }
-    var buffer = [CChar](repeating: 0, count: 1024)
-    guard fgets(&buffer, 1024, file) != nil else { return nil }
-    let text = String(
-      decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    // Behind the name, which is in parentheses: state, parent …
-    guard let end = text.lastIndex(of: ")") else { return nil }
-    let fields = text[text.index(end, offsetBy: 2)...].split(separator: " ")
-    guard fields.count > 12, let parent = pid_t(fields[1]), let user = Int(fields[11]),
-      let system = Int(fields[12])
-    else { return nil }
-    return (String(fields[0]), parent, user + system)
   }
 }
 

@@ -8,7 +8,8 @@ internal import SluiceShared
 /// While it waits it lets the term make its beats, and looks at the page in which the child says which
 /// batch it executes. The time of a batch is the child's processor time, which only SQL and the reading
 /// of pages use up: a host that is slow or was suspended, and a file server that does not answer, are no
-/// batch's fault. What takes very much longer by the clock is ended too, and is no verdict then.
+/// batch's fault. A batch that takes ten times as long by the clock, though the term renewed its lease all the
+/// while, is rejected as well. A child that gets no further is replaced, and nobody is blamed.
 ///
 /// Standing by it has the program loaded and the store open, and follows the log when it is told to. What it
 /// answers then is not waited for.
@@ -33,7 +34,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   /// What was seen of the batch that is being executed.
   private struct Watch {
     var number: UInt64 = 0
-    /// When nothing of the request was begun.
+    /// The number from before the request: nothing of it was begun.
     var begun: UInt64 = 0
     var batchBegan: Duration = .zero
     var since: Duration = .zero

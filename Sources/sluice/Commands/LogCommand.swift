@@ -24,7 +24,7 @@ struct LogCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The first batch to show; without it, the oldest that is kept.", valueName: "TXID"))
+      "The first batch to show; without it, batch 1.", valueName: "TXID"))
   var from: UInt64?
 
   @Flag(help: "Go on with what is published later, until this is stopped.")
