@@ -65,6 +65,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case ownFlush
   /// What has the name of a full-text table's statistics is such a table.
   case shadowNames
+  /// What a virtual table does in a statement of the applier's own is done with a batch's rights.
+  case lateRights
   /// After each statement the transaction must still be open.
   case autocommit
   /// A worker begins where its term's history ends.

@@ -57,6 +57,7 @@ struct SimulatorTests {
       Set(SafetyCheck.allCases).subtracting(Mutation.all.map(\.check))
         == [
           .newJournalSegmentAfterError, .settingsEnd, .temporaryDenied, .ownFlush, .shadowNames,
+          .lateRights,
           .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten,
         ])
   }

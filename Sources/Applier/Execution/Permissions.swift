@@ -24,11 +24,13 @@ final class Permissions {
 
   var mode = Mode.applier
   private let deniesTemporary: Bool
+  private let limitsLate: Bool
 
   init(_ environment: Environment) {
     // The check of the connection would find what is not denied.
     deniesTemporary =
       environment.makes(.temporaryDenied) && environment.makes(.connectionAsBefore)
+    limitsLate = environment.makes(.lateRights)
   }
 
   /// Why the last statement was denied.
@@ -74,13 +76,14 @@ final class Permissions {
     // What a virtual table prepares for itself is not the first question about a text.
     let isNested = asked != 0
     asked = asked.map { $0 + 1 }
-    // A trigger is a batch's, whoever's statement has it run: Sluice's own tables have none.
+    // A trigger is a batch's, whosever statement has it run: Sluice's own tables have none.
     let writes = [SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE].contains(request.action)
-    if writes, request.accessor != nil, let reason = reserved(request.first) {
+    if limitsLate, writes, request.accessor != nil, let reason = reserved(request.first) {
       if denial == nil { denial = reason }
       return .deny
     }
-    guard mode != .applier, request.action != SQLITE_SELECT, request.action != SQLITE_RECURSIVE
+    guard mode != .applier, limitsLate || mode != .boundary, request.action != SQLITE_SELECT,
+      request.action != SQLITE_RECURSIVE
     else {
       return .allow
     }
