@@ -32,13 +32,21 @@ run: deps
 	$(SWIFT) build $(RELEASE) --product sluice-demo
 	.build/release/sluice-demo $(ARGS)
 
-# COVERAGE=1 prints the share of lines that they run, by module.
+# What starts processes, kills them and has leases runs by itself: beside everything else on two processors it
+# would measure them. COVERAGE=1 prints the share of lines that are run, by module.
 COVERED := $(if $(COVERAGE),--enable-code-coverage)
+PROCESSES := SluiceProcessTests|SluiceCrashTests
+TESTED := $(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') \
+  Tests/run $(SWIFT) test --skip-build
 test: deps
 	$(SWIFT) build --build-tests $(COVERED)
 	$(if $(COVERAGE),@rm -rf .build/coverage)
-	$(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') \
-	  $(SWIFT) test --skip-build --parallel $(ARGS)
+ifdef ARGS
+	$(TESTED) --parallel $(ARGS)
+else
+	$(TESTED) --parallel --skip '$(PROCESSES)'
+	$(TESTED) --no-parallel --filter '$(PROCESSES)'
+endif
 	$(if $(COVERAGE),@SWIFT='$(SWIFT)' Tests/coverage .build)
 
 # The tests under the address and the thread sanitizer, gated on the exit status (a report does not
@@ -61,14 +69,14 @@ sanitize: export TSAN_OPTIONS := exitcode=66
 sanitize: export SLUICE_TEST_PATIENCE := 8
 sanitize: deps
 	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
-	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED) $(LIBRARY)
-	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
+	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED) $(LIBRARY)
+	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --filter '$(SCHEDULES)'
-	$(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
+	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --no-parallel --filter '$(HURRIED)'
 	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
-	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED) $(THREADED)
-	$(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread \
+	Tests/run $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED) $(THREADED)
+	Tests/run $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread \
 	  --no-parallel --filter '$(HURRIED)'
 
 nfs: deps

@@ -111,6 +111,9 @@ final class ChildProcess: @unchecked Sendable {
       errors: try text(of: errors))
   }
 
+  /// What it has written to standard output so far.
+  func outputSoFar() throws -> String { try text(of: output) }
+
   /// What it has written to standard error so far.
   func errorsSoFar() throws -> String { try text(of: errors) }
 
