@@ -66,7 +66,6 @@ extension Leader {
   /// The next batches of which the same is known: those that terms ended in first, the most often
   /// ended in before all others.
   private func nextTrial() throws(StoreError) -> Trial? {
-    try passOverRepeats()
     try bringForward()
     guard let front = intake.next(1, bytes: .max).first else { return nil }
     let attempt = status.attempt(at: front.id)
@@ -94,20 +93,6 @@ extension Leader {
     guard !trial.isNamed, !trial.isPoisonous else { return false }
     status.begin(trial.batches.lazy.map(\.id), ends: trial.attempt?.ends ?? 0)
     return true
-  }
-
-  /// A new term reads live segments from their beginning. What is in the history already was not being
-  /// executed when the last term ended: it is passed over, without requests. Mostly there is nothing of it,
-  /// and each group asks; so only as many are asked about as were found before.
-  private func passOverRepeats() throws(StoreError) {
-    var bound = 64
-    while true {
-      let repeats = try execution.repeats(in: intake.next(bound, bytes: .max))
-      guard repeats > 0 else { return }
-      intake.take(repeats, in: execution.extent.txid)
-      bound = min(bound * 4, Limits.batchesPerCommit)
-      if isBeatDue { try publishNow(.active) }
-    }
   }
 
   /// A term that reads the journal in another order than the last one would execute others first, again

@@ -101,11 +101,10 @@ final class Leader {
   func run(shouldStop: @escaping () -> Bool) throws(StoreError) -> End {
     watch(shouldStop)
     intake.serverTime_ms = { [time] in time.serverTime_ms() }
-    intake.knownOwner = { [unowned self] (writer) throws(StoreError) in
-      try execution.known(writer)?.owner
-    }
-    intake.lastExecuted = { [unowned self] (writer) throws(StoreError) in
-      try execution.known(writer)?.sequence
+    intake.history = { [unowned self] (writer) throws(StoreError) in
+      guard let known = try execution.known(writer) else { return nil }
+      return KnownWriter(
+        owner: known.owner, sequence: known.sequence, asOf: execution.extent.txid)
     }
     do throws(StoreError) {
       try intake.countQuarantine()

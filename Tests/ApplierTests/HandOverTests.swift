@@ -61,6 +61,10 @@ struct HandOverTests {
       all.firstIndex { if case .write(let at) = $0 { at > Block.firstLogFrame } else { false } })
     let between = all[won..<first].filter { $0 != .journal }
     #expect(between.count <= 20, "\(between)")
+    // With the claim, a quarter of a second at 5 ms each.
+    let claimed = try #require(all.firstIndex(of: .create))
+    let since = all[claimed..<first].filter { $0 != .journal }
+    #expect(since.count <= 45, "\(since.count)")
     // What came before that comes now.
     #expect(all[first...].filter { $0 == .list("checkpoints") }.count >= 1)
   }

@@ -38,7 +38,7 @@ struct HostileFilesTests {
   {
     var failure: (any Error)?
     var isDone = false
-    let patience = ContinuousClock.now + .seconds(120 * TestStore.patience)
+    let patience = ContinuousClock.now + .seconds(900 * TestStore.patience)
     try Applier(
       path: store.path, options: store.options, environment: environment ?? store.environment
     ).run(shouldStop: {

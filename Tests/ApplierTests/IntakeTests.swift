@@ -289,7 +289,7 @@ struct IntakeTests {
   ) throws {
     var failure: (any Error)?
     var isDone = false
-    let patience = ContinuousClock.now + .seconds(60 * TestStore.patience)
+    let patience = ContinuousClock.now + .seconds(900 * TestStore.patience)
     try Applier(
       path: store.path, options: store.options, environment: environment ?? store.environment
     ).run(shouldStop: {

@@ -233,37 +233,6 @@ struct TermTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[460]])
   }
 
-  /// A new term reads a live segment from its beginning. Passing over what is applied already may take
-  /// longer than the lease, so there are beats in between.
-  @Test(arguments: [Duration.zero, .seconds(3600)])
-  func beatsAreMadeWhilePassingOverRepeats(beat: Duration) throws {
-    let store = try TestStore()
-    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
-    let writer = try store.writer()
-    _ = writer.submitBlocking((0..<20).map { insert(Int64($0)) })
-    try store.drain()
-    _ = try writer.submitBlocking(insert(20))
-    var options = store.options
-    options.drains = true
-    options.beforeBatch = { (_: BatchID) throws(StoreError) in
-      throw StoreError(.io, "killed by the batch")
-    }
-    #expect(throws: StoreError.self) {
-      try Applier(path: store.path, options: options, environment: store.environment)
-        .run(shouldStop: { false })
-    }
-    let lease = NotingLease()
-    options.beat = beat
-    options.beforeBatch = { _ in lease.note(.executed) }
-    try Applier(
-      path: store.path, options: options, lease: lease, environment: store.environment
-    ).run(shouldStop: { false })
-    // One names the batch.
-    let before = lease.events.prefix { $0 != .executed }
-    #expect(before.filter { $0 == .renewed }.count == (beat == .zero ? 2 : 1), "\(lease.events)")
-    #expect(try store.query("SELECT count(*) FROM t") == [[21]])
-  }
-
   /// The refusal comes in the middle of a statement.
   @Test func whoIsRefusedARenewalLeadsNoMore() throws {
     let store = try TestStore()

@@ -54,18 +54,6 @@ extension Session {
     try own { () throws(SQLiteError) in try tables.writer(writer) }
   }
 
-  /// How many batches at the front are in the history already.
-  func repeats(in batches: some Sequence<BatchID>) throws(StoreError) -> Int {
-    guard environment.makes(.deduplicate) else { return 0 }
-    var count = 0
-    for batch in batches {
-      let known = try own { () throws(SQLiteError) in try tables.writer(batch.writer) }
-      guard let known, batch.sequence <= known.sequence else { break }
-      count += 1
-    }
-    return count
-  }
-
   /// A batch's place in its writer's order.
   func standing(of batch: PendingBatch, _ request: Request) throws(SQLiteError) -> Standing {
     let known = try tables.writer(batch.id.writer)

@@ -23,14 +23,10 @@ final class JournalIntake {
 
   /// A segment silent for this long is closed and retired.
   var silence: Duration = .seconds(60)
-  /// Whose files a writer's are, where batches of it were executed before.
-  var knownOwner: (WriterID) throws(StoreError) -> UInt32? = { (_) throws(StoreError) in nil }
+  /// What the history knows of a writer; nil where it has no batch of it.
+  var history: (WriterID) throws(StoreError) -> KnownWriter? = { (_) throws(StoreError) in nil }
   /// The file server's time; nil where it cannot be asked.
   var serverTime_ms: () -> Int64? = { nil }
-  /// The number of the last batch of a writer that was executed.
-  var lastExecuted: (WriterID) throws(StoreError) -> SequenceNumber? = { (_) throws(StoreError) in
-    nil
-  }
   /// A quiet segment is read at least this often.
   static let slowestPoll: Duration = .seconds(1)
   /// A write that was begun is there after this long (measured: pieces of one for up to 55 ms).
@@ -95,6 +91,8 @@ final class JournalIntake {
     var lastRead = SequenceNumber(0)
     /// Known once one of them was opened.
     var owner: UInt32?
+    /// What the history had of it then.
+    var executed: KnownWriter?
   }
 
   init(
@@ -144,13 +142,16 @@ final class JournalIntake {
   /// waits; and of one segment in one pass, so that a busy writer does not hold up the others.
   private static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
   private static let mostBytesAtOnce: Int64 = 4 << 20
+  private static let leastBytesAtOnce: Int64 = 64 << 10
+  /// Of one segment in one look: as much as a look's time is enough for. A term's first look is a small one,
+  /// since nothing is executed before its end, and it may find hours of batches that are in the history.
+  private var bytesAtOnce = JournalIntake.leastBytesAtOnce
   private static let readsInFlight = 16
   private static let mostPeeks = 16
   /// One look goes on to the next segments for this long.
   private static let longestLook: Duration = .milliseconds(100)
-  private static let leastBytesAtOnce: Int64 = 64 << 10
   /// A writer's turn: of who has nothing waiting so many batches come behind as many of each other writer.
-  private static let turnLength = 64
+  private static let turnLength = 4
 
   private typealias Reading = Result<JournalSegmentReader.News, StoreError>
 
@@ -186,7 +187,7 @@ final class JournalIntake {
     // What takes long is read alone and last, one in a look, so that nobody else waits for two.
     var heavy = due.filter { $0.isHeavy || $0.isDoubtful }
     let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
-    let bytes = isCrowded ? JournalIntake.leastBytesAtOnce : JournalIntake.mostBytesAtOnce
+    let bytes = isCrowded ? JournalIntake.leastBytesAtOnce : bytesAtOnce
     let largest = due.count == 1 ? .max : JournalIntake.mostBytesAtOnce
     var isCut = false
     let atOnce = min(JournalIntake.readsInFlight, openFiles.atOnce)
@@ -202,6 +203,7 @@ final class JournalIntake {
         if segment.isHeavy { heavy.append(segment) }
       }
     }
+    adaptToTime()
     // Also where others' batches fill the memory, and the look was one at whom they leave nothing.
     if !isFull || isCrowded, let segment = nextHeavy(heavy) {
       openFiles.makeRoom(for: [segment])
@@ -228,6 +230,15 @@ final class JournalIntake {
       && environment.clock.elapsed() - lookBegan >= JournalIntake.longestLook
   }
 
+  /// The next look at each segment may be twice as long where this one left time, and half as long where not.
+  private func adaptToTime() {
+    if isLookOver {
+      bytesAtOnce = max(JournalIntake.leastBytesAtOnce, bytesAtOnce / 2)
+    } else {
+      bytesAtOnce = min(JournalIntake.mostBytesAtOnce, bytesAtOnce * 2)
+    }
+  }
+
   private var isFull: Bool { waitingWeight >= JournalIntake.mostWaitingWeight }
 
   private func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
@@ -249,10 +260,10 @@ final class JournalIntake {
 
   /// Reads segments, many at once where each read is a round trip to a server.
   private func read(
-    _ segments: [JournalSegmentReader], _ now: Duration, _ bytes: Int64 = mostBytesAtOnce,
-    largest: Int64
+    _ segments: [JournalSegmentReader], _ now: Duration, _ bytes: Int64? = nil, largest: Int64
   ) -> [Reading] {
     let store = store
+    let bytes = bytes ?? bytesAtOnce
     guard isNetwork, segments.count > 1 else {
       return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
     }
@@ -341,11 +352,13 @@ final class JournalIntake {
       if let last = writers[writer]?.lastRead, frame.last > last {
         writers[writer]?.lastRead = frame.last
       }
+      let repeats = repeats(in: frame, of: segment)
+      guard repeats < Int(frame.count) else { continue }
       let pending = PendingFrame(segment, frame)
-      for index in 0..<Int(frame.count) {
+      for index in repeats..<Int(frame.count) {
         new.append(PendingBatch(pending, index))
       }
-      segment.waitingBatches += Int(frame.count)
+      segment.waitingBatches += Int(frame.count) - repeats
       waitingBytes += Int(frame.rawBytes)
       waitingWeight += Int(frame.weight)
     }
@@ -359,6 +372,21 @@ final class JournalIntake {
     waiting.append(contentsOf: new.dropFirst(JournalIntake.turnLength))
   }
 
+  /// How many of a frame's batches, its first ones, were in the history when this term found their writer.
+  ///
+  /// A live segment is read from its beginning by each term: mostly that is what was executed long ago. Its
+  /// outcomes are there, so it need not wait for its turn to be found a repeat; whatever comes twice later
+  /// does. The segment can go when the commit that this was asked after is published, like any other.
+  private func repeats(in frame: JournalSegmentReader.Frame, of segment: JournalSegmentReader)
+    -> Int
+  {
+    guard environment.makes(.deduplicate),
+      let executed = writers[segment.id.writer]?.executed, frame.first <= executed.sequence
+    else { return 0 }
+    segment.lastTxID = max(segment.lastTxID, executed.asOf)
+    return Int(min(UInt64(frame.count), executed.sequence.rawValue - frame.first.rawValue + 1))
+  }
+
   /// Says which batches a frame follows that are neither read nor in the history.
   private func nameMissing(
     before frame: JournalSegmentReader.Frame, of segment: JournalSegmentReader
@@ -370,7 +398,7 @@ final class JournalIntake {
     last = max(last, remembered[writer]?.lastRead ?? SequenceNumber(0))
     guard frame.first > last.next else { return }
     last = max(
-      last, try ask { () throws(StoreError) in try lastExecuted(writer) ?? SequenceNumber(0) })
+      last, try ask { () throws(StoreError) in try history(writer)?.sequence ?? SequenceNumber(0) })
     guard frame.first > last.next else { return }
     let count = frame.first.rawValue - last.next.rawValue
     missing = missing.addingReportingOverflow(count).partialValue
@@ -520,9 +548,10 @@ final class JournalIntake {
 
   private func owner(of writer: WriterID, orElse first: UInt32) throws(StoreError) -> UInt32? {
     if let owner = writers[writer]?.owner { return owner }
-    let executed = try ask { () throws(StoreError) in try knownOwner(writer) }
-    let owner = executed ?? remembered[writer]?.owner ?? first
+    let executed = try ask { () throws(StoreError) in try history(writer) }
+    let owner = executed?.owner ?? remembered[writer]?.owner ?? first
     writers[writer]?.owner = owner
+    writers[writer]?.executed = executed
     return owner
   }
 
@@ -656,7 +685,8 @@ final class JournalIntake {
     guard status.kind == .regular else { return true }
     let writer = segment.id.writer
     guard
-      let owner = writers[writer]?.owner ?? (try? knownOwner(writer)) ?? remembered[writer]?.owner
+      let owner = writers[writer]?.owner ?? (try? history(writer))?.owner
+        ?? remembered[writer]?.owner
     else { return false }
     return owner != status.owner
   }
@@ -767,6 +797,16 @@ final class JournalIntake {
     }
     stuck[segment.path] = (pause ?? .seconds(1), now + (pause ?? .seconds(1)))
   }
+}
+
+/// What the history has of a writer.
+struct KnownWriter {
+  /// Whose files its are.
+  var owner: UInt32
+  /// Of its last batch.
+  var sequence: SequenceNumber
+  /// The commit that this was found after ends with this.
+  var asOf: TxID
 }
 
 /// Writers that are not forgotten, since they have files in the journal.

@@ -108,16 +108,6 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
 
   // MARK: questions
 
-  func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int {
-    var ids = ByteWriter(reserving: batches.count * 24)
-    for batch in batches { ids.append(batch.id) }
-    let answer = try ask(Channel.Message(.repeats, [ids.bytes]), .repeated)
-    guard let count = answer.read(0, { (reader) throws(DecodingError) in try reader.varint() }),
-      count <= UInt64(batches.count)
-    else { throw .ended(.nothing, "sent no answer") }
-    return Int(count)
-  }
-
   func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {
     var id = ByteWriter(reserving: 16)
     id.append(writer)

@@ -76,18 +76,6 @@ final class Execution {
   var extent: LogExtent { snapshot.extent }
   var rejected: UInt64 { snapshot.rejected }
 
-  func repeats(in batches: ArraySlice<PendingBatch>) throws(StoreError) -> Int {
-    while true {
-      do throws(WorkerEnd) {
-        let count = try current().repeats(in: batches)
-        strayEnds = 0
-        return count
-      } catch {
-        if try ended(error, batches) { return 0 }
-      }
-    }
-  }
-
   /// What the database knows of a writer.
   func known(_ writer: WriterID) throws(StoreError) -> WriterState? {
     while true {

@@ -8,9 +8,6 @@ protocol ExecutionWorker: AnyObject {
   /// What the database that it executes on says of itself.
   var extent: LogExtent { get }
 
-  /// How many batches at the front are in the history already.
-  func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int
-
   /// What the database knows of a writer: its last batch, and whose its files are.
   func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState?
 

@@ -60,10 +60,6 @@ final class LocalWorker: ExecutionWorker {
     session.onBatch = { fault.index = $0 ?? 0 }
   }
 
-  func repeats(in batches: ArraySlice<PendingBatch>) throws(WorkerEnd) -> Int {
-    try asked { (session) throws(StoreError) in try session.repeats(in: batches.lazy.map(\.id)) }
-  }
-
   func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {
     try asked { (session) throws(StoreError) in try session.known(writer) }
   }

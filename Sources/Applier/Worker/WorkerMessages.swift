@@ -10,7 +10,6 @@ internal import SluiceShared
 enum WorkerMessage: UInt32 {
   // The applier's.
   case open = 1
-  case repeats
   case known
   case execute
   case placed
@@ -19,7 +18,6 @@ enum WorkerMessage: UInt32 {
   case follow
   // The worker's.
   case opened = 16
-  case repeated
   case content
   case nothing
   case failed

@@ -72,7 +72,6 @@ private final class ServedSession {
         case .prepare: try prepare(message)
         case .follow: try follow()
         case .open: try open(message)
-        case .repeats: try answerRepeats(message)
         case .known: try answerKnown(message)
         case .execute: try execute(&message)
         default: throw StoreError(.invalid, "the applier sent what is no question")
@@ -159,17 +158,6 @@ private final class ServedSession {
     let next = try made(session.snapshot)
     self.session = next
     return next
-  }
-
-  private func answerRepeats(_ message: Channel.Message) throws(StoreError) {
-    let ids = message.read(0) { (reader) throws(DecodingError) -> [BatchID] in
-      var ids: [BatchID] = []
-      while !reader.isAtEnd { ids.append(try reader.batchID()) }
-      return ids
-    }
-    var answer = ByteWriter()
-    answer.append(varint: UInt64(try current().repeats(in: ids ?? [])))
-    try answering(Channel.Message(.repeated, [answer.bytes]))
   }
 
   private func answerKnown(_ message: Channel.Message) throws(StoreError) {
