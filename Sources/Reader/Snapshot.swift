@@ -98,6 +98,14 @@ extension Snapshot {
       checksum: header.checksum, rejected: header.rejected)
   }
 
+  /// What was published at `point`, from the newest checkpoint before that on; nil: at `present`.
+  public static func recorded(
+    in log: Log, upTo present: Log.Present, asOf point: HistoryPoint?
+  ) throws(StoreError) -> Snapshot {
+    let files = StoreFiles(layout: log.layout, store: log.store, environment: log.environment)
+    return try SnapshotDraft.building(log, upTo: present, asOf: point, files).snapshot()
+  }
+
   /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in
   /// `segment`. Does no I/O.
   public func adding(
