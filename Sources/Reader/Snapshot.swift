@@ -65,6 +65,25 @@ public final class Snapshot: Sendable {
     }
   }
 
+  /// The checksum of the database after a commit that changes these pages and leaves `pageCount`.
+  public func checksum(adding entries: [PageEntry], pageCount newCount: UInt32) throws(StoreError)
+    -> DatabaseChecksum
+  {
+    var checksum = checksum
+    for entry in entries {
+      if entry.page <= pageCount {
+        checksum.toggle(page: entry.page, crc: try crc(ofPage: entry.page))
+      }
+      checksum.toggle(page: entry.page, crc: entry.crc)
+    }
+    if newCount < pageCount {
+      for page in newCount + 1...pageCount where page != lockBytePage {
+        checksum.toggle(page: page, crc: try crc(ofPage: page))
+      }
+    }
+    return checksum
+  }
+
   private func place(of page: UInt32) -> PageIndex.Place {
     guard page >= 1, page <= pageCount, page != lockBytePage else { return .nowhere }
     let place = index.place(of: page)

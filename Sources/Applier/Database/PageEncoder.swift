@@ -45,20 +45,9 @@ final class PageEncoder {
     } else {
       bytes = try throughScratch(numbers, dirty, &entries, onProgress)
     }
-
-    var checksum = snapshot.checksum
-    for entry in entries {
-      if entry.page <= snapshot.pageCount {
-        checksum.toggle(page: entry.page, crc: try snapshot.crc(ofPage: entry.page))
-      }
-      checksum.toggle(page: entry.page, crc: entry.crc)
-    }
-    if pageCount < snapshot.pageCount {
-      for page in pageCount + 1...snapshot.pageCount where page != lockByte {
-        checksum.toggle(page: page, crc: try snapshot.crc(ofPage: page))
-      }
-    }
-    return Encoded(entries: entries, bytes: bytes, pageCount: pageCount, checksum: checksum)
+    return Encoded(
+      entries: entries, bytes: bytes, pageCount: pageCount,
+      checksum: try snapshot.checksum(adding: entries, pageCount: pageCount))
   }
 
   /// New pages that were not written. Outside of savepoints SQLite leaves out those which a transaction
