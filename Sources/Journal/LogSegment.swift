@@ -109,8 +109,21 @@ public final class LogSegment: @unchecked Sendable {
     }
   }
 
+  /// The slots that hold something that is no whole beacon.
+  public func unreadableSlots() throws(StoreError) -> [Int64] {
+    var slots: [Int64] = []
+    for slot in [Block.beacons.0, Block.beacons.1] {
+      let block = try file.read(Block.size, at: slot)
+      let isUnreadable = block.withUnsafeBytes { raw in
+        Beacon.decode(raw, segment: number, nonce: header.nonce) == nil && !SealedBlock.isZero(raw)
+      }
+      if isUnreadable { slots.append(slot) }
+    }
+    return slots
+  }
+
   /// For a segment that has been cut off: what it published cannot be known any more.
-  func truncated() -> StoreError {
+  public func truncated() -> StoreError {
     StoreError(
       .damaged, "a log segment is cut off; restore the file from a backup", path: file.path,
       offset: Block.header + Int64(Block.size))

@@ -32,7 +32,7 @@ final class DatabaseReader {
       connection = try Connection(
         path: PagesFileSystem.path, flags: [.readOnly, .noMutex], vfs: name)
     } catch {
-      throw StoreError(.io, "SQLite cannot open what is to be read: \(error)")
+      throw file.failure ?? StoreError(.io, "SQLite cannot open what is to be read: \(error)")
     }
     try connection.load(extensions)
   }

@@ -116,7 +116,7 @@ public struct RecordedHistory {
 }
 
 /// A directory on the local disk, removed with this object.
-private final class MadeDirectory {
+final class MadeDirectory {
   let path: String
   private let fileSystem: any FileSystem
 

@@ -68,6 +68,16 @@ public final class Replay {
     }
   }
 
+  /// The same for what it says, from the oldest checkpoint to the end; the file is thrown away.
+  public static func compare(
+    _ history: RecordedHistory, note: @escaping (String) -> Void = { _ in },
+    onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
+  ) throws(StoreError) -> Summary {
+    let directory = try MadeDirectory(history.environment.fileSystem, history.environment.random())
+    return try run(
+      history, into: "\(directory.path)/replayed.sqlite", note: note, onProgress: onProgress)
+  }
+
   private init(
     _ history: RecordedHistory, _ base: Snapshot, _ temporary: String,
     _ note: @escaping (String) -> Void,
