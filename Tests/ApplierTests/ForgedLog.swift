@@ -103,7 +103,22 @@ struct ForgedLog {
     }
   }
 
-  private mutating func rewrite(_ change: (FrameHeader, inout Sections) throws -> Void) throws {
+  /// The same, and the merged index at its end, which is kept. Nothing before it gets another length.
+  mutating func changeMergedIndex(_ change: (inout [PageEntry]) -> Void) throws {
+    var found = false
+    try rewrite(keepsIndex: true) { frame, sections in
+      guard frame.kind == .index else { return }
+      found = true
+      var entries = try PageEntry.decode(sections[.index], base: 0)
+      change(&entries)
+      sections[.index] = PageEntry.encode(entries)
+    }
+    try #require(found, "the newest segment has no merged index")
+  }
+
+  private mutating func rewrite(
+    keepsIndex: Bool = false, _ change: (FrameHeader, inout Sections) throws -> Void
+  ) throws {
     let nonce = header.nonce
     let (beacons, newest) = try beacons()
     var place = Int(Block.firstLogFrame)
@@ -116,9 +131,12 @@ struct ForgedLog {
           FrameHeader.decode(
             UnsafeRawBufferPointer(rebasing: $0[place...]), at: Int64(place), nonce: nonce)
         })
+      place = Int(frame.end)
+      // Its places would be others now, and nobody needs it.
+      guard frame.kind != .index || keepsIndex else { continue }
       var sections = Sections(content: [])
       for section in frame.sections {
-        let start = place + Int(section.offset)
+        let start = Int(frame.offset + section.offset)
         let stored = Array(bytes[start..<start + Int(section.storedBytes)])
         let raw =
           section.codec == .raw
@@ -138,7 +156,6 @@ struct ForgedLog {
       position.lastFrame = Int64(output.count)
       output += encoded.bytes
       checksum = encoded.header.checksum
-      place = Int(frame.end)
     }
     position.end = Int64(output.count)
     position.checksum = checksum

@@ -233,6 +233,10 @@ struct ReplayTests {
         }
       }
     }
+    // By its checksums nothing is wrong with it.
+    var damages: [Verification.Damage] = []
+    _ = try Verification(store: store.path, store.environment) { damages.append($0) }.run()
+    #expect(damages == [])
     guard isCompared else {
       store.environment.omittedChecks = [.compareContents]
       _ = try replay(store)
@@ -296,6 +300,54 @@ struct ReplayTests {
     #expect(text.contains("at commit \(number) (batch "), "\(text)")
     #expect(text.contains("table other, row 1: (1, "), "\(text)")
     #expect(!text.contains("table t,"), "\(text)")
+  }
+
+  /// What a later batch returned is other for it, too, and was compared before.
+  @Test("The first difference is named, not the first that shows")
+  func firstDifference() throws {
+    let store = try worked()
+    let writer = try store.writer()
+    for batch in [
+      Batch([Batch.Statement("INSERT INTO other(v) VALUES(random())")]),
+      Batch([Batch.Statement("ANALYZE other")]),
+      Batch(
+        [Batch.Statement("INSERT INTO t(v) SELECT v FROM other RETURNING v")], wantsResults: true),
+    ] { _ = try writer.submitBlocking(batch) }
+    try store.drain()
+    writer.closeBlocking()
+    let number = try commit(of: "INSERT INTO other(v) VALUES(random())", store)
+    #expect(try commits(store) == number + 2)
+    try forge(store, number) {
+      try $0.meta { $0.entropy = Identifier128(high: 1, low: 2) }
+    }
+    let text = try failure(store)
+    #expect(text.contains("at commit \(number) (batch "), "\(text)")
+    #expect(text.contains("table other, row 1: (1, "), "\(text)")
+    store.environment.omittedChecks = [.compareContents]
+    #expect(try failure(store).contains("at commit \(number + 2) (batch "))
+  }
+
+  @Test("A checkpoint of another history")
+  func otherCheckpoint() throws {
+    let store = try worked()
+    try work(store)
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try Checkpoint(
+      layout: store.layout, store: pages.description.id, environment: store.environment
+    ).make(of: pages.snapshot())
+    try work(store)
+    let txid = try pages.snapshot(.asOf(.txid(TxID(11)))).txid
+    let path = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+    let other = try CheckpointSidecar(
+      path: path, store: pages.description.id, fileSystem: store.environment.fileSystem)
+    var header = other.header
+    header.checksum.toggle(page: 1, crc: 1)
+    let checksums = try (1...header.pageCount).map { try other.crc(ofPage: $0) }
+    try store.environment.fileSystem.unlink(path)
+    try CheckpointSidecar.write(
+      header, checksums: checksums, to: store.environment.fileSystem.create(path, mode: 0o444))
+    let text = try failure(store)
+    #expect(text.contains("checkpoint 11 has the checksum"), "\(text)")
   }
 
   @Test("Of several batches in a commit, those that name the table")

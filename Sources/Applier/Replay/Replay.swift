@@ -173,12 +173,14 @@ public final class Replay {
     }
     summary.last = commit.last
     summary.commits += 1
+    let isCheckpoint = history.checkpoints.contains(commit.last)
+    if isCheckpoint { try compare(checkpoint: replayed) }
     if session.snapshot.checksum == commit.meta.checksum {
       summary.samePages += 1
       forgetUnproven()
     } else {
       unproven.append(replayed)
-      if history.checkpoints.contains(commit.last) || file.earlierBytes > mostEarlierBytes {
+      if isCheckpoint || file.earlierBytes > mostEarlierBytes {
         try compareContent()
       }
     }
@@ -208,6 +210,8 @@ public final class Replay {
     if let difference = commit.difference(from: content),
       history.environment.makes(.compareOutcomes)
     {
+      // It may be no more than what came of an earlier one.
+      try compareContent()
       throw difference
     }
     let isSame = content.meta.checksum == commit.meta.checksum
@@ -221,12 +225,12 @@ public final class Replay {
     unproven = []
   }
 
-  /// Compares all that there is now; where it differs, throws for the first commit after which it did.
+  /// Compares all that there is behind the last commit; where it differs, throws for the first commit after
+  /// which it did.
   private func compareContent() throws(StoreError) {
     guard let last = unproven.last, history.environment.makes(.compareContents) else { return }
-    let pages = session.snapshot
     summary.comparedContents.append(last.last)
-    guard try !differences(recorded, pages).isEmpty else { return forgetUnproven() }
+    guard try !differences(behind: last).isEmpty else { return forgetUnproven() }
     // The state before the first of them is as recorded, the one after the last is not.
     var low = 0
     var high = unproven.count - 1
@@ -245,19 +249,30 @@ public final class Replay {
   private func differences(behind commit: ReplayedCommit) throws(StoreError)
     -> [ContentComparison.Difference]
   {
-    let then = try Snapshot.recorded(
+    // Of a checkpoint, if there is one as of that batch.
+    let recorded = try Snapshot.recorded(
       in: history.log, upTo: history.present, asOf: .txid(commit.last))
-    return try differences(
-      then, file.pages(behind: commit.meta.commit, pageCount: commit.replayedPages))
-  }
-
-  private func differences(_ recorded: any DatabasePages, _ replayed: any DatabasePages)
-    throws(StoreError) -> [ContentComparison.Difference]
-  {
-    try ContentComparison(
+    let replayed = file.pages(behind: commit.meta.commit, pageCount: commit.replayedPages)
+    return try ContentComparison(
       recorded: DatabaseReader(recorded, history.extensions, history.environment),
       replayed: DatabaseReader(replayed, history.extensions, history.environment)
     ).differences()
+  }
+
+  /// A checkpoint that is passed has the pages that the log has.
+  private func compare(checkpoint commit: ReplayedCommit) throws(StoreError) {
+    let checkpoint: Snapshot
+    do throws(StoreError) {
+      checkpoint = try Snapshot(
+        checkpoint: commit.last, layout: history.log.layout, store: history.log.store,
+        environment: history.environment)
+    } catch {
+      return note("checkpoint \(commit.last) is passed without comparing: \(error)")
+    }
+    guard checkpoint.checksum != commit.meta.checksum else { return }
+    throw commit.difference(
+      "checkpoint \(commit.last) has the checksum \(checkpoint.checksum), and the log has \(commit.meta.checksum)"
+    )
   }
 }
 

@@ -11,6 +11,9 @@ final class LogVerification {
   /// How far the history was read.
   private var reached: LogExtent?
   private var trail: ChecksumTrail?
+  /// Where the segment's commits put each page last; nil where not all of them could be read.
+  private var merged: [UInt32: PageEntry]?
+  private var lastSize: UInt32?
   /// A damage explains the next gap in the history.
   private var explained = false
 
@@ -154,6 +157,8 @@ final class LogVerification {
       explained = true
     }
     var survey = SegmentSurvey(one.segment, end: end)
+    merged = [:]
+    lastSize = nil
     while let found = try survey.next() {
       switch found {
       case .frame(let frame, let isChained):
@@ -192,6 +197,7 @@ final class LogVerification {
     let last = TxID(next.rawValue - 1)
     explained = true
     trail = nil
+    merged = nil
     verification.report(
       one.segment.file.path, offset,
       "frames of the log are damaged, \(length) bytes: the pages, the outcomes and the batches themselves of batches \(first) to \(last)",
@@ -218,6 +224,31 @@ final class LogVerification {
       report(section, of: frame, one, batches)
     }
     if let batches { try verify(commit: frame, batches, of: one, isWhole: isWhole, &survey) }
+    if frame.kind == .index, isWhole { try compareMerged(frame, one, &survey) }
+  }
+
+  /// The index at a finished segment's end says what its commits say. Without a description (where commits
+  /// were carried over) nobody goes by it.
+  private func compareMerged(
+    _ frame: FrameHeader, _ one: Verified, _ survey: inout SegmentSurvey
+  ) throws(StoreError) {
+    guard frame.section(.meta) != nil, let merged else { return }
+    let bytes = try survey.scanner.section(.index, of: frame, limit: Limits.commitBytes) ?? []
+    let entries = (try? PageEntry.decode(bytes, base: 0)) ?? []
+    guard entries != merged.values.sorted(by: { $0.page < $1.page }) else { return }
+    verification.report(
+      one.segment.file.path, frame.offset,
+      "a finished segment's merged index does not say what its commits say",
+      remains: "the commits are right, and readers go by the index; restore the file from a backup")
+  }
+
+  private func note(_ parts: SegmentSurvey.Parts) {
+    guard let meta = parts.meta, let entries = parts.entries else { return merged = nil }
+    if let lastSize, meta.pageCount < lastSize {
+      merged = merged?.filter { $0.key <= meta.pageCount }
+    }
+    lastSize = meta.pageCount
+    for entry in entries { merged?[entry.page] = entry }
   }
 
   private func report(
@@ -287,6 +318,7 @@ final class LogVerification {
         lost: batches, remains: remains(without: .meta, batches))
     }
     try verifyPages(of: frame, batches, parts, one, &survey)
+    note(parts)
     // One that was carried over was read in the segment before.
     if let reached, batches.upperBound <= reached.txid { return }
     if let reached, batches.lowerBound != reached.txid.next, !explained {

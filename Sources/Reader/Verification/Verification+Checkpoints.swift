@@ -54,7 +54,7 @@ extension Verification {
 
   private func isGiven(_ txid: TxID) -> String {
     guard let other = summary.checkpoints.last(where: { $0 < txid }) else {
-      return "there is no earlier checkpoint"
+      return "no earlier checkpoint is whole"
     }
     return
       "the same is in checkpoint \(other) and the log behind it, where that is whole; make a new one with `sluice checkpoint`, and remove this"

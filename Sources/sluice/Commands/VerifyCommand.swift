@@ -109,17 +109,23 @@ extension Verification.Damage {
 
 extension Verification.Summary {
   var text: String {
+    let files = Self.count(segments, "log segment")
     let log =
-      first.map { "batches \($0) to \(last) in \(commits) commits in \(segments) log segments" }
-      ?? "no batch in \(segments) log segments"
-    let found = damages == 0 ? "all is whole" : "\(damages) damages"
+      first.map {
+        "batches \($0) to \(last) in \(Self.count(Int(commits), "commit")) in \(files)"
+      } ?? "no batch in \(files)"
+    let found = damages == 0 ? "all is whole" : Self.count(damages, "damage")
     var text =
-      "\(found): \(log), \(checkpoints.count) whole checkpoints, \(pages) pages, \(bytes >> 20) MiB read"
+      "\(found): \(log), \(Self.count(checkpoints.count, "whole checkpoint")), \(pages) pages, \(bytes >> 20) MiB read"
     if uncheckedCommits > 0 {
       text +=
         "; of \(uncheckedCommits) commits the checksum of the whole database was not compared, for no checkpoint is before them"
     }
     return text
+  }
+
+  private static func count(_ number: Int, _ what: String) -> String {
+    "\(number) \(what)\(number == 1 ? "" : "s")"
   }
 
   var json: String {
