@@ -103,7 +103,37 @@ struct ForgedLog {
     }
   }
 
-  /// The same, and the merged index at its end, which is kept. Nothing before it gets another length.
+  /// Leaves the last commit where it is, and says in both beacons that it is not published: as an applier
+  /// leaves it that ends in between.
+  mutating func unpublishLastCommit() throws {
+    try rewrite { _, _ in }
+    let (beacons, newest) = try beacons()
+    let nonce = header.nonce
+    var frames: [FrameHeader] = []
+    var place = Int(Block.firstLogFrame)
+    while place < Int(newest.position.end) {
+      let frame = try #require(
+        bytes.withUnsafeBytes {
+          FrameHeader.decode(
+            UnsafeRawBufferPointer(rebasing: $0[place...]), at: Int64(place), nonce: nonce)
+        })
+      frames.append(frame)
+      place = Int(frame.end)
+    }
+    let last = try #require(frames.last)
+    let before = try #require(frames.dropLast().last)
+    for (slot, beacon) in beacons {
+      var beacon = beacon
+      beacon.position.end = last.offset
+      beacon.position.lastFrame = before.offset
+      beacon.position.checksum = before.checksum
+      beacon.extent.txid = TxID(last.first - 1)
+      beacon.extent.commits -= 1
+      bytes.replaceSubrange(Int(slot)..<Int(slot) + Block.size, with: beacon.encoded())
+    }
+  }
+
+  /// Writes all frames again, and the merged index at their end, which is kept. Nothing before it gets another length.
   mutating func changeMergedIndex(_ change: (inout [PageEntry]) -> Void) throws {
     var found = false
     try rewrite(keepsIndex: true) { frame, sections in

@@ -106,6 +106,27 @@ struct ReplayTests {
     }
   }
 
+  /// A claimant writes them again, and they are in two segments then.
+  @Test("Commits that were carried over are executed once")
+  func carriedOver() throws {
+    let store = try worked()
+    try work(store)
+    let last = try PageStore(path: store.path, environment: store.environment).snapshot().txid
+    var log = try ForgedLog(store.layout, store.environment)
+    try log.unpublishLastCommit()
+    try log.write(store.environment)
+    let before = try PageStore(path: store.path, environment: store.environment).snapshot().txid
+    try #require(before < last)
+    try store.apply("INSERT INTO t(v) VALUES('later')")
+    let summary = try replay(store).summary
+    let commits = try commits(store)
+    #expect(summary.last == last.next && summary.commits == commits)
+    var damages: [Verification.Damage] = []
+    let verified = try Verification(store: store.path, store.environment) { damages.append($0) }
+      .run()
+    #expect(damages == [] && verified.commits == summary.commits)
+  }
+
   @Test("What came from beside a batch is taken from the record")
   func givenOutcomes() throws {
     let store = try worked()

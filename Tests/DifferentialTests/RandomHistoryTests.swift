@@ -25,7 +25,8 @@ struct RandomHistoryTests {
 
     // The whole of it, and parts between checkpoints and other states.
     try history.replay(from: .zero, to: nil)
-    for (txid, content) in history.states {
+    for (txid, content) in history.states.enumerated().filter({ $0.offset % 4 == 1 }).map(\.element)
+    {
       try history.replay(from: .zero, to: txid, expecting: content)
       guard let base = history.checkpoints.last(where: { $0 > .zero && $0 < txid }) else {
         continue

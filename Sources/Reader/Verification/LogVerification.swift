@@ -43,8 +43,7 @@ final class LogVerification {
       )
     }
     for file in files.all {
-      do throws(StoreError) { try open(file) } catch {
-        if error.isNoSuchFile || error.isStaleHandle { continue }
+      do throws(StoreError) { try openWhereItIs(file) } catch {
         guard [.damaged, .foreign, .unsupported].contains(error.code) else { throw error }
         verification.report(
           error, remains: "what is in it cannot be read; restore the file from a backup")
@@ -57,12 +56,32 @@ final class LogVerification {
         let between = segments[i - 1].segment.number..<one.segment.number
         explained = explained || unreadable.contains { between.contains($0) }
       }
-      try verify(one, at: i)
+      do throws(StoreError) { try verify(one, at: i) } catch {
+        guard try isGone(one.segment.number, error) else { throw error }
+        explained = true
+        trail = nil
+      }
     }
-    try verifyEnd()
+    verifyEnd()
+  }
+
+  /// Retention removes segments while this reads.
+  private func isGone(_ number: UInt64, _ error: StoreError) throws(StoreError) -> Bool {
+    guard error.isNoSuchFile || error.isStaleHandle || error.isLostOpen else { return false }
+    return try SegmentFiles.isGone(number, verification.layout, verification.fileSystem)
   }
 
   // MARK: one segment
+
+  /// Retention may have moved it since it was listed, or removed it.
+  private func openWhereItIs(_ file: SegmentFiles.One) throws(StoreError) {
+    do throws(StoreError) { try open(file) } catch {
+      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      let now = try SegmentFiles(verification.layout, verification.fileSystem)
+      guard let moved = now.all.first(where: { $0.number == file.number }) else { return }
+      try open(moved)
+    }
+  }
 
   private func open(_ file: SegmentFiles.One) throws(StoreError) {
     let segment = try LogSegment(path: file.path, store: store, environment: environment)
@@ -84,9 +103,11 @@ final class LogVerification {
     -> LogSegment.Control
   {
     var control = try segment.control()
-    for attempt in 0..<200 where isNewest && control.hasUnreadableSlot {
+    var isOdd = control.isClosed ? try !Mark.isWhole(segment.file) : false
+    for attempt in 0..<200 where isNewest && (control.hasUnreadableSlot || isOdd) {
       environment.clock.sleep(.milliseconds(min(attempt, 25)))
       control = try segment.control()
+      isOdd = control.isClosed ? try !Mark.isWhole(segment.file) : false
     }
     if control.isTruncated { throw segment.truncated() }
     if control.hasUnreadableSlot {
@@ -97,7 +118,7 @@ final class LogVerification {
           ? "the other one may be older; an applier that starts covers it"
           : "a later segment names what is published here")
     }
-    if isNewest, control.isClosed, try !Mark.isWhole(segment.file) {
+    if isNewest, isOdd {
       verification.report(
         segment.file.path, Block.mark,
         "the mark of the newest log segment is set, and not as appliers set it",
@@ -416,7 +437,7 @@ final class LogVerification {
   // MARK: the end
 
   /// What the present is.
-  private func verifyEnd() throws(StoreError) {
+  private func verifyEnd() {
     guard let newest = segments.last(where: { $0.control.beacon != nil }) else {
       if !segments.isEmpty {
         verification.report(

@@ -15,9 +15,9 @@ struct SegmentFiles {
   private(set) var bytes: Int64 = 0
 
   init(_ layout: StoreLayout, _ fileSystem: any FileSystem) throws(StoreError) {
-    // `log/` last: a segment that is moved meanwhile is in one of the two lists.
+    // `log/` first: a segment that is moved meanwhile is in one of the two lists.
     var paths: [UInt64: String] = [:]
-    for directory in [layout.oldLog, layout.log] {
+    for directory in [layout.log, layout.oldLog] {
       var names: [String] = []
       do throws(StoreError) { names = try fileSystem.list(directory) } catch {
         guard error.isNoSuchFile else { throw error }
@@ -27,14 +27,25 @@ struct SegmentFiles {
       }
     }
     for (number, path) in paths.sorted(by: { $0.key < $1.key }) {
-      do throws(StoreError) {
-        let size = try fileSystem.status(path).size
-        all.append(One(number: number, path: path, size: size))
-        bytes += size
-      } catch {
-        // Retention removed it.
-        guard error.isNoSuchFile else { throw error }
+      // Moved since it was listed, or removed.
+      let moved = "\(layout.oldLog)/\(StoreLayout.logName(number))"
+      for path in [path, moved] {
+        do throws(StoreError) {
+          let size = try fileSystem.status(path).size
+          all.append(One(number: number, path: path, size: size))
+          bytes += size
+          break
+        } catch {
+          guard error.isNoSuchFile else { throw error }
+        }
       }
     }
+  }
+
+  /// Whether retention has taken the segment away.
+  static func isGone(_ number: UInt64, _ layout: StoreLayout, _ fileSystem: any FileSystem)
+    throws(StoreError) -> Bool
+  {
+    try !SegmentFiles(layout, fileSystem).all.contains { $0.number == number }
   }
 }
