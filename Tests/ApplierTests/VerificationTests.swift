@@ -102,6 +102,8 @@ struct VerificationTests {
   @Test("Any byte of a log segment is named, or means nothing")
   func anyByteOfTheLog() throws {
     let store = try worked()
+    // A beacon that may just be written is waited for.
+    store.environment.clock = ManualClock(wall_ms: SystemClock().wallTime_ms())
     var random = SeededRandom(seed: 1)
     let content = try restored(store)
     let paths = try segments(store)
@@ -252,6 +254,19 @@ struct VerificationTests {
       try store.environment.fileSystem.unlink("\(store.path)/\(name)")
       let found = try verify(store).damages
       #expect(found.contains { $0.what.contains(what) }, "\(name): \(found)")
+    }
+  }
+
+  @Test("A link to what is no checkpoint is named")
+  func otherLink() throws {
+    let store = try worked()
+    for (target, what) in [
+      ("checkpoints/0000000000000009.sqlite", "leads to checkpoint 9, which is not there"),
+      ("elsewhere.sqlite", "leads to elsewhere.sqlite, which is no checkpoint"),
+    ] {
+      try store.environment.fileSystem.replaceSymbolicLink(store.layout.current, target: target)
+      let found = try verify(store).damages
+      #expect(found.count == 1 && found[0].what.contains(what), "\(found)")
     }
   }
 

@@ -1,4 +1,5 @@
 import BenchmarkSupport
+import Foundation
 import Logging
 import SluiceApplier
 import SluiceFakes
@@ -15,11 +16,16 @@ import Testing
 /// JSON, generated columns; what fails, what is denied, repeats) over several terms, with checkpoints between.
 @Suite("A replay, a restored file and a reader say the same of each state")
 struct RandomHistoryTests {
-  @Test("Of any history", arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
+  /// `SLUICE_SEEDS`: that many.
+  private static let seeds =
+    ProcessInfo.processInfo.environment["SLUICE_SEEDS"].flatMap(UInt64.init) ?? 3
+
+  @Test("Of any history", arguments: 1...seeds)
   func anyHistory(_ seed: UInt64) throws {
     let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-history")
     let history = try RandomHistory(seed, work.path)
     for _ in 0..<4 { try history.work(batches: 60) }
+    #expect(history.midwayEnds > 0)
     #expect(
       history.applied > 20 && history.rejected > 20, "\(history.applied), \(history.rejected)")
 
@@ -52,6 +58,7 @@ private final class RandomHistory {
   private(set) var checkpoints: [TxID] = [.zero]
   private(set) var applied = 0
   private(set) var rejected = 0
+  private(set) var midwayEnds = 0
 
   init(_ seed: UInt64, _ directory: String) throws {
     self.directory = directory
@@ -89,7 +96,8 @@ private final class RandomHistory {
       let batches = (0..<size).map { _ in generator.next().batch }
       for result in writer.submitBlocking(batches) { receipts.append((writer, try result.get())) }
       left -= size
-      // Terms end, and their commits with them.
+      // Terms end, some of them in the middle of a group.
+      if generator.choose.chance(0.15) { endMidway() }
       if generator.choose.chance(0.3) { try drain() }
     }
     try drain()
@@ -101,6 +109,23 @@ private final class RandomHistory {
       }
     }
     for writer in writers { writer.closeBlocking() }
+  }
+
+  /// A term that fails before some batch, and never lets go of what it holds.
+  private func endMidway() {
+    let left = Monitor(generator.choose.below(20))
+    var options = options
+    options.beforeBatch = { _ throws(StoreError) in
+      let isLeft = left.withLock { left in
+        left -= 1
+        return left >= 0
+      }
+      guard isLeft else { throw StoreError(.io, "the term ends here") }
+    }
+    do {
+      try Applier(path: store, options: options, environment: applierEnvironment)
+        .run(shouldStop: { false })
+    } catch { midwayEnds += 1 }
   }
 
   private func drain() throws {

@@ -80,6 +80,8 @@ public struct RecordedHistory {
     self.made = made
   }
 
+  var beginsAnew: Bool { made != nil }
+
   /// How far the history goes.
   public var extent: LogExtent { present.extent }
 

@@ -146,7 +146,8 @@ public final class Replay {
     let replayed = try ReplayedCommit(commit, &cursor)
     let entries = try cursor.pages(of: commit.header)
     let checksum = try recorded.checksum(adding: entries, pageCount: commit.meta.pageCount)
-    guard checksum == commit.meta.checksum else {
+    // A first database that had to be made anew may have other pages than the store's had.
+    guard checksum == commit.meta.checksum || history.beginsAnew else {
       throw replayed.difference(
         "its pages give the database the checksum \(checksum), and it says \(commit.meta.checksum)")
     }

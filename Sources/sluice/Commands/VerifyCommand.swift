@@ -36,10 +36,14 @@ struct VerifyCommand: ParsableCommand {
     let environment = Environment.posix()
     var output = OutputFile()
     var progress = ProgressLine("verifying", total: 0, environment.clock)
-    var damages: [Verification.Damage] = []
+    func tell(_ damage: Verification.Damage) {
+      progress.end()
+      // At once: what there is to read may take hours. Output that cannot be written is told at the end.
+      try? output.write((json ? damage.json : damage.text.printable) + "\n")
+      try? output.flush()
+    }
     let verification = Verification(
-      store: place.store, environment,
-      onDamage: { damages.append($0) },
+      store: place.store, environment, onDamage: tell,
       onProgress: { done, total in progress.show(done, of: total) })
     var summary = try verification.run()
     progress.end()
@@ -49,11 +53,8 @@ struct VerifyCommand: ParsableCommand {
           throw error
         }
         summary.damages += 1
-        damages.append(Verification.Damage(replaying: error, in: place.store))
+        tell(Verification.Damage(replaying: error, in: place.store))
       }
-    }
-    for damage in damages {
-      try output.write((json ? damage.json : damage.text.printable) + "\n")
     }
     try output.write((json ? summary.json : summary.text) + "\n")
     try output.flush()
