@@ -220,6 +220,55 @@ struct ReplayTests {
     }
   }
 
+  @Test(
+    "Where pages are damaged the batches still make the database",
+    arguments: [
+      SectionID.pages, .index,
+    ])
+  func damagedPages(_ id: SectionID) throws {
+    let store = try worked()
+    try work(store)
+    let whole = try replay(store)
+    let number = try commit(of: "INSERT INTO t(v) VALUES('second')", store)
+    try damage(store, number, id)
+    let error = #expect(throws: StoreError.self) {
+      let snapshot = try PageStore(path: store.path, environment: store.environment)
+        .snapshot(.asOf(.txid(TxID(number))))
+      try Restoration.write(snapshot, to: "\(store.path)/restored", store.environment)
+    }
+    #expect(error?.code == .damaged)
+    var notes: [String] = []
+    let path = "\(store.path)/again.sqlite"
+    let summary = try Replay.run(
+      RecordedHistory(store: store.path, store.environment), into: path,
+      note: { notes.append($0) })
+    #expect(summary.samePages == whole.summary.commits && summary.last == whole.summary.last)
+    #expect(notes.count == (id == .index ? 1 : 0), "\(notes)")
+    let bytes = try [path, whole.path].map { (path: String) in
+      let file = try store.environment.fileSystem.open(path, .fixed)
+      return try file.read(Int(file.status().size), at: 0)
+    }
+    #expect(bytes[0] == bytes[1])
+  }
+
+  /// Changes the first byte of a section of the commit `number`.
+  private func damage(_ store: TestStore, _ number: UInt64, _ id: SectionID) throws {
+    let description = try StoreDescription.read(store.layout, store.environment.fileSystem)
+    let log = Log(layout: store.layout, store: description.id, environment: store.environment)
+    var place: (path: String, offset: Int64)?
+    var follower = LogFollower(after: .empty)
+    try follower.advance(log, to: log.present()) {
+      (commit: Commit, cursor: inout LogCursor) throws(StoreError) in
+      guard commit.meta.commit == number, let section = commit.header.section(id) else { return }
+      place = (cursor.segment.file.path, commit.header.offset + section.offset)
+    }
+    let (path, offset) = try #require(place)
+    let file = try store.environment.fileSystem.open(path, .write)
+    var byte = try file.read(1, at: offset)
+    byte[0] ^= 1
+    try file.write(byte, at: offset)
+  }
+
   // MARK: planted differences
 
   @Test("Another outcome", arguments: [true, false])

@@ -37,9 +37,10 @@ public final class Replay {
   private var session: Session
   private let settings: Session.Settings
   private let file: ReplayedFile
-  /// The record's database, commit by commit.
-  private var recorded: Snapshot
+  /// The record's database, commit by commit; nil behind a damage, until the next checkpoint.
+  private var recorded: Snapshot?
   private let owners: DatabaseReader
+  private var lastOwner: UInt32 = 0
   private var term: UInt64?
   /// Commits since the last state that is known to be as recorded.
   private var unproven: [ReplayedCommit] = []
@@ -98,13 +99,13 @@ public final class Replay {
   // MARK: the history
 
   private func run(to point: HistoryPoint?) throws(StoreError) {
-    let spans = try history.log.history(after: recorded.txid, upTo: history.present)
+    let spans = try history.log.history(after: summary.first, upTo: history.present)
     for span in spans {
       self.spans.append((span.segment.number, total))
       total += span.end
     }
     compareEngines(spans)
-    var follower = LogFollower(after: recorded.extent)
+    var follower = LogFollower(after: session.extent)
     var isOver = false
     do throws(StoreError) {
       try follower.advance(history.log, to: history.present) {
@@ -125,7 +126,7 @@ public final class Replay {
   private func compareEngines(_ spans: [Log.Span]) {
     let here = Engine.current
     for (i, span) in spans.enumerated() where span.start.engine != here {
-      let first = max(span.start.carried.txid, recorded.txid).next
+      let first = max(span.start.carried.txid, summary.first).next
       let next = i + 1 < spans.count ? spans[i + 1].inherited : history.present.extent
       guard first <= next.txid else { continue }
       let difference = span.start.engine.difference(from: here)
@@ -144,15 +145,7 @@ public final class Replay {
 
   private func execute(_ commit: Commit, _ cursor: inout LogCursor) throws(StoreError) {
     let replayed = try ReplayedCommit(commit, &cursor)
-    let entries = try cursor.pages(of: commit.header)
-    let checksum = try recorded.checksum(adding: entries, pageCount: commit.meta.pageCount)
-    // A first database that had to be made anew may have other pages than the store's had.
-    guard checksum == commit.meta.checksum || history.beginsAnew else {
-      throw replayed.difference(
-        "its pages give the database the checksum \(checksum), and it says \(commit.meta.checksum)")
-    }
-    recorded = recorded.adding(
-      entries: entries, in: cursor.segment, meta: commit.meta, extent: commit.extent)
+    try follow(commit, replayed, &cursor)
     // An applier's connection begins with its term.
     if term != cursor.segment.header.term {
       if term != nil { session = try Session(session.snapshot, settings, history.environment) }
@@ -192,16 +185,49 @@ public final class Replay {
 
   private var mostEarlierBytes: Int64 { max(64 << 20, session.snapshot.byteCount) }
 
+  /// Adds the commit to the record's database.
+  private func follow(_ commit: Commit, _ replayed: ReplayedCommit, _ cursor: inout LogCursor)
+    throws(StoreError)
+  {
+    guard let before = recorded else { return }
+    let entries: [PageEntry]
+    do throws(StoreError) { entries = try cursor.pages(of: commit.header) } catch {
+      guard error.code == .damaged else { throw error }
+      // What batches and checksums say does not depend on it.
+      note("\(error). Until the next checkpoint outcomes and checksums alone are compared")
+      recorded = nil
+      return
+    }
+    let checksum = try before.checksum(adding: entries, pageCount: commit.meta.pageCount)
+    // A first database that had to be made anew may have other pages than the store's had.
+    guard checksum == commit.meta.checksum || history.beginsAnew else {
+      throw replayed.difference(
+        "its pages give the database the checksum \(checksum), and it says \(commit.meta.checksum)")
+    }
+    recorded = before.adding(
+      entries: entries, in: cursor.segment, meta: commit.meta, extent: commit.extent)
+  }
+
   private func owner(of writer: WriterID) throws(StoreError) -> UInt32 {
     if let known = try session.known(writer) { return known.owner }
+    // Where nothing says it, as likely as not the same user's as the one's before.
+    guard let recorded else { return lastOwner }
     owners.pages = recorded
-    let row = try owners.reading { (connection) throws(SQLiteError) in
-      try connection.scalar(
-        "SELECT owner FROM _sluice_writers WHERE writer = ?", [.blob(writer.blob)])
+    let row: SQLValue?
+    do throws(StoreError) {
+      row = try owners.reading { (connection) throws(SQLiteError) in
+        try connection.scalar(
+          "SELECT owner FROM _sluice_writers WHERE writer = ?", [.blob(writer.blob)])
+      }
+    } catch {
+      guard error.code == .damaged else { throw error }
+      note("whose files those of writer \(writer) were cannot be read: \(error)")
+      return lastOwner
     }
     // One that this commit forgets again leaves no trace.
-    guard case .integer(let owner)? = row else { return 0 }
-    return UInt32(truncatingIfNeeded: owner)
+    guard case .integer(let owner)? = row else { return lastOwner }
+    lastOwner = UInt32(truncatingIfNeeded: owner)
+    return lastOwner
   }
 
   /// Compares what a commit would put into the log with what it did put there, and keeps its pages.
@@ -270,7 +296,10 @@ public final class Replay {
     } catch {
       return note("checkpoint \(commit.last) is passed without comparing: \(error)")
     }
-    guard checkpoint.checksum != commit.meta.checksum else { return }
+    guard checkpoint.checksum != commit.meta.checksum else {
+      recorded = recorded ?? checkpoint
+      return
+    }
     throw commit.difference(
       "checkpoint \(commit.last) has the checksum \(checkpoint.checksum), and the log has \(commit.meta.checksum)"
     )

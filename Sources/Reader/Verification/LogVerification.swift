@@ -323,7 +323,8 @@ final class LogVerification {
     case .consumed:
       return "nothing that is read of the database"
     case .pages, .index:
-      return "\(before); \(later); the batches are there, and `sluice log` shows them"
+      return
+        "\(before); \(later); the batches are there, and `sluice replay` makes the database of them"
     default: return "\(before); \(later); restore the file from a backup"
     }
   }
