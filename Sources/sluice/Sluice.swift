@@ -28,7 +28,8 @@ struct Sluice: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       InitCommand.self, SubmitCommand.self, OutcomeCommand.self, ApplyCommand.self,
-      QueryCommand.self, DumpCommand.self, RestoreCommand.self, ReplayCommand.self, VerifyCommand.self, LogCommand.self,
+      QueryCommand.self, DumpCommand.self, RestoreCommand.self, ReplayCommand.self,
+      VerifyCommand.self, LogCommand.self,
       StatusCommand.self, CheckpointCommand.self, ExecuteCommand.self,
     ])
 
