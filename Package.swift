@@ -149,7 +149,8 @@ let package = Package(
     tests(
       "Differential",
       [
-        "sluice-differential", "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceSQLite",
+        "sluice-differential", "BenchmarkSupport", "SluiceFakes", "SluiceShared", "SluiceJournal",
+        "SluiceSQLite", "SluiceReader", "SluiceWriter", "SluiceApplier", logging,
       ]),
   ]
 )

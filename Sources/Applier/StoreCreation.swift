@@ -79,8 +79,9 @@ public struct StoreCreation: Sendable {
     let file = try fileSystem.create(layout.description, mode: 0o444)
     try file.write(Array(description.json.utf8), at: 0)
     try file.sync()
-    try Checkpoint(layout: layout, store: id, environment: environment)
-      .adopt(database, pageSize: size)
+    let first = Checkpoint(layout: layout, store: id, environment: environment)
+    try first.adopt(database, pageSize: size)
+    try first.pointCurrent(to: .zero)
     try fileSystem.unlink(database)
 
     var options = ApplierOptions(holder: "init")
@@ -167,6 +168,5 @@ extension Checkpoint {
     try fileSystem.setPermissions(path, mode: 0o444)
     try fileSystem.link(path, to: "\(layout.checkpoints)/\(StoreLayout.checkpointName(.zero))")
     try fileSystem.syncDirectory(layout.checkpoints)
-    try pointCurrent(to: .zero)
   }
 }

@@ -83,6 +83,23 @@ public final class CheckpointSidecar: Sendable {
     }
   }
 
+  /// The store that the sidecar at `path` says it is of; nil where its header is not whole.
+  public static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+    -> StoreID?
+  {
+    guard
+      case .supported(let header) = Header.decode(
+        try fileSystem.open(path, .shared).read(Block.size, at: 0))
+    else { return nil }
+    return header.store
+  }
+
+  /// The last page whose checksum lies in one block with that of `page`.
+  public func lastPage(besideChecksumOf page: UInt32) -> UInt32 {
+    let block = (Int(page) - 1) / Self.checksumsPerBlock
+    return min(header.pageCount, UInt32((block + 1) * Self.checksumsPerBlock))
+  }
+
   /// The CRC-32C of a page, from 1 to `header.pageCount`; reads a block the first time.
   public func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
     precondition(page >= 1 && page <= header.pageCount, "the checkpoint has no such page")

@@ -84,6 +84,8 @@ public struct FrameHeader: Sendable {
   }
 
   static let magic: UInt32 = 0x3146_4C53
+  /// What each frame begins with.
+  public static let firstBytes = Array("SLF1".utf8)
   static let fixedBytes = 48
   static let mostSections = 32
   /// The longest header there is.

@@ -88,23 +88,28 @@ public struct FrameScanner {
 
   /// Whether every section of the frame is there, as the header says.
   public mutating func isWhole(_ header: FrameHeader) throws(StoreError) -> Bool {
-    for section in header.sections {
-      var crc: UInt32 = 0
-      var done: Int64 = 0
-      while done < section.storedBytes {
-        let count = min(section.storedBytes - done, 1 << 20)
-        let offset = header.offset + section.offset + done
-        if !covers(offset, count) { try fill(from: offset, atLeast: Int(count)) }
-        let start = Int(offset - windowOffset)
-        guard start + Int(count) <= window.count else { return false }
-        crc = window.withUnsafeBytes {
-          crc32c(UnsafeRawBufferPointer(rebasing: $0[start..<start + Int(count)]), continuing: crc)
-        }
-        done += count
-      }
-      guard crc == section.crc || !checksSections else { return false }
-    }
+    for section in header.sections where try !isWhole(section, of: header) { return false }
     return true
+  }
+
+  /// Whether one section of the frame is.
+  public mutating func isWhole(_ section: FrameSection, of header: FrameHeader) throws(StoreError)
+    -> Bool
+  {
+    var crc: UInt32 = 0
+    var done: Int64 = 0
+    while done < section.storedBytes {
+      let count = min(section.storedBytes - done, 1 << 20)
+      let offset = header.offset + section.offset + done
+      if !covers(offset, count) { try fill(from: offset, atLeast: Int(count)) }
+      let start = Int(offset - windowOffset)
+      guard start + Int(count) <= window.count else { return false }
+      crc = window.withUnsafeBytes {
+        crc32c(UnsafeRawBufferPointer(rebasing: $0[start..<start + Int(count)]), continuing: crc)
+      }
+      done += count
+    }
+    return crc == section.crc || !checksSections
   }
 
   private func covers(_ offset: Int64, _ count: Int64) -> Bool {

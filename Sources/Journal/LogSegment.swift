@@ -34,6 +34,35 @@ public final class LogSegment: @unchecked Sendable {
     (header, headerChecksum) = try result.get()
   }
 
+  /// The store that the segment at `path` says it is of. Throws `.damaged` where its header is not whole.
+  public static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+    -> StoreID
+  {
+    let block = try fileSystem.open(path, .shared).read(Block.size, at: Block.header)
+    let id = block.withUnsafeBytes { raw -> StoreID? in
+      guard SealedBlock.open(raw, seed: 0) != nil else { return nil }
+      var reader = ByteReader(raw)
+      guard (try? reader.take(16)) != nil else { return nil }
+      return try? reader.identifier()
+    }
+    guard let id else {
+      throw StoreError(
+        .damaged, "the header of a log segment cannot be read; restore the file from a backup",
+        path: path, offset: Block.header)
+    }
+    return id
+  }
+
+  /// A file of pages that is no segment of any log: what a replay keeps its pages in, to read them as a
+  /// snapshot does.
+  public init(pagesIn file: any File, store: StoreID, nonce: UInt64) {
+    self.file = file
+    header = LogSegmentHeader(
+      store: store, number: 0, nonce: nonce, term: 0, created_ms: 0, holder: "")
+    headerChecksum = 0
+    checksSections = true
+  }
+
   /// What blocks 0–3 say, in one read.
   public struct Control: Sendable {
     /// Somebody closed the segment, or it is gone for good.
@@ -80,8 +109,21 @@ public final class LogSegment: @unchecked Sendable {
     }
   }
 
+  /// The slots that hold something that is no whole beacon.
+  public func unreadableSlots() throws(StoreError) -> [Int64] {
+    var slots: [Int64] = []
+    for slot in [Block.beacons.0, Block.beacons.1] {
+      let block = try file.read(Block.size, at: slot)
+      let isUnreadable = block.withUnsafeBytes { raw in
+        Beacon.decode(raw, segment: number, nonce: header.nonce) == nil && !SealedBlock.isZero(raw)
+      }
+      if isUnreadable { slots.append(slot) }
+    }
+    return slots
+  }
+
   /// For a segment that has been cut off: what it published cannot be known any more.
-  func truncated() -> StoreError {
+  public func truncated() -> StoreError {
     StoreError(
       .damaged, "a log segment is cut off; restore the file from a backup", path: file.path,
       offset: Block.header + Int64(Block.size))

@@ -26,6 +26,12 @@ public enum Mark {
     }
   }
 
+  /// Whether it is set as `write` sets it; any other byte closes too.
+  public static func isWhole(_ file: any File) throws(StoreError) -> Bool {
+    let block = try file.read(Block.size, at: Block.mark)
+    return block.withUnsafeBytes { SealedBlock.open($0, seed: 0) != nil }
+  }
+
   static func isClosed(_ block: UnsafeRawBufferPointer) -> Bool {
     block.count < Block.size || !SealedBlock.isZero(block)
   }

@@ -60,7 +60,7 @@ extension Outcome.Rejection {
   /// record.
   public var comesFromEnvironment: Bool {
     code == Code.poisonous || code == Code.resources || code == Code.expiredWriter
-      || code == Code.timeLimit
+      || code == Code.timeLimit || code == Code.stepLimit
   }
 }
 

@@ -4,19 +4,29 @@ public import SluiceShared
 /// exactly is nobody's business and is ignored.
 public struct StoreLayout: Sendable {
   public let root: String
+  /// Where log segments and checkpoints lie that are no store's; nil: in the store.
+  private var archive: (log: String, checkpoints: String)?
 
-  public init(_ root: String) {
-    var root = root
-    while root.count > 1, root.hasSuffix("/") { root.removeLast() }
-    self.root = root
+  public init(_ root: String) { self.root = Self.trimmed(root) }
+
+  /// Log segments that were copied elsewhere, with checkpoints in that directory or in another one.
+  public init(archive directory: String, checkpoints: String? = nil) {
+    root = Self.trimmed(directory)
+    archive = (root, checkpoints.map(Self.trimmed) ?? root)
+  }
+
+  private static func trimmed(_ path: String) -> String {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return path
   }
 
   public var description: String { "\(root)/store.json" }
   public var journal: String { "\(root)/journal" }
   public var quarantine: String { "\(root)/journal/quarantine" }
-  public var log: String { "\(root)/log" }
-  public var oldLog: String { "\(root)/log/old" }
-  public var checkpoints: String { "\(root)/checkpoints" }
+  public var log: String { archive?.log ?? "\(root)/log" }
+  public var oldLog: String { archive?.log ?? "\(root)/log/old" }
+  public var checkpoints: String { archive?.checkpoints ?? "\(root)/checkpoints" }
   public var extensions: String { "\(root)/extensions" }
   public var current: String { "\(root)/current.sqlite" }
 

@@ -14,6 +14,17 @@ public enum Restoration {
     _ snapshot: Snapshot, to path: String, _ environment: Environment,
     onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
   ) throws(StoreError) {
+    _ = try making(path, environment) { (temporary) throws(StoreError) in
+      try SnapshotImage(snapshot, environment).write(
+        to: temporary, mode: 0o600, onProgress: onProgress)
+    }
+  }
+
+  /// Has `write` make a file of another name beside `path`, durably, and then gives it that name. Whatever
+  /// fails, nothing is left of it.
+  public static func making<R>(
+    _ path: String, _ environment: Environment, _ write: (String) throws(StoreError) -> R
+  ) throws(StoreError) -> R {
     let fileSystem = environment.fileSystem
     let (directory, name) = parts(path)
     guard !name.isEmpty, name != ".", name != ".." else {
@@ -29,12 +40,12 @@ public enum Restoration {
     }
     let temporary = "\(directory)/\(StoreLayout.temporaryName(name, environment.random()))"
     defer { try? fileSystem.unlink(temporary) }
-    try SnapshotImage(snapshot, environment).write(
-      to: temporary, mode: 0o600, onProgress: onProgress)
+    let result = try write(temporary)
     do throws(StoreError) { try fileSystem.link(temporary, to: path) } catch {
       throw error.isExistingFile ? taken(path) : error
     }
     try fileSystem.syncDirectory(directory)
+    return result
   }
 
   private static func taken(_ path: String) -> StoreError {

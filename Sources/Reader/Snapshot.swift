@@ -65,6 +65,25 @@ public final class Snapshot: Sendable {
     }
   }
 
+  /// The checksum of the database after a commit that changes these pages and leaves `pageCount`.
+  public func checksum(adding entries: [PageEntry], pageCount newCount: UInt32) throws(StoreError)
+    -> DatabaseChecksum
+  {
+    var checksum = checksum
+    for entry in entries {
+      if entry.page <= pageCount {
+        checksum.toggle(page: entry.page, crc: try crc(ofPage: entry.page))
+      }
+      checksum.toggle(page: entry.page, crc: entry.crc)
+    }
+    if newCount < pageCount {
+      for page in newCount + 1...pageCount where page != lockBytePage {
+        checksum.toggle(page: page, crc: try crc(ofPage: page))
+      }
+    }
+    return checksum
+  }
+
   private func place(of page: UInt32) -> PageIndex.Place {
     guard page >= 1, page <= pageCount, page != lockBytePage else { return .nowhere }
     let place = index.place(of: page)
@@ -96,6 +115,14 @@ extension Snapshot {
     self.init(
       checkpoint, PageIndex(), extent: header.extent, pageCount: header.pageCount,
       checksum: header.checksum, rejected: header.rejected)
+  }
+
+  /// What was published at `point`, from the newest checkpoint before that on; nil: at `present`.
+  public static func recorded(
+    in log: Log, upTo present: Log.Present, asOf point: HistoryPoint?
+  ) throws(StoreError) -> Snapshot {
+    let files = StoreFiles(layout: log.layout, store: log.store, environment: log.environment)
+    return try SnapshotDraft.building(log, upTo: present, asOf: point, files).snapshot()
   }
 
   /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in

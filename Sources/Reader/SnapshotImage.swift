@@ -49,6 +49,17 @@ public struct SnapshotImage: Sendable {
     return checksums
   }
 
+  /// Reads the file at `path` and compares it with the database checksum of the snapshot; `onProgress` is
+  /// told how many bytes were read. Throws `.damaged` where it is another one.
+  public func prove(_ path: String, onProgress: (_ proven: Int64) -> Void = { _ in })
+    throws(StoreError)
+  {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: Self.pieceBytes, alignment: Block.size)
+    defer { buffer.deallocate() }
+    try prove(path, buffer) { _, proven in onProgress(proven) }
+  }
+
   /// Reads the file back, past the caches where there are any between here and the server.
   private func prove(
     _ path: String, _ buffer: UnsafeMutableRawBufferPointer,

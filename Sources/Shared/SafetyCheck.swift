@@ -101,6 +101,10 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case nameBeforeExecution
   /// Ends in the same batches add up over terms.
   case countEnds
+  /// A replay's outcomes are compared with the recorded ones.
+  case compareOutcomes
+  /// Where a replay's pages are not the recorded ones, the content of all tables is compared.
+  case compareContents
 }
 
 extension Environment {

@@ -28,8 +28,9 @@ struct Sluice: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       InitCommand.self, SubmitCommand.self, OutcomeCommand.self, ApplyCommand.self,
-      QueryCommand.self, DumpCommand.self, RestoreCommand.self, LogCommand.self, StatusCommand.self,
-      CheckpointCommand.self, ExecuteCommand.self,
+      QueryCommand.self, DumpCommand.self, RestoreCommand.self, ReplayCommand.self,
+      VerifyCommand.self, LogCommand.self,
+      StatusCommand.self, CheckpointCommand.self, ExecuteCommand.self,
     ])
 
   static func main() {

@@ -98,6 +98,9 @@ struct Differential: ParsableCommand {
     print(
       "\(seeds) seeds, \(counts.batches) batches in \(counts.commits) commits: \(counts.applied) applied, \(counts.duplicates) duplicates, \(failures) differences; \(Int(rate)) batches/s"
     )
+    print(
+      "  replayed \(counts.replayedCommits) commits, \(counts.commitsWithSamePages) of them with the same pages, the content of the others compared \(counts.comparedContents) times"
+    )
     if counts.endedEarly > 0 {
       print("  \(counts.endedEarly) seeds ended early")
     }

@@ -44,6 +44,9 @@ final class SeedRun {
     /// Seeds that ended early because SQLite took a rowid at random.
     var endedEarly = 0
     var commits: UInt64 = 0
+    var replayedCommits: UInt64 = 0
+    var commitsWithSamePages: UInt64 = 0
+    var comparedContents = 0
 
     mutating func add(_ other: Counts) {
       batches += other.batches
@@ -52,6 +55,9 @@ final class SeedRun {
       duplicates += other.duplicates
       endedEarly += other.endedEarly
       commits += other.commits
+      replayedCommits += other.replayedCommits
+      commitsWithSamePages += other.commitsWithSamePages
+      comparedContents += other.comparedContents
     }
   }
 
@@ -110,6 +116,30 @@ final class SeedRun {
       }
       try compareContent("after round \(round)")
     }
+    try replay()
+  }
+
+  /// Executes the history again, with other caches than the first time, and looks at what comes of it as
+  /// at the rest.
+  private func replay() throws {
+    let path = "\(directory)/replayed.sqlite"
+    do {
+      let summary = try Replay.run(
+        RecordedHistory(store: "\(directory)/store", environment), into: path)
+      counts.replayedCommits += summary.commits
+      counts.commitsWithSamePages += summary.samePages
+      counts.comparedContents += summary.comparedContents.count
+    } catch {
+      throw Difference(description: "\(error)")
+    }
+    let replayed = try Connection(path: path, flags: [.readOnly])
+    let content = try Content { try replayed.query($0) }
+    let connection = plain.connection
+    let direct = try Content { try connection.query($0) }
+    guard content != direct else { return }
+    throw Difference(
+      description: "the replay differs\n  "
+        + content.differences(from: direct).joined(separator: "\n  "))
   }
 
   /// Writers submit, one term of an applier applies, and the outcomes come back, in the order of

@@ -58,7 +58,8 @@ struct SimulatorTests {
         == [
           .newJournalSegmentAfterError, .settingsEnd, .temporaryDenied, .ownFlush, .shadowNames,
           .lateRights,
-          .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten,
+          .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten, .compareOutcomes,
+          .compareContents,
         ])
   }
 

@@ -13,7 +13,13 @@ final class PageEncoder {
   private let environment: Environment
   private var compressors: [Compressor] = [Compressor()]
 
-  init(_ environment: Environment) { self.environment = environment }
+  private let compresses: Bool
+
+  /// Pages stay as they are where `compresses` is false.
+  init(_ environment: Environment, compresses: Bool = true) {
+    self.environment = environment
+    self.compresses = compresses
+  }
 
   struct Encoded {
     var entries: [PageEntry]
@@ -39,20 +45,9 @@ final class PageEncoder {
     } else {
       bytes = try throughScratch(numbers, dirty, &entries, onProgress)
     }
-
-    var checksum = snapshot.checksum
-    for entry in entries {
-      if entry.page <= snapshot.pageCount {
-        checksum.toggle(page: entry.page, crc: try snapshot.crc(ofPage: entry.page))
-      }
-      checksum.toggle(page: entry.page, crc: entry.crc)
-    }
-    if pageCount < snapshot.pageCount {
-      for page in pageCount + 1...snapshot.pageCount where page != lockByte {
-        checksum.toggle(page: page, crc: try snapshot.crc(ofPage: page))
-      }
-    }
-    return Encoded(entries: entries, bytes: bytes, pageCount: pageCount, checksum: checksum)
+    return Encoded(
+      entries: entries, bytes: bytes, pageCount: pageCount,
+      checksum: try snapshot.checksum(adding: entries, pageCount: pageCount))
   }
 
   /// New pages that were not written. Outside of savepoints SQLite leaves out those which a transaction
@@ -84,18 +79,19 @@ final class PageEncoder {
     let pieceCount = max(1, min(4, numbers.count / PageEncoder.piecePages))
     while compressors.count < pieceCount { compressors.append(Compressor()) }
     if pieceCount == 1 {
-      let piece = PageEncoder.encode(numbers[...], dirty, compressors[0])
+      let piece = PageEncoder.encode(numbers[...], dirty, compresses ? compressors[0] : nil)
       if let failure = piece.failure { throw failure }
       entries = piece.entries
       return piece.bytes
     }
     nonisolated(unsafe) let pages = dirty
-    nonisolated(unsafe) let compressors = compressors
+    nonisolated(unsafe) let compressors = compresses ? compressors : []
     let pieces = Monitor([Piece](repeating: Piece(), count: pieceCount))
     // Each piece reads other pages with a compressor of its own; nothing writes meanwhile.
     environment.executor.concurrently(pieceCount) { i in
       let range = numbers.count * i / pieceCount..<numbers.count * (i + 1) / pieceCount
-      let piece = PageEncoder.encode(numbers[range], pages, compressors[i])
+      let piece = PageEncoder.encode(
+        numbers[range], pages, compressors.isEmpty ? nil : compressors[i])
       pieces.withLock { $0[i] = piece }
     }
     var bytes: [UInt8] = []
@@ -112,7 +108,7 @@ final class PageEncoder {
   }
 
   private static func encode(
-    _ numbers: ArraySlice<UInt32>, _ dirty: DirtyPages, _ compressor: Compressor
+    _ numbers: ArraySlice<UInt32>, _ dirty: DirtyPages, _ compressor: Compressor?
   ) -> Piece {
     var piece = Piece()
     piece.entries.reserveCapacity(numbers.count)
@@ -134,11 +130,11 @@ final class PageEncoder {
   }
 
   private static func append(
-    _ number: UInt32, _ page: UnsafeRawBufferPointer, _ compressor: Compressor,
+    _ number: UInt32, _ page: UnsafeRawBufferPointer, _ compressor: Compressor?,
     _ piece: inout Piece
   ) {
     let offset = piece.bytes.count
-    if !compressor.append(page, level: level, to: &piece.bytes) {
+    if compressor?.append(page, level: level, to: &piece.bytes) != true {
       piece.bytes.append(contentsOf: page)
     }
     piece.entries.append(
@@ -155,7 +151,8 @@ final class PageEncoder {
     var end: Int64 = 0
     for start in stride(from: 0, to: numbers.count, by: 1024) {
       let piece = PageEncoder.encode(
-        numbers[start..<min(start + 1024, numbers.count)], dirty, compressors[0])
+        numbers[start..<min(start + 1024, numbers.count)], dirty,
+        compresses ? compressors[0] : nil)
       if let failure = piece.failure { throw failure }
       for var entry in piece.entries {
         entry.offset += end

@@ -58,6 +58,8 @@ final class Session {
     var stepsPerBatch = Limits.stepsPerBatch
     var extensions: [LoadableExtension] = []
     var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
+    /// What is written is to be kept for long; a replay's is not.
+    var compresses = true
 
     init(_ description: StoreDescription, _ options: ApplierOptions) {
       foreignKeys = description.foreignKeys
@@ -76,7 +78,7 @@ final class Session {
     database = DatabaseFile(snapshot, fileSystem: environment.fileSystem)
     fileSystem = ApplierFileSystem(
       database, fileSystem: environment.fileSystem, scratchBytes: settings.scratchBytes)
-    encoder = PageEncoder(environment)
+    encoder = PageEncoder(environment, compresses: settings.compresses)
     // A full or missing scratch directory is told before anything is executed.
     _ = try environment.fileSystem.scratchFile()
     // SQLite takes any file system of that name. By number it is told from the others of this process,
@@ -211,6 +213,8 @@ final class Session {
     var mayLackBatches: (WriterID) -> Bool = { _ in false }
     /// Writers with files in the journal, where silent ones are forgotten now.
     var prunesBeside: WritersWithFiles?
+    /// Where the batches are executed again: what the history says of the first time.
+    var recorded: Recorded?
   }
 
   /// Makes a commit durable and returns the pages' places once it is confirmed. `Done` is what `commit`
@@ -241,7 +245,8 @@ final class Session {
       makeRoom(for: batches)
       var group = Group(
         first: extent.txid.next, time_ms: request.time_ms,
-        entropy: Identifier128(high: environment.random(), low: environment.random()))
+        entropy: request.recorded?.entropy
+          ?? Identifier128(high: environment.random(), low: environment.random()))
       if batches.count == 1, let frame = batches.first?.frame, frame.frame.count == 1 {
         group.onlyFrame = frame
       }
@@ -324,13 +329,16 @@ final class Session {
       let isMeant =
         environment.makes(.verdictByName)
         ? offender?.batch == batch.id : index == batches.count - 1
-      let verdict = isMeant ? offender?.rejection : nil
-      if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil {
+      let verdict = isMeant ? offender?.rejection : request.recorded?.verdict(on: batch.id)
+      if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil,
+        request.recorded == nil
+      {
         return .complete(index)
       }
       onBatch(index)
       let standing = try own { () throws(SQLiteError) -> Standing in
-        try self.standing(of: batch, request)
+        guard let recorded = request.recorded else { return try self.standing(of: batch, request) }
+        return try self.standing(of: batch, recorded)
       }
       var end: BatchEnd
       switch standing {
@@ -421,7 +429,10 @@ final class Session {
       done.sharesFrame = true
       batches = frame.section
     } else {
-      batches = SectionContent(.batches, group.bytes.bytes, compressor: compressor)
+      batches =
+        request.recorded == nil
+        ? SectionContent(.batches, group.bytes.bytes, compressor: compressor)
+        : SectionContent(.batches, raw: group.bytes.bytes)
     }
     let committed = done
     let after = LogExtent(
@@ -429,7 +440,8 @@ final class Session {
     let rejectedAfter = rejected + group.rejected
     let pruned = try own { () throws(SQLiteError) in
       try tables.finish(after, rejected: rejectedAfter)
-      var pruned: [WriterID] = []
+      var pruned = request.recorded?.pruned ?? []
+      try tables.prune(pruned)
       if let withFiles = request.prunesBeside {
         pruned = try tables.writersToPrune(now_ms: group.time_ms, withFiles: withFiles)
         try tables.prune(pruned)

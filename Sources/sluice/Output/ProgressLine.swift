@@ -4,7 +4,7 @@ import SluiceShared
 /// How far a long work has come, in a line of its own on the terminal; nowhere else.
 struct ProgressLine {
   private let what: String
-  private let total: Int64
+  private var total: Int64
   private let clock: any Clock
   private let began: Duration
   private var last: Duration
@@ -20,7 +20,8 @@ struct ProgressLine {
     last = began
   }
 
-  mutating func show(_ done: Int64) {
+  mutating func show(_ done: Int64, of newTotal: Int64? = nil) {
+    total = newTotal ?? total
     let now = clock.elapsed()
     guard isShown, now - last >= Self.pause, done > 0, total > 0 else { return }
     last = now

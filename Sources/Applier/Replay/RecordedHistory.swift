@@ -1,0 +1,136 @@
+internal import Glibc
+public import SluiceJournal
+internal import SluiceReader
+internal import SluiceSQLite
+public import SluiceShared
+
+/// A history that can be executed again: a store's, or that of log segments which were copied elsewhere.
+public struct RecordedHistory {
+  let log: Log
+  let present: Log.Present
+  let foreignKeys: Bool
+  let extensions: [LoadableExtension]
+  /// The checkpoints that have both their files, oldest first.
+  let checkpoints: [TxID]
+  let environment: Environment
+  /// Where the first database was made anew, because nothing has it.
+  private let made: MadeDirectory?
+
+  /// A store's. Throws as `PageStore` does.
+  public init(store path: String, _ environment: Environment) throws(StoreError) {
+    let layout = StoreLayout(path)
+    let description = try StoreDescription.read(layout, environment.fileSystem)
+    log = Log(layout: layout, store: description.id, environment: environment)
+    present = try log.present()
+    foreignKeys = description.foreignKeys
+    extensions = try StoreExtensions.open(description, in: layout, environment)
+    checkpoints = try Self.checkpoints(layout, environment)
+    self.environment = environment
+    made = nil
+  }
+
+  /// That of the log segments in `directory`, with checkpoints beside them where there are any, else from
+  /// the first commit of a store that began empty. What `store.json` says is taken from a copy beside
+  /// them; without one there are no extensions, and `foreignKeys` says what else it would.
+  public init(archive directory: String, foreignKeys: Bool, _ environment: Environment)
+    throws(StoreError)
+  {
+    let fileSystem = environment.fileSystem
+    let names = try fileSystem.list(directory)
+    let archive = StoreLayout(archive: directory)
+    let newest = names.compactMap(StoreLayout.logNumber).max()
+    guard let newest else {
+      throw StoreError(
+        .noSuchStore,
+        "there is no log segment; give the directory that the segments were copied to",
+        path: directory, errno: 2)
+    }
+    var description: StoreDescription?
+    if names.contains("store.json") {
+      description = try StoreDescription.read(archive, fileSystem)
+    }
+    let store: StoreID
+    if let description {
+      store = description.id
+    } else {
+      let path = "\(archive.log)/\(StoreLayout.logName(newest))"
+      store = try LogSegment.store(path, fileSystem)
+    }
+    var layout = archive
+    var checkpoints = try Self.checkpoints(archive, environment)
+    var made: MadeDirectory?
+    if checkpoints.isEmpty {
+      let directory = try MadeDirectory(fileSystem, environment.random())
+      layout = StoreLayout(archive: archive.log, checkpoints: directory.path)
+      let log = Log(layout: layout, store: store, environment: environment)
+      try Self.makeFirst(layout, log, description, environment)
+      checkpoints = [.zero]
+      made = directory
+    }
+    log = Log(layout: layout, store: store, environment: environment)
+    present = try log.beginning()
+    self.foreignKeys = description?.foreignKeys ?? foreignKeys
+    if let description {
+      extensions = try StoreExtensions.open(description, in: archive, environment)
+    } else {
+      extensions = []
+    }
+    self.checkpoints = checkpoints
+    self.environment = environment
+    self.made = made
+  }
+
+  var beginsAnew: Bool { made != nil }
+
+  /// How far the history goes.
+  public var extent: LogExtent { present.extent }
+
+  private static func checkpoints(_ layout: StoreLayout, _ environment: Environment)
+    throws(StoreError) -> [TxID]
+  {
+    let names = Set(try environment.fileSystem.list(layout.checkpoints))
+    return names.compactMap(StoreLayout.checkpointTxID)
+      .filter { names.contains(StoreLayout.sidecarName($0)) }.sorted()
+  }
+
+  /// Makes the database that an empty store begins with.
+  private static func makeFirst(
+    _ layout: StoreLayout, _ log: Log, _ description: StoreDescription?, _ environment: Environment
+  ) throws(StoreError) {
+    let path = "\(layout.checkpoints)/first"
+    defer { try? environment.fileSystem.unlink(path) }
+    let pageSize = if let description { description.pageSize } else { try firstPageSize(log) }
+    let size = try FirstDatabase(path: path, pageSize: pageSize, extensions: [], note: { _ in })
+      .make(from: nil)
+    try Checkpoint(layout: layout, store: log.store, environment: environment)
+      .adopt(path, pageSize: size)
+  }
+
+  private static func firstPageSize(_ log: Log) throws(StoreError) -> Int {
+    for span in try log.history(after: .zero, upTo: log.beginning()) {
+      var cursor = LogCursor(span.segment, to: span.end, environment: log.environment)
+      while let header = try cursor.next() {
+        if header.kind == .commit { return Int(try cursor.commit(header).meta.pageSize) }
+      }
+    }
+    return StoreCreation().pageSize
+  }
+}
+
+/// A directory on the local disk, removed with this object.
+final class MadeDirectory {
+  let path: String
+  private let fileSystem: any FileSystem
+
+  init(_ fileSystem: any FileSystem, _ number: UInt64) throws(StoreError) {
+    self.fileSystem = fileSystem
+    path =
+      "\(try PosixFileSystem.temporaryDirectory.get())/sluice-\(hexadecimal(number, width: 16))"
+    try fileSystem.makeDirectory(path, mode: 0o700)
+  }
+
+  deinit {
+    for name in (try? fileSystem.list(path)) ?? [] { try? fileSystem.unlink("\(path)/\(name)") }
+    rmdir(path)
+  }
+}

@@ -1,0 +1,163 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+extension Verification {
+  /// The names in `checkpoints/`, by batch.
+  struct Checkpoints {
+    /// Ascending.
+    var both: [TxID]
+    var databaseAlone: [TxID]
+    var sidecarAlone: [TxID]
+  }
+
+  func listedCheckpoints() throws(StoreError) -> Checkpoints {
+    var names: [String] = []
+    do throws(StoreError) { names = try fileSystem.list(layout.checkpoints) } catch {
+      guard error.isNoSuchFile else { throw error }
+    }
+    let databases = Set(names.compactMap(StoreLayout.checkpointTxID))
+    let sidecars = Set(names.compactMap(StoreLayout.sidecarTxID))
+    return Checkpoints(
+      both: databases.intersection(sidecars).sorted(),
+      databaseAlone: databases.subtracting(sidecars).sorted(),
+      sidecarAlone: sidecars.subtracting(databases).sorted())
+  }
+
+  func database(_ txid: TxID) -> String {
+    "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
+  }
+
+  func sidecar(_ txid: TxID) -> String { "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))" }
+
+  /// 0 where the name is gone.
+  func size(of path: String) throws(StoreError) -> Int64 {
+    do throws(StoreError) { return try fileSystem.status(path).size } catch {
+      guard error.isNoSuchFile else { throw error }
+      return 0
+    }
+  }
+
+  func nameHalves(of checkpoints: Checkpoints) throws(StoreError) {
+    for txid in checkpoints.databaseAlone {
+      report(
+        database(txid), nil, "a checkpoint's page checksums are missing, so it is none",
+        remains: isGiven(txid))
+    }
+    // Its database may just be about to get its name.
+    let now = checkpoints.sidecarAlone.isEmpty ? nil : try listedCheckpoints()
+    for txid in checkpoints.sidecarAlone where now?.sidecarAlone.contains(txid) == true {
+      report(
+        sidecar(txid), nil, "page checksums have no database beside them: a checkpoint is missing",
+        remains: isGiven(txid))
+    }
+  }
+
+  private func isGiven(_ txid: TxID) -> String {
+    guard let other = summary.checkpoints.last(where: { $0 < txid }) else {
+      return "no earlier checkpoint is whole"
+    }
+    return
+      "the same is in checkpoint \(other) and the log behind it, where that is whole; make a new one with `sluice checkpoint`, and remove this"
+  }
+
+  /// Reads a checkpoint's pages; false where anything in it is damaged.
+  func verify(checkpoint txid: TxID, _ store: StoreID) throws(StoreError) -> Bool {
+    let before = summary.damages
+    do throws(StoreError) {
+      let sums = try CheckpointSidecar(
+        path: sidecar(txid), store: store, fileSystem: fileSystem)
+      guard sums.header.extent.txid == txid else {
+        report(
+          sums.path, 32,
+          "a checkpoint's page checksums are those of batch \(sums.header.extent.txid)",
+          remains: isGiven(txid))
+        return false
+      }
+      try verifyPages(txid, sums)
+    } catch {
+      // Retention may have removed it.
+      if error.isNoSuchFile, try !listedCheckpoints().both.contains(txid) { return false }
+      guard [.damaged, .foreign, .unsupported].contains(error.code) else { throw error }
+      report(error, remains: isGiven(txid))
+    }
+    return summary.damages == before
+  }
+
+  private func verifyPages(_ txid: TxID, _ sums: CheckpointSidecar) throws(StoreError) {
+    let header = sums.header
+    let size = Int(header.pageSize)
+    let file = try fileSystem.open(database(txid), .shared)
+    let length = try file.status().size
+    let expected = Int64(header.pageCount) * Int64(size)
+    if length != expected {
+      report(
+        file.path, min(length, expected),
+        "a checkpoint has \(length) bytes, and its page checksums are for \(expected)",
+        remains: isGiven(txid))
+    }
+    let lockByte = DatabaseChecksum.lockBytePage(pageSize: size)
+    var checksum = DatabaseChecksum()
+    var page: UInt32 = 1
+    var unreadable: ClosedRange<UInt32>?
+    let perPiece = UInt32((1 << 20) / size)
+    while page <= header.pageCount {
+      let count = min(perPiece, header.pageCount - page + 1)
+      let bytes = try file.read(Int(count) * size, at: Int64(page - 1) * Int64(size))
+      read(bytes.count)
+      for i in 0..<count {
+        let number = page + i
+        let start = Int(i) * size
+        let found =
+          start + size <= bytes.count
+          ? bytes.withUnsafeBytes {
+            crc32c(UnsafeRawBufferPointer(rebasing: $0[start..<start + size]))
+          } : nil
+        if unreadable?.contains(number) == true { continue }
+        let crc: UInt32
+        do throws(StoreError) { crc = try sums.crc(ofPage: number) } catch {
+          guard error.code == .damaged else { throw error }
+          unreadable = number...sums.lastPage(besideChecksumOf: number)
+          report(error, remains: isGiven(txid))
+          continue
+        }
+        if number != lockByte { checksum.toggle(page: number, crc: crc) }
+        if found != crc, start + size <= bytes.count {
+          report(
+            file.path, Int64(number - 1) * Int64(size), "page \(number) of a checkpoint is damaged",
+            remains: isGiven(txid))
+        }
+      }
+      page += count
+    }
+    if unreadable == nil, checksum != header.checksum {
+      report(
+        sums.path, 64, "a checkpoint's checksum of the whole database is not that of its pages",
+        remains: isGiven(txid))
+    }
+    summary.pages += UInt64(header.pageCount)
+  }
+
+  /// `current.sqlite` leads to a checkpoint.
+  func verifyCurrent() throws(StoreError) {
+    let remains =
+      "the next checkpoint sets it right (`sluice checkpoint`); nothing but other SQLite tools goes by it"
+    let target: String
+    do throws(StoreError) { target = try fileSystem.readSymbolicLink(layout.current) } catch {
+      return report(
+        layout.current, nil,
+        error.isNoSuchFile ? "current.sqlite is missing" : "current.sqlite is no symbolic link",
+        remains: remains)
+    }
+    let name = target.split(separator: "/").last.map { "\($0)" } ?? ""
+    guard target == "checkpoints/\(name)", let txid = StoreLayout.checkpointTxID(name) else {
+      return report(
+        layout.current, nil, "current.sqlite leads to \(target), which is no checkpoint",
+        remains: remains)
+    }
+    if try !listedCheckpoints().both.contains(txid) {
+      report(
+        layout.current, nil, "current.sqlite leads to checkpoint \(txid), which is not there",
+        remains: remains)
+    }
+  }
+}

@@ -1,0 +1,221 @@
+internal import SluiceJournal
+public import SluiceShared
+
+/// Reads all that a store consists of, and names every damage (promise 8).
+///
+/// The log's segments up to what is published, frame by frame and page by page; the checkpoints; the
+/// checksum of the whole database after each commit; `store.json`, the extensions and `current.sqlite`. It
+/// goes on behind each damage. It writes nothing and may run beside everything else. What nobody reads, the
+/// room between frames and behind them, is not looked at; neither is the journal, of which each applier
+/// reads all that waits.
+public final class Verification {
+  /// Something that is not as it was written.
+  public struct Damage: Hashable, Sendable {
+    public var path: String
+    public var offset: Int64?
+    /// What is wrong.
+    public var what: String
+    /// The batches of which something is lost with it.
+    public var lost: ClosedRange<TxID>?
+    /// What there still is, and what to do.
+    public var remains: String
+
+    public init(
+      path: String, offset: Int64?, what: String, lost: ClosedRange<TxID>?, remains: String
+    ) {
+      self.path = path
+      self.offset = offset
+      self.what = what
+      self.lost = lost
+      self.remains = remains
+    }
+  }
+
+  /// What there was to read.
+  public struct Summary: Hashable, Sendable {
+    public var segments = 0
+    public var checkpoints: [TxID] = []
+    public var commits: UInt64 = 0
+    /// Commits before the first checkpoint, or behind a damage: of these the checksum of the whole
+    /// database could not be compared.
+    public var uncheckedCommits: UInt64 = 0
+    /// The first and the last batch that the log has.
+    public var first: TxID?
+    public var last = TxID.zero
+    public var pages: UInt64 = 0
+    public var bytes: Int64 = 0
+    public var damages = 0
+  }
+
+  let layout: StoreLayout
+  let environment: Environment
+  private let onDamage: (Damage) -> Void
+  let onProgress: (_ done: Int64, _ total: Int64) -> Void
+  var summary = Summary()
+  private var total: Int64 = 0
+  /// Those that have both their files.
+  private(set) var known: Set<TxID> = []
+
+  public init(
+    store path: String, _ environment: Environment,
+    onDamage: @escaping (Damage) -> Void,
+    onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
+  ) {
+    layout = StoreLayout(path)
+    self.environment = environment
+    self.onDamage = onDamage
+    self.onProgress = onProgress
+  }
+
+  var fileSystem: any FileSystem { environment.fileSystem }
+
+  /// Throws where there is no store, or what is there cannot be read for another reason than its content.
+  public func run() throws(StoreError) -> Summary {
+    let files = try SegmentFiles(layout, fileSystem)
+    let checkpoints = try listedCheckpoints()
+    guard let store = try identity(files, checkpoints) else { return summary }
+    total = files.bytes
+    known = Set(checkpoints.both)
+    for txid in checkpoints.both { total += try size(of: database(txid)) }
+    for txid in checkpoints.both where try verify(checkpoint: txid, store) {
+      summary.checkpoints.append(txid)
+    }
+    try nameHalves(of: checkpoints)
+    try verifyCurrent()
+    try LogVerification(self, files, store).run()
+    return summary
+  }
+
+  // MARK: what is told
+
+  func report(
+    _ path: String, _ offset: Int64? = nil, _ what: String, lost: ClosedRange<TxID>? = nil,
+    remains: String
+  ) {
+    summary.damages += 1
+    onDamage(Damage(path: path, offset: offset, what: what, lost: lost, remains: remains))
+  }
+
+  func report(_ error: StoreError, remains: String) {
+    report(error.path ?? layout.root, error.offset, error.message, remains: remains)
+  }
+
+  func read(_ count: Int) {
+    summary.bytes += Int64(count)
+    onProgress(min(summary.bytes, total), total)
+  }
+
+  /// What the states from batch `txid` on can be read from.
+  func remains(from txid: TxID) -> String {
+    guard let next = summary.checkpoints.first(where: { $0 >= txid }) else {
+      return "no checkpoint is later"
+    }
+    return "the database as of batch \(next) and later is there, from its checkpoint on"
+  }
+
+  // MARK: store.json
+
+  /// The store's id, from whatever says it; nil where nothing does.
+  private func identity(_ files: SegmentFiles, _ checkpoints: Checkpoints) throws(StoreError)
+    -> StoreID?
+  {
+    var description: StoreDescription?
+    do throws(StoreError) {
+      description = try StoreDescription.read(layout, fileSystem)
+    } catch {
+      if error.code == .noSuchStore, files.all.isEmpty, checkpoints.both.isEmpty { throw error }
+      report(
+        layout.description, nil,
+        error.code == .noSuchStore ? "store.json is missing" : error.message,
+        remains:
+          "batches and pages do not depend on it, and nobody opens the store without it; put it back from a backup"
+      )
+    }
+    let said = said(files, checkpoints)
+    guard let store = said.max(by: { $0.value < $1.value })?.key ?? description?.id else {
+      return nil
+    }
+    guard let description else { return store }
+    if description.id != store {
+      report(
+        layout.description, nil,
+        "store.json says that this is store \(description.id), and log and checkpoints that it is \(store)",
+        remains: "put the right one back; log and checkpoints are read as those of \(store)")
+    }
+    try compare(description, checkpoints)
+    return store
+  }
+
+  /// How many files say that they are of which store.
+  private func said(_ files: SegmentFiles, _ checkpoints: Checkpoints) -> [StoreID: Int] {
+    var said: [StoreID: Int] = [:]
+    for file in files.all {
+      if let id = try? LogSegment.store(file.path, fileSystem) { said[id, default: 0] += 1 }
+    }
+    for txid in checkpoints.both {
+      if let id = try? CheckpointSidecar.store(sidecar(txid), fileSystem) {
+        said[id, default: 0] += 1
+      }
+    }
+    return said
+  }
+
+  /// What `store.json` says against its own form and against what lies beside it: it has no checksum.
+  private func compare(_ description: StoreDescription, _ checkpoints: Checkpoints)
+    throws(StoreError)
+  {
+    let bytes = try fileSystem.open(layout.description, .shared).read(64 << 10, at: 0)
+    if bytes != Array(description.json.utf8) {
+      report(
+        layout.description, nil,
+        "store.json is not as `init` writes it: something in it has another name, or was added",
+        remains: "what it is read as is: \(description.json.dropLast())")
+    }
+    for txid in checkpoints.both {
+      guard
+        let header = try? CheckpointSidecar(
+          path: sidecar(txid), store: description.id, fileSystem: fileSystem
+        ).header
+      else { continue }
+      if Int(header.pageSize) != description.pageSize {
+        report(
+          layout.description, nil,
+          "store.json says that pages have \(description.pageSize) bytes, checkpoint \(txid) has \(header.pageSize)",
+          remains: "put the right store.json back")
+      }
+      break
+    }
+    try verifyExtensions(description)
+  }
+
+  private func verifyExtensions(_ description: StoreDescription) throws(StoreError) {
+    var names: Set<String> = []
+    do throws(StoreError) { names = Set(try fileSystem.list(layout.extensions)) } catch {
+      guard error.isNoSuchFile else { throw error }
+    }
+    for one in description.extensions {
+      let name = StoreLayout.extensionName(one)
+      let path = "\(layout.extensions)/\(name)"
+      guard names.remove(name) != nil else {
+        report(
+          path, nil, "the store's extension \(one.name) is missing",
+          remains: "no applier starts without it; put back the file with this SHA-256")
+        continue
+      }
+      let file = try fileSystem.open(path, .shared)
+      let bytes = try file.read(
+        Int(min(file.status().size, Int64(Limits.extensionBytes) + 1)), at: 0)
+      let hash = bytes.withUnsafeBytes(SHA256.hash).map { hexadecimal($0, width: 2) }.joined()
+      if hash != one.sha256 {
+        report(
+          path, nil, "the store's extension \(one.name) has another content than `init` recorded",
+          remains: "no applier starts with it; put back the file with this SHA-256")
+      }
+    }
+    for name in names.sorted() where name.hasSuffix(".so") {
+      report(
+        "\(layout.extensions)/\(name)", nil, "store.json names no such extension",
+        remains: "if it was the store's, store.json is not: put the right one back")
+    }
+  }
+}

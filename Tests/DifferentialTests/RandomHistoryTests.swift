@@ -1,0 +1,171 @@
+import BenchmarkSupport
+import Foundation
+import Logging
+import SluiceApplier
+import SluiceFakes
+import SluiceJournal
+import SluiceReader
+import SluiceSQLite
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@testable import sluice_differential
+
+/// Random batches of all that SQL has (tables of every kind, triggers, foreign keys, full text, R-trees,
+/// JSON, generated columns; what fails, what is denied, repeats) over several terms, with checkpoints between.
+@Suite("A replay, a restored file and a reader say the same of each state")
+struct RandomHistoryTests {
+  /// `SLUICE_SEEDS`: that many.
+  private static let seeds =
+    ProcessInfo.processInfo.environment["SLUICE_SEEDS"].flatMap(UInt64.init) ?? 3
+
+  @Test("Of any history", arguments: 1...seeds)
+  func anyHistory(_ seed: UInt64) throws {
+    let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-history")
+    let history = try RandomHistory(seed, work.path)
+    for _ in 0..<4 { try history.work(batches: 60) }
+    #expect(history.midwayEnds > 0)
+    #expect(
+      history.applied > 20 && history.rejected > 20, "\(history.applied), \(history.rejected)")
+
+    // The whole of it, and parts between checkpoints and other states.
+    try history.replay(from: .zero, to: nil)
+    for (txid, content) in history.states.enumerated().filter({ $0.offset % 4 == 1 }).map(\.element)
+    {
+      try history.replay(from: .zero, to: txid, expecting: content)
+      guard let base = history.checkpoints.last(where: { $0 > .zero && $0 < txid }) else {
+        continue
+      }
+      try history.replay(from: base, to: txid, expecting: content)
+    }
+    var damages: [Verification.Damage] = []
+    _ = try Verification(store: history.store, history.environment) { damages.append($0) }.run()
+    #expect(damages == [])
+  }
+}
+
+/// A store that is worked on as a seed has it, and what readers saw of it.
+private final class RandomHistory {
+  let store: String
+  let environment: Environment
+  private let directory: String
+  private var generator: BatchGenerator
+  private var applierEnvironment: Environment
+  private var options: ApplierOptions
+  /// What a reader saw as of some batches.
+  private(set) var states: [(TxID, Content)] = []
+  private(set) var checkpoints: [TxID] = [.zero]
+  private(set) var applied = 0
+  private(set) var rejected = 0
+  private(set) var midwayEnds = 0
+
+  init(_ seed: UInt64, _ directory: String) throws {
+    self.directory = directory
+    store = "\(directory)/store"
+    generator = BatchGenerator(seed: seed)
+    let random = Monitor(SeededRandom(seed: seed ^ 0x5EED))
+    environment = Environment(
+      fileSystem: PosixFileSystem(), clock: SystemClock(), executor: ThreadExecutor.shared,
+      random: { random.withLock { $0.next() } })
+    // A clock that stands still: which batches share a commit must not depend on how fast this is.
+    applierEnvironment = environment
+    applierEnvironment.clock = ManualClock(wall_ms: 1_800_000_000_000)
+    applierEnvironment.executor = InlineExecutor()
+    options = ApplierOptions(holder: "random")
+    options.logger.logLevel = .critical
+    options.clockTolerance = nil
+    options.drains = true
+    // Other caches than a replay has, so that pages differ where they can.
+    options.cacheBytes = generator.choose.one([64 << 10, 1 << 20, Limits.cacheBytes])
+    options.segmentBytes = generator.choose.one([1 << 20, 8 << 20])
+    var creation = StoreCreation()
+    creation.pageSize = generator.choose.one([512, 4096])
+    creation.foreignKeys = generator.choose.chance(0.8)
+    try creation.make(at: store, environment: environment)
+  }
+
+  /// One term that executes so many batches, of several writers, in commits of their own size.
+  func work(batches count: Int) throws {
+    let writers = try (0..<2).map { _ in try Writer(store: store, environment: environment) }
+    var receipts: [(Writer, Receipt)] = []
+    var left = count
+    while left > 0 {
+      let size = min(left, generator.choose.from(1...12))
+      let writer = generator.choose.one(writers)
+      let batches = (0..<size).map { _ in generator.next().batch }
+      for result in writer.submitBlocking(batches) { receipts.append((writer, try result.get())) }
+      left -= size
+      // Terms end, some of them in the middle of a group.
+      if generator.choose.chance(0.15) { endMidway() }
+      if generator.choose.chance(0.3) { try drain() }
+    }
+    try drain()
+    for (writer, receipt) in receipts {
+      switch try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome {
+      case .applied: applied += 1
+      case .rejected: rejected += 1
+      case .duplicate: break
+      }
+    }
+    for writer in writers { writer.closeBlocking() }
+  }
+
+  /// A term that fails before some batch, and never lets go of what it holds.
+  private func endMidway() {
+    let left = Monitor(generator.choose.below(20))
+    var options = options
+    options.beforeBatch = { _ throws(StoreError) in
+      let isLeft = left.withLock { left in
+        left -= 1
+        return left >= 0
+      }
+      guard isLeft else { throw StoreError(.io, "the term ends here") }
+    }
+    do {
+      try Applier(path: store, options: options, environment: applierEnvironment)
+        .run(shouldStop: { false })
+    } catch { midwayEnds += 1 }
+  }
+
+  private func drain() throws {
+    try Applier(path: store, options: options, environment: applierEnvironment)
+      .run(shouldStop: { false })
+    let pages = try PageStore(path: store, environment: environment)
+    let snapshot = try pages.snapshot()
+    guard snapshot.txid > states.last?.0 ?? .zero else { return }
+    if generator.choose.chance(0.3) {
+      try Checkpoint(
+        layout: pages.layout, store: pages.description.id, environment: environment
+      ).make(of: snapshot)
+      checkpoints.append(snapshot.txid)
+    }
+    let seen = try Database(pages, executor: environment.executor).read { reader in
+      try Content { try reader.query($0) }
+    }
+    states.append((snapshot.txid, seen))
+    // What is restored says the same, and tells the generator what there is.
+    let path = "\(directory)/restored-\(snapshot.txid)"
+    try Restoration.write(snapshot, to: path, environment)
+    let restored = try Connection(path: path, flags: [.readOnly])
+    try expect(try Content { try restored.query($0) }, seen, "restored as of \(snapshot.txid)")
+    try generator.schema.read(restored)
+  }
+
+  func replay(from first: TxID, to last: TxID?, expecting content: Content? = nil) throws {
+    let path = "\(directory)/replayed-\(first)-\(last ?? .zero)"
+    let summary = try Replay.run(
+      RecordedHistory(store: store, environment), into: path, from: first,
+      to: last.map { .txid($0) })
+    #expect(summary.first == first && summary.last == last ?? summary.last)
+    let replayed = try Connection(path: path, flags: [.readOnly])
+    try expect(
+      try Content { try replayed.query($0) }, try #require(content ?? states.last?.1),
+      "replayed from \(first) to \(summary.last)")
+  }
+
+  private func expect(_ content: Content, _ seen: Content, _ what: String) throws {
+    guard content != seen else { return }
+    Issue.record("\(what): \(content.differences(from: seen).joined(separator: "\n  "))")
+  }
+}
