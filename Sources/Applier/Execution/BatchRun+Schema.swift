@@ -46,7 +46,7 @@ extension BatchRun {
   /// the triggers of a view or the CHECKs of a table, in a savepoint or in the commit. Its other tables, and
   /// those of FTS5 and R-tree, are made with the virtual table, which fails where there is such a name; and
   /// SQLite lets nobody take one afterwards.
-  private func checkShadowNames(_ virtual: [String]) throws(Stop) {
+  func checkShadowNames(_ virtual: [String]) throws(Stop) {
     guard environment.makes(.shadowNames) else { return }
     let suffix = "_stat"
     let rows = try ownQuery(
@@ -61,7 +61,7 @@ extension BatchRun {
         Outcome.Rejection(
           code: Outcome.Rejection.Code.denied,
           message:
-            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; rename that first"
+            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; first `\(row[1] == .integer(1) ? "ALTER TABLE \(quoted(name)) RENAME TO" : "DROP VIEW \(quoted(name))")\(row[1] == .integer(1) ? " …" : "")`"
         ))
     }
   }
@@ -81,10 +81,6 @@ extension BatchRun {
     return false
   }
 
-  private func quoted(_ name: String) -> String {
-    "\"\(name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\""))\""
-  }
-
   private func hanging(_ table: String) -> Outcome.Rejection {
     Outcome.Rejection(
       code: Outcome.Rejection.Code.denied,
@@ -102,7 +98,7 @@ extension BatchRun {
   }
 
   /// Whether SQLite keeps others from writing to the table, which it says when that is compiled.
-  private func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
+  func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
     let name = table.lowercased()
     guard virtual.contains(where: { name.hasPrefix($0 + "_") }) else { return false }
     do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\(quoted(name)) WHERE 0") } catch
@@ -138,24 +134,8 @@ extension BatchRun {
     return parents
   }
 
-  private func texts(_ rows: [[SQLValue]]) -> [String] {
+  func texts(_ rows: [[SQLValue]]) -> [String] {
     rows.compactMap { if case .text(let name)? = $0.first { name } else { nil } }
-  }
-
-  /// Throws what a batch with DDL that left this schema would be rejected for.
-  func proveSchema() throws(StoreError) {
-    do throws(Stop) {
-      let all = SchemaChange(isWide: true)
-      try checkSchema(all)
-      try checkShadowTables(all)
-    } catch {
-      switch error {
-      case .rejected(let rejection): throw StoreError(.invalid, rejection.message)
-      case .sqlite(let error): throw StoreError(.io, "the schema cannot be looked at: \(error)")
-      case .fatal(let error): throw error
-      case .needsOwnCommit: preconditionFailure("nothing was executed")
-      }
-    }
   }
 
   /// What is Sluice's, at the end of a batch that changed the schema.

@@ -181,6 +181,23 @@ final class Session {
   /// Throws where this database, as it was imported, would be in the way of batches.
   func prove() throws(StoreError) { try run.proveSchema() }
 
+  /// A sentence for each thing in the schema that batches cannot use. Executes nothing.
+  func survey() throws(StoreError) -> [String] {
+    let findings: [String]
+    do throws(SQLiteError) {
+      try begin.run()
+      findings = try SchemaSurvey(connection, permissions).look()
+    } catch {
+      if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
+      // That it opens and is written to was proven without it.
+      findings = [
+        "the schema was not looked through for what batches cannot use: \(error.message)"
+      ]
+    }
+    try rollback()
+    return findings
+  }
+
   /// What became of a part of the waiting batches.
   struct Done {
     /// So many of the group's batches are in the history now, repeats of earlier ones included.
