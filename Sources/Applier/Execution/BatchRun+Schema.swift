@@ -7,12 +7,15 @@ internal import SluiceShared
 struct SchemaChange {
   /// The tables that were made, or that an index or a trigger was made on.
   var tables: [String] = []
-  /// Something was renamed, or a virtual table made: what that concerns is not said, so all is looked at.
+  /// A virtual table was made or renamed: what that concerns is not said, so all is looked at.
   var isWide = false
+  /// A table was altered; it may have another name now.
+  var isAltered = false
 
   mutating func add(_ other: SchemaChange) {
     tables += other.tables
     isWide = isWide || other.isWide
+    isAltered = isAltered || other.isAltered
   }
 }
 
@@ -123,6 +126,16 @@ extension BatchRun {
       ))
   }
 
+  /// What a statement is about to change. A virtual table that is renamed takes the tables with it in which
+  /// it keeps its content; of another table ALTER changes what hangs on it alone.
+  func widened(_ change: SchemaChange) throws(Stop) -> SchemaChange {
+    guard change.isAltered, !change.isWide else { return change }
+    let virtual = try virtualTables()
+    var change = change
+    change.isWide = change.tables.contains { virtual.contains($0.lowercased()) }
+    return change
+  }
+
   /// Those that the foreign keys of what was changed refer to.
   private func foreignKeys(of change: SchemaChange) throws(Stop) -> [String] {
     guard !change.isWide else { return try foreignKeys() }
@@ -149,7 +162,8 @@ extension BatchRun {
           code: Outcome.Rejection.Code.denied,
           message: "names that begin with \(Bookkeeping.prefix) are reserved"))
     }
-    let keys = try foreignKeys(of: change)
+    // What was altered may have another name by now.
+    let keys = try change.isAltered ? foreignKeys() : foreignKeys(of: change)
     guard !keys.contains(where: { $0.lowercased().hasPrefix(Bookkeeping.prefix) }) else {
       throw .rejected(
         Outcome.Rejection(

@@ -302,6 +302,7 @@ final class BatchRun {
       hasWrittenVirtual = try virtualTables().contains { prepared.written.contains($0) }
     }
     let statement = prepared.statement
+    let change = try prepared.schemaChange.map { (change) throws(Stop) in try widened(change) }
     var values = encoded.values
     for _ in 0..<encoded.rows {
       try bind(&values, encoded, statement, name)
@@ -326,7 +327,7 @@ final class BatchRun {
           SQLiteError(code: SQLITE_ABORT, message: "\(name) ended the transaction"))
       }
     }
-    if let change = prepared.schemaChange {
+    if let change {
       schemaChange = (schemaChange ?? SchemaChange())
       schemaChange?.add(change)
       forgetStatements()
