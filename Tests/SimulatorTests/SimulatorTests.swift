@@ -59,6 +59,7 @@ struct SimulatorTests {
           .newJournalSegmentAfterError, .settingsEnd, .temporaryDenied, .ownFlush, .shadowNames,
           .lateRights,
           .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten,
+          .undoneWithTransaction,
         ])
   }
 

@@ -305,6 +305,11 @@ final class Session {
     database.keepsLittle = isLarge
     guard isLarge || ranOut else { return }
     ranOut = false
+    releaseMemory()
+  }
+
+  /// Gives back what is cached.
+  func releaseMemory() {
     connection.releaseMemory()
     csystem_release_memory()
   }
@@ -362,6 +367,7 @@ final class Session {
           end = try execute(batch, in: group, isAlone: isAlone)
         }
       }
+      if run.mustRollBack, let lost = lost(end, index, isAlone: isAlone) { return lost }
       // A frame that cannot be read is one rejection, which takes all its numbers.
       let batch = batch.frame.isBroken ? batch.standsForFrame : batch
       switch end {
@@ -392,6 +398,19 @@ final class Session {
       }
     }
     return .complete(batches.count)
+  }
+
+  /// The end of a group whose transaction cannot be committed any more, though its last batch was undone.
+  private func lost(_ end: BatchEnd, _ index: Int, isAlone: Bool) -> GroupEnd? {
+    switch end {
+    case .outcome(.rejected(let rejection)): return .lost(index, rejection)
+    case .contradicted(let rejection) where isAlone && isFresh: return .lost(index, rejection)
+    case .exhausted(let rejection):
+      ranOut = true
+      return isAlone ? .lost(index, rejection) : .lostResources(index)
+    case .needsOwnCommit, .contradicted: return .lostConnection
+    case .outcome, .lostTransaction, .needsConnection: return nil
+    }
   }
 
   private func execute(_ batch: PendingBatch, in group: Group, isAlone: Bool) throws(StoreError)
@@ -495,8 +514,7 @@ final class Session {
     }
     database.discard()
     tables.rolledBack()
-    run.forgetStatements()
-    run.forgetVirtualTables()
+    run.rolledBack()
     if let failure = database.failure { throw failure }
   }
 
