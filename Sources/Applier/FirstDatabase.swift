@@ -31,7 +31,6 @@ struct FirstDatabase {
       try database.execute("BEGIN; \(Bookkeeping.schema) COMMIT")
       if source != nil {
         for finding in try DatabaseCheck(database).findings() { note(finding) }
-        for finding in try SchemaSurvey(database).findings() { note(finding) }
       }
       let size = try database.scalar("PRAGMA page_size")
       try database.close()

@@ -117,8 +117,11 @@ final class Leader {
           try work()
         } else {
           if found {
-            // There may be more of what is nobody's batch than can be looked at within a lease.
+            // There may be more of what is nobody's batch, or in the history, than can be looked at within
+            // a lease.
             try beatWhenDue()
+            try removePublished()
+            if hasLookedAround { try keepHouse() }
             continue
           }
           if status.isWatched, intake.isComplete { status.clear() }

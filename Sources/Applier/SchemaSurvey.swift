@@ -3,85 +3,191 @@ internal import SluiceSQLite
 internal import SluiceShared
 
 /// What in a schema cannot be used here, though the database can be opened: a table that needs a
-/// function, a collation or a module that is not there, a trigger or a view that names a missing
-/// table.
+/// function, a collation or a module that is not there, a view that names a missing table, a trigger
+/// that does what no batch may.
 ///
 /// SQLite finds such things only when they are used. So the statements that would use them are
-/// compiled, and none is run.
+/// compiled with a batch's rights, and none is run.
+///
+/// It changes the schema while it looks, so it wants a transaction that is rolled back afterwards.
 struct SchemaSurvey {
-  private let database: Connection
+  let database: Connection
+  private let permissions: Permissions
   private static let mostFindings = 20
 
-  init(_ database: Connection) { self.database = database }
+  init(_ database: Connection, _ permissions: Permissions) {
+    self.database = database
+    self.permissions = permissions
+  }
 
   /// A sentence for each; the last one says how many were left out.
-  func findings() throws(SQLiteError) -> [String] {
-    let objects = try database.query(
+  func look() throws(SQLiteError) -> [String] {
+    var views = ViewSurvey(self)
+    try views.look()
+    var findings = views.findings
+    let tables = try database.query(
       """
-      SELECT type, name, rootpage FROM sqlite_schema
-      WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+      SELECT name, rootpage <> 0 FROM main.sqlite_schema
+      WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
         AND name NOT LIKE '\\_sluice\\_%' ESCAPE '\\' ORDER BY rowid
       """)
-    var findings: [String] = []
-    for object in objects {
-      guard object.count == 3, case .text(let type) = object[0], case .text(let name) = object[1]
-      else { continue }
-      // A virtual table has no page of its own, and a view none at all.
-      let holdsRows = object[2] != .integer(0) && object[2] != .null && type == "table"
-      guard let reason = try complaint(about: name, holdsRows: holdsRows) else { continue }
-      findings.append("\(type) \(name) cannot be used here: \(reason)")
+    for table in tables {
+      guard table.count == 2, case .text(let name) = table[0] else { continue }
+      // A virtual table has no page of its own, and no trigger.
+      let uses =
+        table[1] == .integer(1) ? try self.uses(of: name) : ["SELECT * FROM main.\(quoted(name))"]
+      findings += try self.findings("table", name, uses, views, findings.count)
+    }
+    for view in try triggeredViews() {
+      findings += try self.findings("view", view, try changes(of: view), views, findings.count)
     }
     guard findings.count > SchemaSurvey.mostFindings else { return findings }
     let left = findings.count - SchemaSurvey.mostFindings
     return findings.prefix(SchemaSurvey.mostFindings) + ["the same holds for \(left) more"]
   }
 
-  /// nil where everything about it can be used.
-  private func complaint(about name: String, holdsRows: Bool) throws(SQLiteError) -> String? {
-    var reasons: [String] = []
-    for text in try uses(of: name, holdsRows: holdsRows) {
-      do throws(SQLiteError) { _ = try database.prepare(text) } catch {
-        guard error.primary == SQLITE_ERROR else { throw error }
-        if !reasons.contains(error.message) { reasons.append(error.message) }
-      }
+  /// Why a statement cannot be compiled in a batch; nil where it can.
+  func complaint(_ sql: String) throws(SQLiteError) -> String? {
+    permissions.mode = .batch
+    permissions.beginBatch()
+    Array(sql.utf8).withUnsafeBytes { permissions.beginStatement($0) }
+    defer {
+      permissions.endStatement()
+      permissions.mode = .applier
     }
-    guard let first = reasons.first else { return nil }
-    return reasons.joined(separator: ", ") + SchemaSurvey.advice(first)
+    do throws(SQLiteError) { _ = try database.prepare(sql) } catch {
+      if let denial = permissions.denial { return denial }
+      guard error.primary == SQLITE_ERROR else { throw error }
+      return error.message
+    }
+    return nil
+  }
+
+  /// Lets the schema be written by hand, and has it read anew.
+  func editing(_ body: () throws(SQLiteError) -> Void) throws(SQLiteError) {
+    try database.setConfig(SQLITE_DBCONFIG_DEFENSIVE, false)
+    try database.execute("PRAGMA writable_schema = ON")
+    try body()
+    try database.execute("PRAGMA writable_schema = RESET")
+    try database.setConfig(SQLITE_DBCONFIG_DEFENSIVE, true)
+  }
+
+  // MARK: tables
+
+  private func findings(
+    _ kind: String, _ name: String, _ uses: [String], _ views: ViewSurvey, _ before: Int
+  ) throws(SQLiteError) -> [String] {
+    var reasons = try complaints(uses, views)
+    // It is where a virtual table keeps its content, which is no affair of a batch's.
+    reasons.removeAll { $0.lowercased() == "table \(name.lowercased()) may not be modified" }
+    guard let first = reasons.first else { return [] }
+    let what = reasons.joined(separator: ", ") + SchemaSurvey.advice(first)
+    let table = "\(kind) \(name) cannot be used here: \(what)"
+    guard before < SchemaSurvey.mostFindings, try alone(with: nil, uses, views).isEmpty else {
+      return [table]
+    }
+    let culprits = try culprits(of: name, uses, views)
+    return culprits.isEmpty
+      ? ["\(kind) \(name) fires triggers of other tables that cannot run here: \(what)"] : culprits
+  }
+
+  private func complaints(_ uses: [String], _ views: ViewSurvey) throws(SQLiteError) -> [String] {
+    var reasons: [String] = []
+    for text in uses {
+      // Of a view without a trigger for this.
+      guard let complaint = try complaint(text), !complaint.hasPrefix("cannot modify ") else {
+        continue
+      }
+      let reason: String? = views.meaning(complaint) ?? complaint
+      guard let reason, !reasons.contains(reason) else { continue }
+      reasons.append(reason)
+    }
+    return reasons
+  }
+
+  /// A sentence for each trigger of a table with which, and no other in the database, it cannot be used.
+  private func culprits(of table: String, _ uses: [String], _ views: ViewSurvey)
+    throws(SQLiteError) -> [String]
+  {
+    let triggers = try database.query(
+      "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?) LIMIT \(SchemaSurvey.mostFindings)",
+      [.text(table)])
+    var culprits: [String] = []
+    for case .text(let trigger)? in triggers.map(\.first) {
+      let reasons = try alone(with: trigger, uses, views)
+      guard let first = reasons.first else { continue }
+      culprits.append(
+        "trigger \(trigger) on \(table) cannot run here: \(reasons.joined(separator: ", "))\(SchemaSurvey.advice(first)); where it is not needed: `DROP TRIGGER \(quoted(trigger))`, in that database before init or in a batch"
+      )
+    }
+    return culprits
+  }
+
+  /// What is wrong while the database has only one trigger, or none.
+  private func alone(with trigger: String?, _ uses: [String], _ views: ViewSurvey)
+    throws(SQLiteError) -> [String]
+  {
+    try database.execute("SAVEPOINT survey")
+    try editing { () throws(SQLiteError) in
+      _ = try database.query(
+        "DELETE FROM main.sqlite_schema WHERE type = 'trigger' AND name IS NOT ?",
+        [trigger.map { .text($0) } ?? .null])
+    }
+    let reasons = try complaints(uses, views)
+    try database.execute("ROLLBACK TO survey; RELEASE survey")
+    try editing {}
+    return reasons
   }
 
   /// Statements in which every collation, CHECK, default, generated column, index and trigger of a
   /// table is used.
-  private func uses(of name: String, holdsRows: Bool) throws(SQLiteError) -> [String] {
+  private func uses(of name: String) throws(SQLiteError) -> [String] {
     let table = "main.\(quoted(name))"
-    guard holdsRows else { return ["SELECT * FROM \(table)"] }
     let columns = try database.query(
-      "SELECT name, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1", [.text(name)])
-    var order: [String] = []
-    var settings: [String] = []
-    for column in columns {
-      guard case .text(let name)? = column.first else { continue }
-      order.append(quoted(name))
-      // Of the others SQLite computes the value.
-      if column.last == .integer(0) { settings.append("\(quoted(name)) = \(quoted(name))") }
+      "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1", [.text(name)])
+    let order = columns.compactMap {
+      if case .text(let name)? = $0.first { quoted(name) } else { nil }
     }
-    var uses = ["INSERT INTO \(table) DEFAULT VALUES", "DELETE FROM \(table)"]
-    if !order.isEmpty {
-      uses.insert("SELECT * FROM \(table) ORDER BY \(order.joined(separator: ", "))", at: 0)
+    let changes = try changes(of: name)
+    guard !order.isEmpty else { return changes }
+    return ["SELECT * FROM \(table) ORDER BY \(order.joined(separator: ", "))"] + changes
+  }
+
+  private func changes(of name: String) throws(SQLiteError) -> [String] {
+    let table = "main.\(quoted(name))"
+    // Of the others SQLite computes the value.
+    let columns = try database.query(
+      "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", [.text(name)])
+    let settings = columns.compactMap {
+      if case .text(let name)? = $0.first { "\(quoted(name)) = \(quoted(name))" } else { nil }
     }
-    if !settings.isEmpty {
-      uses.append("UPDATE \(table) SET \(settings.joined(separator: ", "))")
-    }
-    return uses
+    let changes = ["INSERT INTO \(table) DEFAULT VALUES", "DELETE FROM \(table)"]
+    guard !settings.isEmpty else { return changes }
+    return changes + ["UPDATE \(table) SET \(settings.joined(separator: ", "))"]
+  }
+
+  /// Views with INSTEAD OF triggers.
+  private func triggeredViews() throws(SQLiteError) -> [String] {
+    let rows = try database.query(
+      """
+      SELECT name FROM main.sqlite_schema WHERE type = 'view' AND name NOT LIKE '\\_sluice\\_%' ESCAPE '\\' AND lower(name) IN (
+        SELECT lower(tbl_name) FROM main.sqlite_schema WHERE type = 'trigger') ORDER BY rowid
+      """)
+    return rows.compactMap { if case .text(let name)? = $0.first { name } else { nil } }
   }
 
   /// Ends the sentence with what to do.
-  private static func advice(_ message: String) -> String {
+  static func advice(_ message: String) -> String {
     let isMissing = [
       "no such function: ", "unknown function: ", "no such collation ", "no such module: ",
     ]
     .contains(where: message.hasPrefix)
-    return isMissing
-      ? "; batches that need it are rejected, unless `init --extension` brings it"
-      : "; batches that use it are rejected, as by plain SQLite"
+    if isMissing {
+      return "; batches that need it are rejected, unless `init --extension` brings it"
+    }
+    let isUnknown = message.hasPrefix("no such ") || message.contains(" has no column named ")
+    return isUnknown
+      ? "; batches that use it are rejected, as by plain SQLite"
+      : "; batches that use it are rejected"
   }
 }

@@ -86,10 +86,12 @@ public struct StoreCreation: Sendable {
 
     var options = ApplierOptions(holder: "init")
     options.extensions = try StoreExtensions.open(description, in: layout, environment)
-    try Session(
+    let session = try Session(
       try Snapshot(checkpoint: .zero, layout: layout, store: id, environment: environment),
-      Session.Settings(description, options), environment
-    ).prove()
+      Session.Settings(description, options), environment)
+    try session.prove()
+    guard original != nil else { return }
+    for finding in try session.survey() { note(finding) }
   }
 
   /// Log segment 1, with a released beacon; false where another made it.

@@ -251,6 +251,8 @@ int csystem_receive_descriptor(int socket) {
 
 void csystem_release_memory(void) { malloc_trim(0); }
 
+void csystem_map_large_memory(int bytes) { mallopt(M_MMAP_THRESHOLD, bytes); }
+
 void csystem_use_utc(void) {
   setenv("TZ", "UTC", 1);
   tzset();

@@ -21,7 +21,8 @@ public struct LogFollower {
     checksum = present.beacon.position.checksum
   }
 
-  /// Calls `body` with each commit published since, in order, and the cursor to read more of it.
+  /// Calls `body` with each commit published since, in order, and the cursor to read more of it. Where
+  /// `body` throws, the next call begins with the same commit.
   public mutating func advance(
     _ log: Log, to present: Log.Present,
     _ body: (Commit, inout LogCursor) throws(StoreError) -> Void

@@ -19,7 +19,10 @@ public final class ChangeFeed {
 
   private let log: Log
   private var follower: LogFollower
-  private let first: TxID
+  /// What `advance` passes next is this batch or a later one.
+  private var next: TxID
+  /// The last batch that `body` took.
+  private var taken = TxID.zero
 
   /// From batch `first` on. Throws as `PageStore` does, and `.snapshotExpired` where retention has removed
   /// that batch.
@@ -27,7 +30,7 @@ public final class ChangeFeed {
     let layout = StoreLayout(path)
     let description = try StoreDescription.read(layout, environment.fileSystem)
     log = Log(layout: layout, store: description.id, environment: environment)
-    self.first = first
+    next = first
     let present = try log.present()
     guard first <= present.extent.txid else {
       follower = LogFollower(at: present)
@@ -40,14 +43,17 @@ public final class ChangeFeed {
   }
 
   /// The last batch that was passed.
-  public var txid: TxID { follower.extent.txid }
+  public var txid: TxID { max(follower.extent.txid, taken) }
 
   /// Passes what was published since to `body`, oldest first.
+  ///
+  /// Each batch once, unless `body` throws: then the next call begins with the batch that it threw for,
+  /// also in the middle of a commit.
   public func advance(_ body: (Entry) throws -> Void) throws {
     var failure: (any Error)?
     do {
       try follower.advance(log, to: try log.present()) { (commit, cursor) throws(StoreError) in
-        guard commit.last >= first else { return }
+        guard commit.last >= next else { return }
         do { try entries(commit, &cursor, body) } catch {
           failure = error
           throw StoreError(.io, "the reader of the feed has failed")
@@ -71,11 +77,13 @@ public final class ChangeFeed {
     }
     for (i, (outcome, range)) in zip(outcomes, ranges).enumerated() {
       let txid = TxID(commit.first.rawValue + UInt64(i))
-      guard txid >= first else { continue }
+      guard txid >= next else { continue }
       try body(
         Entry(
           txid: txid, commit: commit.meta.commit, time_ms: commit.meta.time_ms, outcome: outcome,
           batch: try? bytes[range].withUnsafeBytes { try Batch(decoding: $0) }))
+      taken = txid
+      next = txid.next
     }
   }
 }

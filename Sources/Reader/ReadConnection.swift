@@ -23,6 +23,8 @@ final class ReadConnection: @unchecked Sendable {
     // Views may call JSON functions, none of which SQLite 3.40 calls harmless. Nothing is given away:
     // this connection has SQLite's functions and those of the extensions, no application's.
     try connection.setConfig(SQLITE_DBCONFIG_TRUSTED_SCHEMA, true)
+    // Nothing can be written here; it makes SQLite tell which tables are a virtual table's own.
+    try connection.setConfig(SQLITE_DBCONFIG_DEFENSIVE, true)
     try connection.load(extensions)
     file = try Self.file(of: connection)
     begin = try connection.prepare("BEGIN", persistent: true)

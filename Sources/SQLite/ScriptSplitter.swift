@@ -11,8 +11,9 @@ public struct ScriptStatement: Hashable, Sendable {
 /// Splits an SQL script into its statements while it is being read.
 ///
 /// Takes the script in chunks that may end anywhere, holds one chunk and one statement in memory,
-/// and looks at each byte once. Statements end where `sqlite3_complete` says (the tail of
-/// `sqlite3_prepare` is wrong after an error); whether they are SQL is not its business.
+/// and looks at each byte once, at few twice. Statements end where `sqlite3_complete` says (the tail of
+/// `sqlite3_prepare` is wrong after an error), and where `go` or `/` stands alone on a line, as for the
+/// sqlite3 shell (`TerminatorLine`); whether they are SQL is not its business.
 ///
 ///     while let chunk = try read() {
 ///       splitter.append(chunk)
@@ -32,6 +33,13 @@ public struct ScriptSplitter {
   private var tokenLine = 1
   private var isFinished = false
   private var isAtStart = true
+  /// At `scanned` a line begins, and whether it is one that ends the statement is not decided.
+  private var isAtLineStart = true
+  /// The line before ended in a `--` comment.
+  private var isBehindComment = false
+  /// How far the line was looked at, and what it may be.
+  private var terminator = TerminatorLine()
+  private var lookedAt = 0
 
   public init() {}
 
@@ -90,11 +98,60 @@ public struct ScriptSplitter {
     return true
   }
 
-  /// Looks at bytes up to the semicolon that ends a statement and returns its place.
+  /// Looks at bytes up to what ends a statement, and returns its place.
   private mutating func scan() -> Int? {
+    while scanned < buffer.count {
+      if isAtLineStart {
+        guard let end = endOfTerminator() else { return nil }
+        isAtLineStart = false
+        if end > scanned {
+          defer { scanned = end }
+          // The shell takes the line for a semicolon.
+          if boundary.consume(UInt8(ascii: ";")) { return scanned }
+          continue
+        }
+      }
+      if let end = scanLine() { return end }
+    }
+    return nil
+  }
+
+  /// Where the line that begins here ends, if it ends the statement; else where it begins. Nil: more of
+  /// it is needed to tell.
+  ///
+  /// The shell asks whether a semicolon behind the line before would make the statement complete. Behind a
+  /// `--` comment it would not.
+  private mutating func endOfTerminator() -> Int? {
+    guard boundary.lexeme == .none,
+      boundary.isBlank || (boundary.endsAtSemicolon && !isBehindComment)
+    else { return scanned }
+    while scanned + lookedAt < buffer.count {
+      let verdict = terminator.consume(buffer[scanned + lookedAt])
+      lookedAt += 1
+      switch verdict {
+      case .undecided: continue
+      case .isNone: return decided(scanned)
+      // The newline is white space.
+      case .isTerminator: return decided(scanned + lookedAt - 1)
+      }
+    }
+    guard isFinished else { return nil }
+    if case .isTerminator = terminator.end { return decided(buffer.count) }
+    return decided(scanned)
+  }
+
+  private mutating func decided(_ end: Int) -> Int {
+    terminator = TerminatorLine()
+    lookedAt = 0
+    return end
+  }
+
+  /// Looks at bytes up to the semicolon that ends a statement, whose place it returns, or behind the
+  /// line's end.
+  private mutating func scanLine() -> Int? {
     // In locals, so that the loop works in registers.
-    var (boundary, line, position) = (self.boundary, self.line, scanned)
-    defer { (self.boundary, self.line, scanned) = (boundary, line, position) }
+    var (boundary, position) = (self.boundary, scanned)
+    defer { (self.boundary, scanned) = (boundary, position) }
     return buffer.withUnsafeBufferPointer { bytes in
       while position < bytes.count {
         if boundary.lexeme == .none {
@@ -103,7 +160,13 @@ public struct ScriptSplitter {
         }
         let byte = bytes[position]
         position += 1
-        if byte == UInt8(ascii: "\n") { line += 1 }
+        if byte == UInt8(ascii: "\n") {
+          line += 1
+          isAtLineStart = true
+          isBehindComment = boundary.lexeme == .lineComment
+          _ = boundary.consume(byte)
+          return nil
+        }
         if boundary.consume(byte) { return position - 1 }
       }
       return nil

@@ -25,6 +25,14 @@ struct StatementBoundary {
     lexeme == .lineComment || lexeme == .blockComment || lexeme == .blockCommentStar
   }
 
+  /// Whether a semicolon would end the statement here.
+  var endsAtSemicolon: Bool {
+    switch lexeme {
+    case .quoted, .lineComment, .blockComment, .blockCommentStar: false
+    case .none, .word, .dash, .slash: state != .trigger && state != .triggerSemicolon
+    }
+  }
+
   /// Takes the next byte; true when it is the semicolon that ends a statement.
   mutating func consume(_ byte: UInt8) -> Bool {
     switch lexeme {

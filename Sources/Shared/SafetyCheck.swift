@@ -77,6 +77,9 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case connectionAsBefore
   /// What a virtual table remembers of a batch that was undone is forgotten.
   case undoneForgotten
+  /// A batch that is undone takes a virtual table that it made and filled back with the whole
+  /// transaction.
+  case undoneWithTransaction
   /// A verdict is executed on the batch that it names.
   case verdictByName
   /// An extension is loaded only with the content that was recorded.

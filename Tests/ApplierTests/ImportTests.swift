@@ -220,7 +220,7 @@ struct ImportTests {
     arguments: [
       (
         "A function that is not there, in another table's trigger",
-        "table k cannot be used here: no such function: nowhere"
+        "trigger r on k cannot run here: no such function: nowhere; batches that need it"
       ),
       (
         "A collation that is not there, in another table",

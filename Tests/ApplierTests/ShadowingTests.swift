@@ -1,6 +1,7 @@
 import SluiceApplier
 import SluiceJournal
 import SluiceReader
+import SluiceSQLite
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -130,6 +131,90 @@ struct VirtualTableMemoryTests {
   }
 }
 
+/// A virtual table that is made behind a savepoint is not told when SQLite goes back to that.
+@Suite("A virtual table that an undone batch made and filled is gone with it")
+struct UndoneVirtualTableTests {
+  private static let create = "CREATE VIRTUAL TABLE f USING "
+  private static let insert = "INSERT INTO f(x) VALUES('some words')"
+
+  private func batch(_ statements: String...) -> Batch {
+    Batch(statements.map { Batch.Statement($0) })
+  }
+
+  /// Alone, and in a group with others before and behind it.
+  @Test(
+    arguments: ["fts3(x)", "fts4(x)", "fts5(x)"],
+    [
+      "SELECT * FROM nosuch", "INSERT INTO u VALUES(1)", "INSERT OR ROLLBACK INTO u VALUES(1)",
+      "INSERT INTO f_content DEFAULT VALUES",
+      "INSERT INTO g(g, rank) VALUES('rank', 'nosuch()'); x",
+      "INSERT INTO u SELECT randomblob(2000000000)",
+    ])
+  func itCostsItsBatchAlone(_ module: String, _ ending: String) throws {
+    let store = try TestStore()
+    let row = batch("INSERT INTO u VALUES(NULL)")
+    #expect(
+      try store.apply([
+        batch(
+          "CREATE TABLE u(a INTEGER PRIMARY KEY)", "INSERT INTO u VALUES(1)",
+          "CREATE VIRTUAL TABLE g USING fts5(x)")
+      ])[0].isApplied)
+    let undone = Batch(
+      [Self.create + module, Self.insert].map { Batch.Statement($0) }
+        + ending.split(separator: "; ").map { Batch.Statement(String($0)) })
+    #expect(try !store.apply([undone])[0].isApplied)
+    let made = batch(Self.create + module, Self.insert)
+    let outcomes = try store.apply([row, row, undone, row, undone, undone, made, row, undone])
+    #expect(
+      outcomes.map(\.isApplied) == [true, true, false, true, false, false, true, true, false])
+    #expect(try store.query("SELECT x FROM f WHERE f MATCH 'words'") == [["some words"]])
+    #expect(try store.query("SELECT count(*) FROM u") == [[5]])
+  }
+
+  /// It is undone, too, where it turns out to want a commit of its own.
+  @Test func andComesAgainForACommitOfItsOwn() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE u(a INTEGER PRIMARY KEY)", "INSERT INTO u VALUES(1)")
+    let row = batch("INSERT INTO u VALUES(NULL)")
+    let analyzing = batch(Self.create + "fts5(x)", Self.insert, "ANALYZE")
+    let outcomes = try store.apply([row, row, analyzing, row])
+    #expect(outcomes.allSatisfy { $0.isApplied }, "\(outcomes)")
+    #expect(try store.query("SELECT x FROM f WHERE f MATCH 'words'") == [["some words"]])
+  }
+
+  /// The check taken out: workers end in commits, until the batch is found and rejected for that.
+  @Test func withoutTheCheckItCostsWorkers() throws {
+    let store = try TestStore()
+    store.environment.omittedChecks = [.undoneWithTransaction]
+    try store.apply("CREATE TABLE u(a INTEGER PRIMARY KEY)")
+    let row = batch("INSERT INTO u VALUES(NULL)")
+    let undone = batch(Self.create + "fts5(x)", Self.insert, "SELECT * FROM nosuch")
+    let outcomes = try store.apply([row, undone, row])
+    #expect(outcomes.map(\.isApplied) == [true, false, true])
+    #expect(outcomes[1].rejectionCode == Outcome.Rejection.Code.poisonous)
+  }
+
+  /// What is written for it when the batch ends is no change that the batch is told of.
+  @Test func changesAreThoseOfItsStatements() throws {
+    let store = try TestStore()
+    let file = try PlainFile("CREATE VIRTUAL TABLE f USING fts5(x)")
+    try store.apply("CREATE VIRTUAL TABLE f USING fts5(x)")
+    let plain = try file.open()
+    for _ in 0..<3 {
+      try plain.execute("BEGIN")
+      let before = plain.totalChanges
+      try plain.execute(Self.insert)
+      let changes = plain.totalChanges - before
+      try plain.execute("COMMIT")
+      guard case .applied(let applied) = try store.apply(Self.insert) else {
+        Issue.record("not applied")
+        return
+      }
+      #expect(applied.changes == changes)
+    }
+  }
+}
+
 @Suite("DDL costs the same beside virtual tables and views")
 struct SchemaCostTests {
   /// `pragma_table_list` would compile each view, and this one takes 2^40 steps to compile.
@@ -168,6 +253,35 @@ struct SchemaCostTests {
     #expect(try seconds(1000) < plain * 12)
   }
 
+  /// As a ratio of the same work in the same moments, each the least of some: ALTER itself looks at all
+  /// tables.
+  @Test func alterCostsTheSameBesideVirtualTables() throws {
+    func store(_ first: String) throws -> TestStore {
+      let store = try TestStore()
+      let tables = (0..<1000).map { "CREATE TABLE t\($0)(a, b REFERENCES t0(a))" }
+      let batch = Batch(([first] + tables).map { Batch.Statement($0) })
+      #expect(try store.apply([batch])[0].isApplied)
+      return store
+    }
+    let stores = [
+      try store("CREATE TABLE f(x)"), try store("CREATE VIRTUAL TABLE f USING fts5(x)"),
+    ]
+    var least = [Duration.seconds(1000), .seconds(1000)]
+    for round in 0..<5 {
+      for (i, store) in stores.enumerated() {
+        let alter = Batch(
+          (0..<40).map { Batch.Statement("ALTER TABLE t\($0) ADD COLUMN c\(round)") })
+        let writer = try store.writer()
+        let receipt = try writer.submitBlocking(alter)
+        let clock = ContinuousClock()
+        let took = try clock.measure { try store.drain() }
+        #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome.isApplied)
+        least[i] = min(least[i], took)
+      }
+    }
+    #expect(least[1] < least[0] + least[0] * 3 / 4, "\(least)")
+  }
+
   @Test func nothingHangsOnShadowTables() throws {
     for sql in [
       "CREATE INDEX i ON f_content(c0)", "CREATE INDEX i ON \"F_Content\"(c0)",
@@ -176,6 +290,9 @@ struct SchemaCostTests {
       "CREATE TABLE k(a); ALTER TABLE k ADD COLUMN b REFERENCES f_data(id)",
       "CREATE TABLE k(a REFERENCES g_data(id)); CREATE VIRTUAL TABLE g USING fts5(x)",
       "CREATE TABLE k(a REFERENCES h_data(id)); ALTER TABLE f RENAME TO h",
+      "CREATE TABLE k(a REFERENCES h_data(id)); ALTER TABLE F RENAME TO h",
+      "CREATE TABLE k(a); ALTER TABLE k RENAME TO m; ALTER TABLE m ADD COLUMN b REFERENCES f_data(id)",
+      "CREATE TABLE k(a); ALTER TABLE k ADD COLUMN b REFERENCES _sluice_state(id); ALTER TABLE k RENAME TO m",
     ] {
       let store = try TestStore()
       try store.apply("CREATE VIRTUAL TABLE f USING fts5(x)", "INSERT INTO f VALUES('a')")

@@ -48,6 +48,17 @@ struct DumpTests {
     INSERT INTO "select" VALUES (1);
     """
 
+  /// To compile this one takes 2^40 steps: nobody would see the end of the dump.
+  @Test("It costs the same whatever views are made of")
+  func nestedViews() throws {
+    var script = "CREATE VIRTUAL TABLE f USING fts5(a);\nCREATE VIEW v0 AS SELECT 1 AS x;\n"
+    for n in 1...40 {
+      script += "CREATE VIEW v\(n) AS SELECT a.x FROM v\(n - 1) a JOIN v\(n - 1) b;\n"
+    }
+    try submit(script: script)
+    #expect(try dump() == "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n\(script)COMMIT;\n")
+  }
+
   @Test("Ordinary tables: byte for byte, but for Sluice's own")
   func ordinary() throws {
     try submit(script: Self.ordinary)

@@ -1,4 +1,5 @@
 import Glibc
+import SluiceSQLite
 import SluiceShared
 import Testing
 
@@ -64,6 +65,49 @@ struct ScriptTests {
         try place.execute("DELETE FROM hand; DELETE FROM crew; \(fill)")
       }
     }
+  }
+
+  /// What queries return when a script is executed statement by statement; nil where its end is none.
+  private func results(_ script: String) throws -> [String]? {
+    guard let statements = try? ScriptSplitter.split(script) else { return nil }
+    let database = try Connection(path: ":memory:", flags: [.readWrite, .create])
+    var lines: [String] = []
+    for statement in statements {
+      guard let rows = try? database.query(statement.text) else { continue }
+      for case .integer(let number)? in rows.map(\.first) { lines.append("\(number)") }
+    }
+    return lines
+  }
+
+  /// A statement takes whole lines, so that one that fails takes no other with it.
+  @Test("go and / alone on a line end a statement where they do in the shell", arguments: 0..<4)
+  func terminators(seed: UInt64) throws {
+    let pieces = [
+      "SELECT 1", "SELECT 2;", "SELECT 3 -- c", "SELECT 4 /* c", "+ 10", "*/", "-- c", "/ 2", "",
+      "CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT 1;", "END", "SELECT count(*) FROM t;",
+      "INSERT INTO t VALUES(1)", "SELECT length('", "')", "go", "GO", "/", " /  ", "gO -- c",
+      "go /* c */",
+      "go /* c", "/ go", "go;", "/;", "*/ go", "/-- c", "//* c */", "goto", "\u{B}/\u{C}",
+      "/*c*/ go",
+    ]
+    let terminators: Set = ["go", "GO", "/", " /  ", "gO -- c", "go /* c */", "/-- c"]
+    var state = seed
+    func below(_ bound: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % bound
+    }
+    var ended = 0
+    for _ in 0..<100 {
+      let lines =
+        ["CREATE TABLE t(a);"]
+        + (0..<12).map { _ in pieces[below(pieces.count)] } + ["SELECT 7;"]
+      let script = lines.joined(separator: "\n") + "\n"
+      guard let results = try results(script) else { continue }
+      let shell = try ChildProcess("sqlite3", [":memory:"], input: script).result()
+      #expect(results == shell.lines, "\(lines)")
+      if results.count > 1, !terminators.isDisjoint(with: lines) { ended += 1 }
+    }
+    #expect(ended > 3)
   }
 
   @Test("A rejected script tells the line and the statement", arguments: [nil, "3"] as [String?])

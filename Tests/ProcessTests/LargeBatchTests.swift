@@ -59,8 +59,16 @@ struct LargeBatchTests {
     }
   }
 
-  @Test(arguments: ["blob", "texts", "randomblobs"])
-  func applierAndChildTogether(_ kind: String) async throws {
+  /// What a process is left with when everything that it caches is full of pages.
+  private static let warming = [
+    "CREATE TABLE warm(a INTEGER PRIMARY KEY, b)",
+    "INSERT INTO warm(b) WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 80000) SELECT randomblob(900) FROM c",
+    "UPDATE warm SET b = b WHERE a % 100 = 0",
+    "DELETE FROM warm WHERE a = 1 AND (SELECT sum(length(b)) FROM warm) > 0",
+  ]
+
+  @Test(arguments: ["blob", "texts", "randomblobs"], [false, true])
+  func applierAndChildTogether(_ kind: String, isWarm: Bool) async throws {
     try await onThread {
       let store = try TestStore()
       let applier = try ChildProcess(program, ["apply", store.path, "--holder", "a"])
@@ -71,12 +79,42 @@ struct LargeBatchTests {
         return try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome
       }
       #expect(try apply(Batch([Batch.Statement("CREATE TABLE large(x)")])).isApplied)
+      for sql in isWarm ? Self.warming : [] {
+        #expect(try apply(Batch([Batch.Statement(sql)])).isApplied)
+      }
       let outcome = try apply(Self.batch(kind))
       #expect(outcome.isApplied, "\(outcome)")
       let processes = [applier.id] + Self.children(of: applier.id)
       let peaks = processes.compactMap(Self.peak_KiB)
       #expect(peaks.count == 2)
       #expect(peaks.reduce(0, +) <= Self.most, "\(peaks) KiB")
+    }
+  }
+
+  /// A string of nearly the batch's limit, in JSON: as a text, and as a blob in base64.
+  @Test(arguments: [false, true])
+  func submit(isBlob: Bool) async throws {
+    try await onThread {
+      let store = try TestStore()
+      let path = "\(store.path)-input"
+      defer { unlink(path) }
+      let digits = [UInt8](repeating: UInt8(ascii: "A"), count: (isBlob ? 84 : 63) << 20)
+      let (before, behind) = isBlob ? ("{\"base64\": \"", "\"}") : ("\"", "\"")
+      let line =
+        Array("{\"statements\": [[\"INSERT INTO t(x) VALUES (?)\", [\(before)".utf8) + digits
+        + Array("\(behind)]]]}\n".utf8)
+      try Data(line).write(to: URL(fileURLWithPath: path))
+      // Nobody applies it: so it waits for a moment, and can be looked at.
+      let submitting = try ChildProcess(
+        program, ["submit", store.path, "--ndjson", path, "--timeout", "\(3 * patience)"])
+      var peak = 0
+      while submitting.isRunning {
+        peak = max(peak, Self.peak_KiB(submitting.id) ?? 0)
+        pause(5)
+      }
+      let end = try submitting.end()
+      #expect(end.code == 69, "\(end.errors)")
+      #expect(peak > Limits.batchBytes >> 10 && peak <= Self.most, "\(peak) KiB")
     }
   }
 }

@@ -15,6 +15,9 @@ struct WorkerTests {
   private static let endless: [String] = [
     "INSERT INTO t(x) SELECT instr(hex(zeroblob(10000000)), hex(zeroblob(5000000))||'1')",
     "INSERT INTO t(x) SELECT hex(zeroblob(10000000)) LIKE '%'||hex(zeroblob(20000))||'1%'",
+    "INSERT INTO t(x) SELECT count(*) FROM words WHERE words MATCH (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000) SELECT group_concat('w' || i, ' OR ') FROM c)",
+    // Many steps, each of them dear.
+    "INSERT INTO t(x) WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c), d(t) AS (SELECT hex(zeroblob(150000))) SELECT sum(length(replace(t, '0', i))) FROM c, d",
   ]
 
   private func applier(_ store: TestStore, _ holder: String = "a", batchTime: String = "1") throws
@@ -37,6 +40,8 @@ struct WorkerTests {
       let applier = try applier(store)
       try wait("a leads") { try store.holder() == "a" }
       let writer = try store.writer()
+      let made = "CREATE VIRTUAL TABLE words USING fts4(x)"
+      #expect(try self.outcome(store, writer, made).isApplied)
       // Those before it in its group are done, and those behind it.
       let before = try writer.submitBlocking(TestStore.row(1, 1))
       let endless = try writer.submitBlocking(Batch([Batch.Statement(sql)]))

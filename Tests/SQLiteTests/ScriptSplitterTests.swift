@@ -45,6 +45,17 @@ import Testing
     ),
     ("\u{FEFF}create trigger x begin; end;", ["1: create trigger x begin; end"]),
     ("BEGIN; not SQL (; END;", ["1: BEGIN", "1: not SQL (", "1: END"]),
+    ("SELECT 1\ngo\nSELECT 2\n / \nx\r\nGo\r\ny", ["1: SELECT 1", "3: SELECT 2", "5: x", "7: y"]),
+    ("go\n/\nx\nGO--y;\ny\n// * */ -- z\nz\n/", ["3: x", "5: y\n// * */ -- z\nz"]),
+    ("x\ngo /* a */ -- b\ny\n//* a **/\nz\ngo", ["1: x", "3: y", "5: z"]),
+    ("x\ngone\n/ 2\ngo;\n/;", ["1: x\ngone\n/ 2\ngo", "5: /"]),
+    ("'x\ngo\n' [\n/\n] /*\ngo\n*/ -- y\ngo\n/", ["1: 'x\ngo\n' [\n/\n] /*\ngo\n*/ -- y\ngo"]),
+    (
+      "create trigger x begin\ngo\n/\n;\nend\ngo\ny\n/* open\n*/ go\n/* a */ /",
+      [
+        "1: create trigger x begin\ngo\n/\n;\nend", "7: y\n/* open\n*/ go\n/* a */ /",
+      ]
+    ),
   ]
 
   @Test(arguments: cases.indices) func splits(_ index: Int) throws {
@@ -99,6 +110,9 @@ import Testing
       ("INSERT INTO t VALUES ('", "a;b''c", "');"),
       ("CREATE TRIGGER x BEGIN ", "SELECT 1; ", "END;"),
       ("/*", ";*", "*/ SELECT 1"),
+      ("SELECT 1\n/ ", "/* a */ ", "2"),
+      ("SELECT 1\n/ ", "/* a */ ", "\n"),
+      ("SELECT 1\n//* a", " a", "\n*/;"),
     ])
   func takesLinearTime(_ begin: String, _ middle: String, _ end: String) throws {
     let script = begin + String(repeating: middle, count: 400_000) + end

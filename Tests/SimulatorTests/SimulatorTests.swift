@@ -58,8 +58,8 @@ struct SimulatorTests {
         == [
           .newJournalSegmentAfterError, .settingsEnd, .temporaryDenied, .ownFlush, .shadowNames,
           .lateRights,
-          .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten, .compareOutcomes,
-          .compareContents,
+          .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten,
+          .undoneWithTransaction, .compareOutcomes, .compareContents,
         ])
   }
 

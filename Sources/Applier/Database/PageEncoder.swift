@@ -94,8 +94,16 @@ final class PageEncoder {
         numbers[range], pages, compressors.isEmpty ? nil : compressors[i])
       pieces.withLock { $0[i] = piece }
     }
+    var done = pieces.withLock { pieces in
+      defer { pieces = [] }
+      return pieces
+    }
     var bytes: [UInt8] = []
-    for piece in pieces.withLock({ $0 }) {
+    bytes.reserveCapacity(done.reduce(0) { $0 + $1.bytes.count })
+    for i in done.indices {
+      // Each goes when it was copied.
+      let piece = done[i]
+      done[i] = Piece()
       if let failure = piece.failure { throw failure }
       let base = Int64(bytes.count)
       for var entry in piece.entries {

@@ -7,12 +7,15 @@ internal import SluiceShared
 struct SchemaChange {
   /// The tables that were made, or that an index or a trigger was made on.
   var tables: [String] = []
-  /// Something was renamed, or a virtual table made: what that concerns is not said, so all is looked at.
+  /// A virtual table was made or renamed: what that concerns is not said, so all is looked at.
   var isWide = false
+  /// A table was altered; it may have another name now.
+  var isAltered = false
 
   mutating func add(_ other: SchemaChange) {
     tables += other.tables
     isWide = isWide || other.isWide
+    isAltered = isAltered || other.isAltered
   }
 }
 
@@ -46,7 +49,7 @@ extension BatchRun {
   /// the triggers of a view or the CHECKs of a table, in a savepoint or in the commit. Its other tables, and
   /// those of FTS5 and R-tree, are made with the virtual table, which fails where there is such a name; and
   /// SQLite lets nobody take one afterwards.
-  private func checkShadowNames(_ virtual: [String]) throws(Stop) {
+  func checkShadowNames(_ virtual: [String]) throws(Stop) {
     guard environment.makes(.shadowNames) else { return }
     let suffix = "_stat"
     let rows = try ownQuery(
@@ -61,7 +64,7 @@ extension BatchRun {
         Outcome.Rejection(
           code: Outcome.Rejection.Code.denied,
           message:
-            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; rename that first"
+            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; first `\(row[1] == .integer(1) ? "ALTER TABLE \(quoted(name)) RENAME TO" : "DROP VIEW \(quoted(name))")\(row[1] == .integer(1) ? " …" : "")`"
         ))
     }
   }
@@ -81,10 +84,6 @@ extension BatchRun {
     return false
   }
 
-  private func quoted(_ name: String) -> String {
-    "\"\(name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\""))\""
-  }
-
   private func hanging(_ table: String) -> Outcome.Rejection {
     Outcome.Rejection(
       code: Outcome.Rejection.Code.denied,
@@ -102,7 +101,7 @@ extension BatchRun {
   }
 
   /// Whether SQLite keeps others from writing to the table, which it says when that is compiled.
-  private func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
+  func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
     let name = table.lowercased()
     guard virtual.contains(where: { name.hasPrefix($0 + "_") }) else { return false }
     do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\(quoted(name)) WHERE 0") } catch
@@ -127,6 +126,16 @@ extension BatchRun {
       ))
   }
 
+  /// What a statement is about to change. A virtual table that is renamed takes the tables with it in which
+  /// it keeps its content; of another table ALTER changes what hangs on it alone.
+  func widened(_ change: SchemaChange) throws(Stop) -> SchemaChange {
+    guard change.isAltered, !change.isWide else { return change }
+    let virtual = try virtualTables()
+    var change = change
+    change.isWide = change.tables.contains { virtual.contains($0.lowercased()) }
+    return change
+  }
+
   /// Those that the foreign keys of what was changed refer to.
   private func foreignKeys(of change: SchemaChange) throws(Stop) -> [String] {
     guard !change.isWide else { return try foreignKeys() }
@@ -138,24 +147,8 @@ extension BatchRun {
     return parents
   }
 
-  private func texts(_ rows: [[SQLValue]]) -> [String] {
+  func texts(_ rows: [[SQLValue]]) -> [String] {
     rows.compactMap { if case .text(let name)? = $0.first { name } else { nil } }
-  }
-
-  /// Throws what a batch with DDL that left this schema would be rejected for.
-  func proveSchema() throws(StoreError) {
-    do throws(Stop) {
-      let all = SchemaChange(isWide: true)
-      try checkSchema(all)
-      try checkShadowTables(all)
-    } catch {
-      switch error {
-      case .rejected(let rejection): throw StoreError(.invalid, rejection.message)
-      case .sqlite(let error): throw StoreError(.io, "the schema cannot be looked at: \(error)")
-      case .fatal(let error): throw error
-      case .needsOwnCommit: preconditionFailure("nothing was executed")
-      }
-    }
   }
 
   /// What is Sluice's, at the end of a batch that changed the schema.
@@ -169,7 +162,8 @@ extension BatchRun {
           code: Outcome.Rejection.Code.denied,
           message: "names that begin with \(Bookkeeping.prefix) are reserved"))
     }
-    let keys = try foreignKeys(of: change)
+    // What was altered may have another name by now.
+    let keys = try change.isAltered ? foreignKeys() : foreignKeys(of: change)
     guard !keys.contains(where: { $0.lowercased().hasPrefix(Bookkeeping.prefix) }) else {
       throw .rejected(
         Outcome.Rejection(

@@ -127,9 +127,7 @@ final class Permissions {
     case SQLITE_CREATE_INDEX, SQLITE_DROP_INDEX, SQLITE_CREATE_TRIGGER, SQLITE_DROP_TRIGGER,
       SQLITE_ALTER_TABLE:
       if request.action == SQLITE_ALTER_TABLE { sawAlter = true }
-      note(
-        request.second, isWide: request.action == SQLITE_ALTER_TABLE
-      )
+      note(request.second, isWide: false, isAltered: request.action == SQLITE_ALTER_TABLE)
       return reserved(request.first) ?? reserved(request.second)
     case SQLITE_ANALYZE:
       sawAnalyze = true
@@ -174,10 +172,11 @@ final class Permissions {
   ]
 
   /// A virtual table makes tables of its own, when the statement is run.
-  private func note(_ table: String?, isWide: Bool) {
+  private func note(_ table: String?, isWide: Bool, isAltered: Bool = false) {
     var change = schemaChange ?? SchemaChange()
     if asked != nil, let table { change.tables.append(table) }
     change.isWide = change.isWide || isWide
+    change.isAltered = change.isAltered || isAltered
     schemaChange = change
   }
 

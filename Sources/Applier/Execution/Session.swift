@@ -183,6 +183,23 @@ final class Session {
   /// Throws where this database, as it was imported, would be in the way of batches.
   func prove() throws(StoreError) { try run.proveSchema() }
 
+  /// A sentence for each thing in the schema that batches cannot use. Executes nothing.
+  func survey() throws(StoreError) -> [String] {
+    let findings: [String]
+    do throws(SQLiteError) {
+      try begin.run()
+      findings = try SchemaSurvey(connection, permissions).look()
+    } catch {
+      if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
+      // That it opens and is written to was proven without it.
+      findings = [
+        "the schema was not looked through for what batches cannot use: \(error.message)"
+      ]
+    }
+    try rollback()
+    return findings
+  }
+
   /// What became of a part of the waiting batches.
   struct Done {
     /// So many of the group's batches are in the history now, repeats of earlier ones included.
@@ -293,6 +310,11 @@ final class Session {
     database.keepsLittle = isLarge
     guard isLarge || ranOut else { return }
     ranOut = false
+    releaseMemory()
+  }
+
+  /// Gives back what is cached.
+  func releaseMemory() {
     connection.releaseMemory()
     csystem_release_memory()
   }
@@ -353,6 +375,7 @@ final class Session {
           end = try execute(batch, in: group, isAlone: isAlone)
         }
       }
+      if run.mustRollBack, let lost = lost(end, index, isAlone: isAlone) { return lost }
       // A frame that cannot be read is one rejection, which takes all its numbers.
       let batch = batch.frame.isBroken ? batch.standsForFrame : batch
       switch end {
@@ -383,6 +406,19 @@ final class Session {
       }
     }
     return .complete(batches.count)
+  }
+
+  /// The end of a group whose transaction cannot be committed any more, though its last batch was undone.
+  private func lost(_ end: BatchEnd, _ index: Int, isAlone: Bool) -> GroupEnd? {
+    switch end {
+    case .outcome(.rejected(let rejection)): return .lost(index, rejection)
+    case .contradicted(let rejection) where isAlone && isFresh: return .lost(index, rejection)
+    case .exhausted(let rejection):
+      ranOut = true
+      return isAlone ? .lost(index, rejection) : .lostResources(index)
+    case .needsOwnCommit, .contradicted: return .lostConnection
+    case .outcome, .lostTransaction, .needsConnection: return nil
+    }
   }
 
   private func execute(_ batch: PendingBatch, in group: Group, isAlone: Bool) throws(StoreError)
@@ -490,8 +526,7 @@ final class Session {
     }
     database.discard()
     tables.rolledBack()
-    run.forgetStatements()
-    run.forgetVirtualTables()
+    run.rolledBack()
     if let failure = database.failure { throw failure }
   }
 

@@ -95,20 +95,28 @@ final class Channel {
     return poll(&entry, 1, 0) > 0
   }
 
+  /// A message of more bytes is announced before memory is taken for it.
+  static let large: UInt64 = 16 << 20
+
   /// The next message; throws where the other end is gone.
-  func receive(_ whileWaiting: () throws(WorkerEnd) -> Void = {}) throws(WorkerEnd) -> Message {
+  func receive(
+    beforeLarge: () -> Void = {}, _ whileWaiting: () throws(WorkerEnd) -> Void = {}
+  ) throws(WorkerEnd) -> Message {
     let head = try receive(8, whileWaiting)
     let (kind, count) = head.withUnsafeBytes {
       ($0.loadUnaligned(as: UInt32.self), $0.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
     }
     guard count <= Channel.mostParts else { throw .ended(.nothing, "sent no message") }
     let lengths = try receive(8 * Int(count), whileWaiting)
+    let each = lengths.withUnsafeBytes { raw in
+      (0..<Int(count)).map { raw.loadUnaligned(fromByteOffset: 8 * $0, as: UInt64.self) }
+    }
+    guard each.allSatisfy({ $0 <= Channel.mostPartBytes }) else {
+      throw .ended(.nothing, "sent no message")
+    }
+    if each.reduce(0, +) > Channel.large { beforeLarge() }
     var parts: [[UInt8]] = []
-    for i in 0..<Int(count) {
-      let length = lengths.withUnsafeBytes {
-        $0.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self)
-      }
-      guard length <= Channel.mostPartBytes else { throw .ended(.nothing, "sent no message") }
+    for length in each {
       parts.append(try receive(Int(length), whileWaiting))
     }
     return Message(kind: kind, parts: parts)

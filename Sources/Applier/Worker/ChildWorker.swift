@@ -1,3 +1,4 @@
+internal import CSystem
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
@@ -56,6 +57,8 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     _ program: WorkerProgram, store: StoreLayout, _ settings: Session.Settings,
     batchTime: Duration, _ environment: Environment
   ) throws(WorkerEnd) {
+    // Both together are bounded.
+    csystem_map_large_memory(WorkerServer.mappedBytes)
     var program = program
     program.arguments.append(store.root)
     do throws(StoreError) { process = try WorkerProcess(program) } catch { throw .failed(error) }

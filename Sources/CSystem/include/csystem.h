@@ -71,6 +71,9 @@ int csystem_receive_descriptor(int socket);
 
 /// Gives memory that was freed back to the kernel (malloc_trim).
 void csystem_release_memory(void);
+/// Has what takes so many bytes or more go back to the kernel as soon as it is freed (mallopt,
+/// M_MMAP_THRESHOLD; unless it is set, that grows with what is freed).
+void csystem_map_large_memory(int bytes);
 
 /// Sets TZ to UTC for this process, so that 'localtime' in SQL means the same everywhere.
 void csystem_use_utc(void);

@@ -14,8 +14,7 @@ struct SQLDump {
 
   /// Returns the names of tables whose content could not be written.
   func write(to output: inout OutputFile) throws -> [String] {
-    let shadows = Set(
-      try texts("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"))
+    let shadows = try shadowTables()
     let tables = try tables().filter { !shadows.contains($0.name) }
     let virtual = try tables.compactMap {
       try VirtualTableDump($0.name, $0.sql, transaction, shadows: shadows)
@@ -40,6 +39,27 @@ struct SQLDump {
   }
 
   // MARK: Tables
+
+  /// The tables in which virtual tables keep their content: the ones that SQLite says it lets nobody
+  /// else write to. (`pragma_table_list` would tell them, too; but it compiles each view, and a view over
+  /// views takes time without bound.)
+  private func shadowTables() throws -> Set<String> {
+    let virtual = try texts("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage = 0")
+      .map { $0.lowercased() + "_" }
+    guard !virtual.isEmpty else { return [] }
+    var shadows: Set<String> = []
+    for name in try texts("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage <> 0") {
+      let lower = name.lowercased()
+      guard virtual.contains(where: lower.hasPrefix) else { continue }
+      do {
+        try transaction.withStatement("DELETE FROM main.\(name.quotedForSQL) WHERE 0") { _ in }
+      } catch let error as SQLiteError {
+        // Or one of its triggers cannot be compiled.
+        if error.message.contains("may not be modified") { shadows.insert(name) }
+      }
+    }
+    return shadows
+  }
 
   private struct Table {
     var name: String

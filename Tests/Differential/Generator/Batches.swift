@@ -16,6 +16,8 @@ struct BatchGenerator {
   var schema = SchemaView()
   var choose: Chooser
   private var keys: [(String, GeneratedBatch)] = []
+  /// To come next, in this order.
+  private var waiting: [GeneratedBatch] = []
 
   init(seed: UInt64) { choose = Chooser(seed: seed) }
 
@@ -38,8 +40,16 @@ struct BatchGenerator {
   }
 
   private mutating func fresh() -> GeneratedBatch {
+    if !waiting.isEmpty { return waiting.removeFirst() }
     if choose.chance(0.01) { return forbidden() }
     if choose.chance(0.02) { return hostile() }
+    if choose.chance(0.01) {
+      var shadows = ShadowNames(schema.nextNumber)
+      schema.nextNumber += 1
+      if choose.chance(0.5) { return shadows.hostile(&choose) }
+      waiting = shadows.plain(&choose)
+      return waiting.removeFirst()
+    }
     var statements: [Batch.Statement] = []
     for _ in 0..<choose.weighted([(8, 1), (4, 2), (3, 4), (1, 8)]) {
       statements.append(statement())

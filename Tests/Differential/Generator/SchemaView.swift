@@ -53,7 +53,7 @@ struct SchemaView {
         let kind: Table.Kind =
           type == "view"
           ? .view
-          : sql.contains("USING fts5") ? .fullText : sql.contains("USING rtree") ? .tree : .ordinary
+          : sql.contains("USING fts") ? .fullText : sql.contains("USING rtree") ? .tree : .ordinary
         // What virtual tables keep their own things in is left alone: the queue denies what plain
         // SQLite would crash of.
         if isShadow(name) { continue }
@@ -65,6 +65,7 @@ struct SchemaView {
   private func isShadow(_ name: String) -> Bool {
     let suffixes = [
       "_data", "_idx", "_content", "_docsize", "_config", "_node", "_rowid", "_parent",
+      "_segments", "_segdir", "_stat",
     ]
     return suffixes.contains { name.hasSuffix($0) }
   }
