@@ -16,12 +16,19 @@ struct BatchGenerator {
   var schema = SchemaView()
   var choose: Chooser
   private var keys: [(String, GeneratedBatch)] = []
-  /// To come next, in this order.
+  /// Of shadow names: to come next, in this order. They have a chooser of their own, so that what else
+  /// comes is the same with them.
   private var waiting: [GeneratedBatch] = []
+  private var chooseShadows: Chooser
+  private var shadowNumber = 0
 
-  init(seed: UInt64) { choose = Chooser(seed: seed) }
+  init(seed: UInt64) {
+    choose = Chooser(seed: seed)
+    chooseShadows = Chooser(seed: ~seed)
+  }
 
   mutating func next() -> GeneratedBatch {
+    if let batch = shadows() { return batch }
     // A repeat of a batch with its key, or of its key alone.
     if let (key, earlier) = keys.randomOne(&choose), choose.chance(0.03) {
       if choose.chance(0.5) { return earlier }
@@ -39,17 +46,19 @@ struct BatchGenerator {
     return generated
   }
 
-  private mutating func fresh() -> GeneratedBatch {
+  private mutating func shadows() -> GeneratedBatch? {
     if !waiting.isEmpty { return waiting.removeFirst() }
+    guard chooseShadows.chance(0.01) else { return nil }
+    shadowNumber += 1
+    let names = ShadowNames(shadowNumber)
+    if chooseShadows.chance(0.5) { return names.hostile(&chooseShadows) }
+    waiting = names.plain(&chooseShadows)
+    return waiting.removeFirst()
+  }
+
+  private mutating func fresh() -> GeneratedBatch {
     if choose.chance(0.01) { return forbidden() }
     if choose.chance(0.02) { return hostile() }
-    if choose.chance(0.01) {
-      var shadows = ShadowNames(schema.nextNumber)
-      schema.nextNumber += 1
-      if choose.chance(0.5) { return shadows.hostile(&choose) }
-      waiting = shadows.plain(&choose)
-      return waiting.removeFirst()
-    }
     var statements: [Batch.Statement] = []
     for _ in 0..<choose.weighted([(8, 1), (4, 2), (3, 4), (1, 8)]) {
       statements.append(statement())

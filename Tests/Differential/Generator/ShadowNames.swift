@@ -24,7 +24,7 @@ struct ShadowNames {
     using: "rtree(i, a, b)", suffixes: ["node", "rowid", "parent"], filling: " VALUES (1, 2, 3)")
 
   init(_ number: Int) {
-    name = "s\(number)"
+    name = "shadowed\(number)"
     module = [Self.fts4, Self.fts5, Self.tree][number % 3]
   }
 
@@ -37,7 +37,7 @@ struct ShadowNames {
 
   /// What the queue must refuse. Most of it plain SQLite would do, and some of it crash of, so that it
   /// never sees it.
-  mutating func hostile(_ choose: inout Chooser) -> GeneratedBatch {
+  func hostile(_ choose: inout Chooser) -> GeneratedBatch {
     let shadow = "\(name)_\(choose.one(module.suffixes))"
     let column = module.using.hasPrefix("rtree") ? "nodeno" : "id"
     let statements =
@@ -72,7 +72,7 @@ struct ShadowNames {
   }
 
   /// What SQLite itself takes or refuses: the same must come of it here.
-  mutating func plain(_ choose: inout Chooser) -> [GeneratedBatch] {
+  func plain(_ choose: inout Chooser) -> [GeneratedBatch] {
     let shadow = "\(name)_\(choose.one(module.suffixes))"
     // No module's: `stat` is one of FTS3 and FTS4 only.
     let other = "\(name)_\(module.using.hasPrefix("fts4") ? "notes" : "stat")"
