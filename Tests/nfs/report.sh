@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # (The last one costs a host.)
-ALL=budgets,latency,pause,cut,restart,crash
+ALL=budgets,latency,pause,cut,restart,busy,busycrash
 # What budgets.sh measures: a figure that is missing was not kept.
 BUDGETS='commit|latest read, nothing new|read within its staleness bound|warm submit|one-shot submit process|polling of 1 waiter, a second|polling of 200 waiters, a second|idle applier, listings a second|idle applier, a look at 5 segments'
 
