@@ -54,7 +54,7 @@ while read -r name; do
   finds "a report without the figure '$name'" "MISSING: budget $name" told
 done < <(tr '|' '\n' <<<"$BUDGETS")
 instead results '/^budget/d; /latency/d; /pause/d; /cut/d; /restart/d'
-takes "a report of one scenario" told crash
+takes "a report of one scenario" told busycrash
 instead results '/^scenario\tcut/s/ok$/FAILED: x/'
 finds "a scenario that failed" "FAILED: x" told
 instead results '/^scenario\tcut/s/ok$//'
