@@ -59,10 +59,11 @@ SCHEDULES := SluiceSimulatorTests|LogHandshakeTests|JournalHandshakeTests
 HURRIED := ApplierProcessTests|WorkerTests|WriterProcessTests|AccessTests|FailingDeviceTests|LeftoverTests|SlowApplierTests|ClockComparisonTests
 SANITIZED := --skip takesLinearTime --skip LargeBatchTests --skip DelayedWriteTests --skip SluiceCrashTests \
   --skip '$(HURRIED)|$(SCHEDULES)'
-# SHORT=1 leaves out the command's texts, which take minutes there and share no memory, and from the thread
-# sanitizer what runs on one thread.
+# SHORT=1 leaves out the command's texts, which take minutes there and share no memory, from the thread
+# sanitizer what runs on one thread, and of what runs by itself all but writers and workers under the latter.
 LIBRARY := $(if $(SHORT),--filter 'Sluice(SQLite|Journal|Reader|Writer|Applier)Tests')
 THREADED := $(if $(SHORT),--filter 'Sluice(Reader|Writer)Tests')
+ALONE := $(if $(SHORT),WorkerTests|WriterProcessTests,$(HURRIED))
 sanitize: export SWIFT_BACKTRACE := enable=no
 sanitize: export ASAN_OPTIONS := detect_leaks=0
 sanitize: export TSAN_OPTIONS := exitcode=66
@@ -72,12 +73,12 @@ sanitize: deps
 	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED) $(LIBRARY)
 	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --filter '$(SCHEDULES)'
-	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
-	  --no-parallel --filter '$(HURRIED)'
+	$(if $(SHORT),,Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
+	  --no-parallel --filter '$(HURRIED)')
 	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
 	Tests/run $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED) $(THREADED)
 	Tests/run $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread \
-	  --no-parallel --filter '$(HURRIED)'
+	  --no-parallel --filter '$(ALONE)'
 
 nfs: deps
 	$(SWIFT) build $(RELEASE) --product sluice

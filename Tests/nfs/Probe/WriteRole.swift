@@ -21,8 +21,9 @@ struct WriteRole: AsyncParsableCommand {
   @Flag(help: "Make the tables first, then end.") var setup = false
   @Flag(help: "Replace a row of 4 MiB in each batch.") var large = false
 
-  /// Longer than everything that is done to the servers and hosts here.
-  private static let patience = Duration.seconds(60)
+  /// Longer than everything that is done to the servers and hosts here, and than a slow guest needs for the
+  /// backlog behind which a batch may come.
+  private static let patience = Duration.seconds(240)
 
   func run() async throws {
     if setup {
