@@ -25,6 +25,7 @@ func tests(_ folder: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let arguments: Target.Dependency = .product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -34,39 +35,66 @@ let package = Package(
     .library(
       name: "Sluice",
       targets: [
-        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
-        "SluiceLease",
+        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
+        "SluiceApplier", "SluiceLease", "SluiceLambda", "SluiceMetrics",
       ]),
     .executable(name: "sluice", targets: ["sluice"]),
+    // What `make extension` links into one file.
+    .library(name: "SluiceExtension", type: .static, targets: ["SluiceExtension"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
   ],
   targets: [
-    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+    // The header, and no library: a module that calls one links it.
+    .target(name: "CSQLite"),
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CJansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CSystem"),
+    .target(name: "CCurl"),
+    .target(name: "CMicrohttpd"),
     // The static library: the shared one makes each start of a process 5 ms longer.
-    module("Shared", ["CSystem", "CJansson", "CCrypto"], [.linkedLibrary(":libcrypto.a")]),
+    module(
+      "Shared", ["CSystem", "CJansson", "CCrypto", coreMetrics], [.linkedLibrary(":libcrypto.a")]),
     module("Journal", ["SluiceShared", "CZstd"]),
-    module("SQLite", ["SluiceShared", "CSQLite"]),
-    module("Lease", ["SluiceShared", "SluiceJournal"]),
-    module("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "CSQLite"]),
-    module("Writer", ["SluiceShared", "SluiceJournal"]),
+    module("Hints", ["SluiceShared"]),
+    module("VFS", ["SluiceShared", "CSQLite", "CSystem"]),
+    module("SQLite", ["SluiceShared", "SluiceVFS", "CSQLite"], [.linkedLibrary("sqlite3")]),
+    module("Metrics", ["SluiceShared", "CMicrohttpd", coreMetrics]),
+    module("Lease", ["SluiceShared", "SluiceJournal", coreMetrics]),
+    module("DynamoDB", ["SluiceShared", "SluiceLease", "CCurl"]),
+    module("Reader", ["SluiceShared", "SluiceJournal", "SluiceVFS", "CSQLite", coreMetrics]),
+    module(
+      "Query",
+      ["SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceReader", "CSQLite"]),
+    module("Writer", ["SluiceShared", "SluiceJournal", "SluiceHints", coreMetrics]),
+    module(
+      "Transactions",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceReader", "SluiceWriter", "CSQLite",
+      ]),
+    module("Lambda", ["SluiceShared"]),
+    module(
+      "Extension",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceReader", "SluiceWriter",
+        "SluiceTransactions", "CSQLite", "CSystem",
+      ]),
     module(
       "Applier",
       [
-        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceLease", "CSQLite",
-        logging,
+        "SluiceShared", "SluiceJournal", "SluiceHints", "SluiceVFS", "SluiceSQLite", "SluiceReader",
+        "SluiceLease", "SluiceDynamoDB", "CSQLite", coreMetrics, logging,
       ]),
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", "CSQLite", arguments, logging,
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
+        "SluiceWriter", "SluiceApplier", "SluiceLease", "SluiceLambda", "SluiceMetrics", "CSQLite",
+        coreMetrics, arguments, logging,
       ],
       swiftSettings: settings),
     .target(
@@ -76,21 +104,21 @@ let package = Package(
       name: "sluice-demo",
       dependencies: [
         "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
-        "SluiceWriter", arguments,
+        "SluiceQuery", "SluiceWriter", arguments,
       ],
       path: "Benchmarks/Demo", swiftSettings: settings),
     .executableTarget(
       name: "sluice-bench",
       dependencies: [
-        "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter",
-        "SluiceApplier", "CSQLite", arguments, logging,
+        "BenchmarkSupport", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery",
+        "SluiceWriter", "SluiceApplier", "CSQLite", arguments, logging,
       ],
       path: "Benchmarks/Bench", swiftSettings: settings),
     .executableTarget(
       name: "sluice-nfs-probe",
       dependencies: [
         "BenchmarkSupport", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceReader",
-        "SluiceWriter", arguments,
+        "SluiceQuery", "SluiceWriter", arguments,
       ],
       path: "Tests/nfs/Probe", swiftSettings: settings),
     .target(name: "CLossy", path: "Tests/Crash/Lossy"),
@@ -98,19 +126,32 @@ let package = Package(
       name: "sluice-crash",
       dependencies: [
         "BenchmarkSupport", "CLossy", "SluiceFakes", "SluiceShared", "SluiceJournal",
-        "SluiceSQLite", "SluiceReader", "SluiceWriter", "SluiceApplier", "SluiceLease", arguments,
-        logging,
+        "SluiceSQLite", "SluiceReader", "SluiceQuery", "SluiceWriter", "SluiceApplier",
+        "SluiceLease", arguments, logging,
       ],
       path: "Tests/Crash", exclude: ["Lossy"], swiftSettings: settings),
     .target(
       name: "SluiceFakes", dependencies: ["SluiceShared", logging], path: "Tests/Fakes",
       swiftSettings: settings),
-    tests("Simulator", ["SluiceShared", "SluiceFakes", "SluiceSimulator"]),
+    .target(
+      name: "SluiceEdits",
+      dependencies: [
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite",
+      ],
+      path: "Tests/Edits", swiftSettings: settings),
+    tests(
+      "Simulator",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
+        "SluiceApplier", "SluiceFakes", "SluiceSimulator", logging,
+      ]),
     .target(
       name: "SluiceSimulator",
       dependencies: [
-        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", "SluiceFakes", "CSQLite", logging,
+        "SluiceShared", "SluiceJournal", "SluiceHints", "SluiceSQLite", "SluiceReader",
+        "SluiceQuery", "SluiceWriter", "SluiceApplier", "SluiceLease", "SluiceFakes",
+        "SluiceEdits", "CSQLite",
+        logging,
       ],
       path: "Tests/Simulator", swiftSettings: settings),
     .executableTarget(
@@ -121,39 +162,76 @@ let package = Package(
       name: "sluice-differential",
       dependencies: [
         "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
-        "SluiceWriter", "SluiceApplier", "CSQLite", arguments, logging,
+        "SluiceQuery", "SluiceWriter", "SluiceApplier", "CSQLite", arguments, logging,
       ],
       path: "Tests/Differential", swiftSettings: settings),
-    tests("SQLite", ["SluiceShared", "SluiceSQLite", "CSQLite"]),
-    tests("Reader", ["SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite"]),
-    tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter"]),
+    tests("SQLite", ["SluiceShared", "SluiceVFS", "SluiceSQLite", "CSQLite"]),
+    tests(
+      "Reader",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
+        "SluiceFakes", "CSQLite",
+      ]),
+    tests(
+      "Transactions",
+      [
+        "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceWriter",
+        "SluiceTransactions", "CSQLite",
+      ]),
+    tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
     tests(
       "Journal",
       ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes", "SluiceSimulator"]),
     tests(
       "Applier",
       [
-        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", "SluiceFakes", logging,
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
+        "SluiceWriter", "SluiceApplier", "SluiceLease", "SluiceFakes", "SluiceEdits", "CSQLite",
+        logging,
       ]),
     tests(
       "Command",
-      ["sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", arguments, logging]),
+      [
+        "sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceWriter", "SluiceFakes",
+        arguments, logging,
+      ]),
     tests(
       "Process",
       [
-        "sluice", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceWriter", "SluiceApplier",
-        "SluiceLease", "SluiceFakes", logging,
+        "sluice", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
+        "SluiceApplier", "SluiceLease", "SluiceFakes", "SluiceEdits", logging,
       ]),
+    tests("Lease", ["SluiceShared", "SluiceLease", "SluiceDynamoDB", "SluiceFakes"]),
+    tests("Lambda", ["SluiceShared", "SluiceLambda"]),
+    tests("Hints", ["SluiceShared", "SluiceHints", "SluiceFakes"]),
+    .testTarget(
+      name: "SluiceElectionTests",
+      dependencies: [
+        "sluice", "SluiceShared", "SluiceJournal", "SluiceLease", "SluiceDynamoDB", "SluiceWriter",
+        "SluiceReader", "SluiceQuery", "SluiceApplier",
+      ],
+      path: "Tests/ElectionTests", exclude: ["Peers"], swiftSettings: settings),
+    tests("Metrics", ["SluiceShared", "SluiceMetrics", coreMetrics]),
     tests("Crash", ["BenchmarkSupport"]),
+    tests("Tidy", []),
     tests(
       "Differential",
       [
         "sluice-differential", "BenchmarkSupport", "SluiceFakes", "SluiceShared", "SluiceJournal",
-        "SluiceSQLite", "SluiceReader", "SluiceWriter", "SluiceApplier", logging,
+        "SluiceSQLite", "SluiceReader", "SluiceQuery", "SluiceWriter", "SluiceApplier", logging,
       ]),
   ]
 )
+
+// Which tests are there, as their folders' names with + in between: a build for few of them, under a
+// sanitizer, need not compile the others, nor the programs that measure and try.
+if let folders = Context.environment["SLUICE_TESTS"]?.split(separator: "+") {
+  let names = folders.map { "Sluice\($0)Tests" }
+  package.targets.removeAll {
+    $0.type == .test && !names.contains($0.name)
+      || $0.type == .executable && $0.name != "sluice"
+  }
+}
 
 // The fuzzers need libFuzzer's instrumentation and the modules' insides, so an ordinary build leaves
 // them out; see `Tests/Fuzz/run`. What reads input is in the command, which is a library then.
@@ -166,15 +244,15 @@ if Context.environment["SLUICE_FUZZ"] != nil {
       dependencies: ["SluiceShared", "SluiceJournal", "SluiceSQLite", arguments],
       path: "Sources/sluice",
       exclude: [
-        "Commands", "Dump", "Logging", "Output", "Status", "Submitting", "ExitCode.swift",
-        "Sluice.swift",
+        "Commands", "Dump", "Functions", "Logging", "Metrics", "Output", "Rejected", "Status",
+        "Submitting", "ExitCode.swift", "Sluice.swift",
       ],
       swiftSettings: settings),
     .executableTarget(
       name: "sluice-fuzz",
       dependencies: [
         "sluice", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
-        "SluiceApplier", "CSQLite",
+        "SluiceQuery", "SluiceApplier", "CSQLite",
       ],
       path: "Tests/Fuzz", exclude: ["Dictionaries", "run"], swiftSettings: settings),
   ]

@@ -3,6 +3,7 @@ import CSQLite
 import Logging
 import SluiceApplier
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter
@@ -73,7 +74,7 @@ func quietOptions(drains: Bool) -> ApplierOptions {
   return options
 }
 
-private func fillJournal(
+func fillJournal(
   of store: String, batches: Int, rowsPerBatch: Int, batchesPerFlush: Int
 ) throws {
   var options = Writer.Options()

@@ -2,6 +2,7 @@ import BenchmarkSupport
 import Glibc
 import SluiceApplier
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter

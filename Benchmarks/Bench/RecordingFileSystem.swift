@@ -22,6 +22,9 @@ struct RecordingFileSystem: FileSystem {
   func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     RecordingFile(try base.create(path, mode: mode), record)
   }
+  func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    RecordingFile(try base.createUncached(path, mode: mode), record)
+  }
 
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     try base.open(path, access)
@@ -47,6 +50,7 @@ struct RecordingFileSystem: FileSystem {
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  var openFileLimit: Int { base.openFileLimit }
 }
 
 private final class RecordingFile: File {
@@ -70,4 +74,7 @@ private final class RecordingFile: File {
   func sync() throws(StoreError) { try base.sync() }
   func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
   func status() throws(StoreError) -> FileStatus { try base.status() }
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    try base.nextData(from: offset)
+  }
 }

@@ -15,7 +15,7 @@ struct Row: Sendable {
   }
 
   enum Unit: Sendable {
-    case perSecond, microseconds
+    case perSecond, microseconds, megabytesPerSecond
   }
 
   var number: Int
@@ -54,7 +54,7 @@ struct Result: Sendable {
   }
 }
 
-/// The eight rows, in their order.
+/// The rows, in their order.
 let allRows: [Row] = [
   Row(
     number: 1, work: "durable submits, 16 tasks, 200-byte batches",
@@ -86,4 +86,17 @@ let allRows: [Row] = [
   Row(
     number: 8, work: "warm point query, latest each time", against: "the same",
     aim: .atLeast(0.4), unit: .perSecond, measure: { try latestQueries($0) }),
+  Row(
+    number: 9, work: "replay of one-row batches", against: "applying them", aim: .atLeast(0.8),
+    unit: .perSecond, measure: { try replays($0) }),
+  Row(
+    number: 10, work: "restore of 256 MiB, half of it in the log",
+    against: "a durable copy of the same file", aim: .atLeast(0.7), unit: .megabytesPerSecond,
+    measure: { try restores($0) }),
+  Row(
+    number: 11, work: "a checkpoint of the same", against: "the same", aim: .atLeast(0.6),
+    unit: .megabytesPerSecond, measure: { try checkpoints($0) }),
+  Row(
+    number: 12, work: "a store with 512 MiB of log opened, a row read", against: "50 ms",
+    aim: .atMost(1), unit: .microseconds, measure: { try openings($0) }),
 ]

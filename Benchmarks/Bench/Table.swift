@@ -39,6 +39,7 @@ extension Row {
     switch unit {
     case .perSecond: rate(value)
     case .microseconds: time(microseconds: value)
+    case .megabytesPerSecond: "\(fixed(value, 0)) MB/s"
     }
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BenchmarkSupport
 import Glibc
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 

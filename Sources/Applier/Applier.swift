@@ -1,7 +1,9 @@
 internal import Logging
+internal import SluiceHints
 internal import SluiceJournal
 public import SluiceLease
 internal import SluiceReader
+internal import SluiceSQLite
 public import SluiceShared
 
 /// The process that executes batches: stands by, is elected, leads, and stands by again.
@@ -9,19 +11,27 @@ public import SluiceShared
 /// Synchronous and without threads of its own; `run` returns when it is told to stop. Several
 /// appliers of one store are safe at any time; several stores in one process, each on its thread.
 public final class Applier {
-  private let layout: StoreLayout
-  private let description: StoreDescription
-  private var options: ApplierOptions
-  private let lease: any Lease
-  private let environment: Environment
-  private let log: Log
+  let layout: StoreLayout
+  private(set) var description: StoreDescription
+  private(set) var options: ApplierOptions
+  private(set) var lease: any Lease
+  /// The lease is the caller's.
+  private let isGivenLease: Bool
+  let environment: Environment
+  let log: Log
+  /// Where this process takes hints while it leads.
+  private let desk: HintDesk?
+  /// To whoever leads, while this process stands by.
+  let line: HintLine
+  /// The newest segment when it was last listed.
+  private var observed: LogSegment?
   /// Opened while standing by, and kept up, so that the time without an applier is short.
   private var pages: PageStore?
-  private var lastPrepared: Duration?
+  private var lastPrepared: (at: Duration, txid: TxID)?
   /// nil: what executes batches needs no preparation.
   private let worker: StandbyWorker?
   /// What the last term of this process had named, and what did not end the process.
-  private var survived: [Attempt] = []
+  var survived: [Attempt] = []
 
   /// Opens the store at `path`. Throws `.noSuchStore`, `.damaged`, `.unsupported`, or `.invalid`
   /// where the store's lease is of a kind that this version does not have.
@@ -36,18 +46,17 @@ public final class Applier {
     self.options.extensions = try StoreExtensions.open(
       description, in: layout, environment)
     try Applier.checkScratch(environment)
+    self.options.metrics = ApplierMetrics(layout)
     self.environment = environment
+    desk = try Applier.desk(options, environment)
+    line = HintLine(environment)
     log = Log(layout: layout, store: description.id, environment: environment)
     worker = Applier.standbyWorker(layout, description, self.options, environment)
+    isGivenLease = lease != nil
     if let lease {
       self.lease = lease
     } else {
-      guard description.lease == .file else {
-        throw StoreError(
-          .invalid, "this store's lease is \(description.lease), which needs a newer Sluice",
-          path: layout.description)
-      }
-      self.lease = FileLease(duration: options.leaseTime, environment: environment)
+      self.lease = try StoreLease.make(for: description, layout, options, environment)
     }
   }
 
@@ -58,14 +67,19 @@ public final class Applier {
   /// go on (a full or failing device, damage, a wrong clock): nothing durable is lost, and another
   /// applier, or this one started anew, goes on.
   public func run(shouldStop: @escaping () -> Bool) throws(StoreError) {
+    // What was not released in order.
+    defer { lease.abandon() }
     while !shouldStop() {
       guard let leader = try standBy(shouldStop) else { return }
+      defer { lease.abandon() }
       switch try leader.run(shouldStop: shouldStop) {
       case .stopped:
+        options.metrics?.termEnded(isLost: false)
         leftBehind = leader.intake.leftBehind
         return
       case .deposed(let error, let executing):
         survived = executing
+        options.metrics?.termEnded(isLost: true)
         options.logger.warning(
           "no longer leading", metadata: ["reason": "\(error)"])
       }
@@ -76,34 +90,54 @@ public final class Applier {
   private func standBy(_ shouldStop: () -> Bool) throws(StoreError) -> Leader? {
     options.logger.info("standing by", metadata: ["store": "\(layout.root)"])
     var jitter = environment.random() % 50
+    var beat: (seen: LeaseObservation, since: Duration)?
     while !shouldStop() {
-      if let seen = try observe(), try lease.mayClaim(seen) {
+      var isBeating = false
+      let newest = try LeaseObservation.newest(of: log, &observed)
+      if let newest {
+        let now = environment.clock.elapsed()
+        isBeating = newest != beat?.seen
+        if isBeating { beat = (newest, now) }
+        options.metrics?.sees(beatAge: now - (beat?.since ?? now))
+      }
+      if let seen = newest, try lease.mayClaim(seen) {
         try Applier.checkScratch(environment)
         try checkWorker()
         do throws(StoreError) {
           if let leader = try claim(seen) { return leader }
         } catch {
-          guard error.endsOnlyTheTerm else { throw error }
+          guard error.endsOnlyTheTerm || madeRoom(for: error) else { throw error }
           options.logger.warning("claim given up", metadata: ["reason": "\(error)"])
         }
         // Somebody else was faster; losers do not come back all at once.
+        observed = nil
         jitter = environment.random() % 100
-      } else if lastPrepared.map({ environment.clock.elapsed() - $0 >= options.leaseTime / 2 })
-        ?? true
-      {
-        prepare()
+      } else if isPreparationDue(newest) {
+        // What it meets counts when this process claims.
+        try? prepare()
+        lastPrepared = (environment.clock.elapsed(), newest?.txid ?? .zero)
+        _ = try hasOwnKind()
       }
       let pause = options.standbyPoll + .milliseconds(Int64(jitter))
       jitter = 0
-      environment.clock.sleep(pause)
+      line.aim(at: newest?.hints)
+      rest(pause, isBeating: isBeating, shouldStop)
     }
     return nil
   }
 
-  /// Throws where there is no place for the files that executing needs. They are asked for as a term
-  /// begins; a process that has none must not begin one.
-  /// What executes batches is there.
-  private func checkWorker() throws(StoreError) {
+  /// Where nothing was published since, there is nothing new to prepare for, for a while.
+  private func isPreparationDue(_ seen: LeaseObservation?) -> Bool {
+    guard let lastPrepared else { return true }
+    let age = environment.clock.elapsed() - lastPrepared.at
+    guard worker?.isThere ?? true, line.isHeard, seen?.txid == lastPrepared.txid else {
+      return age >= options.leaseTime / 2
+    }
+    return age >= Limits.longestUnpreparedRest
+  }
+
+  /// Throws where the program that executes batches is not there.
+  func checkWorker() throws(StoreError) {
     guard let program = options.worker else { return }
     do throws(StoreError) { _ = try environment.fileSystem.status(program.path) } catch {
       throw StoreError(
@@ -112,37 +146,39 @@ public final class Applier {
     }
   }
 
-  private static func checkScratch(_ environment: Environment) throws(StoreError) {
+  /// Throws where there is no place for the files that executing needs. They are asked for as a term
+  /// begins; a process that has none must not begin one.
+  static func checkScratch(_ environment: Environment) throws(StoreError) {
     _ = try environment.fileSystem.scratchFile()
-  }
-
-  /// nil: the newest segment is gone again (a file server that lost power), or its open is; look once
-  /// more.
-  private func observe() throws(StoreError) -> LeaseObservation? {
-    guard let number = try log.listed().first else {
-      throw StoreError(
-        .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
-    }
-    guard let segment = try log.open(number), let control = try log.control(of: segment)
-    else { return nil }
-    return LeaseObservation(
-      segment: number, counter: control.beacon?.counter ?? 0,
-      isReleased: control.beacon?.state == .released)
   }
 
   /// Opens the database, or follows the log. Where that is not possible, the claim may be what mends it (a
   /// beacon that cannot be read). A holder that died in the middle of a beacon makes readers wait, but not
   /// its successor.
-  private func prepare() {
-    lastPrepared = environment.clock.elapsed()
+  private func prepare() throws(StoreError) {
     worker?.start()
     guard (try? log.present(waits: false)) != nil else { return }
     worker?.follow()
     if let pages {
-      _ = try? pages.snapshot(.latest)
+      _ = try pages.snapshot(.latest)
     } else {
-      pages = try? PageStore(path: layout.root, environment: environment)
+      let opened = try PageStore(path: layout.root, environment: environment)
+      try proveOpening(opened.current)
+      pages = opened
     }
+  }
+
+  /// Throws `.damaged` where a term would find, after its claim, that SQLite cannot open the database.
+  private func proveOpening(_ snapshot: Snapshot) throws(StoreError) {
+    let reader = try DatabaseReader(snapshot, [], environment)
+    let txid = try reader.reading { (connection) throws(SQLiteError) in
+      try connection.scalar("SELECT txid FROM _sluice_state")
+    }
+    guard txid != .integer(Int64(snapshot.txid.rawValue)) else { return }
+    throw StoreError(
+      .damaged,
+      "the log ends at batch \(snapshot.txid), and the database says that it is of another; see `sluice verify` and `sluice repair`",
+      path: layout.root)
   }
 
   private static func standbyWorker(
@@ -164,28 +200,84 @@ public final class Applier {
     }
   }
 
-  private func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
-    prepare()
+  /// Takes what is elected by, then the log.
+  func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
+    // Who meets damage could execute nothing, and would leave a segment with each try. All else may be over
+    // when the database is opened.
+    do throws(StoreError) { try prepare() } catch { if error.code == .damaged { throw error } }
+    guard try lease.acquire() else { return nil }
+    do throws(StoreError) {
+      if let leader = try claimLog(seen) { return leader }
+    } catch {
+      lease.abandon()
+      throw error
+    }
+    lease.abandon()
+    return nil
+  }
+
+  /// False where the store is elected in another way by now: then by that from here on. It is asked now and
+  /// then while standing by, and when the log is claimed, which `LeaseChange` relies on.
+  private func hasOwnKind() throws(StoreError) -> Bool {
+    // On NFS a name that was replaced is stale for 30 s, but not behind an open of its directory.
+    _ = try environment.fileSystem.list(layout.root)
+    let kind = try StoreDescription.read(layout, environment.fileSystem).lease
+    guard kind != description.lease else { return true }
+    let change = "this store's lease was changed from \(description.lease) to \(kind)"
+    guard !isGivenLease else { throw StoreError(.busy, change, path: layout.description) }
+    var changed = description
+    changed.lease = kind
+    let next = try StoreLease.make(for: changed, layout, options, environment)
+    lease.abandon()
+    lease = next
+    description = changed
+    options.logger.info("\(change)")
+    return false
+  }
+
+  /// The log is claimed, and no term begins: others need not wait for it.
+  private func giveUp(_ holder: LogHolder, _ status: ApplierStatus) {
+    do throws(StoreError) {
+      try holder.finish()
+      try holder.publish(
+        holder.beacon(.released, status, time_ms: environment.clock.wallTime_ms()))
+    } catch {
+      options.logger.warning("claim not released", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  private func claimLog(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
     let started = environment.clock.elapsed()
     var claim = LogClaim(
       layout: layout, store: description.id, environment: environment,
       holder: options.holder, engine: Engine.current)
+    claim.log = log
     claim.segmentBytes = options.segmentBytes
     claim.clockTolerance = options.clockTolerance.map { min($0, TermTime.tolerance) }
     let clock = environment.clock
-    let survived = survived
+    let (survived, desk) = (survived, desk)
+    var status = ApplierStatus()
     guard
       let won = try claim.claim(
         successorOf: seen.segment,
         firstBeacon: { holder, inherited in
-          holder.beacon(
-            .active, ApplierStatus(after: inherited, survived: survived, environment),
-            time_ms: clock.wallTime_ms())
+          status = ApplierStatus(after: inherited, survived: survived, environment)
+          status.hints = StatedHints(desk)
+          return holder.beacon(.active, status, time_ms: clock.wallTime_ms())
         })
     else { return nil }
+    do throws(StoreError) {
+      if environment.makes(.kindAfterClaim), try !hasOwnKind() {
+        giveUp(won.holder, status)
+        return nil
+      }
+      try lease.claimed(at: started)
+    } catch {
+      giveUp(won.holder, status)
+      throw error
+    }
     // It opens the database while the term begins.
     let worker = worker?.take(for: won.holder.extent.txid)
-    try lease.claimed(at: started)
     options.logger.info(
       "leading",
       metadata: [
@@ -198,14 +290,17 @@ public final class Applier {
     } else {
       store = try PageStore(path: layout.root, environment: environment)
     }
+    options.metrics?.termBegan()
     return try Leader(
       won, store: store, worker: worker, survived: survived, options: options, lease: lease,
-      claimed: started, environment: environment)
+      desk: desk, claimed: started, environment: environment)
   }
 }
 
 extension StoreError {
-  /// Another leads, or files that were open are open no more: the next term begins anew with what
-  /// there is then.
-  var endsOnlyTheTerm: Bool { code == .notLeading || code == .snapshotExpired || isLostOpen }
+  /// Another leads, and may have removed what was open, or files that were open are open no more: the next
+  /// term begins anew with what there is then.
+  var endsOnlyTheTerm: Bool {
+    code == .notLeading || code == .snapshotExpired || isLostOpen || isStaleHandle
+  }
 }

@@ -11,21 +11,30 @@ public struct ApplierOptions: Sendable {
   /// How often an idle holder makes a beat.
   public var beat: Duration = .seconds(1)
   /// How often a standby looks at the beacon.
-  public var standbyPoll: Duration = .milliseconds(200)
+  public var standbyPoll: Duration = .milliseconds(100)
   /// The longest pause between two looks into the journal.
   public var slowestPoll: Duration = .milliseconds(50)
+  /// Where hints are taken, and written into the beacon; nil: nowhere. On a loopback address, or one that
+  /// others reach. Port 0 is any that is free.
+  public var hints: HintAddress?
   /// A journal segment silent for this long is retired.
   public var retireAfter: Duration = .seconds(60)
   /// Journal segments that are open at once at most; nil: a quarter of what the process may have open.
   public var openSegments: Int?
   /// Apply what there is, release, and return.
   public var drains = false
+  /// Of an `Assistant`'s applier: how it leads for a moment.
+  public var assistance: Assistance?
+  /// Whether somebody waits for that.
+  var isAssistanceWanted: (@Sendable () -> Bool)?
   /// A checkpoint is made when the log since the last is over this, and over half the database.
   public var checkpointBytes: Int64 = 64 << 20
   /// … or over this many log segments …
   public var checkpointSegments: UInt64 = 64
   /// … or, with something new, when the last is older than this.
   public var checkpointAge: Duration?
+  /// How much of the past is kept.
+  public var retention = RetentionSettings()
   /// Where batches are executed: in a child process that runs this, which a batch can make hang, crash or
   /// run out of memory without harm to the applier. nil: in this process, where `batchTime` bounds nothing.
   public var worker: WorkerProgram?
@@ -45,6 +54,8 @@ public struct ApplierOptions: Sendable {
   public var logger: Logger
   /// The store's own, verified: each connection that executes batches loads them.
   var extensions: [LoadableExtension] = []
+  /// Of the store; `Applier` makes them.
+  var metrics: ApplierMetrics?
   /// What befalls a worker in this process: for a simulator, which has no child processes.
   public var workerFault: (@Sendable (WorkerMoment) -> WorkerFault?)?
   /// Called before each batch is decoded and executed: where a test lets the applier end.

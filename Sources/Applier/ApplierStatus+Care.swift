@@ -18,6 +18,10 @@ extension ApplierStatus {
   /// had named, and survived, ended nothing.
   init(after inherited: Beacon?, survived: [Attempt], _ environment: Environment) {
     self = inherited?.status ?? ApplierStatus()
+    // Those of another process.
+    hints = StatedHints()
+    // No turn outlasts its term.
+    turn = nil
     let isUnclean = inherited.map { $0.state != .released } ?? false
     // What a beacon says is checked against its checksum only: it must not end its successor.
     if isUnclean, uncleanTerms < .max, environment.makes(.watchAfterUncleanEnd) {

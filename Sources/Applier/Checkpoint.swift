@@ -48,7 +48,8 @@ public struct Checkpoint: Sendable {
         CheckpointSidecar.Header(
           store: store, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
           pageCount: snapshot.pageCount, checksum: snapshot.checksum,
-          rejected: snapshot.rejected),
+          rejected: snapshot.rejected,
+          description: (try? StoreDescription.read(layout, fileSystem).json) ?? ""),
         checksums: checksums, to: file)
       try file.sync()
       // The sidecar first: a database without one is no checkpoint yet.
@@ -83,10 +84,11 @@ public struct Checkpoint: Sendable {
     try environment.fileSystem.syncDirectory(layout.root)
   }
 
-  /// The newest checkpoint that has both its files.
-  public func newest() throws(StoreError) -> TxID? {
+  /// The newest checkpoint that has both its files and is of no batch behind `published`: a repair that was cut
+  /// off leaves one of a line that never began.
+  public func newest(upTo published: TxID) throws(StoreError) -> TxID? {
     let names = Set(try environment.fileSystem.list(layout.checkpoints))
     return names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) }.max()
+      .filter { $0 <= published && names.contains(StoreLayout.sidecarName($0)) }.max()
   }
 }

@@ -1,3 +1,4 @@
+internal import CoreMetrics
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
@@ -33,12 +34,23 @@ final class Checkpointer {
   func assume(newest: TxID) { self.newest = newest }
 
   /// A term begins with the checkpoint `newest`; a late applier may have set `current.sqlite` back.
-  /// Earlier terms wrote `logBytes` in `segments` segments since.
-  func begin(newest: TxID, logBytes: Int64, segments: UInt64) {
+  /// It was made `age` ago, and earlier terms wrote `logBytes` in `segments` segments since.
+  func begin(newest: TxID, age: Duration, logBytes: Int64, segments: UInt64) {
     self.newest = newest
+    lastMade = environment.clock.elapsed() - age
     finishedBytes = logBytes
     self.segments = segments
     try? checkpoint.pointCurrent(to: newest)
+  }
+
+  /// How long ago a checkpoint was made, where the file server's time is `now_ms`; zero where that is not
+  /// known.
+  func age(of txid: TxID, now_ms: Int64?) -> Duration {
+    let path = "\(checkpoint.layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
+    guard let now_ms, let made_ms = try? environment.fileSystem.status(path).modified_ms else {
+      return .zero
+    }
+    return .milliseconds(max(0, now_ms - made_ms))
   }
 
   func noteLog(bytes: Int64) { currentBytes = bytes }
@@ -57,7 +69,13 @@ final class Checkpointer {
     guard now >= notBefore else { return false }
     if logBytes > max(options.checkpointBytes, snapshot.byteCount / 2) { return true }
     if segments - segmentsAtCheckpoint >= options.checkpointSegments { return true }
-    return options.checkpointAge.map { now - lastMade >= $0 } ?? false
+    return mostAge.map { now - lastMade >= $0 } ?? false
+  }
+
+  /// What is older than what is to be kept can go only behind a checkpoint; so where little is written, one
+  /// is made in that time all the same.
+  private var mostAge: Duration? {
+    options.checkpointAge ?? options.retention.keep.map { max($0, .seconds(24 * 3600)) }
   }
 
   func start(_ snapshot: Snapshot) {
@@ -84,9 +102,11 @@ final class Checkpointer {
     guard error == nil else {
       // The log holds everything; try again later.
       notBefore = now + .seconds(60)
+      options.metrics?.checkpointFailures.increment()
       return error
     }
     newest = target
+    options.metrics?.checkpoints.increment()
     (bytesAtCheckpoint, segmentsAtCheckpoint) = atStart
     lastMade = now
     return nil

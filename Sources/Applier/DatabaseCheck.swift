@@ -66,13 +66,3 @@ struct DatabaseCheck {
       || message.split(separator: " ", maxSplits: 3).dropFirst().prefix(2) == ["value", "in"]
   }
 }
-
-/// An SQL identifier in quotes.
-func quoted(_ name: String) -> String {
-  var text = "\""
-  for scalar in name.unicodeScalars {
-    if scalar == "\"" { text += "\"" }
-    text.unicodeScalars.append(scalar)
-  }
-  return text + "\""
-}

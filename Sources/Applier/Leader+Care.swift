@@ -70,22 +70,22 @@ extension Leader {
     guard let front = intake.next(1, bytes: .max).first else { return nil }
     let attempt = status.attempt(at: front.id)
     let isAlone = nextIsAlone || attempt?.isCareful ?? false
-    let batches = intake.next(
-      isAlone ? 1 : attempt?.isExecuting ?? false ? Limits.batchesPerCommit : groupBound,
-      bytes: Limits.batchBytesPerCommit)
     // A beacon has room for them beside what is not met yet.
     let mostWriters =
       attempt == nil
       ? min(Limits.writersPerWatchedGroup, max(1, Limits.attemptsInBeacon - status.attempts.count))
       : Limits.attemptsInBeacon
     var writers: Set<WriterID> = []
-    let end = batches.firstIndex { batch in
+    let batches = intake.next(
+      isAlone ? 1 : attempt?.isExecuting ?? false ? Limits.batchesPerCommit : groupBound,
+      bytes: Limits.batchBytesPerCommit
+    ) { batch in
       writers.insert(batch.id.writer)
       let other = status.attempt(at: batch.id)
-      return other?.ends != attempt?.ends || other?.isExecuting != attempt?.isExecuting
-        || writers.count > mostWriters
+      return other?.ends == attempt?.ends && other?.isExecuting == attempt?.isExecuting
+        && writers.count <= mostWriters
     }
-    return Trial(batches: batches[..<(end ?? batches.endIndex)], attempt: attempt)
+    return Trial(batches: batches, attempt: attempt)
   }
 
   /// Whether there is a name to be published: what is named already, or is not executed, needs none.

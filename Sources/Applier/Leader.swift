@@ -1,11 +1,12 @@
 internal import Logging
+internal import SluiceHints
 internal import SluiceJournal
 internal import SluiceLease
 internal import SluiceReader
 internal import SluiceShared
 
-/// One applier's time in office: reads the journal, executes, commits, publishes, until it is told
-/// to stop, closed by a claimant, or late with its lease.
+/// One applier's term: reads the journal, executes, commits, publishes, until it is told to stop, closed by a
+/// claimant, or late with its lease.
 final class Leader {
   enum End {
     /// As asked; the store is released.
@@ -14,56 +15,75 @@ final class Leader {
     case deposed(StoreError, executing: [Attempt])
   }
 
-  private let store: PageStore
-  private let options: ApplierOptions
+  let store: PageStore
+  let options: ApplierOptions
   let environment: Environment
-  private let lease: any Lease
+  let lease: any Lease
+  /// nil: no hints are taken.
+  let desk: HintDesk?
   let logger: Logger
   let intake: JournalIntake
-  private let checkpointer: Checkpointer
+  let checkpointer: Checkpointer
+  let retirer: Retirer
   private(set) var holder: LogHolder
   private var segment: LogSegment
   let execution: Execution
   let publisher: Publisher
   var status: ApplierStatus
-  private let time: TermTime
+  let time: TermTime
+  /// Since when the own segment has a beacon, at the latest (boot time).
+  private(set) var segmentSince: Duration
   /// When the claim that began the term did (boot time).
-  private let claimed: Duration
+  let claimed: Duration
   /// Batches in the next group at most.
   private(set) var groupBound = Leader.smallestGroup
   private(set) var nextIsAlone = false
+  /// The turn that is out.
+  var turn: GrantedTurn?
   /// What beacons name is being executed now.
   var isExecutingNamed = false
   /// What a beat in the middle of a statement met, which cannot be thrown there.
-  private var failedBeat: StoreError?
+  var failedBeat: StoreError?
   /// After that: when the own mark was last looked at, and whether it was set.
-  private var lastLook: Duration = .zero
-  private var isClosed = false
+  var lastLook: Duration = .zero
+  var isClosed = false
   private var hasLookedAround = false
   private var hasCommitted = false
-  private var lastWork: Duration
+  private(set) var lastWork: Duration
   private var lastPrune: Duration = .zero
-  private var lastPoll: Duration = .zero
-  private var rate = RateMeter()
+  var lastPoll: Duration = .zero
+  /// The last look left something unread.
+  var hasMoreToRead = true
+  /// The next look where no hints can be relied on (boot time).
+  var nextLook = Duration.zero
+  /// Of an assistant's term: when somebody waited for it last.
+  var lastWanted: Duration
+  var rate = RateMeter()
   /// Batches that earlier terms found missing.
-  private let missingBefore: UInt64
+  let missingBefore: UInt64
 
   init(
     _ won: LogClaim.Won, store: PageStore, worker: (any PreparedWorker)?, survived: [Attempt],
-    options: ApplierOptions, lease: any Lease, claimed: Duration, environment: Environment
+    options: ApplierOptions, lease: any Lease, desk: HintDesk?, claimed: Duration,
+    environment: Environment
   ) throws(StoreError) {
     self.claimed = claimed
     self.store = store
+    var options = options
+    options.retention = options.retention.adopted(after: won.inherited?.status.retention)
     self.options = options
     self.environment = environment
     self.lease = lease
+    self.desk = desk
     logger = options.logger
     holder = won.holder
     status = ApplierStatus(after: won.inherited, survived: survived, environment)
     missingBefore = status.missing
     segment = try Leader.openOwn(won.holder, store, environment)
+    store.adopt(segment)
     time = TermTime(won.holder, environment)
     lastWork = environment.clock.elapsed()
+    (segmentSince, lastWanted) = (lastWork, lastWork)
     intake = try JournalIntake(
       layout: store.layout, store: store.description.id, environment: environment,
       name: options.holder,
@@ -71,9 +91,12 @@ final class Leader {
       log: logger)
     intake.silence = options.retireAfter
     publisher = Publisher(environment)
-    checkpointer = Checkpointer(
-      Checkpoint(layout: store.layout, store: store.description.id, environment: environment),
-      options, environment)
+    let checkpoint = Checkpoint(
+      layout: store.layout, store: store.description.id, environment: environment)
+    checkpointer = Checkpointer(checkpoint, options, environment)
+    retirer = Retirer(
+      Retention(checkpoint, options, environment), options.retention,
+      startsAtOnce: options.retiresAtOnce(in: won.holder.header.number), environment)
     execution = try Leader.execution(store, worker, options, environment)
     status.rejected = execution.rejected
     checkpointer.assume(newest: status.checkpoint)
@@ -107,20 +130,22 @@ final class Leader {
         owner: known.owner, sequence: known.sequence, asOf: execution.extent.txid)
     }
     do throws(StoreError) {
-      try intake.countQuarantine()
+      try intake.lookIntoQuarantine()
       try settle()
       while true {
-        if shouldStop() { return try release() }
+        if shouldStop() || isAssistanceOver() { return try release() }
         let found = try pollWhenDue()
         try checkTime()
-        if !intake.isIdle {
+        if try waitsForTurn() {
+          try rest()
+        } else if !intake.isIdle {
           try work()
         } else {
           if found {
             // There may be more of what is nobody's batch, or in the history, than can be looked at within
             // a lease.
             try beatWhenDue()
-            try removePublished()
+            removePublished()
             if hasLookedAround { try keepHouse() }
             continue
           }
@@ -136,7 +161,7 @@ final class Leader {
     } catch {
       publisher.abandon()
       takeBackNames(after: error)
-      if error.endsOnlyTheTerm {
+      if error.endsOnlyTheTerm || madeRoom(for: error) {
         return .deposed(error, executing: status.executing)
       }
       throw error
@@ -156,34 +181,17 @@ final class Leader {
     try lease.claimed(at: started)
   }
 
-  /// What others left behind: at the beginning of a term, and when a checkpoint was made.
-  private func removeStrays() {
-    do throws(StoreError) {
-      try Strays(layout: store.layout, environment: environment)
-        .remove(log: holder, checkpoint: checkpointer.newest)
-    } catch {
-      logger.warning("temporary files stay", metadata: ["error": "\(error)"])
-    }
-  }
-
   /// What a term finds: the newest checkpoint, the log since, and what dead processes left. Somebody waits
   /// for the term's first commit, which needs none of it.
   private func lookAround() throws(StoreError) {
-    let newest = try checkpointer.checkpoint.newest() ?? .zero
+    let newest = try checkpointer.checkpoint.newest(upTo: execution.extent.txid) ?? .zero
     let since = try logSince(newest)
-    checkpointer.begin(newest: newest, logBytes: since.bytes, segments: since.segments)
+    checkpointer.begin(
+      newest: newest, age: checkpointer.age(of: newest, now_ms: time.serverTime_ms()),
+      logBytes: since.bytes, segments: since.segments)
     removeStrays()
+    tellWhatIsKept()
     hasLookedAround = true
-  }
-
-  /// How much log earlier terms wrote since a checkpoint.
-  private func logSince(_ txid: TxID) throws(StoreError) -> (bytes: Int64, segments: UInt64) {
-    let log = Log(
-      layout: store.layout, store: store.description.id, environment: environment)
-    let spans = try log.history(after: txid, upTo: try log.present()).dropLast()
-    return (
-      spans.reduce(0) { $0 + $1.end - Block.firstLogFrame }, UInt64(spans.count)
-    )
   }
 
   /// Executes and publishes one group.
@@ -192,15 +200,18 @@ final class Leader {
       try workWatched()
     } else {
       var request = Session.Request(
-        batches: intake.next(groupBound, bytes: Limits.batchBytesPerCommit),
-        isAlone: nextIsAlone, time_ms: commitTime_ms(),
+        batches: intake.next(turn == nil ? groupBound : 1, bytes: Limits.batchBytesPerCommit),
+        isAlone: nextIsAlone || turn != nil, time_ms: commitTime_ms(),
         mayLackBatches: { [intake] in intake.mayLackBatches($0) })
       request.prunesBeside = try writersToKeep(request.time_ms)
-      grow(after: try commit(request))
+      request.turn = turn?.number
+      let done = try commit(request)
+      turn = turn(after: done, of: request.batches)
+      grow(after: done)
       try publishBeside()
     }
     lastWork = environment.clock.elapsed()
-    try removePublished()
+    removePublished()
     try keepHouse()
   }
 
@@ -211,63 +222,19 @@ final class Leader {
     groupBound = min(Limits.batchesPerCommit, max(Leader.smallestGroup, done.count * 2))
   }
 
-  /// Looks into the journal. Where a whole group waits already that is not urgent: each look is some round
-  /// trips, and what is new comes behind a turn of each other writer anyway.
-  private func pollWhenDue() throws(StoreError) -> Bool {
-    let now = environment.clock.elapsed()
-    if intake.waitingCount >= groupBound, now - lastPoll < options.slowestPoll { return true }
-    let found = try intake.poll()
-    lastPoll = environment.clock.elapsed()
-    return found
-  }
-
   private func watch(_ shouldStop: @escaping () -> Bool) {
     execution.events.onProgress = { [unowned self] in beatDuringExecution() }
     execution.events.isInVain = { [unowned self] in isClosed }
     execution.events.shouldStop = shouldStop
+    takeHints()
     execution.publish = { [unowned self] () throws(StoreError) in
       try publisher.wait()
       if publisher.publishedTxID < execution.extent.txid { try publishNow(.active) }
     }
   }
 
-  /// The worker is a child process where the options name a program for it.
-  private static func execution(
-    _ store: PageStore, _ prepared: (any PreparedWorker)?, _ options: ApplierOptions,
-    _ environment: Environment
-  ) throws(StoreError) -> Execution {
-    let settings = Session.Settings(store.description, options)
-    let events = WorkerEvents()
-    let execution = Execution(
-      from: try store.snapshot(.latest), events, logger: options.logger, environment: environment,
-      prepared: prepared
-    ) { (snapshot) throws(WorkerEnd) in
-      if let program = options.worker {
-        return try ChildWorker(
-          program, store: store.layout, settings, batchTime: options.batchTime, environment
-        ).opened(at: snapshot.txid, events)
-      }
-      do throws(StoreError) {
-        guard let fault = options.workerFault else {
-          return try LocalWorker(snapshot, settings, events, environment)
-        }
-        // As a child process does.
-        let begins: Freshness =
-          environment.makes(.workerAtEnd)
-          ? .atLeast(snapshot.txid, timeout: .seconds(60)) : .latest
-        let store = try PageStore(path: store.layout.root, environment: environment)
-        return try LocalWorker(
-          try store.snapshot(begins), settings, events, environment, fault: fault)
-      } catch {
-        throw .failed(error)
-      }
-    }
-    // In this process nothing else is done meanwhile, so the term counts from when it is open.
-    if options.worker == nil { try execution.open() }
-    return execution
-  }
-
   func commit(_ request: Session.Request) throws(StoreError) -> Session.Done {
+    let (began, bytes) = (environment.clock.elapsed(), holder.usedBytes)
     let done = try execution.commit(request) { [self] (content) throws(StoreError) in
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
@@ -282,7 +249,7 @@ final class Leader {
       hasCommitted = true
     }
     status.rejected = execution.rejected
-    rate.add(Int(done.committed), at: environment.clock.elapsed())
+    measure(done, began, bytes)
     return done
   }
 
@@ -326,106 +293,32 @@ final class Leader {
     )
   }
 
-  // MARK: publishing
-
-  func beacon(_ state: Beacon.State) -> Beacon {
-    status.checkpoint = checkpointer.newest
-    status.backlogBatches = UInt64(intake.waitingCount)
-    status.backlogBytes = UInt64(max(0, intake.waitingBytes))
-    status.oldest_ms = intake.age_ms
-    status.batchesPerSecond = rate.perSecond(at: environment.clock.elapsed())
-    status.quarantined = intake.quarantined
-    status.writers = UInt32(intake.writerCount)
-    status.ignored = UInt64(intake.ignoredCount)
-    status.missing = missingBefore.addingReportingOverflow(intake.missing).partialValue
-    return holder.beacon(state, status, time_ms: environment.clock.wallTime_ms())
-  }
-
-  /// Publishes what is confirmed while the next group is prepared; one beacon is in flight at most.
-  private func publishBeside() throws(StoreError) {
-    try publisher.wait()
-    try renewed()
-    publisher.start(beacon(.active), holder)
-  }
-
-  func publishNow(_ state: Beacon.State) throws(StoreError) {
-    try publisher.wait()
-    publisher.start(beacon(state), holder)
-    try publisher.wait()
-    try renewed()
-  }
-
-  private func renewed() throws(StoreError) {
-    guard let started = publisher.takeFinishedStart() else { return }
-    if try !lease.renew(beatStarted: started) {
-      throw StoreError(
-        .notLeading, "the lease ran out before it was renewed; this applier stands back")
-    }
-  }
-
-  var isBeatDue: Bool {
-    environment.clock.elapsed() - publisher.lastStart >= options.beat
-  }
-
-  /// A long statement's progress keeps the lease. Where it does not, the statement goes on until
-  /// somebody has taken over: this term publishes no commit more, but the next one, if it is made
-  /// before that, is carried over. So one step that takes longer than a lease gets done in the end.
-  private func beatDuringExecution() {
-    guard failedBeat == nil else { return lookWhetherClosed() }
-    guard isBeatDue else { return }
-    do throws(StoreError) { try publishNow(.active) } catch {
-      logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
-      failedBeat = error
-    }
-  }
-
-  private func lookWhetherClosed() {
-    let now = environment.clock.elapsed()
-    guard !isClosed, now - lastLook >= options.beat else { return }
-    lastLook = now
-    do throws(StoreError) { try holder.checkOpen() } catch {
-      if error.code == .notLeading { isClosed = true }
-    }
-  }
-
-  private func removePublished() throws(StoreError) {
-    try intake.remove(published: publisher.publishedTxID)
+  func removePublished() {
+    intake.remove(published: publisher.publishedTxID)
   }
 
   // MARK: idle
 
-  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
-  private func rest() throws(StoreError) {
-    let now = environment.clock.elapsed()
-    try beatWhenDue()
-    try removePublished()
-    try keepHouse()
-    let pause = (now - lastWork) / 128
-    environment.clock.sleep(min(options.slowestPoll, max(.microseconds(50), pause)))
-  }
-
-  private func beatWhenDue() throws(StoreError) {
-    if isBeatDue {
-      try publishNow(.active)
-      try holder.checkOpen()
-    } else if publisher.isDone {
-      try publisher.wait()
-    }
-  }
-
-  private func keepHouse() throws(StoreError) {
+  func keepHouse() throws(StoreError) {
     if !hasLookedAround { try lookAround() }
     checkpointer.noteLog(bytes: holder.usedBytes)
     let newest = checkpointer.newest
     if let error = checkpointer.finished() {
       logger.error("checkpoint failed", metadata: ["error": "\(error)"])
     }
-    if checkpointer.newest > newest { removeStrays() }
+    if checkpointer.newest > newest {
+      removeStrays()
+      retirer.hurry()
+    }
     if checkpointer.isDue(execution.snapshot) {
       // Of what is published only, and under load a beacon is always on its way.
-      try publisher.wait()
-      if publisher.publishedTxID >= execution.extent.txid { checkpointer.start(execution.snapshot) }
+      let mustBePublished = environment.makes(.publishedCheckpoint)
+      if mustBePublished { try publisher.wait() }
+      if publisher.publishedTxID >= execution.extent.txid || !mustBePublished {
+        checkpointer.start(execution.snapshot)
+      }
     }
+    try retire()
     if holder.room < options.segmentBytes / 8 { try rotate() }
   }
 
@@ -452,6 +345,7 @@ final class Leader {
     }
     holder = won.holder
     segment = try Leader.openOwn(holder, store, environment)
+    segmentSince = environment.clock.elapsed()
     checkpointer.rotated()
     logger.debug("log segment begun", metadata: ["segment": "\(holder.header.number)"])
   }
@@ -461,15 +355,16 @@ final class Leader {
   private func release() throws(StoreError) -> End {
     try handOver()
     logger.info("released")
-    // A checkpoint needs no office: whoever leads now, it says the same.
+    // A checkpoint needs no term: whoever leads now, it says the same. Nor does removing what is old.
     checkpointer.wait()
+    endRetiring()
     return .stopped
   }
 
   /// Finishes in order: everything confirmed is published, and nobody has to wait for a lease.
   private func handOver() throws(StoreError) {
     try publisher.wait()
-    try removePublished()
+    removePublished()
     try holder.finish()
     let named = status.attempts
     _ = status.takeBack()
@@ -477,6 +372,7 @@ final class Leader {
       status.attempts = named
       throw error
     }
+    desk?.released()
     try lease.release()
   }
 }

@@ -10,9 +10,17 @@ final class Publisher {
   private var inFlight: (work: any StartedWork, beacon: Beacon, started: Duration)?
   private let failure = Monitor<StoreError?>(nil)
   private var finishedStart: Duration?
+  /// Between the beginnings of the last two beacons that are written.
+  private(set) var interval: Duration?
+  private var previousStart: Duration?
   /// When the last beacon was begun (boot time).
   private(set) var lastStart: Duration
   private(set) var publishedTxID = TxID.zero
+  /// Told of what is published, on the loop's thread.
+  var onPublished: ((TxID) -> Void)?
+  /// Called when a beacon was written or has failed, on the thread that wrote it; `wait` does not wait long
+  /// then.
+  var onWritten: (@Sendable () -> Void)?
 
   init(_ environment: Environment) {
     self.environment = environment
@@ -26,11 +34,12 @@ final class Publisher {
     precondition(inFlight == nil, "one beacon in flight at most")
     let started = environment.clock.elapsed()
     lastStart = started
-    let failure = failure
+    let (failure, onWritten) = (failure, onWritten)
     let work = environment.executor.start {
       do throws(StoreError) { try holder.publish(beacon) } catch {
         failure.withLock { $0 = error }
       }
+      onWritten?()
     }
     inFlight = (work, beacon, started)
   }
@@ -44,7 +53,10 @@ final class Publisher {
     inFlight = nil
     if let error = failure.withLock({ $0 }) { throw error }
     publishedTxID = flight.beacon.extent.txid
+    onPublished?(publishedTxID)
     finishedStart = flight.started
+    interval = previousStart.map { flight.started - $0 }
+    previousStart = flight.started
   }
 
   /// When the last finished beacon was begun; once.

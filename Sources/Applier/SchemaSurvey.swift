@@ -7,7 +7,8 @@ internal import SluiceShared
 /// that does what no batch may.
 ///
 /// SQLite finds such things only when they are used. So the statements that would use them are
-/// compiled with a batch's rights, and none is run.
+/// compiled with a batch's rights, and none is run. Views come first, and stand for themselves as their
+/// columns with NULL in each when tables are looked at (`ViewSurvey`).
 ///
 /// It changes the schema while it looks, so it wants a transaction that is rolled back afterwards.
 struct SchemaSurvey {
@@ -70,6 +71,8 @@ struct SchemaSurvey {
     try body()
     try database.execute("PRAGMA writable_schema = RESET")
     try database.setConfig(SQLITE_DBCONFIG_DEFENSIVE, true)
+    // Now, and not in a statement that has a batch's steps: of a large schema that takes more.
+    _ = try database.scalar("SELECT count(*) FROM main.sqlite_schema")
   }
 
   // MARK: tables
@@ -77,25 +80,30 @@ struct SchemaSurvey {
   private func findings(
     _ kind: String, _ name: String, _ uses: [String], _ views: ViewSurvey, _ before: Int
   ) throws(SQLiteError) -> [String] {
-    var reasons = try complaints(uses, views)
+    let view = kind == "view" ? name : nil
+    var reasons = try complaints(uses, views, of: view)
     // It is where a virtual table keeps its content, which is no affair of a batch's.
     reasons.removeAll { $0.lowercased() == "table \(name.lowercased()) may not be modified" }
     guard let first = reasons.first else { return [] }
     let what = reasons.joined(separator: ", ") + SchemaSurvey.advice(first)
     let table = "\(kind) \(name) cannot be used here: \(what)"
-    guard before < SchemaSurvey.mostFindings, try alone(with: nil, uses, views).isEmpty else {
+    guard before < SchemaSurvey.mostFindings, try alone(with: nil, uses, views, view).isEmpty
+    else {
       return [table]
     }
-    let culprits = try culprits(of: name, uses, views)
+    let culprits = try culprits(of: name, uses, views, view)
     return culprits.isEmpty
       ? ["\(kind) \(name) fires triggers of other tables that cannot run here: \(what)"] : culprits
   }
 
-  private func complaints(_ uses: [String], _ views: ViewSurvey) throws(SQLiteError) -> [String] {
+  private func complaints(_ uses: [String], _ views: ViewSurvey, of view: String?)
+    throws(SQLiteError) -> [String]
+  {
+    // It need not have a trigger for each kind of change.
+    let withoutTrigger = view.map { "cannot modify \($0.lowercased()) because it is a view" }
     var reasons: [String] = []
     for text in uses {
-      // Of a view without a trigger for this.
-      guard let complaint = try complaint(text), !complaint.hasPrefix("cannot modify ") else {
+      guard let complaint = try complaint(text), complaint.lowercased() != withoutTrigger else {
         continue
       }
       let reason: String? = views.meaning(complaint) ?? complaint
@@ -106,15 +114,15 @@ struct SchemaSurvey {
   }
 
   /// A sentence for each trigger of a table with which, and no other in the database, it cannot be used.
-  private func culprits(of table: String, _ uses: [String], _ views: ViewSurvey)
-    throws(SQLiteError) -> [String]
-  {
+  private func culprits(
+    of table: String, _ uses: [String], _ views: ViewSurvey, _ view: String?
+  ) throws(SQLiteError) -> [String] {
     let triggers = try database.query(
       "SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND lower(tbl_name) = lower(?) LIMIT \(SchemaSurvey.mostFindings)",
       [.text(table)])
     var culprits: [String] = []
     for case .text(let trigger)? in triggers.map(\.first) {
-      let reasons = try alone(with: trigger, uses, views)
+      let reasons = try alone(with: trigger, uses, views, view)
       guard let first = reasons.first else { continue }
       culprits.append(
         "trigger \(trigger) on \(table) cannot run here: \(reasons.joined(separator: ", "))\(SchemaSurvey.advice(first)); where it is not needed: `DROP TRIGGER \(quoted(trigger))`, in that database before init or in a batch"
@@ -124,16 +132,16 @@ struct SchemaSurvey {
   }
 
   /// What is wrong while the database has only one trigger, or none.
-  private func alone(with trigger: String?, _ uses: [String], _ views: ViewSurvey)
-    throws(SQLiteError) -> [String]
-  {
+  private func alone(
+    with trigger: String?, _ uses: [String], _ views: ViewSurvey, _ view: String?
+  ) throws(SQLiteError) -> [String] {
     try database.execute("SAVEPOINT survey")
     try editing { () throws(SQLiteError) in
       _ = try database.query(
         "DELETE FROM main.sqlite_schema WHERE type = 'trigger' AND name IS NOT ?",
         [trigger.map { .text($0) } ?? .null])
     }
-    let reasons = try complaints(uses, views)
+    let reasons = try complaints(uses, views, of: view)
     try database.execute("ROLLBACK TO survey; RELEASE survey")
     try editing {}
     return reasons
@@ -143,24 +151,26 @@ struct SchemaSurvey {
   /// table is used.
   private func uses(of name: String) throws(SQLiteError) -> [String] {
     let table = "main.\(quoted(name))"
-    let columns = try database.query(
-      "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1", [.text(name)])
-    let order = columns.compactMap {
-      if case .text(let name)? = $0.first { quoted(name) } else { nil }
-    }
+    let order = try columns(of: name) { $0 != 1 }
     let changes = try changes(of: name)
     guard !order.isEmpty else { return changes }
     return ["SELECT * FROM \(table) ORDER BY \(order.joined(separator: ", "))"] + changes
   }
 
+  /// Their names in quotes; `isMeant` is asked with what kind of hidden column each is.
+  private func columns(of name: String, _ isMeant: (Int64) -> Bool) throws(SQLiteError) -> [String]
+  {
+    try database.query(SchemaPragma.allColumns.text(of: name)).compactMap { row in
+      guard case .text(let name) = row[1], case .integer(let hidden) = row[6], isMeant(hidden)
+      else { return nil }
+      return quoted(name)
+    }
+  }
+
   private func changes(of name: String) throws(SQLiteError) -> [String] {
     let table = "main.\(quoted(name))"
     // Of the others SQLite computes the value.
-    let columns = try database.query(
-      "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0", [.text(name)])
-    let settings = columns.compactMap {
-      if case .text(let name)? = $0.first { "\(quoted(name)) = \(quoted(name))" } else { nil }
-    }
+    let settings = try columns(of: name) { $0 == 0 }.map { "\($0) = \($0)" }
     let changes = ["INSERT INTO \(table) DEFAULT VALUES", "DELETE FROM \(table)"]
     guard !settings.isEmpty else { return changes }
     return changes + ["UPDATE \(table) SET \(settings.joined(separator: ", "))"]

@@ -9,6 +9,8 @@ public struct StoreCreation: Sendable {
   public var pageSize = 4096
   public var lease = StoreDescription.LeaseKind.file
   public var foreignKeys = true
+  /// Who may commit interactive transactions.
+  public var transactions = TransactionRight.all
   /// An SQLite database to begin with: its content, page size, auto_vacuum and text encoding are
   /// kept, its journal mode is not. It may be in use, and in WAL mode.
   public var source: String?
@@ -73,14 +75,15 @@ public struct StoreCreation: Sendable {
       path: database, pageSize: pageSize, extensions: loaded.map(\.loadable), note: note
     ).make(from: original)
     if !loaded.isEmpty { try StoreExtensions.write(loaded, to: layout, fileSystem) }
-    let description = StoreDescription(
+    var description = StoreDescription(
       id: id, pageSize: size, lease: lease, foreignKeys: foreignKeys,
       extensions: loaded.map(\.record))
+    description.transactions = transactions
     let file = try fileSystem.create(layout.description, mode: 0o444)
     try file.write(Array(description.json.utf8), at: 0)
     try file.sync()
     let first = Checkpoint(layout: layout, store: id, environment: environment)
-    try first.adopt(database, pageSize: size)
+    try first.adopt(database, description, as: .empty, rejected: 0)
     try first.pointCurrent(to: .zero)
     try fileSystem.unlink(database)
 
@@ -102,10 +105,12 @@ public struct StoreCreation: Sendable {
       layout: layout, store: id, environment: environment, holder: "init", engine: Engine.current)
     claim.clockTolerance = clockTolerance
     let clock = environment.clock
+    var status = ApplierStatus()
+    status.retention = RetentionSettings().stated
     return try claim.claim(
       successorOf: 0,
       firstBeacon: { holder, _ in
-        holder.beacon(.released, ApplierStatus(), time_ms: clock.wallTime_ms())
+        holder.beacon(.released, status, time_ms: clock.wallTime_ms())
       }) != nil
   }
 
@@ -136,8 +141,11 @@ public struct StoreCreation: Sendable {
 }
 
 extension Checkpoint {
-  /// Makes checkpoint 0 of a database file.
-  func adopt(_ path: String, pageSize: Int) throws(StoreError) {
+  /// Makes the checkpoint of batch `extent.txid` of a database file, which nobody else uses.
+  func adopt(
+    _ path: String, _ description: StoreDescription, as extent: LogExtent, rejected: UInt64
+  ) throws(StoreError) {
+    let pageSize = description.pageSize
     let fileSystem = environment.fileSystem
     let file = try fileSystem.open(path, .write)
     try file.sync()
@@ -159,16 +167,20 @@ extension Checkpoint {
       offset += Int64(piece.count)
       if piece.count < 1 << 20 { break }
     }
-    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(.zero))"
+    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(extent.txid))"
     let sums = try fileSystem.create(sidecar, mode: 0o444)
     try CheckpointSidecar.write(
       CheckpointSidecar.Header(
-        store: store, extent: .empty, pageSize: UInt32(pageSize),
-        pageCount: UInt32(checksums.count), checksum: checksum, rejected: 0),
+        store: store, extent: extent, pageSize: UInt32(pageSize),
+        pageCount: UInt32(checksums.count), checksum: checksum, rejected: rejected,
+        description: description.json),
       checksums: checksums, to: sums)
     try sums.sync()
     try fileSystem.setPermissions(path, mode: 0o444)
-    try fileSystem.link(path, to: "\(layout.checkpoints)/\(StoreLayout.checkpointName(.zero))")
+    // The sidecar first: a database without one is no checkpoint.
+    try fileSystem.syncDirectory(layout.checkpoints)
+    let name = StoreLayout.checkpointName(extent.txid)
+    try fileSystem.link(path, to: "\(layout.checkpoints)/\(name)")
     try fileSystem.syncDirectory(layout.checkpoints)
   }
 }

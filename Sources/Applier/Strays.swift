@@ -4,8 +4,8 @@ internal import SluiceShared
 /// Temporary files that processes left when they died, removed when nothing can come of them.
 ///
 /// A log segment's, when its number is taken: who still holds it would lose the link anyway. A
-/// checkpoint's, when one of that batch or of a later one is complete. A new `current.sqlite`, after a
-/// minute, since it is renamed as soon as it is made. What is made in quarantine, at once.
+/// checkpoint's, when one of that batch or of a later one is complete. A new `current.sqlite` or
+/// `store.json`, after a minute, since it is renamed as soon as it is made. What is made in quarantine, at once.
 struct Strays {
   let layout: StoreLayout
   let environment: Environment
@@ -26,7 +26,7 @@ struct Strays {
     // Both times are the file server's.
     let now_ms = try log.file.status().modified_ms
     for name in try fileSystem.list(layout.root)
-    where StoreLayout.temporaryTarget(name) == "current.sqlite" {
+    where ["current.sqlite", "store.json"].contains(StoreLayout.temporaryTarget(name)) {
       let path = "\(layout.root)/\(name)"
       guard let status = try? fileSystem.status(path), status.modified_ms < now_ms - 60_000 else {
         continue

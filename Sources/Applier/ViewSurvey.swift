@@ -134,9 +134,9 @@ struct ViewSurvey {
   private func show(_ found: [String]) throws(SQLiteError) {
     var texts: [(View, String)] = []
     for case let view? in found.map({ views[$0] }) {
-      let rows = try database.query("SELECT name FROM pragma_table_info(?)", [.text(view.alias)])
+      let rows = try database.query(SchemaPragma.columns.text(of: view.alias))
       let columns = rows.compactMap {
-        if case .text(let name)? = $0.first { quoted(name) } else { nil }
+        if case .text(let name) = $0[1] { quoted(name) } else { nil }
       }
       let nulls = [String](repeating: "NULL", count: columns.count).joined(separator: ",")
       texts.append(
@@ -182,11 +182,11 @@ private struct ViewText {
   /// What follows the name.
   let rest: Substring
   /// SQLite may make much of it without any other view: queries within queries, or WITH tables that
-  /// read one another twice each.
+  /// read one another several times each.
   let mayGrow: Bool
 
-  /// Deeper than anybody's, and not so deep that doubling at each level would take long.
-  private static let mostLevels = 16
+  /// More than anybody's come to: 2^16 tables, which take a fraction of a second.
+  private static let mostDoublings = 16
 
   /// Nil where it is not as SQLite itself writes it.
   init?(_ sql: String) {
@@ -212,18 +212,24 @@ private struct ViewText {
         text.firstIndex { !LeadingTokens.isWord($0) && $0 != UInt8(ascii: "$") } ?? text.endIndex
     }
     rest = sql[end...]
-    mayGrow = ViewText.levels(sql[end...]) > ViewText.mostLevels
+    mayGrow = ViewText.doublings(sql[end...]) > ViewText.mostDoublings
   }
 
-  /// The deepest nesting of queries, and the tables that WITH makes.
-  private static func levels(_ text: Substring) -> Int {
+  /// At most 2 to this power tables are made of it: the deepest nesting of queries and the tables that WITH
+  /// makes are levels, and each may multiply by how often one name is read.
+  private static func doublings(_ text: Substring) -> Int {
     var tokens = LeadingTokens(String(text))
     var open: [Bool] = []
+    var reads: [String: Int] = [:]
+    var read: String?
     var depth = 0
     var deepest = 0
     var tables = 0
     var previous: String?
     while let token = tokens.next() {
+      // Behind a comma it may be a column, mostly with its table's name before it.
+      if let name = read, token != "." { reads[name, default: 0] += 1 }
+      read = previous == "from" || previous == "join" || previous == "," ? token : nil
       if token == "(" {
         open.append(false)
         if previous == "as" || previous == "materialized" { tables += 1 }
@@ -236,6 +242,7 @@ private struct ViewText {
       }
       previous = token
     }
-    return deepest + tables
+    let times = max(2, reads.values.max() ?? 0)
+    return (deepest + tables) * (Int.bitWidth - (times - 1).leadingZeroBitCount)
   }
 }

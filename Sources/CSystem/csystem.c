@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <malloc.h>
+#include <pthread.h>
 #include "csystem.h"
 
 #include <errno.h>
@@ -68,6 +69,7 @@ static void fill(const struct stat *s, struct csystem_status *out) {
   out->modified_ms = seconds * 1000 + s->st_mtim.tv_nsec / 1000000;
   out->inode = s->st_ino;
   out->uid = s->st_uid;
+  out->gid = s->st_gid;
   out->links = (uint32_t)s->st_nlink;
   out->mode = s->st_mode & 07777;
   out->regular = S_ISREG(s->st_mode);
@@ -149,6 +151,18 @@ uint64_t csystem_processor_ns(pid_t process) {
   struct timespec t;
   if (clock_getcpuclockid(process, &clock) != 0 || clock_gettime(clock, &t) != 0) return 0;
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t csystem_queued_ns(pid_t process) {
+  char path[40];
+  snprintf(path, sizeof path, "/proc/%d/schedstat", (int)process);
+  FILE *file = fopen(path, "re");
+  if (!file) return 0;
+  // Nanoseconds on a processor, nanoseconds ready and waiting for one, turns.
+  unsigned long long queued = 0;
+  if (fscanf(file, "%*u %llu", &queued) != 1) queued = 0;
+  fclose(file);
+  return queued;
 }
 
 int csystem_shared_page(void) {
@@ -323,3 +337,24 @@ uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t length) {
   crc = use_hardware ? hardware(crc, bytes, length) : portable(crc, bytes, length);
   return ~crc;
 }
+
+// Swift's own library asks for a hypotf that only glibc 2.35 and later have. With this one the command starts on
+// Amazon Linux 2023, too. Squares of floats are exact enough as doubles, and do not overflow.
+float hypotf(float x, float y) {
+  if (__builtin_isinf(x) || __builtin_isinf(y)) return __builtin_inff();
+  return (float)__builtin_sqrt((double)x * x + (double)y * y);
+}
+
+// Counted by the C library in the child, before fork(2) returns there. A child made by vfork(2) or
+// posix_spawn(3) shares the memory until it executes another program, and is not counted.
+static uint64_t forks;
+static void count_fork(void) { forks++; }
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+uint64_t csystem_forks(void) { return __atomic_load_n(&forks, __ATOMIC_RELAXED); }
+
+static _Thread_local char kept_text[CSYSTEM_KEPT_TEXT_BYTES];
+void csystem_keep_text(const char *text) { snprintf(kept_text, sizeof kept_text, "%s", text); }
+const char *csystem_kept_text(void) { return kept_text; }
+
+static _Thread_local int64_t thread_number;
+int64_t *csystem_thread_number(void) { return &thread_number; }

@@ -31,6 +31,9 @@ public struct Batch: Hashable, Sendable {
   /// What is turned on or off between the statements, in their order, a setting once before each.
   public var switches: [SettingSwitch]
   public var foreignKeyCheck: ForeignKeyCheck
+  /// What the batch is of an interactive transaction. It has no statements then, nor anything else but a
+  /// key.
+  public var step: TransactionStep?
 
   public init(
     _ statements: [Statement], key: String? = nil, guards: [Statement] = [],
@@ -44,5 +47,11 @@ public struct Batch: Hashable, Sendable {
     self.checksForeignKeysAtEnd = checksForeignKeysAtEnd
     self.switches = switches
     self.foreignKeyCheck = foreignKeyCheck
+  }
+
+  /// A step of an interactive transaction.
+  public init(_ step: TransactionStep, key: String? = nil) {
+    self.init([], key: key)
+    self.step = step
   }
 }

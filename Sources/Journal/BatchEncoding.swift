@@ -11,6 +11,10 @@ public import SluiceShared
 //   5 guard         as a statement, with one row              mandatory
 //   6 settings      varint how foreign keys are judged, then for each switch: varint how many
 //                   statements come before it, u8 (setting << 1 | on); ascending by both   mandatory
+//   7 pages         what an interactive transaction commits: see PageBatch.swift             mandatory
+//   8 turn          u8: 1 asks for the turn, 2 gives it back                                 mandatory
+//
+// A batch with 7 or 8 has nothing else but a key.
 //
 // A value: u8 type (0 null, 1 integer, 2 real, 3 text, 4 blob), then nothing, a zigzag varint, eight
 // bytes of IEEE 754 little-endian, or a varint length and the bytes.
@@ -22,6 +26,8 @@ enum BatchField {
   static let statement: UInt64 = 4 << 1 | 1
   static let `guard`: UInt64 = 5 << 1 | 1
   static let settings: UInt64 = 6 << 1 | 1
+  static let pages: UInt64 = 7 << 1 | 1
+  static let turn: UInt64 = 8 << 1 | 1
 }
 
 extension Batch {
@@ -60,6 +66,7 @@ extension Batch {
       throw StoreError(.limit, "a batch has at most \(Limits.guardsPerBatch) guards")
     }
     try encodeSettings(&writer)
+    try encodeStep(&writer)
     var texts: [ExactText: Int] = [:]
     var executions = 0
     for (i, check) in guards.enumerated() {
@@ -85,6 +92,24 @@ extension Batch {
     }
   }
 
+  private func encodeStep(_ writer: inout ByteWriter) throws(StoreError) {
+    guard let step else { return }
+    guard statements.isEmpty, guards.isEmpty, switches.isEmpty, !wantsResults,
+      !checksForeignKeysAtEnd, foreignKeyCheck == .whereOff
+    else {
+      throw StoreError(
+        .invalid, "a step of an interactive transaction is a batch by itself, without statements")
+    }
+    switch step {
+    case .requestTurn, .cancelTurn:
+      writer.append(varint: BatchField.turn)
+      writer.append(counted: [step == .requestTurn ? 1 : 2])
+    case .commit(let pages):
+      writer.append(varint: BatchField.pages)
+      pages.encode(to: &writer)
+    }
+  }
+
   private func encodeSettings(_ writer: inout ByteWriter) throws(StoreError) {
     guard !switches.isEmpty || foreignKeyCheck != .whereOff else { return }
     var content = ByteWriter(reserving: 8)
@@ -107,7 +132,7 @@ extension Batch {
 }
 
 extension SettingSwitch {
-  fileprivate func follows(_ last: SettingSwitch?) -> Bool {
+  func follows(_ last: SettingSwitch?) -> Bool {
     guard let last else { return true }
     return (last.statement, last.setting.rawValue) < (statement, setting.rawValue)
   }
@@ -230,170 +255,5 @@ extension ByteReader {
     case .text(let bytes): .text(String(decoding: bytes, as: UTF8.self))
     case .blob(let bytes): .blob(Array(bytes))
     }
-  }
-}
-
-/// A batch as it lies in a buffer: nothing copied, valid as long as the buffer.
-public struct EncodedBatch {
-  public struct Statement {
-    /// UTF-8; equal texts of one batch have equal `text`.
-    public let sql: UnsafeRawBufferPointer
-    public let columns: Int
-    public let rows: Int
-    /// `rows` × `columns` values.
-    public let values: ByteReader
-  }
-
-  public private(set) var key: String?
-  public private(set) var wantsResults = false
-  public private(set) var checksForeignKeysAtEnd = false
-  public private(set) var switches: [SettingSwitch] = []
-  public private(set) var foreignKeyCheck = ForeignKeyCheck.whereOff
-  public private(set) var guards: [Statement] = []
-  public private(set) var statements: [Statement] = []
-
-  public init(_ bytes: UnsafeRawBufferPointer) throws(DecodingError) {
-    var reader = ByteReader(bytes)
-    var texts: [UnsafeRawBufferPointer] = []
-    var executions = 0
-    while !reader.isAtEnd {
-      let tag = try reader.varint()
-      var content = ByteReader(try reader.counted())
-      switch tag {
-      case BatchField.key:
-        guard let text = String(validating: content.bytes, as: UTF8.self), !text.isEmpty,
-          text.utf8.count <= Limits.keyBytes
-        else { throw DecodingError("the key is not 1 to \(Limits.keyBytes) bytes of UTF-8") }
-        key = text
-      case BatchField.flags:
-        let flags = try content.varint()
-        guard flags <= 3, content.isAtEnd else { throw DecodingError("unknown flags \(flags)") }
-        wantsResults = flags & 1 != 0
-        checksForeignKeysAtEnd = flags & 2 != 0
-      case BatchField.text:
-        guard content.bytes.count <= Limits.statementTextBytes else {
-          throw DecodingError("an SQL text is over \(Limits.statementTextBytes) bytes")
-        }
-        guard texts.count < Limits.statementsPerBatch + Limits.guardsPerBatch else {
-          throw DecodingError("more SQL texts than a batch can use")
-        }
-        texts.append(content.bytes)
-      case BatchField.statement, BatchField.guard:
-        let text = try content.varint()
-        guard text < UInt64(texts.count) else { throw DecodingError("no SQL text \(text)") }
-        let columns = try content.varint()
-        let rows = try content.varint()
-        guard columns <= UInt64(Limits.parametersPerStatement),
-          rows <= UInt64(Limits.statementsPerBatch),
-          columns * rows <= UInt64(content.remaining)
-        else { throw DecodingError("\(rows) rows of \(columns) values do not fit") }
-        let values = ByteReader(try content.take(content.remaining))
-        let statement = Statement(
-          sql: texts[Int(text)], columns: Int(columns), rows: Int(rows), values: values)
-        if tag == BatchField.guard {
-          guard guards.count < Limits.guardsPerBatch, rows == 1 else {
-            throw DecodingError("too many guards, or a guard without its row")
-          }
-          guards.append(statement)
-        } else {
-          // One that is never executed takes memory all the same.
-          executions += max(1, Int(rows))
-          guard executions <= Limits.statementsPerBatch else {
-            throw DecodingError("over \(Limits.statementsPerBatch) statements")
-          }
-          statements.append(statement)
-        }
-      case BatchField.settings: try decodeSettings(&content)
-      default:
-        guard tag & 1 == 0 else {
-          throw DecodingError(
-            "it needs feature \(tag >> 1), which this version of Sluice does not know; upgrade the applier"
-          )
-        }
-      }
-    }
-    if let last = switches.last, last.statement >= statements.count {
-      throw DecodingError("a setting is turned behind the last statement")
-    }
-  }
-
-  private mutating func decodeSettings(_ content: inout ByteReader) throws(DecodingError) {
-    guard let check = ForeignKeyCheck(rawValue: try content.varint()) else {
-      throw DecodingError("unknown way to judge foreign keys")
-    }
-    foreignKeyCheck = check
-    switches = []
-    while !content.isAtEnd {
-      let statement = try content.varint()
-      let turn = try content.integer(UInt8.self)
-      guard statement < UInt64(Limits.statementsPerBatch),
-        let setting = SettingSwitch.Setting(rawValue: turn >> 1)
-      else { throw DecodingError("unknown setting \(turn) before statement \(statement)") }
-      let next = SettingSwitch(setting, on: turn & 1 != 0, beforeStatement: Int(statement))
-      guard next.follows(switches.last) else {
-        throw DecodingError("settings are not in the order of statements")
-      }
-      switches.append(next)
-    }
-  }
-}
-
-extension Batch {
-  /// The batch in `bytes`, copied out.
-  public init(decoding bytes: UnsafeRawBufferPointer) throws(DecodingError) {
-    let encoded = try EncodedBatch(bytes)
-    var statements: [Statement] = []
-    for statement in encoded.statements { statements.append(try Statement(statement)) }
-    var guards: [Statement] = []
-    for check in encoded.guards { guards.append(try Statement(check)) }
-    self.init(
-      statements, key: encoded.key, guards: guards, wantsResults: encoded.wantsResults,
-      checksForeignKeysAtEnd: encoded.checksForeignKeysAtEnd, switches: encoded.switches,
-      foreignKeyCheck: encoded.foreignKeyCheck)
-  }
-}
-
-extension Batch.Statement {
-  init(_ encoded: EncodedBatch.Statement) throws(DecodingError) {
-    var values = encoded.values
-    var rows: [[SQLValue]] = []
-    for _ in 0..<encoded.rows {
-      var row: [SQLValue] = []
-      for _ in 0..<encoded.columns { row.append(try values.value()) }
-      rows.append(row)
-    }
-    guard values.isAtEnd else { throw DecodingError("bytes behind a statement's last value") }
-    self.init(String(decoding: encoded.sql, as: UTF8.self), rows: rows)
-  }
-}
-
-/// The content of a journal frame's and a commit frame's batches section: u32 length and bytes of
-/// each batch, one after the other.
-public struct BatchList {
-  /// Of an empty batch: its length.
-  public static let leastBytes = 4
-
-  /// The byte range of each batch in `bytes`; throws where they do not fill it exactly.
-  public static func ranges(_ bytes: [UInt8], count: Int) throws(DecodingError) -> [Range<Int>] {
-    var ranges: [Range<Int>] = []
-    var failure: DecodingError?
-    bytes.withUnsafeBytes { raw in
-      var reader = ByteReader(raw)
-      do throws(DecodingError) {
-        for _ in 0..<count {
-          let length = Int(try reader.integer(UInt32.self))
-          let start = reader.position
-          _ = try reader.take(length)
-          ranges.append(start..<start + length)
-        }
-        if !reader.isAtEnd {
-          throw DecodingError("\(reader.remaining) bytes behind the last batch")
-        }
-      } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
-    return ranges
   }
 }

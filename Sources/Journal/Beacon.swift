@@ -27,6 +27,24 @@ public import SluiceShared
 // 144  4  terms that ended without release since all that waited was executed
 // 148  1  attempts that follow: 16 writer, 8 sequence number of the first batch, 4 batches in a row,
 //         4 terms that ended while they executed them, 1 executing now
+// 3072  8  the turn that is out: its number; 0: none
+// 3080 16  … and its holder
+// 3960  1  where the holder takes hints: 4 at an IPv4 address, 6 at an IPv6 address; 0: nowhere
+// 3961  1  zero
+// 3962  2  the port
+// 3964 16  the address, as it goes over the wire; of an IPv4 address the first four bytes
+// 3980 16  the token that hints are sealed with
+// 3996  8  what a loopback address leads to; 0 of any other address
+// 4004  8  hints received
+// 4012  8  looks for their sake that found something
+// 4020  8  hints sent
+// 4028 16  zero
+// 4044  8  what is kept of the past, milliseconds; 0: all, or it is not said
+// 4052  8  … and bytes of log and checkpoints at most; 0: however many
+// 4060  4  … and checkpoints at most; 0: it is not said what is kept
+// 4064 12  zero
+// 4076  8  files in the journal that are not read
+// 4084  8  batches found missing between others of their writer
 
 /// Where a published history ends, as the holder's beacon states it.
 public struct LogPosition: Hashable, Sendable {
@@ -204,6 +222,18 @@ public struct Beacon: Hashable, Sendable {
   }
 }
 
+/// A turn that is out, as a beacon states it.
+public struct StatedTurn: Hashable, Sendable {
+  /// The state that it begins on.
+  public var number: TxID
+  public var holder: WriterID
+
+  public init(number: TxID, holder: WriterID) {
+    self.number = number
+    self.holder = holder
+  }
+}
+
 /// What an applier tells of itself in each beacon: for `status`, for other appliers, for nobody's
 /// safety.
 public struct ApplierStatus: Hashable, Sendable {
@@ -224,10 +254,21 @@ public struct ApplierStatus: Hashable, Sendable {
   public var ignored: UInt64 = 0
   /// Batches that were found missing between others of their writer since the store was made.
   public var missing: UInt64 = 0
+  /// How much of the past this applier keeps.
+  public var retention = StatedRetention()
+  /// Where it takes hints, and how many there were.
+  public var hints = StatedHints()
+  /// The turn that is out.
+  public var turn: StatedTurn?
 
   public init() {}
 
-  /// Where `ignored` and `missing` are, behind all that grows.
+  /// Where the turn is.
+  private static let turnPlace = 3072
+
+  /// Where `retention` is, behind all that grows, and where `ignored` and `missing` are.
+  private static let retentionPlace = 4044
+  private static let hintsPlace = 3960
   private static let tail = 4076
 
   func encode(to writer: inout ByteWriter) {
@@ -249,6 +290,13 @@ public struct ApplierStatus: Hashable, Sendable {
       writer.append(attempt.ends)
       writer.append(UInt8(attempt.isExecuting ? 1 : 0))
     }
+    writer.append(raw: [UInt8](repeating: 0, count: Self.turnPlace - writer.count))
+    writer.append(turn?.number.rawValue ?? 0)
+    writer.append(turn?.holder ?? WriterID(high: 0, low: 0))
+    writer.append(raw: [UInt8](repeating: 0, count: Self.hintsPlace - writer.count))
+    hints.encode(to: &writer)
+    writer.append(raw: [UInt8](repeating: 0, count: Self.retentionPlace - writer.count))
+    retention.encode(to: &writer)
     writer.append(raw: [UInt8](repeating: 0, count: Self.tail - writer.count))
     writer.append(ignored)
     writer.append(missing)
@@ -279,6 +327,14 @@ public struct ApplierStatus: Hashable, Sendable {
       guard attempt.isSound else { throw DecodingError("an attempt at batches that none can be") }
       attempts.append(attempt)
     }
+    _ = try reader.take(Self.turnPlace - reader.position)
+    let number = TxID(try reader.integer())
+    let holder = try reader.identifier()
+    turn = number == .zero ? nil : StatedTurn(number: number, holder: holder)
+    _ = try reader.take(Self.hintsPlace - reader.position)
+    hints = try StatedHints(from: &reader)
+    _ = try reader.take(Self.retentionPlace - reader.position)
+    retention = try StatedRetention(from: &reader)
     _ = try reader.take(Self.tail - reader.position)
     ignored = try reader.integer()
     missing = try reader.integer()

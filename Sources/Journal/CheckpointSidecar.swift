@@ -14,6 +14,7 @@ public import SluiceShared
 //  60  4  pages
 //  64  8  database checksum
 //  72  8  batches rejected since the store was made
+//  80  …  store.json as it was then, counted UTF-8; empty where it is too long, or of an earlier version
 //
 // Then blocks of 1023 checksums (u32 CRC-32C of a page, in the order of pages, zeros behind the
 // last), each sealed in its last four bytes with a CRC-32C that begins with the TxID.
@@ -27,10 +28,12 @@ public final class CheckpointSidecar: Sendable {
     public var pageCount: UInt32
     public var checksum: DatabaseChecksum
     public var rejected: UInt64
+    /// The text of `store.json` when this was written: of it there is no other copy.
+    public var description: String
 
     public init(
       store: StoreID, extent: LogExtent, pageSize: UInt32, pageCount: UInt32,
-      checksum: DatabaseChecksum, rejected: UInt64
+      checksum: DatabaseChecksum, rejected: UInt64, description: String = ""
     ) {
       self.store = store
       self.extent = extent
@@ -38,6 +41,7 @@ public final class CheckpointSidecar: Sendable {
       self.pageCount = pageCount
       self.checksum = checksum
       self.rejected = rejected
+      self.description = description
     }
   }
 
@@ -180,6 +184,7 @@ extension CheckpointSidecar.Header {
     writer.append(pageCount)
     writer.append(checksum.value)
     writer.append(rejected)
+    if description.utf8.count <= Limits.descriptionCopyBytes { writer.append(counted: description) }
     return SealedBlock.seal(writer, seed: 0)
   }
 
@@ -204,7 +209,8 @@ extension CheckpointSidecar.Header {
             txid: TxID(try reader.integer()), commits: try reader.integer(),
             time_ms: try reader.integer()),
           pageSize: try reader.integer(), pageCount: try reader.integer(),
-          checksum: DatabaseChecksum(try reader.integer()), rejected: try reader.integer())
+          checksum: DatabaseChecksum(try reader.integer()), rejected: try reader.integer(),
+          description: try reader.text())
         guard (512...65536).contains(header.pageSize), header.pageSize.nonzeroBitCount == 1 else {
           return nil
         }

@@ -3,10 +3,10 @@ public import SluiceShared
 /// The log as everybody but its holder sees it, and the one place that says what is believed:
 /// beacons only.
 ///
-/// The newest known segment's blocks 0–3 are one read. Its mark empty: its beacon is the present.
-/// Its mark set, or no beacon yet: somebody went on elsewhere, so `log/` is listed and the newest
-/// segment with a beacon is the present. A claimant links its segment before it marks an earlier
-/// one, so a listing that shows none later than a closed segment is stale, and is made again.
+/// One read takes the blocks 0–3 of the newest known segment. If its mark is empty, its beacon is the
+/// present. If its mark is set, or it has no beacon yet, somebody went on elsewhere: `log/` is listed, and
+/// the newest segment with a beacon is the present. A claimant links its segment before it marks an earlier
+/// one. So a listing that shows none later than a closed segment is stale, and is made again.
 ///
 /// Why that is linearizable: a holder publishes only after it read its own mark empty, so when a
 /// beacon of a later segment exists, the marks of all earlier ones were durable before it, and a
@@ -103,7 +103,8 @@ public final class Log {
         return try present(segment, beacon, isClosed: control.isClosed)
       }
       if numbers.isEmpty {
-        throw StoreError(
+        // A listing that took very long can miss those that went and those that came.
+        unreadable = StoreError(
           .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
       }
     }
@@ -157,8 +158,14 @@ public final class Log {
     }
   }
 
+  /// The next look begins at a segment that this process holds and has published in.
+  public func adopt(_ segment: LogSegment) {
+    opened[segment.number] = segment
+    newest = segment
+  }
+
   /// Everything is opened anew when it is asked for.
-  func forgetFiles() {
+  public func forgetFiles() {
     newest = nil
     opened = [:]
   }
@@ -211,6 +218,11 @@ public final class Log {
       opened[number] = nil
       guard let segment = try open(number, in: directory) else { continue }
       if segment.header.nonce == position.nonce { return segment }
+      // Of a late claimant, who never starts: the one that had the number is gone.
+      guard try segment.control().beacon != nil else {
+        opened[number] = nil
+        continue
+      }
       other = segment
     }
     guard let other else { return nil }
@@ -243,8 +255,10 @@ extension Log {
   /// A part of the history that lies in one segment.
   public struct Span: Sendable {
     public var segment: LogSegment
-    public var end: Int64
-    public var lastFrame: Int64
+    /// Where the history leaves the segment.
+    public var position: LogPosition
+    public var end: Int64 { position.end }
+    public var lastFrame: Int64 { position.lastFrame }
     /// The history up to this segment's beginning: what its carried commits begin behind.
     public var inherited: LogExtent
     public var start: StartRecord
@@ -253,16 +267,38 @@ extension Log {
   /// The history up to `present`, oldest first, walked from the newest segment downwards until one
   /// begins at or before `txid`. Throws `.snapshotExpired` where a segment is gone.
   public func history(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
+    let spans = try kept(after: txid, upTo: present)
+    guard let first = spans.first, first.inherited.txid > txid, first.start.parent != nil else {
+      return spans
+    }
+    throw StoreError(
+      .snapshotExpired,
+      "batch \(txid.next) is not kept any more: the log begins with batch \(first.inherited.txid.next), since \(timestamp(first.inherited.time_ms))",
+      path: layout.log)
+  }
+
+  /// The same, or what is still there of it: then the first segment begins later.
+  public func kept(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
+    try spans(upTo: present) { $0.inherited.txid <= txid }
+  }
+
+  /// The spans from segment `number` on, or from what is still there behind it.
+  public func kept(from number: UInt64, upTo present: Present) throws(StoreError) -> [Span] {
+    try spans(upTo: present) { $0.segment.number <= number }
+  }
+
+  /// From the newest segment downwards to the first span that `isFirst`, oldest first.
+  private func spans(upTo present: Present, _ isFirst: (Span) -> Bool) throws(StoreError) -> [Span]
+  {
     var spans: [Span] = []
     var segment = present.segment
     var position = present.beacon.position
     while true {
       let start = try startRecord(of: segment, at: position.startFrame)
-      spans.append(
-        Span(
-          segment: segment, end: position.end, lastFrame: position.lastFrame,
-          inherited: start.inherited, start: start))
-      guard start.inherited.txid > txid, let parent = start.parent else { break }
+      let span = Span(
+        segment: segment, position: position, inherited: start.inherited, start: start)
+      spans.append(span)
+      guard !isFirst(span), let parent = start.parent else { break }
       // The way downwards must have an end, whatever a file says.
       guard parent.segment < segment.number else {
         throw StoreError(
@@ -270,12 +306,7 @@ extension Log {
           "the start frame of a log segment names \(parent.segment) as the segment before it; restore the file from a backup",
           path: segment.file.path, offset: position.startFrame)
       }
-      guard let next = try find(parent) else {
-        throw StoreError(
-          .snapshotExpired,
-          "the log segment that holds the commits after \(txid) was removed by retention; open the database anew",
-          path: "\(layout.log)/\(StoreLayout.logName(parent.segment))")
-      }
+      guard let next = try find(parent) else { break }
       segment = next
       position = parent
     }

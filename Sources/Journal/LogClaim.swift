@@ -23,6 +23,8 @@ public struct LogClaim {
   public var holder: String
   public var engine: StartRecord.Engine
   public var segmentBytes = Limits.logSegmentBytes
+  /// Whose open files are used; nil: all are opened anew.
+  public var log: Log?
   /// The most by which this clock and the file server's may differ; nil: not compared.
   public var clockTolerance: Duration? = .seconds(60)
 
@@ -49,8 +51,10 @@ public struct LogClaim {
     successorOf observed: UInt64, rotating: Bool = false,
     firstBeacon: (LogHolder, Beacon?) -> Beacon
   ) throws(StoreError) -> Won? {
-    let log = Log(layout: layout, store: store, environment: environment)
+    let log = log ?? Log(layout: layout, store: store, environment: environment)
     guard try log.listed().first ?? 0 == observed else { return nil }
+    // Whoever would find out behind the link that it cannot take over leaves a segment with each try.
+    if !rotating { guard try hasParent(observed, log) else { return nil } }
     let number = observed + 1
     let term = rotating ? 0 : 1
     var parentTerm: UInt64 = 0
@@ -71,6 +75,8 @@ public struct LogClaim {
     case .overtaken: return nil
     case .bottom:
       guard observed == 0 else {
+        // A listing that took very long can miss the one that retention left and the one that came.
+        if try log.listed().first != number { return nil }
         throw StoreError(
           .damaged, "no segment of the log has a start frame; restore the store from a backup",
           path: layout.log)
@@ -86,7 +92,7 @@ public struct LogClaim {
 
   // MARK: 1 – the number
 
-  private func link(_ header: LogSegmentHeader) throws(StoreError) -> (any File)? {
+  func link(_ header: LogSegmentHeader) throws(StoreError) -> (any File)? {
     let fileSystem = environment.fileSystem
     let name = StoreLayout.logName(header.number)
     let path = "\(layout.log)/\(name)"
@@ -142,18 +148,14 @@ public struct LogClaim {
 
   struct Parent {
     var segment: LogSegment
-    var startOffset: Int64
-    var start: StartRecord
     /// The segment's own beacon; nil where its holder never published.
     var beacon: Beacon?
-    /// The whole frames, in order.
-    var frames: [FrameHeader]
-
-    /// The newest published position in the parent's history, and how far that goes.
-    var published: (position: LogPosition, extent: LogExtent)? {
-      if let beacon { return (beacon.position, beacon.extent) }
-      return start.parent.map { ($0, start.inherited) }
-    }
+    /// The newest published position in the parent's history; nil where nothing ever was.
+    var published: LogPosition?
+    /// How far that goes.
+    var extent: LogExtent
+    /// The whole frames behind it, in order.
+    var unpublished: [FrameHeader]
   }
 
   /// The newest beacon in the parent's history. Where its holder died before its first one, that is of
@@ -162,7 +164,7 @@ public struct LogClaim {
   private func lastBeacon(_ parent: Parent, _ log: Log) -> Beacon? {
     if let beacon = parent.beacon { return beacon }
     // nil where retention has moved it meanwhile: then somebody has published since.
-    guard let position = parent.start.parent, let segment = try? log.open(position.segment),
+    guard let position = parent.published, let segment = try? log.open(position.segment),
       segment.header.nonce == position.nonce
     else { return nil }
     return try? segment.control().beacon
@@ -210,13 +212,15 @@ public struct LogClaim {
     return .bottom
   }
 
-  /// Reads all of a closed segment; nil where it has no start frame.
+  /// Reads what a closed segment holds behind its newest published position; nil where it has no start frame.
+  ///
+  /// What is published was durable before its beacon was, and is somebody else's to read: of a large segment
+  /// that would take seconds. Damage there is met, and named, by whoever opens the database.
   ///
   /// What is read must be the file that was marked. A number that was taken by somebody who died and
   /// whose link was not durable, though it was seen, is free again when the file server has lost its
   /// power, and another file may have it.
-  private func read(_ segment: LogSegment, mustBeClosed: Bool = false) throws(StoreError) -> Parent?
-  {
+  func read(_ segment: LogSegment, mustBeClosed: Bool = false) throws(StoreError) -> Parent? {
     let control = try segment.control()
     guard control.isClosed || !mustBeClosed else {
       throw StoreError(
@@ -227,29 +231,31 @@ public struct LogClaim {
     // Passed over for want of a start frame, it would take what it published with it.
     guard !control.isTruncated else { throw segment.truncated() }
     let beacon = control.beacon
-    var chain = segment.frames()
+    var chain =
+      beacon.map {
+        FrameChain(segment.scanner(), from: $0.position.end, after: $0.position.checksum)
+      } ?? segment.frames()
     chain.scanner.readAhead = 1 << 20
     var frames: [FrameHeader] = []
-    var start: (Int64, StartRecord)?
+    var start: StartRecord?
     while let header = try chain.ahead(), try chain.scanner.isWhole(header) {
       if header.kind == .start, start == nil,
-        let bytes = try chain.scanner.section(.start, of: header, limit: 1 << 20),
-        let record = try? StartRecord(decoding: bytes)
+        let bytes = try chain.scanner.section(.start, of: header, limit: 1 << 20)
       {
-        start = (header.offset, record)
+        start = try? StartRecord(decoding: bytes)
       }
       frames.append(header)
       chain.pass(header)
     }
-    if let beacon, chain.offset < beacon.position.end {
-      throw StoreError(
-        .damaged,
-        "the log is damaged before its published end (batch \(beacon.extent.txid)); restore this file from a backup, or restore the database up to the damage",
-        path: segment.file.path, offset: chain.offset)
+    if let beacon {
+      return Parent(
+        segment: segment, beacon: beacon, published: beacon.position, extent: beacon.extent,
+        unpublished: frames)
     }
     guard let start else { return nil }
     return Parent(
-      segment: segment, startOffset: start.0, start: start.1, beacon: beacon, frames: frames)
+      segment: segment, beacon: nil, published: start.parent, extent: start.inherited,
+      unpublished: frames)
   }
 
   // MARK: 4 – carrying over
@@ -261,13 +267,13 @@ public struct LogClaim {
     var place = FramePlace(
       offset: Block.firstLogFrame, nonce: header.nonce,
       previous: block.withUnsafeBytes { SealedBlock.checksum(of: $0) })
-    var extent = parent?.published?.extent ?? parent?.start.inherited ?? .empty
+    var extent = parent?.extent ?? .empty
     let inherited = extent
     var merged: [UInt32: PageEntry] = [:]
     var size = segmentBytes
 
     if let parent {
-      let carried = parent.frames.filter {
+      let carried = parent.unpublished.filter {
         $0.kind == .commit && $0.first > inherited.txid.rawValue
       }
       let needed = carried.reduce(place.offset) { $0 + Block.roundUp($1.length) }
@@ -286,20 +292,24 @@ public struct LogClaim {
     }
 
     let record = StartRecord(
-      parent: parent?.published?.position, inherited: inherited, carried: extent, engine: engine)
+      parent: parent?.published, inherited: inherited, carried: extent, engine: engine)
+    let start = try writeStart(record, to: file, at: place)
+    return LogHolder(
+      header: header, file: file, size: size,
+      confirmed: LogPosition(start, in: header), extent: extent, merged: merged, layout: layout,
+      environment: environment)
+  }
+
+  func writeStart(_ record: StartRecord, to file: any File, at place: FramePlace)
+    throws(StoreError) -> FrameHeader
+  {
     let start = EncodedFrame(
       kind: .start, offset: place.offset, nonce: place.nonce, previous: place.previous,
-      first: extent.txid.rawValue, count: 0,
+      first: record.carried.txid.rawValue, count: 0,
       sections: [SectionContent(.start, raw: record.encoded())])
     try file.write(start.bytes, at: place.offset)
     try file.sync()
-    return LogHolder(
-      header: header, file: file, size: size,
-      confirmed: LogPosition(
-        segment: header.number, nonce: header.nonce, end: start.header.end,
-        lastFrame: start.header.offset, checksum: start.header.checksum,
-        startFrame: start.header.offset),
-      extent: extent, merged: merged, layout: layout, environment: environment)
+    return start.header
   }
 
   /// Writes a commit again: the same sections, chained into this segment.

@@ -2,8 +2,8 @@ public import SluiceShared
 
 /// Follows the published history commit by commit from where it began, across segments.
 ///
-/// Commits are known by their TxIDs: one that was carried over into a later segment, or published
-/// late in an earlier one, is passed over when it was seen before, since it says the same.
+/// Commits are known by their TxIDs. One that was carried over into a later segment, or was published
+/// late in an earlier one, may be met again; it says the same, and is passed over.
 public struct LogFollower {
   public private(set) var extent: LogExtent
   private var segment: LogSegment?
@@ -28,7 +28,8 @@ public struct LogFollower {
     _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
   ) throws(StoreError) {
     do throws(StoreError) { try follow(log, to: present, body) } catch {
-      if error.isLostOpen { log.forgetFiles() }
+      // What is open here may have been removed by another host.
+      if error.isLostOpen || error.isStaleHandle { log.forgetFiles() }
       throw error
     }
   }

@@ -4,7 +4,7 @@ internal import Synchronization
 /// The holder's half of the log's handshake, on the one segment that it holds.
 ///
 /// For each commit: write the frame, read the mark, and only if that is still empty publish it in a
-/// beacon. A claimant does the reverse (writes the mark, then reads the frames), so at least one of
+/// beacon. A claimant does the reverse: it writes the mark, then reads the frames. So at least one of
 /// the two sees the other: what was confirmed here is in the claimant's history, and what the
 /// claimant did not see is never confirmed.
 ///

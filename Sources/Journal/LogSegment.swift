@@ -34,6 +34,16 @@ public final class LogSegment: @unchecked Sendable {
     (header, headerChecksum) = try result.get()
   }
 
+  /// Whether `other`, which has this segment's number for a name, is this segment; nil where its header
+  /// cannot be read. A late claimant's file can have the name of one that was moved to `old/`.
+  public func isSame(as other: any File) throws(StoreError) -> Bool? {
+    let block = try other.read(Block.size, at: Block.header)
+    let read = block.withUnsafeBytes { raw in
+      try? LogSegmentHeader.decode(raw, path: other.path, store: header.store)
+    }
+    return read.map { $0.header.nonce == header.nonce }
+  }
+
   /// The store that the segment at `path` says it is of. Throws `.damaged` where its header is not whole.
   public static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
     -> StoreID

@@ -8,7 +8,7 @@ public import SluiceShared
 //  16 16  store id
 //  32  8  segment number, from 1
 //  40  8  nonce, seeds the checksums of frames and beacons
-//  48  8  term: one applier's time in office; a rotation keeps it
+//  48  8  term: which applier's turn to lead; a rotation keeps it
 //  56  8  when it was made, Unix milliseconds
 //  64  …  holder, counted UTF-8
 

@@ -1,3 +1,4 @@
+internal import Glibc
 public import SluiceShared
 
 /// The block in which somebody else closes a segment.
@@ -7,12 +8,16 @@ public import SluiceShared
 public enum Mark {
   /// Closes the segment in `file`, durably, naming who did it and when for whoever looks.
   public static func write(to file: any File, by name: String, time_ms: Int64) throws(StoreError) {
+    try file.write(block(by: name, time_ms: time_ms), at: Block.mark)
+    try file.sync()
+  }
+
+  static func block(by name: String, time_ms: Int64) -> [UInt8] {
     var block = ByteWriter(reserving: Block.size)
     block.append(raw: Array("SLUICE CLOSED\n".utf8))
     block.append(time_ms)
     block.append(counted: String(decoding: name.utf8.prefix(255), as: UTF8.self))
-    try file.write(SealedBlock.seal(block, seed: 0), at: Block.mark)
-    try file.sync()
+    return SealedBlock.seal(block, seed: 0)
   }
 
   /// Reads the mark past every cache: true when the segment is closed.
@@ -39,13 +44,17 @@ public enum Mark {
 
 extension StoreError {
   /// ESTALE: the file was removed by another NFS client.
-  public var isStaleHandle: Bool { errno == 116 }
-  /// EBADF of a file that is open: the NFS client could not keep it open for us, since this host was
-  /// away for longer than the server's lease and the file is gone meanwhile, or the server forgot.
+  public var isStaleHandle: Bool { errno == ESTALE }
+  /// EBADF of a file that is open: the NFS client could not keep it open for us. Either this host was away
+  /// for longer than the server's lease and the file is gone meanwhile, or the server forgot the open.
   /// Readers open everything anew then; an applier's term ends.
-  public var isLostOpen: Bool { errno == 9 }
+  public var isLostOpen: Bool { errno == EBADF }
   /// ENOENT.
-  public var isNoSuchFile: Bool { errno == 2 }
+  public var isNoSuchFile: Bool { errno == ENOENT }
   /// EEXIST.
-  public var isExistingFile: Bool { errno == 17 }
+  public var isExistingFile: Bool { errno == EEXIST }
+  /// A file is gone, or its open.
+  public var isRemoval: Bool {
+    code == .snapshotExpired || isNoSuchFile || isStaleHandle || isLostOpen
+  }
 }

@@ -54,13 +54,19 @@ extension Outcome.Rejection {
     public static let poisonous = "poisonous"
     /// Too large for scratch space or memory even when alone in its commit.
     public static let resources = "resources"
+    /// The database has changed since the interactive transaction began, or another one has the turn.
+    public static let conflict = "conflict"
+    /// Its writer has no right to interactive transactions.
+    public static let notPermitted = "notPermitted"
+    /// The pages of an interactive transaction would be no database that goes on.
+    public static let unsoundPages = "unsoundPages"
   }
 
   /// Whether the cause lies outside of the batch and the database, so that a replay takes it from the
   /// record.
   public var comesFromEnvironment: Bool {
     code == Code.poisonous || code == Code.resources || code == Code.expiredWriter
-      || code == Code.timeLimit || code == Code.stepLimit
+      || code == Code.timeLimit || code == Code.stepLimit || code == Code.notPermitted
   }
 }
 

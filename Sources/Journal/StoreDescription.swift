@@ -1,3 +1,4 @@
+internal import Glibc
 public import SluiceShared
 
 /// `store.json`: what a store is. Written by `init`; everybody who opens the store reads it first.
@@ -8,8 +9,14 @@ public struct StoreDescription: Hashable, Sendable {
   /// Who elects the applier; recorded so that two kinds never fight.
   public var lease: LeaseKind
   public var foreignKeys: Bool
+  /// Who may commit interactive transactions.
+  public var transactions = TransactionRight.all
   /// What each applier loads into its SQLite, in this order.
   public var extensions: [Extension] = []
+  /// Members that this version does not know: who replaces `store.json` keeps them.
+  public var others: [String: JSON] = [:]
+  /// Batches that were lost, and that a repair gave up: no snapshot holds them, whatever its TxID. Ascending.
+  public var lost: [ClosedRange<TxID>] = []
 
   /// A loadable extension of SQLite: its file lies in `extensions/`, named by its content.
   public struct Extension: Hashable, Sendable {
@@ -62,7 +69,31 @@ public struct StoreDescription: Hashable, Sendable {
     self.extensions = extensions
   }
 
+  /// From the copy that a checkpoint has of `store.json`; nil where it has none.
+  public init?(copied text: String) {
+    let copy = Array(text.utf8).withUnsafeBytes { try? StoreDescription(decoding: $0) }
+    guard let copy else { return nil }
+    self = copy
+  }
+
+  /// Whether `bytes` are what this version, or one before it, writes.
+  public func isWritten(as bytes: [UInt8]) -> Bool {
+    bytes == Array(json.utf8) || bytes == Array("\(content)}\n".utf8)
+  }
+
+  /// Whether `bytes`, from which this was read, may be what a newer version writes: with members that this
+  /// one does not know, and a checksum over them.
+  public func mayBeNewer(_ bytes: [UInt8]) -> Bool {
+    String(decoding: bytes, as: UTF8.self).contains(Self.checksumLabel)
+  }
+
   public var json: String {
+    let checksum = hexadecimal(crc32c(Array(content.utf8)), width: 8)
+    return "\(content)\(Self.checksumLabel)\(checksum)\"}\n"
+  }
+
+  /// All but the checksum.
+  private var content: String {
     var lease = ""
     JSON.append(quoting: self.lease.description, to: &lease)
     var loaded = extensions.isEmpty ? "" : ", \"extensions\": ["
@@ -72,14 +103,44 @@ public struct StoreDescription: Hashable, Sendable {
       loaded += ", \"sha256\": \"\(one.sha256)\"}"
     }
     if !extensions.isEmpty { loaded += "]" }
-    return """
-      {"sluice": \(formatVersion), "id": "\(id)", "pageSize": \(pageSize), "lease": \(lease), \
-      "foreignKeys": \(foreignKeys)\(loaded)}
-
-      """
+    if transactions != .all { loaded += ", \"transactions\": \"\(transactions)\"" }
+    if !lost.isEmpty {
+      let ranges = lost.map { "[\($0.lowerBound), \($0.upperBound)]" }.joined(separator: ", ")
+      loaded += ", \"lost\": [\(ranges)]"
+    }
+    for (name, value) in others.sorted(by: { $0.key < $1.key }) {
+      loaded += ", "
+      JSON.append(quoting: name, to: &loaded)
+      loaded += ": \(value.text)"
+    }
+    return
+      "{\"sluice\": \(formatVersion), \"id\": \"\(id)\", \"pageSize\": \(pageSize), \"lease\": \(lease), \"foreignKeys\": \(foreignKeys)\(loaded)"
   }
 
-  /// Decodes `store.json`; names of members that this version does not know are ignored.
+  /// The last member: the CRC-32C of all that stands before it, 8 hexadecimal digits.
+  private static let checksumLabel = ", \"checksum\": \""
+
+  /// False where there is a checksum, and the text before it has another one. Earlier versions wrote none.
+  private static func agrees(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let text = String(decoding: bytes, as: UTF8.self)
+    // Its own name damaged, it is a member that nobody knows, and what it covers is right.
+    guard let label = text.ranges(of: checksumLabel).last else { return true }
+    let content = Array(text[..<label.lowerBound].utf8)
+    return text[label.upperBound...].prefix(8) == hexadecimal(crc32c(content), width: 8)
+  }
+
+  private static func checksum(beforeLastMemberOf bytes: UnsafeRawBufferPointer) -> String? {
+    let text = String(decoding: bytes, as: UTF8.self)
+    guard let last = text.ranges(of: ", \"").last else { return nil }
+    return hexadecimal(crc32c(Array(text[..<last.lowerBound].utf8)), width: 8)
+  }
+
+  private static let members: Set = [
+    "sluice", "id", "pageSize", "lease", "foreignKeys", "extensions", "transactions",
+    "lost", "checksum",
+  ]
+
+  /// Decodes `store.json`; members that this version does not know are kept and mean nothing.
   public init(decoding bytes: UnsafeRawBufferPointer) throws(StoreError) {
     let json: JSON
     do throws(DecodingError) { json = try JSON.parse(bytes) } catch {
@@ -87,6 +148,12 @@ public struct StoreDescription: Hashable, Sendable {
     }
     guard let version = json["sluice"]?.integer else {
       throw StoreError(.foreign, "this store.json is not Sluice's")
+    }
+    guard Self.agrees(bytes) else {
+      throw StoreError(
+        .damaged,
+        "store.json has another checksum than it says; restore it from a backup, or see `sluice repair`"
+      )
     }
     guard version == Int64(formatVersion) else {
       throw StoreError(
@@ -105,7 +172,38 @@ public struct StoreDescription: Hashable, Sendable {
     self.init(
       id: id, pageSize: Int(pageSize), lease: lease, foreignKeys: foreignKeys,
       extensions: try StoreDescription.extensions(json["extensions"]))
+    if case .object(let all) = json {
+      // The checksum under a damaged name is no member of a newer version.
+      let checksum = Self.checksum(beforeLastMemberOf: bytes)
+      others = all.filter {
+        !StoreDescription.members.contains($0.key) && $0.value.string != checksum
+      }
+    }
+    lost = try StoreDescription.lost(json["lost"])
+    if let right = json["transactions"] {
+      // Nobody's, where it cannot be meant: who has it may write anything.
+      transactions = right.string.flatMap(TransactionRight.init) ?? .none
+    }
   }
+
+  private static func lost(_ json: JSON?) throws(StoreError) -> [ClosedRange<TxID>] {
+    guard let json else { return [] }
+    var ranges: [ClosedRange<TxID>] = []
+    if case .array(let elements) = json {
+      for element in elements {
+        guard case .array(let pair) = element, pair.count == 2, let first = pair[0].integer,
+          let last = pair[1].integer, first > 0, last >= first
+        else { break }
+        ranges.append(TxID(UInt64(first))...TxID(UInt64(last)))
+      }
+      if ranges.count == elements.count { return ranges }
+    }
+    throw StoreError(
+      .damaged, "store.json has lost batches that cannot be meant; restore it from a backup")
+  }
+
+  /// The batches that were lost together with `txid`; nil where it was not.
+  public func lost(with txid: TxID) -> ClosedRange<TxID>? { lost.last { $0.contains(txid) } }
 
   /// A member that is missing means none; one that cannot be read would have an applier go without.
   private static func extensions(_ json: JSON?) throws(StoreError) -> [Extension] {
@@ -133,7 +231,7 @@ public struct StoreDescription: Hashable, Sendable {
     } catch {
       guard error.isNoSuchFile else { throw error }
       throw StoreError(
-        .noSuchStore, "no store here; `sluice init` makes one", path: layout.root, errno: 2)
+        .noSuchStore, "no store here; `sluice init` makes one", path: layout.root, errno: ENOENT)
     }
     var result: Result<StoreDescription, StoreError> = .failure(StoreError(.damaged, ""))
     bytes.withUnsafeBytes { raw in

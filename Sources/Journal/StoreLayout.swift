@@ -28,6 +28,10 @@ public struct StoreLayout: Sendable {
   public var oldLog: String { archive?.log ?? "\(root)/log/old" }
   public var checkpoints: String { archive?.checkpoints ?? "\(root)/checkpoints" }
   public var extensions: String { "\(root)/extensions" }
+  /// What repairs have taken out of the store, a directory for each.
+  public var repaired: String { "\(root)/repaired" }
+  /// What became of rejected batches, a file for each that somebody has seen to.
+  public var handled: String { "\(root)/handled" }
   public var current: String { "\(root)/current.sqlite" }
 
   public static func logName(_ number: UInt64) -> String { padded(number, width: 12) + ".log" }

@@ -20,7 +20,7 @@ public final class FileLease: Lease {
     let now = environment.clock.elapsed()
     if observation != seen {
       seen = observation
-      unchangedSince = now
+      unchangedSince = now - observation.silence
     }
     return observation.isReleased || now - unchangedSince >= duration
   }
@@ -36,4 +36,7 @@ public final class FileLease: Lease {
   }
 
   public func release() { seen = nil }
+
+  /// One beat may fail, and the next is in time.
+  public var longestPauseBetweenBeats: Duration? { duration * 2 / 5 }
 }

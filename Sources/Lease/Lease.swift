@@ -6,16 +6,28 @@ public import SluiceShared
 ///
 /// Not safe to use from two threads at once; the applier's loop owns it.
 public protocol Lease: AnyObject {
-  /// A standby's look at the newest segment: true when this process may claim its successor now.
+  /// A standby's look at the newest segment: true when this process may try to lead now.
   func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool
+  /// Takes what the others elect by, before the log is claimed. False: somebody else has it.
+  func acquire() throws(StoreError) -> Bool
+  /// Gives back what `acquire` took: the log's claim was lost, or the term ended out of order.
+  func abandon()
   /// The claim succeeded, begun at `started` (boot time).
   func claimed(at started: Duration) throws(StoreError)
   /// The holder made a beat that it began at `started`. False when the lease had run out before:
   /// then it must stop leading. Called from the loop's own progress, so that a hung applier does
-  /// not keep its office.
+  /// not stay the leader.
   func renew(beatStarted started: Duration) throws(StoreError) -> Bool
   /// The holder stops; others need not wait for the lease to run out.
   func release() throws(StoreError)
+  /// The longest pause between two beats of a holder that has nothing to do; nil: no longer than else.
+  var longestPauseBetweenBeats: Duration? { get }
+}
+
+extension Lease {
+  public func acquire() throws(StoreError) -> Bool { true }
+  public func abandon() {}
+  public var longestPauseBetweenBeats: Duration? { nil }
 }
 
 /// What a standby sees of the newest log segment.
@@ -24,10 +36,26 @@ public struct LeaseObservation: Hashable, Sendable {
   /// The beacon's counter; 0 where the segment has none yet.
   public var counter: UInt64
   public var isReleased: Bool
+  /// For how long it has been so at least, where that is known otherwise than by looking; no part of what
+  /// makes two observations the same.
+  public var silence: Duration = .zero
+  /// Where its holder takes hints, and what it has published; no part of that either.
+  public var hints: HintEndpoint?
+  public var txid = TxID.zero
 
   public init(segment: UInt64, counter: UInt64, isReleased: Bool) {
     self.segment = segment
     self.counter = counter
     self.isReleased = isReleased
+  }
+
+  public static func == (a: Self, b: Self) -> Bool {
+    a.segment == b.segment && a.counter == b.counter && a.isReleased == b.isReleased
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(segment)
+    hasher.combine(counter)
+    hasher.combine(isReleased)
   }
 }

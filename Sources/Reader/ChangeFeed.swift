@@ -23,23 +23,51 @@ public final class ChangeFeed {
   private var next: TxID
   /// The last batch that `body` took.
   private var taken = TxID.zero
+  /// What was to be told and is not kept any more, where the feed went on behind it.
+  public struct Gap: Hashable, Sendable {
+    public var batches: ClosedRange<TxID>
+    /// The time of the last of them, in Unix milliseconds.
+    public var time_ms: Int64
+  }
 
-  /// From batch `first` on. Throws as `PageStore` does, and `.snapshotExpired` where retention has removed
-  /// that batch.
+  private var gap: Gap?
+
+  /// From batch `first` on, or from what is kept behind it. Throws as `PageStore` does.
   public init(path: String, from first: TxID, environment: Environment) throws(StoreError) {
     let layout = StoreLayout(path)
     let description = try StoreDescription.read(layout, environment.fileSystem)
     log = Log(layout: layout, store: description.id, environment: environment)
     next = first
-    let present = try log.present()
-    guard first <= present.extent.txid else {
+    follower = LogFollower(after: .empty)
+    try begin()
+  }
+
+  /// Stands before `next`, or before what is kept behind it, which leaves a gap.
+  private func begin() throws(StoreError) {
+    var attempt = 1
+    while true {
+      let present = try log.present()
+      do throws(StoreError) { return try begin(upTo: present) } catch {
+        guard error.isRemoval, attempt < Self.attempts else { throw error }
+      }
+      // What is open here was just removed.
+      log.forgetFiles()
+      attempt += 1
+    }
+  }
+
+  private func begin(upTo present: Log.Present) throws(StoreError) {
+    guard next <= present.extent.txid else {
       follower = LogFollower(at: present)
       return
     }
     // A segment begins between two commits.
-    let before = TxID(max(1, first.rawValue) - 1)
-    let spans = try log.history(after: before, upTo: present)
-    follower = LogFollower(after: spans.first?.inherited ?? .empty)
+    let before = TxID(max(1, next.rawValue) - 1)
+    let start = try log.kept(after: before, upTo: present).first?.inherited ?? .empty
+    follower = LogFollower(after: start)
+    guard start.txid > before else { return }
+    gap = Gap(batches: max(TxID(1), next)...start.txid, time_ms: start.time_ms)
+    next = start.txid.next
   }
 
   /// The last batch that was passed.
@@ -48,25 +76,50 @@ public final class ChangeFeed {
   /// Passes what was published since to `body`, oldest first.
   ///
   /// Each batch once, unless `body` throws: then the next call begins with the batch that it threw for,
-  /// also in the middle of a commit.
-  public func advance(_ body: (Entry) throws -> Void) throws {
-    var failure: (any Error)?
-    do {
-      try follower.advance(log, to: try log.present()) { (commit, cursor) throws(StoreError) in
-        guard commit.last >= next else { return }
-        do { try entries(commit, &cursor, body) } catch {
-          failure = error
-          throw StoreError(.io, "the reader of the feed has failed")
-        }
+  /// also in the middle of a commit. `onGap` is told first of batches that are not kept any more.
+  public func advance(
+    onGap: (Gap) throws -> Void = { _ in }, _ body: (Entry) throws -> Void
+  ) throws {
+    try advance(onGap: onGap, onCommit: { (_, _) in }, body)
+  }
+
+  /// The same, told of each commit before its batches are passed; again where it goes on in the middle of
+  /// one.
+  package func advance(
+    onGap: (Gap) throws -> Void,
+    onCommit: (Commit, inout LogCursor) throws(StoreError) -> Void,
+    _ body: (Entry) throws -> Void
+  ) throws {
+    for attempt in 1... {
+      if let gap {
+        try onGap(gap)
+        self.gap = nil
       }
-    } catch {
-      throw failure ?? error
+      let present = try log.present()
+      failure = nil
+      do throws(StoreError) {
+        return try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
+          guard commit.last >= next else { return }
+          try onCommit(commit, &cursor)
+          try entries(commit, &cursor, body)
+        }
+      } catch {
+        if let failure { throw failure }
+        guard error.isRemoval, attempt < Self.attempts else { throw error }
+        // Behind by more than is kept, or what was read was just removed.
+        log.forgetFiles()
+        try begin()
+      }
     }
   }
 
+  private static let attempts = 5
+  /// What the one that entries are passed to threw.
+  private var failure: (any Error)?
+
   private func entries(
     _ commit: Commit, _ cursor: inout LogCursor, _ body: (Entry) throws -> Void
-  ) throws {
+  ) throws(StoreError) {
     let outcomes = try cursor.outcomes(of: commit.header)
     let bytes = try cursor.section(.batches, of: commit.header)
     let ranges: [Range<Int>]
@@ -78,10 +131,13 @@ public final class ChangeFeed {
     for (i, (outcome, range)) in zip(outcomes, ranges).enumerated() {
       let txid = TxID(commit.first.rawValue + UInt64(i))
       guard txid >= next else { continue }
-      try body(
-        Entry(
-          txid: txid, commit: commit.meta.commit, time_ms: commit.meta.time_ms, outcome: outcome,
-          batch: try? bytes[range].withUnsafeBytes { try Batch(decoding: $0) }))
+      let entry = Entry(
+        txid: txid, commit: commit.meta.commit, time_ms: commit.meta.time_ms, outcome: outcome,
+        batch: try? bytes[range].withUnsafeBytes { try Batch(decoding: $0) })
+      do { try body(entry) } catch {
+        failure = error
+        throw StoreError(.io, "the reader of the feed has failed")
+      }
       taken = txid
       next = txid.next
     }

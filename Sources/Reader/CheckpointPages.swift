@@ -4,6 +4,8 @@ internal import SluiceShared
 /// A checkpoint: what a page holds that the log behind it does not change.
 final class CheckpointPages: Sendable {
   let header: CheckpointSidecar.Header
+  /// Batches that a repair gave up, as `store.json` said when the checkpoint was made.
+  let lost: [ClosedRange<TxID>]
   /// The CRC-32C of a page of zeros, which is what a page has that nobody wrote.
   let emptyPageCRC: UInt32
   let files: StoreFiles
@@ -29,6 +31,7 @@ final class CheckpointPages: Sendable {
     name = StoreLayout.checkpointName(txid)
     file = try fileSystem.open("\(directory)/\(name)", .fixed)
     header = sidecar.header
+    lost = StoreDescription(copied: header.description)?.lost ?? []
     emptyPageCRC = crc32c([UInt8](repeating: 0, count: Int(header.pageSize)))
     self.sidecar = sidecar
     self.files = files
@@ -68,9 +71,8 @@ extension CheckpointPages {
   {
     var failure: StoreError?
     var later: TxID?
-    let names = try files.environment.fileSystem.list(files.layout.checkpoints)
-    for candidate in names.compactMap(StoreLayout.checkpointTxID).sorted(by: >)
-    where candidate <= txid {
+    let candidates = try named(files)
+    for candidate in candidates where candidate <= txid {
       // Of one that is named later nothing need be read.
       if case .txid(let last)? = point, candidate > last {
         later = candidate
@@ -85,14 +87,32 @@ extension CheckpointPages {
       }
     }
     if failure == nil, let point, let later {
+      let time_ms = try? CheckpointPages(later, files).header.extent.time_ms
+      let since = time_ms.map { ", since \(timestamp($0))" } ?? ""
       throw StoreError(
         .snapshotExpired,
-        "the database as of \(point) is not kept any more; the oldest checkpoint is as of batch \(later)",
+        "the database as of \(point) is not kept any more; what is kept begins with the state as of batch \(later)\(since)",
         path: files.layout.checkpoints)
     }
-    throw failure
-      ?? StoreError(
-        .damaged, "the store has no checkpoint; restore it from a backup",
+    if let failure { throw failure }
+    guard candidates.isEmpty else {
+      throw StoreError(
+        .snapshotExpired,
+        "all checkpoints up to batch \(txid) were removed by retention; open the database anew",
         path: files.layout.checkpoints)
+    }
+    throw StoreError(
+      .damaged, "the store has no checkpoint; restore it from a backup",
+      path: files.layout.checkpoints)
+  }
+
+  /// Newest first. A listing that took very long can miss those that went and those that came.
+  private static func named(_ files: StoreFiles) throws(StoreError) -> [TxID] {
+    for _ in 0..<2 {
+      let names = try files.environment.fileSystem.list(files.layout.checkpoints)
+      let found = names.compactMap(StoreLayout.checkpointTxID)
+      if !found.isEmpty { return found.sorted(by: >) }
+    }
+    return []
   }
 }

@@ -3,8 +3,7 @@ public import SluiceShared
 
 extension PageStore {
   private struct Weak { weak var store: PageStore? }
-  private static let open = Monitor<[ExactText: Weak]>([:])
-  private static let posix = Environment.posix()
+  private static let open = ProcessLocal<[ExactText: Weak]> { [:] }
 
   /// The process's one page store for `path`, which all its connections share; closed when the last
   /// of them goes.
@@ -13,7 +12,7 @@ extension PageStore {
     let key = ExactText(root)
     if let known = open.withLock({ $0[key]?.store }) { return known }
     // Outside of the lock, for it waits for the file server. Of two that come at once one is kept.
-    let opened = try PageStore(path: root, environment: posix)
+    let opened = try PageStore(path: root, environment: .posix())
     return open.withLock { stores in
       if let known = stores[key]?.store { return known }
       stores = stores.filter { $0.value.store != nil }
@@ -25,11 +24,11 @@ extension PageStore {
   // MARK: By number
 
   /// The URI parameter by which a connection reaches one certain page store, whatever its files are.
-  static let numberParameter = "page_store"
-  private static let numbers = Monitor<(next: UInt64, stores: [UInt64: Weak])>((1, [:]))
+  package static let numberParameter = "page_store"
+  private static let numbers = ProcessLocal<(next: UInt64, stores: [UInt64: Weak])> { (1, [:]) }
 
   /// Gives `store` a number, under which the file system `sluice` finds it as long as it lives.
-  static func number(_ store: PageStore) -> UInt64 {
+  package static func number(_ store: PageStore) -> UInt64 {
     numbers.withLock { known in
       known.stores = known.stores.filter { $0.value.store != nil }
       let number = known.next

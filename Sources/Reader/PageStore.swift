@@ -1,12 +1,13 @@
+internal import CoreMetrics
 public import SluiceJournal
 public import SluiceShared
 internal import Synchronization
 
 /// A store open for reading: hands out snapshots, each as fresh as it is asked for.
 ///
-/// At most one caller reads the file server at a time. A caller that comes while one does may not
-/// take its answer, which may have been read before this caller began; but all that come meanwhile
-/// share the next answer, which is asked for after each of them began (promise 4).
+/// At most one caller reads the file server at a time. A caller that comes meanwhile may not take that
+/// answer: it may have been read before this caller began (promise 4). All that come meanwhile share the
+/// next answer, which is asked for after each of them began.
 public final class PageStore: Sendable {
   public let layout: StoreLayout
   public let description: StoreDescription
@@ -18,9 +19,10 @@ public final class PageStore: Sendable {
     /// Refreshes begun and, of those, the last that succeeded. `succeeded <= begun`.
     var begun: UInt64 = 1
     var succeeded: UInt64 = 1
-    var isRefreshing = false
-    /// One of the callers that wait for a TxID asks again and again, for all of them.
-    var isPolling = false
+    /// Whose turn it is to refresh.
+    var refreshing = Baton()
+    /// Who of the callers that wait for a TxID asks again and again, for all of them.
+    var polling = Baton()
   }
 
   private let environment: Environment
@@ -28,6 +30,7 @@ public final class PageStore: Sendable {
   private let refresher: Refresher
   private let state: Monitor<State>
   private let past: PastSnapshots
+  private let metrics: ReaderMetrics
   /// Callers that began to wait for a TxID, so that whoever polls for them notices a new one.
   private let arrivals = Atomic<UInt64>(0)
 
@@ -42,6 +45,7 @@ public final class PageStore: Sendable {
     let refresher = try Refresher(files)
     self.refresher = refresher
     past = PastSnapshots(files)
+    metrics = ReaderMetrics(layout)
     state = Monitor(State(snapshot: refresher.snapshot, began_ns: began))
   }
 
@@ -57,15 +61,45 @@ public final class PageStore: Sendable {
     case .latest: return try refreshed()
     case .atLeast(let txid, let timeout):
       let known = current
-      return known.txid >= txid ? known : try awaited(txid, timeout)
+      guard known.txid >= txid else { return try holding(txid, awaited(txid, timeout)) }
+      metrics.cached.increment()
+      return try holding(txid, known)
     case .maxStaleness(let limit):
       let now = environment.clock.bootTime_ns()
       let (known, began) = state.withLock { ($0.snapshot, $0.began_ns) }
       let isFresh = Duration.nanoseconds(Int64(now - min(began, now))) <= limit
-      return isFresh ? known : try refreshed()
+      guard isFresh else { return try refreshed() }
+      metrics.cached.increment()
+      return known
     case .asOf(let point):
       return try past.snapshot(point) { () throws(StoreError) in try refreshed() }
     }
+  }
+
+  /// Throws `.damaged` where batch `txid` was lost before the history went on.
+  private func holding(_ txid: TxID, _ snapshot: Snapshot) throws(StoreError) -> Snapshot {
+    guard let lost = snapshot.checkpoint.lost.last(where: { $0.contains(txid) }) else {
+      return snapshot
+    }
+    throw StoreError(
+      .damaged,
+      "batch \(txid) is lost: `sluice repair` found none of what was done behind batch \(lost.lowerBound.rawValue - 1), and the history goes on behind batch \(lost.upperBound); submit again what the database does not have",
+      path: layout.root)
+  }
+
+  /// Has the next snapshot looked for in a segment that this process holds and has published in. Nothing is
+  /// listed or opened for it. What is newer is found as ever.
+  package func adopt(_ segment: LogSegment) {
+    state.wait { $0.refreshing.take() ? () : nil }
+    refresher.adopt(segment)
+    state.withLock { $0.refreshing.layDown() }
+    state.wakeAll()
+  }
+
+  /// The present, from the newest checkpoint on: what came before it is in use here no more.
+  public func rebased() throws(StoreError) -> Snapshot {
+    files.expired.store(true, ordering: .relaxed)
+    return try snapshot(.latest)
   }
 
   /// The last snapshot that was handed out, however old; no I/O.
@@ -84,18 +118,19 @@ public final class PageStore: Sendable {
     let turn = state.wait { state -> Turn? in
       if wanted == 0 { wanted = state.begun + 1 }
       if state.succeeded >= wanted { return .done(state.snapshot) }
-      guard !state.isRefreshing else { return nil }
-      state.isRefreshing = true
+      guard state.refreshing.take() else { return nil }
       state.begun += 1
       return .refresh
     }
     switch turn {
-    case .done(let snapshot): return snapshot
+    case .done(let snapshot):
+      metrics.shared.increment()
+      return snapshot
     case .refresh: return try refresh()
     }
   }
 
-  /// The caller has set `isRefreshing`.
+  /// The caller holds `refreshing`.
   private func refresh() throws(StoreError) -> Snapshot {
     let began = environment.clock.bootTime_ns()
     do throws(StoreError) {
@@ -104,13 +139,14 @@ public final class PageStore: Sendable {
         state.snapshot = snapshot
         state.began_ns = began
         state.succeeded = state.begun
-        state.isRefreshing = false
+        state.refreshing.layDown()
       }
       state.wakeAll()
+      metrics.refreshed(since: began, environment.clock)
       return snapshot
     } catch {
       // Those that wait try themselves: the failure may be over.
-      state.withLock { $0.isRefreshing = false }
+      state.withLock { $0.refreshing.layDown() }
       state.wakeAll()
       throw error
     }
@@ -129,9 +165,7 @@ public final class PageStore: Sendable {
     let left = max(.zero, timeout)
     let turn = environment.clock.wait(on: state, atMost: left) { state -> Turn? in
       if state.snapshot.txid >= txid { return .done(state.snapshot) }
-      guard !state.isPolling else { return nil }
-      state.isPolling = true
-      return .refresh
+      return state.polling.take() ? .refresh : nil
     }
     switch turn {
     case .done(let snapshot): return snapshot
@@ -140,12 +174,12 @@ public final class PageStore: Sendable {
     }
   }
 
-  /// The caller has set `isPolling`.
+  /// The caller holds `polling`.
   private func poll(_ txid: TxID, until deadline: Duration, _ timeout: Duration)
     throws(StoreError) -> Snapshot
   {
     defer {
-      state.withLock { $0.isPolling = false }
+      state.withLock { $0.polling.layDown() }
       state.wakeAll()
     }
     var pause = Self.shortestPause

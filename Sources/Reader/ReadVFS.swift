@@ -1,8 +1,8 @@
 internal import CSQLite
 internal import Glibc
 internal import SluiceJournal
-internal import SluiceSQLite
-public import SluiceShared
+package import SluiceShared
+package import SluiceVFS
 
 /// The read-only file system for SQLite named `sluice`: with it any SQLite API in the process reads
 /// a store, by a URI such as `file:/mnt/efs/orders?vfs=sluice`.
@@ -10,24 +10,46 @@ public import SluiceShared
 /// Parameters: `fresh=latest` (the default), or `at_least=TXID` (with `timeout_ms`, 30000), or
 /// `max_staleness_ms=N`; or, of the past, `txid=N` or `at=TIME` (RFC 3339): the state after the last commit
 /// that is not later. The database is read-only however it is opened. `PRAGMA sluice_txid` tells
-/// the last batch that the read transaction sees.
+/// the last batch that the read transaction sees, `PRAGMA sluice_error` what failed last.
+///
+/// A plain file that is opened through it, as ATTACH does, is the library's own file system's.
 public enum ReadVFS {
   public static let name = "sluice"
+}
 
-  private static let registration = VFSRegistration(name: name, SnapshotFileSystem())
-  private static let last = Monitor<StoreError?>(nil)
+/// What a host of the file system adds to it.
+package protocol ReadVFSHost: AnyObject, Sendable {
+  /// The answer to `PRAGMA sluice_…` on a connection.
+  func answer(_ pragma: StorePragma, on file: SnapshotFile) throws(PragmaFailure) -> String
+  /// The file through which a connection writes that was opened to read and write; nil: it only reads.
+  func writable(_ file: SnapshotFile) -> (any VirtualFile)?
+  /// A call failed; SQLite tells its caller no more than a code.
+  func failed(_ error: StoreError)
+}
 
-  /// Makes it known to SQLite; once per process, further calls do nothing.
-  public static func register() { _ = registration }
+/// The file system as one SQLite library knows it.
+package final class StoreFileSystem: VirtualFileSystem {
+  package let calls: SQLiteCalls
+  let host: (any ReadVFSHost)?
+  private let fileSystem = PosixFileSystem()
+  private let clock = SystemClock()
+  private let last = ProcessLocal<StoreError?> { nil }
 
-  /// Why the last call failed that did, on any connection: SQLite itself tells no more than a code.
-  public static var lastError: StoreError? { last.withLock { $0 } }
+  package init(_ calls: SQLiteCalls, host: (any ReadVFSHost)? = nil) {
+    self.calls = calls
+    self.host = host
+  }
+
+  // MARK: Errors
+
+  /// Why the last call failed that did, on any connection of this library.
+  package var lastError: StoreError? { last.withLock { $0 } }
+
+  package var lastErrorText: String? { lastError?.description }
 
   /// The result code for an error; `usual` where the device failed.
-  static func failure(_ error: StoreError, _ usual: VFSFailure) -> VFSFailure {
-    last.withLock { $0 = error }
-    // For whoever listens with SQLITE_CONFIG_LOG: a code says too little.
-    csqlite_log(SQLITE_CANTOPEN, "sluice: \(error)")
+  func failure(_ error: StoreError, _ usual: VFSFailure) -> VFSFailure {
+    note(error)
     switch error.code {
     case .damaged: return VFSFailure(SQLITE_IOERR | 32 << 8)  // SQLITE_IOERR_DATA
     case .timeout: return VFSFailure(SQLITE_BUSY | 3 << 8)  // SQLITE_BUSY_TIMEOUT
@@ -35,40 +57,92 @@ public enum ReadVFS {
     default: return usual
     }
   }
-}
 
-private final class SnapshotFileSystem: VirtualFileSystem {
-  private let fileSystem = PosixFileSystem()
-  private let clock = SystemClock()
-
-  var lastErrorText: String? { ReadVFS.lastError?.description }
-
-  func currentTime_ms() -> Int64 { clock.wallTime_ms() }
-
-  func fullPath(_ path: String) -> String {
-    guard let full = realpath(path, nil) else { return path }
-    defer { free(full) }
-    // Where a link leads to a name that is no UTF-8, the way there has one.
-    return String(validatingCString: full) ?? path
+  /// Tells whoever listens with SQLITE_CONFIG_LOG, and whoever asks: a code says too little.
+  func note(_ error: StoreError) {
+    last.withLock { $0 = error }
+    host?.failed(error)
+    calls.log(SQLITE_CANTOPEN, "sluice: \(error)")
   }
 
-  func open(_ name: VFSName, flags: Int32) throws(VFSFailure)
-    -> (file: any VirtualFile, flags: Int32)
+  // MARK: Names
+
+  package func currentTime_ms() -> Int64 { clock.wallTime_ms() }
+
+  /// A directory's ends with a slash, as what is to be one may from the first; that tells a store, and what SQLite takes to belong to it, from
+  /// files without a look at the disk.
+  package func fullPath(_ path: String) -> String? {
+    let isNamed = path.hasSuffix("/")
+    guard isNamed || Self.isDirectory(path) else { return nil }
+    guard let full = realpath(path, nil) else { return isNamed ? path : path + "/" }
+    defer { free(full) }
+    // Where a link leads to a name that is no UTF-8, the way there has one.
+    let text = String(validatingCString: full) ?? path
+    return text.hasSuffix("/") ? text : text + "/"
+  }
+
+  private static func isDirectory(_ path: UnsafePointer<CChar>) -> Bool {
+    var found = Glibc.stat()
+    return stat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// All but a store, its journals (`/-journal`, `/-wal`) and a super-journal beside it (`/-mj…`), which
+  /// SQLite looks for with each transaction: of these there are none.
+  package func isElsewhere(_ path: UnsafePointer<CChar>) -> Bool {
+    guard let slash = strrchr(path, Int32(UInt8(ascii: "/"))) else { return true }
+    let name = UnsafePointer(slash + 1)
+    return name.pointee != 0 && strcmp(name, "-journal") != 0 && strcmp(name, "-wal") != 0
+      && strncmp(name, "-mj", 3) != 0
+  }
+
+  package func open(_ name: VFSName, flags: Int32) throws(VFSFailure)
+    -> (file: any VirtualFile, flags: Int32)?
   {
-    let journals = SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_SUPER_JOURNAL | SQLITE_OPEN_WAL
-    guard flags & journals == 0 else { throw VFSFailure(SQLITE_CANTOPEN) }
-    guard flags & SQLITE_OPEN_MAIN_DB != 0 else {
+    guard let path = name.bytes else {
       // What SQLite sorts or builds on the way.
-      let budget = ScratchFile.Budget(limit: Limits.scratchBytes)
-      return (ScratchFile(fileSystem, budget), flags)
+      return (scratchFile(), flags)
     }
     do throws(StoreError) {
-      let file = SnapshotFile(try store(name), try freshness(name))
-      let readOnly = flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
-      return (file, readOnly)
+      guard isElsewhere(path) else {
+        guard flags & SQLITE_OPEN_SUPER_JOURNAL == 0 else {
+          throw StoreError(
+            .invalid,
+            "a transaction that writes a store writes nothing else; COMMIT the one before the other, or write plain databases with one of them as the main database",
+            path: name.path)
+        }
+        guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return (scratchFile(), flags) }
+        return open(SnapshotFile(try store(name), try freshness(name), self), flags)
+      }
+      guard flags & SQLITE_OPEN_MAIN_DB == 0 || Self.isFile(path) else {
+        throw StoreError(
+          .noSuchStore,
+          "there is no store; check the path, make one with `sluice init`, and where a plain database is to be created, name its file system: file:PATH?vfs=unix",
+          path: name.path)
+      }
+      return nil
     } catch {
-      throw ReadVFS.failure(error, VFSFailure(SQLITE_CANTOPEN))
+      throw failure(error, VFSFailure(SQLITE_CANTOPEN))
     }
+  }
+
+  /// The past, and what was opened for reading, is not written.
+  private func open(_ file: SnapshotFile, _ flags: Int32)
+    -> (file: any VirtualFile, flags: Int32)
+  {
+    if flags & SQLITE_OPEN_READWRITE != 0, file.isOfPresent, let writable = host?.writable(file) {
+      return (writable, flags)
+    }
+    let readOnly = flags & ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+    return (file, readOnly)
+  }
+
+  private func scratchFile() -> ScratchFile {
+    ScratchFile(fileSystem, ScratchFile.Budget(limit: Limits.scratchBytes))
+  }
+
+  private static func isFile(_ path: UnsafePointer<CChar>) -> Bool {
+    var found = Glibc.stat()
+    return stat(path, &found) == 0 && found.st_mode & S_IFMT != S_IFDIR
   }
 
   private func store(_ name: VFSName) throws(StoreError) -> PageStore {
@@ -81,50 +155,5 @@ private final class SnapshotFileSystem: VirtualFileSystem {
       return known
     }
     return try PageStore.shared(path: path)
-  }
-
-  private func freshness(_ name: VFSName) throws(StoreError) -> Freshness {
-    for refused in ["immutable", "nolock"] where name.flag(refused) {
-      throw StoreError(
-        .invalid,
-        "\(refused)=1 would hide other processes' commits; leave it out, or read a checkpoint file")
-    }
-    let fresh = name.parameter("fresh")
-    guard fresh ?? "latest" == "latest" else {
-      throw StoreError(.invalid, "fresh=\(fresh ?? "") is not known; the only value is latest")
-    }
-    let atLeast = try number(name, "at_least")
-    let staleness = try number(name, "max_staleness_ms")
-    let timeout = try number(name, "timeout_ms") ?? 30_000
-    switch (fresh, atLeast, staleness, try past(name)) {
-    case (_, nil, nil, nil): return .latest
-    case (nil, let txid?, nil, nil): return .atLeast(TxID(txid), timeout: .milliseconds(timeout))
-    case (nil, nil, let limit?, nil): return .maxStaleness(.milliseconds(limit))
-    case (nil, nil, nil, let point?): return .asOf(point)
-    default:
-      throw StoreError(.invalid, "give one of fresh, at_least, max_staleness_ms, txid and at")
-    }
-  }
-
-  private func past(_ name: VFSName) throws(StoreError) -> HistoryPoint? {
-    switch (try number(name, "txid"), name.parameter("at")) {
-    case (nil, nil): return nil
-    case (let txid?, nil): return .txid(TxID(txid))
-    case (nil, let text?):
-      guard let time_ms = milliseconds(ofTimestamp: text) else {
-        throw StoreError(
-          .invalid, "at=\(text) is no time; write it as 2026-11-22T10:00:00Z (RFC 3339)")
-      }
-      return .time_ms(time_ms)
-    case (_?, _?): throw StoreError(.invalid, "give one of txid and at")
-    }
-  }
-
-  private func number(_ name: VFSName, _ parameter: String) throws(StoreError) -> UInt64? {
-    guard let text = name.parameter(parameter) else { return nil }
-    guard let number = UInt64(text), number <= Int64.max else {
-      throw StoreError(.invalid, "\(parameter)=\(text) is no whole number")
-    }
-    return number
   }
 }

@@ -6,7 +6,7 @@ internal import Synchronization
 ///
 /// Used by one thread at a time: the one that `PageStore` lets refresh.
 final class Refresher: @unchecked Sendable {
-  // Sendable: every access is made by the one caller for whom `PageStore` has set `isRefreshing`.
+  // Sendable: every access is made by the one caller that holds the `refreshing` baton of `PageStore`.
   private let files: StoreFiles
   private let log: Log
   private var follower: LogFollower
@@ -50,6 +50,8 @@ final class Refresher: @unchecked Sendable {
     return snapshot
   }
 
+  func adopt(_ segment: LogSegment) { log.adopt(segment) }
+
   private func advance(to present: Log.Present) throws(StoreError) {
     if present.segment.number > position.segment + 1 {
       // Far behind: the merged indexes of whole segments are shorter than their commits.
@@ -69,7 +71,7 @@ final class Refresher: @unchecked Sendable {
     // What came before a failure counts, for the follower stands behind it.
     if draft.extent != snapshot.extent { snapshot = draft.snapshot() }
     guard let failure else { return }
-    guard isRemoval(failure) else { throw failure }
+    guard failure.isRemoval else { throw failure }
     try rebuild(present)
   }
 
@@ -96,7 +98,7 @@ final class Refresher: @unchecked Sendable {
         let draft = try SnapshotDraft.building(log, upTo: present, asOf: point, files)
         return (draft.snapshot(), present)
       } catch {
-        guard attempt < attempts, isRemoval(error) else { throw error }
+        guard attempt < attempts, error.isRemoval else { throw error }
       }
       files.environment.clock.sleep(.milliseconds(10 * attempt))
       attempt += 1
@@ -119,9 +121,4 @@ final class Refresher: @unchecked Sendable {
     return entries > Self.largeIndex && entries > Int(snapshot.pageCount) / 4
       || snapshot.index.segments.count > Self.manySegments || now - since >= Self.rebaseAge_ns
   }
-}
-
-/// Whether the error says that a file is gone, or its open.
-private func isRemoval(_ error: StoreError) -> Bool {
-  error.code == .snapshotExpired || error.isNoSuchFile || error.isStaleHandle || error.isLostOpen
 }

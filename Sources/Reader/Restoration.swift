@@ -3,13 +3,13 @@ public import SluiceShared
 
 /// A snapshot as a database of its own, anywhere.
 public enum Restoration {
-  /// Writes `snapshot` to `path`, which must not exist: under another name beside it first, which becomes
-  /// `path` when the file is durable and has the checksum of its commit.
+  /// Writes `snapshot` to `path`, which must not exist. The file has another name beside it until it is
+  /// durable and has the checksum of its commit.
   ///
   /// Only this user may read the file.
   ///
-  /// Throws `.invalid` where something has the name already, or a journal of another database lies beside
-  /// it, which SQLite would play into this one.
+  /// Throws `.invalid` where something has the name already, and where a journal of another database lies
+  /// beside it: SQLite would play that into this one.
   public static func write(
     _ snapshot: Snapshot, to path: String, _ environment: Environment,
     onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
@@ -27,17 +27,8 @@ public enum Restoration {
   ) throws(StoreError) -> R {
     let fileSystem = environment.fileSystem
     let (directory, name) = parts(path)
-    guard !name.isEmpty, name != ".", name != ".." else {
-      throw StoreError(.invalid, "this is no name for a file", path: path)
-    }
-    let names = Set(try fileSystem.list(directory))
+    let names = try checkedNames(path, fileSystem)
     if names.contains(name) { throw taken(path) }
-    for journal in ["-journal", "-wal"] where names.contains(name + journal) {
-      throw StoreError(
-        .invalid,
-        "the journal of another database lies beside the file that is to be made, and SQLite would play it into that; move it away, or choose another name",
-        path: path + journal)
-    }
     let temporary = "\(directory)/\(StoreLayout.temporaryName(name, environment.random()))"
     defer { try? fileSystem.unlink(temporary) }
     let result = try write(temporary)
@@ -48,13 +39,31 @@ public enum Restoration {
     return result
   }
 
-  private static func taken(_ path: String) -> StoreError {
+  /// The names beside `path`. Throws where it is none for a file, and where a journal lies beside it.
+  static func checkedNames(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+    -> Set<String>
+  {
+    let (directory, name) = parts(path)
+    guard !name.isEmpty, name != ".", name != ".." else {
+      throw StoreError(.invalid, "this is no name for a file", path: path)
+    }
+    let names = Set(try fileSystem.list(directory))
+    for journal in ["-journal", "-wal"] where names.contains(name + journal) {
+      throw StoreError(
+        .invalid,
+        "the journal of another database lies beside the file that is to be made, and SQLite would play it into that; move it away, or choose another name",
+        path: path + journal)
+    }
+    return names
+  }
+
+  static func taken(_ path: String) -> StoreError {
     StoreError(
       .invalid, "there is something of this name, and nothing is overwritten; choose another name",
       path: path)
   }
 
-  private static func parts(_ path: String) -> (directory: String, name: String) {
+  static func parts(_ path: String) -> (directory: String, name: String) {
     guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
     let directory = slash == path.startIndex ? "/" : String(path[..<slash])
     return (directory, String(path[path.utf8.index(after: slash)...]))

@@ -24,12 +24,11 @@ final class SegmentPages: Sendable {
     let place = StoredPage(offset: entry.offset, stored: Int(entry.stored), crc: entry.crc)
     let file = isNewest ? segment.file : settledFile()
     if (try? place.read(from: file, into: page, checked: files.checksPages)) == true { return }
-    let fresh = try files.reopen(
-      StoreLayout.logName(segment.number), in: [files.layout.log, files.layout.oldLog])
+    let fresh = try files.reopen(segment)
     do throws(StoreError) {
       if try place.read(from: fresh, into: page, checked: files.checksPages) { return }
     } catch {
-      guard error.isStaleHandle else { throw error }
+      guard error.isRemoval else { throw error }
       throw files.expired(fresh.path)
     }
     throw StoreError(
@@ -44,7 +43,12 @@ final class SegmentPages: Sendable {
     var file = segment.file
     let fileSystem = files.environment.fileSystem
     if (try? fileSystem.isNetwork(file.path)) == true {
-      file = (try? fileSystem.open(file.path, .fixed)) ?? file
+      // What has its name by now may be a late claimant's.
+      if let named = try? fileSystem.open(file.path, .fixed),
+        (try? segment.isSame(as: named)) == true
+      {
+        file = named
+      }
     }
     return settled.withLock { settled in
       settled = settled ?? file

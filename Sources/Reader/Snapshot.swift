@@ -91,8 +91,23 @@ public final class Snapshot: Sendable {
     return place
   }
 
+  /// Whether a page lies at the same place in `other`, of the same store, and so is the same.
+  func isSame(_ page: UInt32, as other: Snapshot) -> Bool {
+    switch (place(of: page), other.place(of: page)) {
+    case (.log(let here), .log(let there)):
+      let (mine, its) = (
+        index.segments[Int(here.slot)].segment.header,
+        other.index.segments[Int(there.slot)].segment.header
+      )
+      return here.offset == there.offset && mine.number == its.number && mine.nonce == its.nonce
+    case (.checkpoint, .checkpoint): return checkpoint.txid == other.checkpoint.txid
+    case (.nowhere, .nowhere): return true
+    default: return false
+    }
+  }
+
   /// Page 1; read once and then kept.
-  func firstPage() throws(StoreError) -> [UInt8] {
+  package func firstPage() throws(StoreError) -> [UInt8] {
     if let known = first.withLock({ $0 }) { return known }
     var page = [UInt8](repeating: 0, count: pageSize)
     let result = page.withUnsafeMutableBytes { buffer in

@@ -11,11 +11,17 @@ extension SnapshotDraft {
     var draft = SnapshotDraft(
       try CheckpointPages.newest(upTo: present.extent.txid, asOf: point, files))
     for span in try log.history(after: draft.extent.txid, upTo: present) {
+      if draft.stands(at: point) { return draft }
       if try draft.addMergedIndex(of: span, asOf: point, files.environment) { continue }
       guard try draft.addCommits(of: span, asOf: point, files.environment) else { return draft }
     }
     try draft.checkComplete(present, files.environment)
     return draft
+  }
+
+  /// No later commit can be part of what is asked for, so none need be readable.
+  private func stands(at point: HistoryPoint?) -> Bool {
+    if case .txid(let txid)? = point { extent.txid == txid } else { false }
   }
 
   /// Throws `.damaged` where the log ended before what its beacon says.
@@ -74,13 +80,13 @@ extension SnapshotDraft {
     of span: Log.Span, asOf point: HistoryPoint?, _ environment: Environment
   ) throws(StoreError) -> Bool {
     var cursor = LogCursor(span.segment, to: span.end, environment: environment)
-    while let header = try cursor.next() {
+    while !stands(at: point), let header = try cursor.next() {
       guard header.kind == .commit else { continue }
       let commit = try cursor.commit(header)
       if let point, !point.includes(commit.extent) { return false }
       try add(commit, &cursor)
     }
-    return true
+    return !stands(at: point)
   }
 
   /// Adds the commit that `cursor` stands behind, unless it is in the snapshot already.

@@ -1,43 +1,66 @@
 internal import CSQLite
-internal import SluiceSQLite
-internal import SluiceShared
+internal import SluiceJournal
+package import SluiceShared
+package import SluiceVFS
 
 /// A snapshot as SQLite's main database file.
 ///
 /// SHARED is where a read transaction begins: it refreshes as asked, then pins. Until NONE every
 /// read is of that snapshot. The change counter in page 1, which rises with each commit, tells SQLite
 /// whether the pages that it kept are still valid.
-final class SnapshotFile: VirtualFile {
-  private let store: PageStore
+package final class SnapshotFile: VirtualFile {
+  package let store: PageStore
   private let freshness: Freshness
+  private let fileSystem: StoreFileSystem
   /// The pinned snapshot; between transactions the last one.
-  private(set) var snapshot: Snapshot
+  package private(set) var snapshot: Snapshot
   private var isPinned = false
   /// Page 1 of `snapshot`, from its first reading on.
   private var firstPage: [UInt8]?
   /// The snapshot that the next transactions are to see, whatever the freshness.
-  var assigned: Snapshot?
+  package var assigned: Snapshot?
+  /// The last batch that was submitted through this connection and is known to be in the history: within a
+  /// staleness bound, too, a connection sees what it wrote.
+  package var written = TxID.zero
+  /// The last batch that was committed through this connection.
+  package var own = TxID.zero
+  /// What the file system's host keeps with a connection; let go when that is closed.
+  package var companion: AnyObject?
   /// Why the last call failed that did.
   private(set) var lastError: StoreError?
+  /// A connection is of the process that opened it.
+  private let forks = forksOfProcess()
 
-  init(_ store: PageStore, _ freshness: Freshness) {
+  init(_ store: PageStore, _ freshness: Freshness, _ fileSystem: StoreFileSystem) {
     self.store = store
     self.freshness = freshness
+    self.fileSystem = fileSystem
     snapshot = store.current
   }
 
+  package func close() {
+    // To let it go may take locks that threads of the parent held.
+    if !isOfThisProcess, let companion { _ = Unmanaged.passRetained(companion) }
+    companion = nil
+  }
+
+  /// The functions of the library that has this file open.
+  package var calls: SQLiteCalls { fileSystem.calls }
+
+  /// False in a child that was forked since.
+  package var isOfThisProcess: Bool { forks == forksOfProcess() }
+
   // MARK: Locks
 
-  func lock(_ level: Int32) throws(VFSFailure) {
+  package func lock(_ level: Int32) throws(VFSFailure) {
     guard level == SQLITE_LOCK_SHARED else { throw VFSFailure(SQLITE_READONLY) }
+    guard isOfThisProcess else { throw failed(Self.inherited(store.layout.root)) }
     guard !isPinned else { return }
     let newest: Snapshot
     if let assigned {
       newest = assigned
     } else {
-      do throws(StoreError) { newest = try store.snapshot(freshness) } catch {
-        throw failed(error, .lock)
-      }
+      do throws(StoreError) { newest = try sought() } catch { throw failed(error, .lock) }
     }
     if newest !== snapshot {
       snapshot = newest
@@ -46,15 +69,40 @@ final class SnapshotFile: VirtualFile {
     isPinned = true
   }
 
-  func unlock(_ level: Int32) throws(VFSFailure) {
+  package func unlock(_ level: Int32) throws(VFSFailure) {
     if level == SQLITE_LOCK_NONE { isPinned = false }
+  }
+
+  private func sought() throws(StoreError) -> Snapshot {
+    let found = try store.snapshot(freshness)
+    guard found.txid < written else { return found }
+    switch freshness {
+    case .maxStaleness, .atLeast: return try store.snapshot(.latest)
+    case .latest, .asOf: return found
+    }
+  }
+
+  /// Whether new transactions see what is committed meanwhile.
+  var isOfPresent: Bool {
+    if case .asOf = freshness { false } else { true }
+  }
+
+  /// The last batch that the transaction sees; between transactions the one that the next sees at least.
+  var seen: TxID { isPinned ? snapshot.txid : max(snapshot.txid, own) }
+
+  package static func inherited(_ path: String) -> StoreError {
+    StoreError(
+      .io,
+      "this connection was opened before the process forked; a child opens connections of its own",
+      path: path)
   }
 
   // MARK: Reading
 
-  func size() throws(VFSFailure) -> Int64 { snapshot.byteCount }
+  package func size() throws(VFSFailure) -> Int64 { snapshot.byteCount }
 
-  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(VFSFailure) {
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(VFSFailure)
+  {
     do throws(StoreError) {
       if offset >= 0, offset + Int64(buffer.count) <= snapshot.pageSize, snapshot.pageCount > 0 {
         return copy(try pageOne(), from: Int(offset), into: buffer)
@@ -110,9 +158,9 @@ final class SnapshotFile: VirtualFile {
   // MARK: Controls
 
   /// Gives out this file itself, to who asks for it through `sqlite3_file_control` on a connection.
-  static let identify: Int32 = 0x534C_5543
+  package static let identify: Int32 = 0x534C_5543
 
-  func control(_ operation: Int32, _ argument: UnsafeMutableRawPointer?) -> Int32 {
+  package func control(_ operation: Int32, _ argument: UnsafeMutableRawPointer?) -> Int32 {
     guard let argument else { return SQLITE_NOTFOUND }
     switch operation {
     case Self.identify:
@@ -120,32 +168,26 @@ final class SnapshotFile: VirtualFile {
         of: Unmanaged.passUnretained(self).toOpaque(), as: UnsafeMutableRawPointer.self)
       return SQLITE_OK
     case SQLITE_FCNTL_PRAGMA:
-      // The result, the pragma's name, its argument.
-      let texts = argument.assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
-      guard let name = texts[1], sqlite3_stricmp(name, "sluice_txid") == 0 else {
-        return SQLITE_NOTFOUND
-      }
-      texts[0] = allocated(snapshot.txid.description)
-      return SQLITE_OK
+      return StorePragma.run(
+        argument.assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self), on: self,
+        fileSystem.host)
     default: return SQLITE_NOTFOUND
     }
   }
 
-  /// A C string that SQLite frees.
-  private func allocated(_ text: String) -> UnsafeMutablePointer<CChar>? {
-    let bytes = text.utf8CString
-    let copy = sqlite3_malloc(Int32(bytes.count))?.assumingMemoryBound(to: CChar.self)
-    if let copy { for (i, byte) in bytes.enumerated() { (copy + i).initialize(to: byte) } }
-    return copy
+  /// Remembers why a call fails, and tells it.
+  package func note(_ error: StoreError) {
+    lastError = error
+    fileSystem.note(error)
   }
 
-  private func failed(_ error: StoreError, _ usual: VFSFailure) -> VFSFailure {
+  private func failed(_ error: StoreError, _ usual: VFSFailure = .lock) -> VFSFailure {
     lastError = error
-    return ReadVFS.failure(error, usual)
+    return fileSystem.failure(error, usual)
   }
 
   /// Returns the last error and forgets it.
-  func takeLastError() -> StoreError? {
+  package func takeLastError() -> StoreError? {
     defer { lastError = nil }
     return lastError
   }

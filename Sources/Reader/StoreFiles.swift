@@ -32,6 +32,30 @@ final class StoreFiles: Sendable {
     throw expired("\(directories[0])/\(name)")
   }
 
+  /// Opens `segment` anew, past every cache, wherever retention has it; throws `.snapshotExpired` where
+  /// it is gone.
+  func reopen(_ segment: LogSegment) throws(StoreError) -> any File {
+    let name = StoreLayout.logName(segment.number)
+    var unknown: (any File)?
+    for directory in [layout.log, layout.oldLog] {
+      do throws(StoreError) {
+        guard try environment.fileSystem.list(directory).contains(name) else { continue }
+        let file = try environment.fileSystem.open("\(directory)/\(name)", .shared)
+        switch try segment.isSame(as: file) {
+        case true?: return file
+        case false?: break
+        // Its header is damaged; a page's checksum says what the page is.
+        case nil: unknown = unknown ?? file
+        }
+      } catch {
+        // Moved just now, or deleted.
+        guard error.isRemoval else { throw error }
+      }
+    }
+    if let unknown { return unknown }
+    throw expired("\(layout.log)/\(name)")
+  }
+
   /// The error for a file that is gone, which also makes the next snapshot begin anew.
   func expired(_ path: String) -> StoreError {
     expired.store(true, ordering: .relaxed)

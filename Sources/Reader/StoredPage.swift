@@ -34,7 +34,7 @@ final class PageWorkspace: @unchecked Sendable {
   let stored = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 4096)
   let page = UnsafeMutableRawBufferPointer.allocate(byteCount: 65536, alignment: 4096)
 
-  private static let idle = Monitor<[PageWorkspace]>([])
+  private static let idle = ProcessLocal<[PageWorkspace]> { [] }
   private static let mostIdle = 16
 
   deinit {

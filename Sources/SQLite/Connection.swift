@@ -8,6 +8,7 @@ public final class Connection {
   // SQLite holds these unretained; they live until replaced or until the connection is closed.
   var progressHandler: ProgressHandler?
   var authorizer: Authorizer?
+  var rowHook: RowHook?
 
   /// Opens a database with extended result codes (`sqlite3_open_v2`); `vfs` nil is the default one.
   public init(path: String, flags: OpenFlags, vfs: String? = nil) throws(SQLiteError) {
@@ -32,6 +33,7 @@ public final class Connection {
     self.database = nil
     progressHandler = nil
     authorizer = nil
+    rowHook = nil
   }
 
   /// The `sqlite3 *`, for what this module does not wrap; valid until the connection is closed.

@@ -14,20 +14,7 @@ public struct FunctionContext: ~Copyable {
   }
 
   /// The argument's value; text that is not UTF-8 is repaired with U+FFFD.
-  public func value(_ index: Int32) -> SQLValue {
-    let value = argument(index)
-    switch sqlite3_value_type(value) {
-    case SQLITE_INTEGER: return .integer(sqlite3_value_int64(value))
-    case SQLITE_FLOAT: return .real(sqlite3_value_double(value))
-    case SQLITE_TEXT:
-      let text = sqlite3_value_text(value)
-      return .text(String(decoding: bytes(text, sqlite3_value_bytes(value)), as: UTF8.self))
-    case SQLITE_BLOB:
-      let blob = sqlite3_value_blob(value)
-      return .blob([UInt8](bytes(blob, sqlite3_value_bytes(value))))
-    default: return .null
-    }
-  }
+  public func value(_ index: Int32) -> SQLValue { SQLValue(argument(index)) }
 
   /// The argument as an integer, converted as SQLite's CAST does.
   public func integer(_ index: Int32) -> Int64 { sqlite3_value_int64(argument(index)) }
@@ -77,6 +64,23 @@ public struct FunctionContext: ~Copyable {
     message.withUTF8 { text in
       let start = nonNull(UnsafeRawBufferPointer(text)).assumingMemoryBound(to: CChar.self)
       sqlite3_result_error(call, start, Int32(clamping: text.count))
+    }
+  }
+}
+
+extension SQLValue {
+  /// What an `sqlite3_value` holds; text that is not UTF-8 is repaired with U+FFFD.
+  init(_ value: OpaquePointer?) {
+    switch sqlite3_value_type(value) {
+    case SQLITE_INTEGER: self = .integer(sqlite3_value_int64(value))
+    case SQLITE_FLOAT: self = .real(sqlite3_value_double(value))
+    case SQLITE_TEXT:
+      let text = sqlite3_value_text(value)
+      self = .text(String(decoding: bytes(text, sqlite3_value_bytes(value)), as: UTF8.self))
+    case SQLITE_BLOB:
+      let blob = sqlite3_value_blob(value)
+      self = .blob([UInt8](bytes(blob, sqlite3_value_bytes(value))))
+    default: self = .null
     }
   }
 }

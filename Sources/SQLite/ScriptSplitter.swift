@@ -6,6 +6,8 @@ public struct ScriptStatement: Hashable, Sendable {
   public var text: String
   /// The line on which the text begins, from 1.
   public var line: Int
+  /// Long literals whose first parts are not in the text.
+  public var folded: [FoldedLiteral] = []
 }
 
 /// Splits an SQL script into its statements while it is being read.
@@ -40,8 +42,14 @@ public struct ScriptSplitter {
   /// How far the line was looked at, and what it may be.
   private var terminator = TerminatorLine()
   private var lookedAt = 0
+  /// nil: nothing is folded.
+  private var folding: LiteralFolding?
 
-  public init() {}
+  /// Of texts and blobs of which so many bytes were read, the first parts are taken out of the statement
+  /// (`ScriptStatement.folded`); nil: of none.
+  public init(foldingLiteralsAbove bytes: Int? = nil) {
+    folding = bytes.map { LiteralFolding(threshold: $0) }
+  }
 
   /// All statements of a script.
   public static func split(_ script: String) throws(SQLiteError) -> [ScriptStatement] {
@@ -64,8 +72,14 @@ public struct ScriptSplitter {
     buffer.removeSubrange(..<start)
     scanned -= start
     start = 0
+    if boundary.lexeme == .quoted(UInt8(ascii: "'")), scanned == buffer.count {
+      scanned -= folding?.fold(&buffer) ?? 0
+    }
     buffer.append(contentsOf: chunk)
   }
+
+  /// Of the statement that is being read, what was taken out of its text until now.
+  public var foldedByteCount: Int { folding?.byteCount ?? 0 }
 
   /// Says that the script ends here: a last statement needs no semicolon.
   public mutating func finish() { isFinished = true }
@@ -187,6 +201,7 @@ public struct ScriptSplitter {
 
   private mutating func take(upTo end: Int) throws(SQLiteError) -> ScriptStatement {
     defer { start = scanned }
+    let folded = folding?.take() ?? []
     let space = UInt8(ascii: " ")
     let last = buffer[start..<end].lastIndex { $0 > space } ?? start
     let bytes = buffer[start..<min(last + 1, end)]
@@ -195,6 +210,6 @@ public struct ScriptSplitter {
         code: SQLITE_ERROR,
         message: "the statement that begins on line \(statementLine) is not UTF-8")
     }
-    return ScriptStatement(text: text, line: statementLine)
+    return ScriptStatement(text: text, line: statementLine, folded: folded)
   }
 }

@@ -3,7 +3,7 @@
 ///
 /// Nothing precedes it but white space; a block comment behind it ends on the same line. (The shell's
 /// `line_is_command_terminator`, 3.40.1.)
-struct TerminatorLine {
+public struct TerminatorLine {
   enum Verdict { case undecided, isTerminator, isNone }
 
   private enum Place {
@@ -58,6 +58,31 @@ struct TerminatorLine {
     case .behind, .lineComment: .isTerminator
     default: .isNone
     }
+  }
+
+  /// A statement with a comment before each line of it that would end it, so that it goes into the shell, or
+  /// a script, as one. What stands in quotes ends nothing, and stays as it is.
+  public static func guarded(_ sql: String) -> String {
+    var guarded: [UInt8] = []
+    var boundary = StatementBoundary()
+    var isFirst = true
+    for line in sql.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+      if !isFirst {
+        guarded.append(UInt8(ascii: "\n"))
+        _ = boundary.consume(UInt8(ascii: "\n"))
+      }
+      isFirst = false
+      if boundary.lexeme == .none, ends(line) { guarded += "/**/".utf8 }
+      guarded += line
+      for byte in line { _ = boundary.consume(byte) }
+    }
+    return String(decoding: guarded, as: UTF8.self)
+  }
+
+  private static func ends(_ line: some Sequence<UInt8>) -> Bool {
+    var terminator = TerminatorLine()
+    for byte in line where terminator.consume(byte) == .isNone { return false }
+    return terminator.end == .isTerminator
   }
 
   /// As C has it.

@@ -5,6 +5,8 @@ public struct Environment: Sendable {
   public var fileSystem: any FileSystem
   public var clock: any Clock
   public var executor: any Executor
+  /// What makes somebody look earlier than its poll would; without, everything polls.
+  public var hints: any HintNetwork = NoHints()
   /// 64 random bits a call; for identifiers, nonces, entropy and jitter.
   public var random: @Sendable () -> UInt64
   /// The id of the process that the core runs in: a forked child has another one than its parent.
@@ -23,10 +25,12 @@ public struct Environment: Sendable {
     processID = { getpid() }
   }
 
-  /// The real thing: POSIX files, the system's clocks, a few threads.
+  /// The real thing: POSIX files, the system's clocks, a few threads, UDP.
   public static func posix() -> Environment {
-    Environment(
+    var environment = Environment(
       fileSystem: PosixFileSystem(), clock: SystemClock(), executor: ThreadExecutor.shared,
       random: { UInt64.random(in: .min ... .max) })
+    environment.hints = UDPHints()
+    return environment
   }
 }

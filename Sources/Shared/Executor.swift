@@ -8,6 +8,12 @@ public protocol Executor: Sendable {
   /// Runs `body(0) … body(count - 1)`, many at once where the executor can; returns when all are
   /// done.
   func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void)
+  /// Whether it may start threads. Where it may not, who waits does all work itself.
+  var startsThreads: Bool { get }
+}
+
+extension Executor {
+  public var startsThreads: Bool { true }
 }
 
 public protocol StartedWork: Sendable {
@@ -22,14 +28,19 @@ public struct InlineExecutor: Executor {
     var isDone: Bool { true }
   }
 
-  public init() {}
+  public let startsThreads: Bool
+
+  /// `startsThreads` false: also what is detached runs in the caller. For who lives in another's process.
+  public init(startsThreads: Bool = true) { self.startsThreads = startsThreads }
 
   public func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
     work()
     return Done()
   }
 
-  public func detach(_ work: @escaping @Sendable () -> Void) { startThread(work) }
+  public func detach(_ work: @escaping @Sendable () -> Void) {
+    if startsThreads { startThread(work) } else { work() }
+  }
 
   public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     for i in 0..<count { body(i) }

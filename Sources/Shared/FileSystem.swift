@@ -1,4 +1,5 @@
-/// The file operations that Sluice is made of, and no others: what the simulator replaces.
+/// The file operations that Sluice is made of, and no others: what the simulator replaces. None has a
+/// default, so that nobody who stands in for them forgets one.
 ///
 /// Rules that every caller keeps (measured on NFSv4.1): names are found by listing a directory
 /// opened anew and never by probing; one file has one writing process; what others are writing is
@@ -33,14 +34,6 @@ public protocol FileSystem: Sendable {
   var openFileLimit: Int { get }
 }
 
-extension FileSystem {
-  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
-    try create(path, mode: mode)
-  }
-
-  public var openFileLimit: Int { 1024 }
-}
-
 /// How a file is used, which decides how it must be opened.
 public enum FileAccess: Sendable {
   /// Read while another process may be writing: past every cache (O_DIRECT) on NFS, where a plain
@@ -70,10 +63,6 @@ public protocol File: AnyObject, Sendable {
   func nextData(from offset: Int64) throws(StoreError) -> Int64?
 }
 
-extension File {
-  public func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
-}
-
 public struct FileStatus: Sendable {
   public enum Kind: Sendable { case regular, directory, symbolicLink, other }
   public var kind: Kind
@@ -81,14 +70,16 @@ public struct FileStatus: Sendable {
   /// Milliseconds since 1970, the file server's clock.
   public var modified_ms: Int64
   public var owner: UInt32
+  public var group: UInt32
   public var links: UInt32
   public var permissions: UInt32
   public var inode: UInt64
 
   public init(
     kind: Kind, size: Int64, modified_ms: Int64, owner: UInt32, links: UInt32,
-    permissions: UInt32, inode: UInt64
+    permissions: UInt32, inode: UInt64, group: UInt32 = 0
   ) {
+    self.group = group
     self.kind = kind
     self.size = size
     self.modified_ms = modified_ms

@@ -34,10 +34,50 @@ public enum Limits {
   /// … and what decompresses to so many bytes takes one at least: what others have to do for a writer
   /// is bounded by what it writes.
   public static let mostRawBytesPerStoredByte = 128
+  /// A writer id of this age is given up for a new one, when all that was acknowledged under it is applied.
+  /// A segment of this age is written no more.
+  public static let writerAge = Duration.seconds(24 * 3600)
+  /// What has been in doubt for longer is not written again: its writer's row may have been pruned.
+  public static let resendAge = Duration.seconds(24 * 3600)
+  /// A writer that was silent for longer begins no segment: its row may have been pruned, which takes a
+  /// week.
+  public static let writerSilence = Duration.seconds(6 * 24 * 3600)
+  /// Failed tries of one flush; each is repeated in a new segment.
+  public static let flushTries = 6
+  /// Segments closed under one flush. Each was silent for the applier's whole patience, so only a writer
+  /// that hardly runs meets more than one; the bound is for an applier that closes at once.
+  public static let closuresPerFlush = 64
+  /// Claims by which a change of the lease's kind gets behind all claimants of the old kind.
+  public static let claimsPerLeaseChange = 10
+  /// What a `credential_process` writes.
+  public static let credentialBytes = 64 << 10
   /// A log segment's size; one commit larger than that gets a segment of its own.
   public static let logSegmentBytes: Int64 = 64 << 20
+  /// A line of the history that a repair begins takes TxIDs from a multiple of this on, and a store has so many
+  /// lines at most: names of checkpoints have 16 digits. The batches of a line that are in no log and no
+  /// checkpoint any more are fewer: at 137,000 a second, the most that was measured, they took 84 days.
+  public static let batchesPerLine: UInt64 = 1_000_000_000_000
+  public static let linesPerStore: UInt64 = 10_000
+  /// Its segments likewise: more were not begun since the last one that is still there.
+  public static let segmentsPerLine: UInt64 = 1_000_000
+  /// By how much SQLite's change counter rises then: more commits were not lost.
+  public static let commitsLostAtMost: UInt32 = 1 << 28
+  /// Bytes of `store.json` of which a checkpoint has a copy: what its block has room for.
+  public static let descriptionCopyBytes = 4010
+  /// Bytes of a file that says what became of a rejected batch.
+  public static let handledBatchBytes = keyBytes + 64
+  /// Batches of a quarantined segment that are listed one by one, and files that a repair names likewise.
+  public static let batchesListedOfSegment = 1000
+  public static let filesNamedByRepair = 4
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   public static let commitBytes: Int64 = 4 << 30
+  /// Bytes of pages that one interactive transaction changes, before compression.
+  public static let transactionBytes: Int64 = 256 << 20
+  /// Users, or groups, that may commit interactive transactions, where not all may.
+  public static let idsWithTransactions = 64
+  /// How long a turn lasts, and how long at most where its holder gives signs of life.
+  public static let turnTime = Duration.seconds(2)
+  public static let longestTurn = Duration.seconds(30)
   /// Bytes of journal and temporary files that one group may use on the local disk.
   public static let scratchBytes: Int64 = 16 << 30
   /// A scratch disk that is full while a group of batches has less than this there is a device at
@@ -49,7 +89,7 @@ public enum Limits {
   public static let batchBytesPerCommit = 16 << 20
   /// Terms in a row that end while they execute the same batches at full speed, before care begins.
   public static let endsBeforeCare: UInt32 = 2
-  /// Terms that end while they execute one batch with care, before it is rejected.
+  /// Terms that end while they execute one batch alone, in care, before it is rejected.
   public static let endsInCare: UInt32 = 3
   /// Writers whose batches are in one group while groups are named in beacons, which have room for
   /// `attemptsInBeacon` names: the rest is for what earlier terms ended in.
@@ -57,12 +97,73 @@ public enum Limits {
   public static let attemptsInBeacon = 64
   /// Steps of SQLite's virtual machine that one batch may take.
   public static let stepsPerBatch: UInt64 = 2_000_000_000
+  /// Bytes of the rows that the batches of one commit changed, as a feed of rows keeps them in memory; of a
+  /// batch with more it is told how many there are.
+  public static let rowChangeBytes = 256 << 20
+  /// Batches that a sequence of changes reads ahead.
+  public static let batchesReadAhead = 256
   /// A writer's own bytes that are not applied yet; over it `submit` waits or fails.
   public static let backlogBytes = 64 << 20
+  /// How seldom an assistant tries whose terms come to nothing.
+  public static let longestAssistancePause = Duration.seconds(60)
+  /// A batch that waits for longer while an applier leads is late (`status`).
+  public static let longestHealthyWait_ms: UInt64 = 60_000
+  /// Metrics in one line of CloudWatch's embedded format: its own limit.
+  public static let metricsPerLine = 100
+  /// How long a connection waits for locks unless its program says otherwise (`sqlite3_busy_timeout`).
+  public static let busyTimeout_ms: Int32 = 5000
+  /// How seldom the holder of a turn gives a sign of life.
+  public static let signOfLife = Duration.milliseconds(500)
+  /// How long a turn is kept for a transaction that SQLite begins again.
+  public static let keptTurn = Duration.seconds(1)
+  /// How long COMMIT waits for what became of an interactive transaction.
+  public static let longestCommit = Duration.seconds(30)
+  /// Bytes of the pages that an interactive transaction changed which its client keeps in memory.
+  public static let overlayMemoryBytes = 8 << 20
+  /// How long a PRAGMA may wait for an outcome: a day.
+  public static let longestWait_ms: Int64 = 24 * 3600 * 1000
   /// Bytes of one loadable extension, and how many a store may have.
   public static let extensionBytes = 64 << 20
   public static let extensionsPerStore = 16
   /// Memory for SQLite's page cache and for changed pages before they go to scratch files.
   public static let cacheBytes = 64 << 20
   public static let dirtyBytes = 32 << 20
+  /// An event of a Lambda function, and an answer: what Lambda takes where somebody waits for it.
+  public static let functionEventBytes = 6 << 20
+  public static let functionAnswerBytes = 6 << 20
+  /// What a function leaves of its time, to answer before Lambda ends it.
+  public static let functionReserve = Duration.seconds(2)
+  /// And what giving a lease back may take it beside that.
+  public static let functionAssistReserve = Duration.seconds(2)
+  /// Bytes of a hint.
+  public static let hintBytes = 64
+  /// Hints that are taken in at once before other work goes on.
+  public static let hintsAtOnce = 1024
+  /// Questions that an applier remembers, those of one address, and writers whose last published batch it
+  /// knows without asking the database.
+  public static let hintQuestions = 4096
+  public static let hintQuestionsOfOneAddress = 64
+  public static let hintWriters = 16_384
+  /// Writers of one process whose batches it asks about; with more it polls.
+  public static let hintQuestionsOfProcess = 16
+  /// For how long a question stands that is not asked again.
+  public static let hintQuestionTime = Duration.seconds(5)
+  /// Pieces of news in a row that came with a hint before polls become slow, at first and at most; one
+  /// without doubles them.
+  public static let leastHintProof = 8
+  public static let mostHintProof = 4096
+  /// The shortest and the longest pause between two looks without a hint, where hints have proven
+  /// themselves.
+  public static let shortestHintedPause = Duration.seconds(1)
+  public static let longestHintedPause = Duration.seconds(5)
+  /// How long after its news a hint may come and still prove itself.
+  public static let hintGrace = Duration.milliseconds(50)
+  /// The pause between two looks for the sake of hints that found nothing: forgeries cost no more than polling.
+  public static let hintedLookPause = Duration.milliseconds(50)
+  /// The longest pause between two beats of a leader at rest: `status` calls one silent after 10 s.
+  public static let longestRestingBeat = Duration.seconds(4)
+  /// How long a standby leaves it at what it has prepared, where nothing was published since.
+  public static let longestUnpreparedRest = Duration.seconds(60)
+  /// How long a stop may be unnoticed in a pause.
+  public static let longestUnheededStop = Duration.milliseconds(200)
 }

@@ -147,7 +147,9 @@ public struct PosixFileSystem: FileSystem {
   public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
     var failure: StoreError?
     let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, filled in
-      let count = buffer.withMemoryRebound(to: CChar.self) { readlink(path, $0.baseAddress!, 4096) }
+      let count = buffer.withMemoryRebound(to: CChar.self) { bytes in
+        bytes.baseAddress.map { readlink(path, $0, bytes.count) } ?? -1
+      }
       if count < 0 { failure = posixError("readlink", path) } else { filled = count }
     }
     if let failure { throw failure }
@@ -184,6 +186,13 @@ extension File {
 }
 
 extension PosixFileSystem {
+  /// Gives the file at `temporary`, which is whole and durable, the name `path`, whatever has it
+  /// (rename(2)): who opens it meets the old or the new one, whole. For what lies outside of a store; within,
+  /// NFS shows the old one for half a minute.
+  public static func replace(_ path: String, with temporary: String) throws(StoreError) {
+    guard rename(temporary, path) == 0 else { throw posixError("rename", path) }
+  }
+
   /// A file that another process opened and passed on; closed when the last reference goes.
   public static func file(owning descriptor: Int32, path: String) -> any File {
     PosixFile(descriptor, path)
@@ -219,9 +228,9 @@ final class PosixFile: File, @unchecked Sendable {
   {
     var done = 0
     while done < buffer.count {
+      let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
       let count = pread(
-        readDescriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done)
-      )
+        readDescriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
       if count > 0 {
         done += count
       } else if count == 0 {
@@ -236,8 +245,8 @@ final class PosixFile: File, @unchecked Sendable {
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     var done = 0
     while done < bytes.count {
-      let count = pwrite(
-        descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done))
+      let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+      let count = pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
       if count >= 0 {
         done += count
       } else if errno != EINTR {
@@ -279,7 +288,7 @@ extension FileStatus {
         ? .regular
         : status.directory != 0 ? .directory : status.symlink != 0 ? .symbolicLink : .other,
       size: status.size, modified_ms: status.modified_ms, owner: status.uid, links: status.links,
-      permissions: status.mode, inode: status.inode)
+      permissions: status.mode, inode: status.inode, group: status.gid)
   }
 }
 

@@ -13,3 +13,15 @@ public enum SHA256 {
     }
   }
 }
+
+extension SHA256 {
+  private static let blockBytes = 64
+
+  /// HMAC (RFC 2104) of a message with a key of up to 64 bytes; 32 bytes.
+  public static func authenticate(_ message: [UInt8], key: [UInt8]) -> [UInt8] {
+    precondition(key.count <= blockBytes, "a longer key is hashed first, and none here is")
+    let padded = key + [UInt8](repeating: 0, count: blockBytes - key.count)
+    let inner = (padded.map { $0 ^ 0x36 } + message).withUnsafeBytes { hash($0) }
+    return (padded.map { $0 ^ 0x5c } + inner).withUnsafeBytes { hash($0) }
+  }
+}

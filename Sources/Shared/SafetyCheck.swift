@@ -17,6 +17,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case parentByStart
   /// A log segment gets its number by an operation that one claimant wins.
   case claimByLink
+  /// Nobody claims behind a segment that was closed and whose successor is lost.
+  case successorOfMarked
   /// The beacon is written only after the mark was read.
   case checkBeforePublishing
   /// A commit is believed, and so its batches acknowledged, only when a beacon states it.
@@ -75,6 +77,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case temporaryDenied
   /// After a batch the connection is what it was before: nothing lies in the TEMP schema.
   case connectionAsBefore
+  /// What hangs on a table is asked by PRAGMA, which no table of a batch's can answer in its place.
+  case shadowedPragmas
   /// What a virtual table remembers of a batch that was undone is forgotten.
   case undoneForgotten
   /// A batch that is undone takes a virtual table that it made and filled back with the whole
@@ -86,10 +90,43 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case extensionContent
   /// What a batch turned on the connection is turned back after it.
   case settingsEnd
+  /// The pages that VACUUM writes stay for the commit that tells of it.
+  case compactedPages
+  /// An interactive transaction writes one store and nothing beside it.
+  case commitsAlone
+  /// A transaction's pages are accepted only over the newest state, and only if that is what they were
+  /// made on.
+  case pagesOverNewest
+  /// While a turn is out, pages must name it.
+  case turnNamed
+  /// While a turn is out, nothing but its holder's is executed.
+  case turnExcludes
+  /// A turn ends by its time.
+  case turnEnds
+  /// A transaction's pages raise the change counter.
+  case pagesRaiseCounter
+  /// Their page 1, and the free pages that it names, are looked at.
+  case soundFirstPage
+  /// A schema that they change must be one that SQLite reads and batches can use.
+  case candidateSchema
+  /// They leave the pages of Sluice's own tables as they are.
+  case ownPages
   /// The change counter rises with each commit.
   case changeCounter
+  /// Who has claimed the log reads again how the applier is elected.
+  case kindAfterClaim
   /// A renewal counts from before the request was sent.
   case renewalFromRequest
+  /// So does a holder's deadline, where a table elects.
+  case deadlineFromRequest
+  /// A standby takes another's item only when that stayed the same for the lease time.
+  case stealAfterObservation
+  /// A renewal is conditional on holder and term.
+  case renewalByTerm
+  /// Who took the item and lost the log's claim gives it back.
+  case giveBackAfterLostClaim
+  /// A store's assistants begin at most one term a second.
+  case pauseBetweenAssistants
   /// `log/` is fsync'd before a new segment in it is relied on.
   case syncLogDirectory
   /// So is `journal/`.
@@ -104,10 +141,32 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case nameBeforeExecution
   /// Ends in the same batches add up over terms.
   case countEnds
+  /// No checkpoint is made of a commit that is not published.
+  case publishedCheckpoint
+  /// What is retired of the log lies below a segment that has a beacon.
+  case retireBelowBeacon
+  /// No checkpoint that is kept needs it.
+  case retireSuperseded
+  /// The names of those checkpoints are durable before.
+  case retireBehindDurable
+  /// Retired are the lowest segments first.
+  case retireLowestFirst
+  /// A segment goes to `log/old/` by an operation that replaces nothing.
+  case retireByLink
+  /// The newest two checkpoints stay.
+  case keepTwoCheckpoints
+  /// What is superseded stays for an hour, for those who still read it.
+  case keepForReaders
+  /// What a hint says is looked up, and not believed.
+  case lookAfterHint
   /// A replay's outcomes are compared with the recorded ones.
   case compareOutcomes
   /// Where a replay's pages are not the recorded ones, the content of all tables is compared.
   case compareContents
+  /// What a backup has copied of the log is read back, and whole, before the copy publishes it.
+  case provenCopy
+  /// A new backup gets its store.json when all else is durable.
+  case describedLast
 }
 
 extension Environment {

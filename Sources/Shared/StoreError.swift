@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// What went wrong with a store: a code to act on, a sentence that says what and what to do, and
 /// where.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
@@ -68,5 +70,5 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
 extension StoreError {
   /// ENOSPC or EDQUOT.
-  public var isFullDisk: Bool { errno == 28 || errno == 122 }
+  public var isFullDisk: Bool { errno == ENOSPC || errno == EDQUOT }
 }

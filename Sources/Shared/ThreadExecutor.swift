@@ -100,7 +100,7 @@ public func startThread(_ body: @escaping @Sendable () -> Void) {
   let status = pthread_create(
     &thread, nil,
     { context in
-      Unmanaged<Box>.fromOpaque(context!).takeRetainedValue().body()
+      if let context { Unmanaged<Box>.fromOpaque(context).takeRetainedValue().body() }
       return nil
     }, context)
   precondition(status == 0, "pthread_create failed with \(status): raise the limit of threads")

@@ -4,7 +4,7 @@ internal import SluiceShared
 /// Lets concurrent submits share flushes: while one flush is on its way the next group collects, and
 /// goes out when that one is back. Nothing is delayed to make a group larger.
 ///
-/// One at a time has the turn to flush (`isFlushing`). A submit on an idle writer takes it and flushes
+/// One at a time has the turn to flush (`baton`). A submit on an idle writer takes it and flushes
 /// where it is: a change of threads costs half a flush on a local disk. Only a task whose flush may
 /// take long leaves it to a thread made for that, so as not to block the cooperative pool. At the end
 /// of a flush the turn goes to whoever waits first; for tasks that is the thread, which keeps it as
@@ -15,9 +15,10 @@ final class GroupCommit: @unchecked Sendable {
   private let signal = Monitor(Signal.none)
   private let journal: JournalWriter
   private let poller: OutcomePoller?
+  private let metrics: WriterMetrics
   private let environment: Environment
 
-  /// A flush that takes no longer blocks a task's thread no more than any file operation does.
+  /// Flushes up to this long run on the caller's thread: they block it no longer than any file operation.
   private static let quickFlush_ns: UInt64 = 300_000
 
   /// Encoded batches (`Batch.listed`) that go into one frame together, and who waits for that.
@@ -33,8 +34,8 @@ final class GroupCommit: @unchecked Sendable {
   enum Answer: Sendable {
     /// The name of the submission's first batch.
     case done(Result<BatchID, StoreError>)
-    /// The same for the first of several tasks, which is to answer the others: resuming them takes
-    /// longer than everything else that the flush thread does between two flushes.
+    /// The same for the first of several tasks, which is to answer the others. The flush thread leaves that
+    /// to it, since to resume them takes longer than all else that it does between two flushes.
     case relay(Result<BatchID, StoreError>, group: [Submission])
     /// The segment is ended.
     case closed
@@ -44,7 +45,8 @@ final class GroupCommit: @unchecked Sendable {
 
   fileprivate struct State {
     var queue: [Submission] = []
-    var isFlushing = false
+    /// Whose turn it is to flush.
+    var baton = Baton()
     /// The last flush was quick, so the next one is likely to be.
     var isQuick = false
     var isClosed = false
@@ -55,12 +57,13 @@ final class GroupCommit: @unchecked Sendable {
 
   private enum Signal { case none, turn, stop }
 
-  fileprivate enum Turn {
-    case none, mine, flushThread
-    case thread(Mailbox<Answer>)
-  }
+  fileprivate typealias Turn = Runner<Answer>
 
-  init(_ journal: JournalWriter, _ poller: OutcomePoller?, _ environment: Environment) {
+  init(
+    _ journal: JournalWriter, _ poller: OutcomePoller?, _ metrics: WriterMetrics,
+    _ environment: Environment
+  ) {
+    self.metrics = metrics
     self.environment = environment
     self.journal = journal
     self.poller = poller
@@ -78,7 +81,7 @@ final class GroupCommit: @unchecked Sendable {
   /// Answers through the submission's waker, which must be a task's.
   func enqueue(_ submission: Submission) {
     let (turn, isQuick) = enter(submission)
-    if isQuick, case .flushThread = turn {
+    if isQuick, case .ownThread = turn {
       _ = flushGroup(keepsTurn: false)
     } else {
       give(turn)
@@ -96,9 +99,7 @@ final class GroupCommit: @unchecked Sendable {
       state.startAnewAfterFork(environment.processID())
       state.isClosed = true
       state.closers.append(waker)
-      guard !state.isFlushing else { return .none }
-      state.isFlushing = true
-      return state.firstTurn
+      return state.baton.take() ? state.firstTurn : .nobody
     }
     give(turn)
   }
@@ -122,24 +123,22 @@ final class GroupCommit: @unchecked Sendable {
       state.startAnewAfterFork(environment.processID())
       guard !state.isClosed else { return nil }
       state.queue.append(submission)
-      guard !state.isFlushing else { return (.none, false) }
-      state.isFlushing = true
-      return (state.firstTurn, state.isQuick)
+      return state.baton.take() ? (state.firstTurn, state.isQuick) : (.nobody, false)
     }
     if let entered { return entered }
     poller?.discharge(submission.tickets)
     submission.waker.answer(
       .done(.failure(StoreError(.notSubmitted, "the writer is closed; open another one"))))
-    return (.none, false)
+    return (.nobody, false)
   }
 
   // MARK: The turn
 
   private func give(_ turn: Turn) {
     switch turn {
-    case .none, .mine: break
+    case .nobody, .holder: break
     case .thread(let mailbox): mailbox.put(.lead)
-    case .flushThread:
+    case .ownThread:
       let needsThread = state.withLock { state in
         defer { state.hasThread = true }
         return !state.hasThread
@@ -176,38 +175,37 @@ final class GroupCommit: @unchecked Sendable {
     let turn: Turn = state.withLock { state in
       state.isQuick = isQuick
       guard !state.queue.isEmpty || !state.closers.isEmpty else {
-        state.isFlushing = false
-        return .none
+        return state.baton.pass(to: .nobody)
       }
-      return keepsTurn ? .mine : state.nextTurn
+      return state.baton.pass(to: keepsTurn ? .holder : state.nextTurn)
     }
     give(turn)
     if let result { answer(group, result) }
     for closer in closers { closer.answer(.closed) }
-    if case .mine = turn { return true }
+    if case .holder = turn { return true }
     return false
   }
 
   private func write(_ group: [Submission]) -> Result<BatchID, StoreError> {
     poller?.keepUp(waits: journal.isOld)
-    // Who follows no outcomes does not know what waits, and keeps its id until that is forgotten.
+    // A writer that follows no outcomes does not know what waits: it keeps its id until that is forgotten.
     if let poller, journal.isOld, let writer = journal.writer, !poller.isWaiting(for: writer) {
       journal.renew()
     }
     let first = journal.nextBatch()
     poller?.expect(first, group.flatMap(\.tickets))
-    do throws(StoreError) {
+    do throws(FlushFailure) {
       try flush(group, as: first)
       return .success(first)
     } catch {
-      guard error.code == .notSubmitted, journal.writer == nil else { return fail(first, error) }
+      guard case .forgotten = error else { return fail(first, error) }
     }
-    // The writer id may be forgotten. Nothing was written, and nothing that came before under that id
-    // waits: it would have a file in the journal (and what waited under an earlier one was applied when
-    // this one was taken). So a new id, dated by the file server, goes on in order.
+    // Nothing of the group was written. Nothing that came before under that id waits, or it would have a
+    // file in the journal; what came under an earlier id was applied before this one was taken. So a new
+    // id, dated by the file server, goes on in order.
     let second = journal.nextBatch()
     poller?.rename(first, to: second)
-    do throws(StoreError) {
+    do throws(FlushFailure) {
       try flush(group, as: second)
       return .success(second)
     } catch {
@@ -215,20 +213,23 @@ final class GroupCommit: @unchecked Sendable {
     }
   }
 
-  private func flush(_ group: [Submission], as first: BatchID) throws(StoreError) {
+  private func flush(_ group: [Submission], as first: BatchID) throws(FlushFailure) {
     let batches = group.flatMap(\.batches)
+    guard !batches.isEmpty else { return journal.giveSignOfLife() }
     try journal.flush(listed: batches, as: first, ends: group.last?.endsSegment ?? false)
+    metrics.flushed(batches.count, group.reduce(0) { $0 + $1.bytes })
     if let segment = journal.acknowledgedSegment {
       poller?.acknowledge(first, batches.count, in: segment)
     }
   }
 
-  private func fail(_ first: BatchID, _ error: StoreError) -> Result<BatchID, StoreError> {
-    var error = error
-    if error.code == .outcomeUnknown {
+  private func fail(_ first: BatchID, _ failure: FlushFailure) -> Result<BatchID, StoreError> {
+    var error = failure.error
+    switch failure {
+    case .inDoubt:
       poller?.doubt(from: first)
       error.batch = first
-    } else {
+    case .notWritten, .forgotten:
       poller?.withdraw(from: first)
       error.batch = nil
     }
@@ -250,7 +251,7 @@ final class GroupCommit: @unchecked Sendable {
     first.continuation.answer(group.count == 1 ? .done(first.result) : .relay(result, group: group))
   }
 
-  /// What a submit came to, by its answer; answers whom else it is to answer.
+  /// What a submit came to. Passes a relayed answer on to the other tasks of its group.
   func result(_ answer: Answer) -> Result<BatchID, StoreError> {
     switch answer {
     case .lead, .closed: preconditionFailure("a submit is answered with what it came to")
@@ -297,12 +298,12 @@ extension GroupCommit.State {
 
   /// Who gets the turn: the flush thread where there is one, since it keeps it while there is more;
   /// else the thread that waits first.
-  var nextTurn: GroupCommit.Turn { hasThread ? .flushThread : firstTurn }
+  var nextTurn: GroupCommit.Turn { hasThread ? .ownThread : firstTurn }
 
-  /// Who gets the turn of an idle writer: who wants something of it.
+  /// Who gets the turn of an idle writer: the thread that asks, or the flush thread where a task does.
   var firstTurn: GroupCommit.Turn {
     if case .thread(let mailbox) = queue.first?.waker ?? closers.first { return .thread(mailbox) }
-    return .flushThread
+    return .ownThread
   }
 
   /// What fits one frame, from the front; closers when nothing is before them.

@@ -33,14 +33,41 @@ final class Backlog: @unchecked Sendable {
 struct Ledger {
   /// `tickets[i]` is the batch `first + i`, without gaps; those before `done` are settled and nil.
   private struct Row {
-    var first: UInt64
-    var tickets: [Ticket?] = []
-    var done = 0
-    /// In which segment those up to a number were acknowledged, and not in a later one; in order.
-    var segments: [(through: UInt64, segment: UInt64)] = []
+    private(set) var first: UInt64
+    private(set) var tickets: [Ticket?] = []
+    /// `done <= tickets.count`.
+    private(set) var done = 0
+    /// In which segment those up to a number were acknowledged, and not in a later one; both rise.
+    private(set) var segments: [(through: UInt64, segment: UInt64)] = []
 
     var next: UInt64 { first + UInt64(tickets.count) }
     var isEmpty: Bool { done == tickets.count }
+    /// The number of the oldest without an outcome.
+    var oldest: UInt64 { first + UInt64(done) }
+
+    init(first: UInt64) { self.first = first }
+
+    mutating func append(_ new: [Ticket], from sequence: UInt64) {
+      precondition(sequence == next, "a writer's sequence numbers have no gaps")
+      for ticket in new { tickets.append(ticket) }
+    }
+
+    mutating func takeLast() -> Ticket? {
+      isEmpty ? nil : tickets.popLast() ?? nil
+    }
+
+    /// Those up to `through` are acknowledged in `segment`, at the latest.
+    mutating func acknowledge(through: UInt64, in segment: UInt64) {
+      let oldest = oldest
+      segments.removeAll { $0.through < oldest }
+      if segments.last?.segment == segment { segments.removeLast() }
+      if let last = segments.last {
+        precondition(
+          last.through < through && last.segment < segment,
+          "a writer's segments follow each other as its batches do")
+      }
+      segments.append((through, segment))
+    }
 
     mutating func takeFirst() -> (sequence: UInt64, ticket: Ticket)? {
       guard !isEmpty, let ticket = tickets[done] else { return nil }
@@ -58,7 +85,7 @@ struct Ledger {
   }
 
   private var rows: [WriterID: Row] = [:]
-  /// Of whom batches may wait whose outcomes cannot be found any more.
+  /// Writers of whom batches may wait whose outcomes cannot be found any more.
   private var lost: Set<WriterID> = []
 
   var isEmpty: Bool { rows.isEmpty }
@@ -69,21 +96,18 @@ struct Ledger {
   /// To be called before the batches are written: their outcome can come at once.
   mutating func expect(_ first: BatchID, _ tickets: [Ticket]) {
     var row = rows.removeValue(forKey: first.writer) ?? Row(first: first.sequence.rawValue)
-    precondition(
-      row.next == first.sequence.rawValue,
-      "a writer's sequence numbers have no gaps")
-    for ticket in tickets { row.tickets.append(ticket) }
+    row.append(tickets, from: first.sequence.rawValue)
     rows[first.writer] = row
   }
 
   /// The batches from `first` on were certainly not written.
   mutating func withdraw(from first: BatchID) { discharge(remove(from: first)) }
 
-  /// Nor were these, and they are about to be under another name.
+  /// The batches from `first` on were certainly not written, and are about to be, under another name.
   mutating func rename(_ first: BatchID, to other: BatchID) {
     let tickets = remove(from: first)
     if tickets.isEmpty {
-      // They failed meanwhile.
+      // They have failed meanwhile: `fail` took them out.
       lost.insert(other.writer)
     } else {
       expect(other, tickets)
@@ -93,7 +117,7 @@ struct Ledger {
   private mutating func remove(from first: BatchID) -> [Ticket] {
     guard var row = rows.removeValue(forKey: first.writer) else { return [] }
     var removed: [Ticket] = []
-    while row.next > first.sequence.rawValue, let ticket = row.tickets.popLast() ?? nil {
+    while row.next > first.sequence.rawValue, let ticket = row.takeLast() {
       removed.append(ticket)
     }
     if !row.isEmpty { rows[first.writer] = row }
@@ -117,10 +141,10 @@ struct Ledger {
     let writer = applied.batch.writer
     let sequence = applied.batch.sequence.rawValue
     guard var row = rows.removeValue(forKey: writer) else { return [] }
-    // What came before it is through.
+    // All that came before it has been executed too.
     lost.remove(writer)
     var settled: [Ticket] = []
-    while row.first + UInt64(row.done) <= sequence, let (own, ticket) = row.takeFirst() {
+    while row.oldest <= sequence, let (own, ticket) = row.takeFirst() {
       if own == sequence {
         ticket.result = .success(applied.outcome)
       } else {
@@ -141,18 +165,27 @@ struct Ledger {
   /// latest.
   mutating func acknowledge(_ first: BatchID, _ count: Int, in segment: UInt64) {
     guard var row = rows.removeValue(forKey: first.writer) else { return }
-    let through = first.sequence.rawValue + UInt64(count) - 1
-    row.segments.removeAll { $0.through < row.first + UInt64(row.done) }
-    if row.segments.last?.segment == segment { row.segments.removeLast() }
-    row.segments.append((through, segment))
+    row.acknowledge(through: first.sequence.rawValue + UInt64(count) - 1, in: segment)
     rows[first.writer] = row
+  }
+
+  /// Each writer's oldest batch without an outcome, of those that are acknowledged; nil where there are more
+  /// writers than `most`.
+  func oldest(ofAtMost most: Int) -> [BatchID]? {
+    guard rows.count <= most else { return nil }
+    return rows.compactMap { writer, row in
+      guard !row.isEmpty, row.segments.contains(where: { $0.through >= row.oldest }) else {
+        return nil
+      }
+      return BatchID(writer: writer, sequence: SequenceNumber(row.oldest))
+    }
+    .sorted { $0.writer < $1.writer }
   }
 
   /// The segment in which each writer's oldest batch without an outcome was acknowledged.
   var oldestSegments: [(id: JournalSegmentID, through: SequenceNumber)] {
     rows.compactMap { writer, row in
-      let oldest = row.first + UInt64(row.done)
-      guard !row.isEmpty, let place = row.segments.first(where: { $0.through >= oldest })
+      guard !row.isEmpty, let place = row.segments.first(where: { $0.through >= row.oldest })
       else { return nil }
       return (
         JournalSegmentID(writer: writer, number: place.segment), SequenceNumber(place.through)
@@ -165,7 +198,7 @@ struct Ledger {
   mutating func lose(_ id: JournalSegmentID, through: SequenceNumber) -> [Ticket] {
     guard var row = rows.removeValue(forKey: id.writer) else { return [] }
     var settled: [Ticket] = []
-    while row.first + UInt64(row.done) <= through.rawValue, let (own, ticket) = row.takeFirst() {
+    while row.oldest <= through.rawValue, let (own, ticket) = row.takeFirst() {
       ticket.result = .failure(
         StoreError(
           .damaged,
@@ -196,6 +229,7 @@ struct Ledger {
   }
 
   private func release(_ ticket: Ticket) {
+    precondition(ticket.bytes <= ticket.backlog.bytes, "a backlog is the sum of its tickets")
     ticket.backlog.bytes -= ticket.bytes
     ticket.bytes = 0
   }

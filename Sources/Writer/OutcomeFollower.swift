@@ -25,8 +25,8 @@ public struct AppliedBatch: Hashable, Sendable {
 
 /// Follows the published log and picks out of it the outcomes of some writers' batches.
 ///
-/// It begins at the present of when it is made or before, which must therefore be before the first
-/// batch that it is to find is written.
+/// It begins where the log was when it was made, or before. So it must be made before the first batch that
+/// it is to find is written.
 ///
 /// Synchronous and not safe to use from two threads at once.
 public struct OutcomeFollower {
@@ -38,15 +38,15 @@ public struct OutcomeFollower {
     follower = LogFollower(at: try log.beginning())
   }
 
-  /// The published present. Whom to look for must be decided after this was read: a batch that is in
-  /// this present was written before, so its writer had been made known before.
+  /// The published present. Decide whom to look for after this was read: a batch that is in this present was
+  /// written before, and its writer was made known before that.
   public func present() throws(StoreError) -> Log.Present { try log.present() }
 
   /// Passes over everything up to `present`.
   public mutating func skip(to present: Log.Present) { follower = LogFollower(at: present) }
 
   /// Calls `found` with each outcome of `writers` from where it stands up to `present`, in order.
-  /// What it was called with is passed also where this throws.
+  /// Where this throws, it does not begin again with what `found` was called with.
   public mutating func advance(
     to present: Log.Present, of writers: Set<WriterID>, _ found: (AppliedBatch) -> Void
   ) throws(StoreError) {

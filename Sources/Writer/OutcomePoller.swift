@@ -1,3 +1,4 @@
+internal import SluiceHints
 internal import SluiceJournal
 internal import SluiceShared
 
@@ -5,42 +6,44 @@ internal import SluiceShared
 /// writers of that store, so that a thousand who wait cost one reader.
 ///
 /// Who looks: a thread that waits for an outcome itself, or, where only tasks wait, a thread made for
-/// it, which ends when nobody has waited for a second. There is one at a time (`isPolling`); it alone
+/// it, which ends when nobody has waited for a second. One at a time has the turn (`baton`); it alone
 /// uses `follower`.
 final class OutcomePoller: @unchecked Sendable {
-  // Sendable: `state` has its lock; `follower` belongs to whoever set `isPolling`, one at a time.
+  // Sendable: `state` has its lock; `follower` belongs to whoever holds `baton`.
   private let state: Monitor<State>
   private var follower: OutcomeFollower
   private let layout: StoreLayout
   private let environment: Environment
+  /// To the applier.
+  private let line: HintLine
 
   fileprivate struct State {
     var ledger = Ledger()
     /// Batches of which a write may have landed, by name, for those who ask; the oldest first.
     var doubtful: [(batch: BatchID, ticket: Ticket)] = []
-    var waiters: [Int: Waiter] = [:]
-    /// Those of `waiters` that wait for room.
-    var roomWaiters: [Int] = []
-    var nextWaiter = 1
-    /// The earliest deadline of all waiters, or earlier.
-    var deadline_ns = UInt64.max
-    /// When the newest waiter came: how eagerly to look.
-    var newest_ns: UInt64 = 0
-    /// How long outcomes take lately, from the newest waiter's coming; a moving average.
-    var usual_ns: UInt64 = 0
-    /// A waiter came since the last look.
-    var hasNew = false
-    var isPolling = false
-    var looked_ns: UInt64 = 0
-    /// When an outcome was last found, or it was looked whether the segments are there.
-    var progress_ns: UInt64 = 0
+    var waiters = Waiters()
+    var pace: LookPace
+    /// Whose turn it is to look.
+    var baton = Baton()
+    /// Who has it waits for a hint: a new waiter interrupts that.
+    var listens = false
   }
+
+  private typealias Turn = Runner<Answer>
 
   /// What is waited for.
   enum Subject: Sendable {
     case outcome(Ticket)
     /// That a writer's backlog is under its limit.
     case room(Backlog)
+
+    /// Under the poller's lock.
+    var isReady: Bool {
+      switch self {
+      case .outcome(let ticket): ticket.result != nil
+      case .room(let backlog): backlog.bytes < backlog.limit
+      }
+    }
   }
 
   enum Answer: Sendable {
@@ -52,31 +55,18 @@ final class OutcomePoller: @unchecked Sendable {
     case lead
   }
 
-  fileprivate struct Waiter {
-    var subject: Subject
-    var waker: Waker<Answer>
-    var deadline_ns: UInt64
-  }
-
   init(layout: StoreLayout, store: StoreID, environment: Environment) throws(StoreError) {
     self.environment = environment
     self.layout = layout
+    line = HintLine(environment)
     follower = try OutcomeFollower(
       Log(layout: layout, store: store, environment: environment))
-    var state = State()
-    state.looked_ns = environment.clock.bootTime_ns()
-    state.progress_ns = state.looked_ns
-    self.state = Monitor(state)
+    state = Monitor(State(pace: LookPace(looked_ns: environment.clock.bootTime_ns())))
   }
 
   private static let mostDoubtful = 65_536
-  private static let shortestPause = Duration.microseconds(50)
-  private static let longestPause = Duration.milliseconds(50)
-  /// After this long without a look the follower is brought up to date, so that it never has far to
-  /// go: a batch's outcome lies behind where it stood when the batch was submitted.
-  private static let staleness_ns: UInt64 = 1_000_000_000
-  /// After this long without an outcome it is looked whether what is waited for is still in the journal.
-  private static let lossPause_ns: UInt64 = 15_000_000_000
+  /// Retention may remove a file while it is read, but not for ever.
+  private static let attempts = 5
   private static let linger = Duration.seconds(1)
   private static let shortLook = Duration.milliseconds(50)
 }
@@ -96,19 +86,16 @@ extension OutcomePoller {
   /// Takes back what `admit` counted for batches that were never expected.
   func discharge(_ tickets: [Ticket]) { state.withLock { $0.ledger.discharge(tickets) } }
 
-  /// To be called before each flush, not long before it. `waits`: for this look, a little, so that what is
+  /// To be called shortly before each flush. `waits`: gives the look a moment to end, so that what is
   /// settled by now is mostly known when this returns.
   func keepUp(waits: Bool = false) {
     let now = environment.clock.bootTime_ns()
     let (looks, nothingExpected) = state.withLock { state in
-      guard !state.isPolling, now - min(now, state.looked_ns) > Self.staleness_ns else {
-        return (false, false)
-      }
-      state.isPolling = true
+      guard state.pace.isStale(at: now), state.baton.take() else { return (false, false) }
       return (true, state.ledger.isEmpty)
     }
     guard looks else { return }
-    if nothingExpected {
+    if nothingExpected || !environment.executor.startsThreads {
       // One read, now: the follower is to stand before the batch that is about to be written.
       look()
       passTurn()
@@ -116,7 +103,7 @@ extension OutcomePoller {
       environment.executor.detach { self.serve() }
       guard waits else { return }
       _ = environment.clock.wait(on: state, atMost: Self.shortLook) {
-        $0.looked_ns >= now ? () : nil
+        $0.pace.looked_ns >= now ? () : nil
       }
     }
   }
@@ -128,6 +115,7 @@ extension OutcomePoller {
   /// The batches from `first` on are acknowledged in a segment with this number.
   func acknowledge(_ first: BatchID, _ count: Int, in segment: UInt64) {
     state.withLock { $0.ledger.acknowledge(first, count, in: segment) }
+    line.tell(written: first.advanced(by: UInt64(count) - 1))
   }
 
   func rename(_ first: BatchID, to other: BatchID) {
@@ -163,17 +151,14 @@ extension OutcomePoller {
   /// Waits in the calling thread, which looks itself where nobody else does.
   func waitBlocking(for subject: Subject, atMost timeout: Duration?) -> Answer {
     let mailbox = Mailbox<Answer>()
-    let waiter = state.withLock { state in
-      defer { state.nextWaiter += 1 }
-      return state.nextWaiter
-    }
+    let waiter = state.withLock { $0.waiters.takeNumber() }
     add(waiter, subject, .thread(mailbox), timeout)
     while true {
       let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
       while true {
         look()
-        if state.withLock({ $0.waiters[waiter] == nil }) { break }
+        if !state.withLock({ $0.waiters.has(waiter) }) { break }
         pause()
       }
       passTurn()
@@ -181,10 +166,7 @@ extension OutcomePoller {
   }
 
   func wait(for subject: Subject, atMost timeout: Duration?) async -> Answer {
-    let waiter = state.withLock { state in
-      defer { state.nextWaiter += 1 }
-      return state.nextWaiter
-    }
+    let waiter = state.withLock { $0.waiters.takeNumber() }
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         add(waiter, subject, .task(continuation), timeout)
@@ -196,12 +178,6 @@ extension OutcomePoller {
     }
   }
 
-  private enum Turn {
-    case none
-    case thread(Mailbox<Answer>)
-    case newThread
-  }
-
   private func add(
     _ number: Int, _ subject: Subject, _ waker: Waker<Answer>, _ timeout: Duration?
   ) {
@@ -209,50 +185,34 @@ extension OutcomePoller {
     let deadline = timeout.map { now.saturating(adding: $0) } ?? .max
     let turn: Turn? = state.withLock { state in
       if subject.isReady { return nil }
-      state.waiters[number] = Waiter(subject: subject, waker: waker, deadline_ns: deadline)
-      switch subject {
-      case .outcome(let ticket): ticket.waiters.append(number)
-      case .room: state.roomWaiters.append(number)
-      }
-      state.deadline_ns = min(state.deadline_ns, deadline)
-      state.newest_ns = now
-      state.hasNew = true
-      guard !state.isPolling else { return Turn.none }
-      state.isPolling = true
+      state.waiters.add(number, subject, waker, until: deadline)
+      state.pace.waiterCame(at: now)
+      guard state.baton.take() else { return .nobody }
       if case .thread(let mailbox) = waker { return .thread(mailbox) }
-      return .newThread
+      return .ownThread
     }
     guard let turn else { return waker.answer(.ready) }
-    if case .none = turn { state.wakeOne() } else { give(turn) }
+    guard case .nobody = turn else { return give(turn) }
+    state.wakeOne()
+    if state.withLock({ $0.listens }) { line.interrupt() }
   }
 
   private func cancel(_ waiter: Int) {
-    let waker = state.withLock { $0.remove(waiter)?.waker }
+    let waker = state.withLock { $0.waiters.remove(waiter) }
     waker?.answer(.cancelled)
   }
 
   private func give(_ turn: Turn) {
     switch turn {
-    case .none: break
+    case .nobody, .holder: break
     case .thread(let mailbox): mailbox.put(.lead)
-    case .newThread: environment.executor.detach { self.serve() }
+    case .ownThread: environment.executor.detach { self.serve() }
     }
   }
 
   /// Ends the caller's turn to look.
   private func passTurn() {
-    let turn: Turn = state.withLock { state in
-      // The one that waits longest.
-      var first: (number: Int, mailbox: Mailbox<Answer>)?
-      for (number, waiter) in state.waiters where number < first?.number ?? .max {
-        if case .thread(let mailbox) = waiter.waker { first = (number, mailbox) }
-      }
-      if let first { return .thread(first.mailbox) }
-      if !state.waiters.isEmpty { return .newThread }
-      state.isPolling = false
-      return .none
-    }
-    give(turn)
+    give(state.withLock { state in state.baton.pass(to: state.waiters.runner) })
   }
 
   /// The thread for those who cannot look themselves.
@@ -262,7 +222,7 @@ extension OutcomePoller {
       if state.withLock({ $0.waiters.isEmpty }) {
         _ = environment.clock.wait(on: state, atMost: Self.linger) { $0.waiters.isEmpty ? nil : () }
         let isDone = state.withLock { state in
-          if state.waiters.isEmpty { state.isPolling = false }
+          if state.waiters.isEmpty { state.baton.layDown() }
           return state.waiters.isEmpty
         }
         if isDone { return }
@@ -282,32 +242,41 @@ extension OutcomePoller {
     var failure: StoreError?
     // Before the present is read: what was read of a segment is published before it loses its name.
     let gone = goneSegments()
-    do throws(StoreError) {
-      let present = try follower.present()
-      // After the present was read (see `OutcomeFollower.present`).
-      let writers = state.withLock { $0.ledger.writers }
-      if writers.isEmpty {
-        follower.skip(to: present)
-      } else {
-        do throws(StoreError) {
-          try follower.advance(to: present, of: writers) { found.append($0) }
-        } catch {
-          // What lies between is gone: nothing can be said of the batches in it any more.
-          if error.code == .snapshotExpired { follower.skip(to: present) }
-          throw error
+    for attempt in 1...Self.attempts {
+      do throws(StoreError) {
+        try follow { found.append($0) }
+        failure = nil
+        break
+      } catch {
+        failure = error
+        // What was open is gone; opened anew, it is there or is not kept any more.
+        guard error.isRemoval, error.code != .snapshotExpired, attempt < Self.attempts else {
+          break
         }
       }
-    } catch {
-      failure = error
     }
     let now = environment.clock.bootTime_ns()
     let answers = state.withLock { state in
-      state.looked_ns = now
-      if !found.isEmpty { state.progress_ns = now }
+      state.pace.looked(at: now, finds: !found.isEmpty)
       return state.answers(found, gone, failure, now)
     }
     state.wakeAll()
-    for (waker, answer) in answers { waker.answer(answer) }
+    for answered in answers { answered.waker.answer(answered.answer) }
+  }
+
+  /// Passes the outcomes that were published since to `found`.
+  private func follow(_ found: (AppliedBatch) -> Void) throws(StoreError) {
+    let present = try follower.present()
+    let isActive = present.beacon.state == .active && !present.isClosed
+    line.aim(at: isActive ? present.beacon.status.hints.endpoint : nil)
+    // After the present was read (see `OutcomeFollower.present`).
+    let writers = state.withLock { $0.ledger.writers }
+    guard !writers.isEmpty else { return follower.skip(to: present) }
+    do throws(StoreError) { try follower.advance(to: present, of: writers, found) } catch {
+      // What lies between is gone: nothing can be said of the batches in it any more.
+      if error.code == .snapshotExpired { follower.skip(to: present) }
+      throw error
+    }
   }
 
   /// Segments that hold what is waited for and are not in the journal any more, where it was waited long.
@@ -316,10 +285,9 @@ extension OutcomePoller {
   private func goneSegments() -> [(id: JournalSegmentID, through: SequenceNumber)] {
     let now = environment.clock.bootTime_ns()
     let waited = state.withLock { state in
-      guard now - min(now, state.progress_ns) > Self.lossPause_ns else {
+      guard state.pace.doubtsLoss(at: now) else {
         return [(id: JournalSegmentID, through: SequenceNumber)]()
       }
-      state.progress_ns = now
       return state.ledger.oldestSegments
     }
     guard !waited.isEmpty else { return [] }
@@ -332,130 +300,71 @@ extension OutcomePoller {
     }
   }
 
-  /// Sleeps the longer the longer the newest waiter has waited, until the next look is due; at first
-  /// for half as long as outcomes usually take, since looking earlier finds nothing and takes the
-  /// processor from the applier, or its share of reads from the file server.
+  /// Waits until the next look is due, a hint says that there is something to see, or a waiter's time is over;
+  /// a new waiter makes it earlier.
   private func pause() {
     let jitter = 192 + Int(environment.random() % 128)
     while true {
+      let questions = state.withLock { $0.ledger.oldest(ofAtMost: Limits.hintQuestionsOfProcess) }
+      let asks = line.ask((questions ?? []).map { Hint(.question, batch: $0) })
+      let isHinted = asks && line.isTrusted
       let now = environment.clock.bootTime_ns()
       let due = state.withLock { state in
-        state.hasNew = false
-        let waited = Duration.nanoseconds(Int64(now - min(now, state.newest_ns)))
-        let usual = Duration.nanoseconds(Int64(min(state.usual_ns, 1_000_000_000)))
-        let eager = max(waited / 64, usual / 32, Self.shortestPause)
-        let pause = min(max(eager, usual / 2 - waited), Self.longestPause)
-        return min(state.looked_ns.saturating(adding: pause * jitter / 256), state.deadline_ns)
+        state.listens = asks
+        return min(
+          state.pace.due_ns(at: now, jitter: jitter, isHinted: isHinted),
+          state.waiters.deadline_ns)
       }
-      guard due > now else { return }
+      guard due > now else { return state.withLock { $0.listens = false } }
       let rest = Duration.nanoseconds(Int64(min(due - now, 1_000_000_000)))
-      if environment.clock.wait(on: state, atMost: rest, { $0.hasNew ? () : nil }) == nil { return }
+      if asks {
+        let answer = line.wait(atMost: rest)
+        state.withLock { $0.listens = false }
+        if let answer, answer.kind == .published {
+          if !environment.makes(.lookAfterHint) { believe(answer) }
+          return
+        }
+        // No time passes for a process that has ended in a simulator.
+        if environment.clock.bootTime_ns() == now { return }
+      } else if environment.clock.wait(on: state, atMost: rest, { $0.pace.hasNew ? () : nil })
+        == nil
+      {
+        return
+      }
     }
+  }
+}
+
+extension OutcomePoller {
+  /// What `pause` must not do: takes what a hint says for the outcome.
+  private func believe(_ hint: Hint) {
+    let outcome = AppliedOutcome(
+      txid: hint.txid, outcome: .applied(Outcome.Applied(changes: 1, lastRowID: 1, rows: nil)))
+    let answers = state.withLock { state in
+      state.waiters.takeReady(
+        state.ledger.settle(AppliedBatch(batch: hint.batch, outcome: outcome)))
+    }
+    for answered in answers { answered.waker.answer(answered.answer) }
   }
 }
 
 extension OutcomePoller.State {
-  /// Takes a waiter out; whoever does so answers it.
-  fileprivate mutating func remove(_ number: Int) -> OutcomePoller.Waiter? {
-    guard let waiter = waiters.removeValue(forKey: number) else { return nil }
-    switch waiter.subject {
-    case .outcome(let ticket): ticket.waiters.removeAll { $0 == number }
-    case .room: roomWaiters.removeAll { $0 == number }
-    }
-    return waiter
-  }
-
   /// Records what a look found, and takes out the waiters that have an answer now.
   fileprivate mutating func answers(
     _ found: [AppliedBatch], _ gone: [(id: JournalSegmentID, through: SequenceNumber)],
     _ failure: StoreError?, _ now: UInt64
-  )
-    -> [(Waker<OutcomePoller.Answer>, OutcomePoller.Answer)]
-  {
-    var answers: [(Waker<OutcomePoller.Answer>, OutcomePoller.Answer)] = []
+  ) -> [Waiters.Answered] {
     var settled: [Ticket] = []
     for applied in found { settled += ledger.settle(applied) }
-    if failure == nil {
+    if let failure {
+      if failure.code == .snapshotExpired { settled += ledger.fail(failure) }
+    } else {
       for segment in gone { settled += ledger.lose(segment.id, through: segment.through) }
     }
-    if let failure, failure.code == .snapshotExpired { settled += ledger.fail(failure) }
-    for ticket in settled {
-      for number in ticket.waiters {
-        if let waiter = remove(number) { answers.append((waiter.waker, .ready)) }
-      }
-    }
-    if !answers.isEmpty {
-      usual_ns = usual_ns / 8 * 7 + (now - min(now, newest_ns)) / 8
-    }
-    if !settled.isEmpty {
-      for number in roomWaiters where waiters[number]?.subject.isReady == true {
-        if let waiter = remove(number) { answers.append((waiter.waker, .ready)) }
-      }
-    }
-    if let failure {
-      for number in Array(waiters.keys) {
-        if let waiter = remove(number) { answers.append((waiter.waker, .failed(failure))) }
-      }
-    }
-    if now >= deadline_ns {
-      for number in waiters.filter({ $0.value.deadline_ns <= now }).keys {
-        if let waiter = remove(number) { answers.append((waiter.waker, .timedOut)) }
-      }
-      deadline_ns = waiters.values.reduce(.max) { min($0, $1.deadline_ns) }
-    }
-    return answers
-  }
-}
-
-extension OutcomePoller.Subject {
-  /// Under the poller's lock.
-  fileprivate var isReady: Bool {
-    switch self {
-    case .outcome(let ticket): ticket.result != nil
-    case .room(let backlog): backlog.bytes < backlog.limit
-    }
-  }
-}
-
-extension UInt64 {
-  fileprivate func saturating(adding duration: Duration) -> UInt64 {
-    let (seconds, attoseconds) = duration.components
-    guard seconds >= 0, attoseconds >= 0 else { return self }
-    guard seconds < 1 << 32 else { return .max }
-    return self + UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
-  }
-}
-
-// MARK: One per process and store
-
-extension OutcomePoller {
-  private struct Registered {
-    weak var poller: OutcomePoller?
-  }
-
-  private struct Place: Hashable {
-    var store: StoreID
-    /// A copy of a store has its id.
-    var root: String
-    /// A forked child has no thread of its parent's, so it needs a poller of its own.
-    var process: Int32
-  }
-
-  private static let registry = Monitor<[Place: Registered]>([:])
-
-  /// The process's poller of the store. It is at or before the present of this call.
-  static func shared(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
-    throws(StoreError) -> OutcomePoller
-  {
-    let place = Place(
-      store: store, root: layout.root, process: environment.processID())
-    if let poller = registry.withLock({ $0[place]?.poller }) { return poller }
-    let made = try OutcomePoller(layout: layout, store: store, environment: environment)
-    return registry.withLock { registry in
-      if let poller = registry[place]?.poller { return poller }
-      registry = registry.filter { $0.value.poller != nil }
-      registry[place] = Registered(poller: made)
-      return made
-    }
+    var answers = waiters.takeReady(settled)
+    if !answers.isEmpty { pace.answered(at: now) }
+    if !settled.isEmpty { answers += waiters.takeRoomy() }
+    if let failure { answers += waiters.takeAll(failure) }
+    return answers + waiters.takeLate(at: now)
   }
 }

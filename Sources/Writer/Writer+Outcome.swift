@@ -5,17 +5,34 @@ extension Writer {
   ///
   /// Throws `.timeout` after `timeout` and `CancellationError` when the task is cancelled; the batch
   /// stays durable either way, and its outcome can be asked for again.
-  public func outcome(of receipt: Receipt, timeout: Duration? = nil) async throws -> AppliedOutcome
-  {
-    try await followed(receipt.batch, receipt.ticket).outcome(timeout)
+  ///
+  /// With an assistant, and where nobody leads, this process applies what waits; then this returns when the
+  /// lease is given back, so that the process may be frozen or end.
+  public func outcome(
+    of receipt: Receipt, timeout: Duration? = nil, assistedBy assistant: (any Assisting)? = nil
+  ) async throws -> AppliedOutcome {
+    let followed = try followed(receipt.batch, receipt.ticket)
+    guard let assistant, !followed.isSettled else { return try await followed.outcome(timeout) }
+    assistant.begin()
+    let result: Result<AppliedOutcome, any Error>
+    do { result = .success(try await followed.outcome(timeout)) } catch { result = .failure(error) }
+    assistant.end()
+    await withUnsafeContinuation { assistant.finish(.task($0)) }
+    return try result.mapError { assistant.explained($0) }.get()
   }
 
   /// As `outcome(of:timeout:)`, blocking the calling thread, which looks itself where nobody else in
-  /// the process does. Makes no thread.
-  public func outcomeBlocking(of receipt: Receipt, timeout: Duration? = nil) throws(StoreError)
-    -> AppliedOutcome
-  {
-    try followed(receipt.batch, receipt.ticket).outcomeBlocking(timeout)
+  /// the process does. Makes no thread, but an assistant does.
+  public func outcomeBlocking(
+    of receipt: Receipt, timeout: Duration? = nil, assistedBy assistant: (any Assisting)? = nil
+  ) throws(StoreError) -> AppliedOutcome {
+    let followed = try followed(receipt.batch, receipt.ticket)
+    guard let assistant, !followed.isSettled else { return try followed.outcomeBlocking(timeout) }
+    assistant.begin()
+    let result = Result { () throws(StoreError) in try followed.outcomeBlocking(timeout) }
+    assistant.end()
+    assistant.finishBlocking(clock)
+    return try result.mapError { assistant.explained($0) }.get()
   }
 
   /// The outcome of a batch whose submit threw `.outcomeUnknown`, by the name in that error. It may
@@ -47,6 +64,8 @@ private struct Followed {
   let ticket: Ticket
   let poller: OutcomePoller
 
+  var isSettled: Bool { poller.result(of: ticket) != nil }
+
   func outcome(_ timeout: Duration?) async throws -> AppliedOutcome {
     if let result = poller.result(of: ticket) { return try result.get() }
     let answer = await poller.wait(for: .outcome(ticket), atMost: timeout)
@@ -68,5 +87,19 @@ private struct Followed {
     throw StoreError(
       .timeout, "no outcome yet; see that an applier runs (`sluice status`), then ask again",
       batch: batch)
+  }
+}
+
+extension Assisting {
+  /// An outcome that did not come, and why nobody here could see to it.
+  fileprivate func explained(_ error: StoreError) -> StoreError {
+    guard error.code == .timeout, let trouble else { return error }
+    var error = error
+    error.message += "; this process could not apply it: \(trouble)"
+    return error
+  }
+
+  fileprivate func explained(_ error: any Error) -> any Error {
+    (error as? StoreError).map { explained($0) } ?? error
   }
 }

@@ -38,6 +38,7 @@ public final class Writer: Sendable {
   let poller: OutcomePoller?
   let clock: any Clock
   private let backlog: Backlog
+  private let metrics: WriterMetrics
 
   /// Opens the store at `path`. Writes nothing: the first submit makes the journal's segment.
   public init(
@@ -47,6 +48,7 @@ public final class Writer: Sendable {
     store = try StoreDescription.read(layout, environment.fileSystem).id
     self.options = options
     clock = environment.clock
+    metrics = WriterMetrics(layout)
     backlog = Backlog(limit: max(1, options.backlogBytes))
     // Before the first submit: the poller finds what is applied after it was made.
     poller =
@@ -54,7 +56,7 @@ public final class Writer: Sendable {
     group = GroupCommit(
       JournalWriter(
         layout: layout, store: store, environment: environment, segmentBytes: options.segmentBytes),
-      poller, environment)
+      poller, metrics, environment)
   }
 
   deinit { group.stop() }
@@ -139,6 +141,13 @@ public final class Writer: Sendable {
 
   public func closeBlocking() { group.closeBlocking() }
 
+  /// Has an applier see that this process lives, where its last segment is still open. A failure is none.
+  func giveSignOfLife() {
+    _ = group.submitBlocking { waker in
+      GroupCommit.Submission(batches: [], bytes: 0, tickets: [], waker: waker)
+    }
+  }
+
   /// Bytes submitted here and not applied yet, as far as is known here.
   public var unappliedBytes: Int { poller?.bytes(of: backlog) ?? 0 }
 }
@@ -147,8 +156,8 @@ public final class Writer: Sendable {
 
 extension Writer {
   private func submit(_ prepared: Prepared) async -> Result<[Receipt], StoreError> {
+    let begin = clock.bootTime_ns()
     if let poller {
-      let begin = clock.bootTime_ns()
       while !poller.admit(prepared.bytes, backlog) {
         switch remaining(since: begin) {
         case .failure(let error): return .failure(error)
@@ -161,12 +170,12 @@ extension Writer {
     let answer = await withUnsafeContinuation { continuation in
       group.enqueue(prepared.submission(.task(continuation)))
     }
-    return group.result(answer).map(prepared.receipts)
+    return metrics.noted(group.result(answer).map(prepared.receipts), since: begin, clock)
   }
 
   private func submitBlocking(_ prepared: Prepared) -> Result<[Receipt], StoreError> {
+    let begin = clock.bootTime_ns()
     if let poller {
-      let begin = clock.bootTime_ns()
       while !poller.admit(prepared.bytes, backlog) {
         switch remaining(since: begin) {
         case .failure(let error): return .failure(error)
@@ -176,7 +185,8 @@ extension Writer {
         }
       }
     }
-    return group.submitBlocking(prepared.submission).map(prepared.receipts)
+    return metrics.noted(
+      group.submitBlocking(prepared.submission).map(prepared.receipts), since: begin, clock)
   }
 
   /// How much longer to wait for room; nil: without end.

@@ -28,17 +28,22 @@ struct Sluice: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       InitCommand.self, SubmitCommand.self, OutcomeCommand.self, ApplyCommand.self,
-      QueryCommand.self, DumpCommand.self, RestoreCommand.self, ReplayCommand.self,
-      VerifyCommand.self, LogCommand.self,
-      StatusCommand.self, CheckpointCommand.self, ExecuteCommand.self,
+      QueryCommand.self, ShellCommand.self, DumpCommand.self, RestoreCommand.self,
+      ReplayCommand.self,
+      BackupCommand.self, VerifyCommand.self, RepairCommand.self, LogCommand.self,
+      RejectedCommand.self, ResubmitCommand.self, DiscardCommand.self,
+      StatusCommand.self, CheckpointCommand.self, CompactCommand.self, ConfigCommand.self,
+      ExecuteCommand.self, LambdaCommand.self,
     ])
+
+  /// What this program makes has the permissions that it says, whatever the user's mask; setting them
+  /// afterwards would be one more request to the file server for each file. This is the user's.
+  static let inheritedMask = umask(0)
 
   static func main() {
     // A reader of the output that goes away is `OutputFile.hasReader`, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
-    // What this program makes has the permissions that it says, whatever the user's mask; setting
-    // them afterwards would be one more request to the file server for each file.
-    umask(0)
+    _ = inheritedMask
     do {
       var command = try parseAsRoot(Parameter.marked(arguments()))
       try command.run()

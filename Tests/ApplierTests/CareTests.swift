@@ -1,4 +1,6 @@
+import Glibc
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceLease
 import SluiceReader
@@ -7,8 +9,8 @@ import SluiceWriter
 import Testing
 
 /// After a term that ended without release groups are named in beacons before they are executed, and
-/// what two terms in a row ended in is executed with care.
-@Suite("A batch that is executed with care is blamed for nothing but its own execution")
+/// what two terms in a row ended in is executed in care.
+@Suite("A batch that is executed in care is blamed for nothing but its own execution")
 struct CareTests {
   let store: TestStore
   let writer: Writer
@@ -137,18 +139,20 @@ struct CareTests {
   }
 
   /// The next beacon cannot be written.
-  private final class BeaconFailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  private final class BeaconFailingFileSystem: HookedFileSystem, @unchecked Sendable {
     // Sendable: what changes is under a lock.
     let fails = Monitor(false)
 
-    override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
-      guard path.contains("/log/"), [Block.beacons.0, Block.beacons.1].contains(offset),
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      guard operation.action == .write, operation.path.contains("/log/"),
+        [Block.beacons.0, Block.beacons.1].contains(operation.offset),
         fails.withLock({ fails in
           defer { fails = false }
           return fails
         })
-      else { return }
-      throw StoreError(.io, "write failed: Input/output error", path: path, errno: 5)
+      else { return .done }
+      throw StoreError(
+        .io, "write failed: Input/output error", path: operation.path, errno: EIO)
     }
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -50,6 +51,6 @@ struct CheckpointTests {
     try store.environment.fileSystem.unlink(sidecar)
     try checkpoint.make(of: snapshot)
     #expect(try fileNumber() != made)
-    #expect(try checkpoint.newest() == snapshot.txid)
+    #expect(try checkpoint.newest(upTo: snapshot.txid) == snapshot.txid)
   }
 }

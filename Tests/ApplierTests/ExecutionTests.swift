@@ -1,5 +1,7 @@
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import Testing
@@ -173,7 +175,7 @@ struct ExecutionTests {
 
   @Test(arguments: [
     "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT x", "RELEASE batch", "ROLLBACK TO batch",
-    "ATTACH ':memory:' AS x", "DETACH main", "VACUUM", "CREATE TEMP TABLE x(a)",
+    "ATTACH ':memory:' AS x", "DETACH main", "VACUUM INTO 'x'", "CREATE TEMP TABLE x(a)",
     "CREATE TEMP VIEW x AS SELECT 1", "CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END",
     "SELECT load_extension('x')", "DELETE FROM _sluice_writers",
     "UPDATE _sluice_state SET txid = 0",
@@ -212,7 +214,8 @@ struct ExecutionTests {
     "PRAGMA application_id = 7", "PRAGMA table_info(t)", "PRAGMA foreign_key_list(t)",
     "CREATE VIRTUAL TABLE f USING fts5(x)", "CREATE VIRTUAL TABLE r USING rtree(id, a, b)",
     "SELECT * FROM sqlite_schema", "EXPLAIN QUERY PLAN SELECT * FROM t", "-- nothing", "",
-    "SELECT random(), datetime('now')",
+    "SELECT random(), datetime('now')", "VACUUM", "vacuum main;", "VACUUM /* of all */ -- now",
+    "PRAGMA incremental_vacuum", "PRAGMA incremental_vacuum(3)",
   ])
   func whatABatchMayDo(_ statement: String) throws {
     let store = try TestStore()

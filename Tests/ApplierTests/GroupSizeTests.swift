@@ -70,13 +70,15 @@ struct GroupSizeTests {
     #expect(pace_ms == 0 ? between == 0 : between >= 5, "\(between)")
   }
 
-  private final class ListingsFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  private final class ListingsFileSystem: HookedFileSystem, @unchecked Sendable {
     // Sendable: under a monitor.
     let journal = Monitor(0)
 
-    override func list(_ directory: String) throws(StoreError) -> [String] {
-      if directory.hasSuffix("journal") { journal.withLock { $0 += 1 } }
-      return try super.list(directory)
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      if operation.action == .list, operation.path.hasSuffix("journal") {
+        journal.withLock { $0 += 1 }
+      }
+      return .done
     }
   }
 }

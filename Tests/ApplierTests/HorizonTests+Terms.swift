@@ -1,5 +1,6 @@
 import Glibc
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -54,7 +55,7 @@ extension HorizonTests {
     }
     let (environment, itsClock) = suspendable()
     let late = try store.journal()
-    store.options.leaseTime = .milliseconds(100)
+    store.options.leaseTime = .seconds(1)
     var passes = 0
     let error = #expect(throws: StoreError.self) {
       try Applier(path: store.path, options: store.options, environment: environment).run {
@@ -76,7 +77,7 @@ extension HorizonTests {
   /// The next one need not wait for it.
   @Test func aTermIsHandedOverBeforeItsCheckpointIsMade() throws {
     var (environment, itsClock) = suspendable()
-    let hooked = HookedFileSystem(environment.fileSystem)
+    let hooked = CallingFileSystem(environment.fileSystem)
     environment.fileSystem = hooked
     let isBegun = Monitor(false)
     let states = Monitor<[Beacon.State?]>([])

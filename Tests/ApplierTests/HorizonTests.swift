@@ -1,4 +1,5 @@
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared

@@ -51,6 +51,41 @@ struct IntakeFairnessTests {
     }
   }
 
+  /// Not only its first few: a queue that is never empty is served in its turn.
+  @Test func whoAlwaysHasSomethingWaitingGetsItsShare() throws {
+    let busy = try [store.writer(), store.writer()]
+    for (i, writer) in busy.enumerated() { try submit(i * 10_000..<i * 10_000 + 3000, writer) }
+    let steady = try store.writer()
+    let intake = try intake(store.environment)
+    var first = 90_000
+    var total = 0
+    for _ in 0..<5 {
+      // It adds as many as it gets executed.
+      try submit(first..<first + 40, steady)
+      first += 40
+      while try intake.poll() {}
+      let next = intake.next(120, bytes: .max)
+      let mine = next.filter { $0.index < 40 && $0.frame.frame.count == 40 }.count
+      #expect(mine >= 36, "\(mine)")
+      total += next.count
+      intake.take(next.count, in: TxID(UInt64(total)))
+    }
+  }
+
+  /// What was asked for once comes before all that is found later: a beacon may name it.
+  @Test func whatIsPlannedStaysInFront() throws {
+    try submit(0..<100, try store.writer())
+    let intake = try intake(store.environment)
+    while try intake.poll() {}
+    let planned = intake.next(64, bytes: .max).map(\.id)
+    try submit(90_000..<90_003, try store.writer())
+    while try intake.poll() {}
+    #expect(intake.next(64, bytes: .max).map(\.id) == planned)
+    intake.take(64, in: TxID(64))
+    let next = intake.next(100, bytes: .max).map(\.id)
+    #expect(next.count == 40 && next.prefix(8).contains { $0.writer != planned[63].writer })
+  }
+
   /// A live segment is read from its beginning by each term. What the history has is not queued, and does
   /// not keep the segment from being removed when it is published.
   @Test(arguments: [false, true]) func whatTheHistoryHasDoesNotWait(dropsIt: Bool) throws {
@@ -69,16 +104,29 @@ struct IntakeFairnessTests {
       let order = intake.next(.max, bytes: .max).map(\.id.sequence.rawValue).filter { $0 != 1 }
       #expect(order == ((dropsIt ? last + 1 : 2)..<3011).map { $0 })
       guard last == 3010 else { continue }
-      intake.take(intake.waitingCount, in: TxID(70))
+      intake.take(intake.waiting.count, in: TxID(70))
       writer.closeBlocking()
       while try intake.poll() {}
       let name = try #require(
         store.names(store.layout.journal).first { $0.contains("\(id)") })
-      try intake.remove(published: TxID(76))
+      intake.remove(published: TxID(76))
       #expect(try store.names(store.layout.journal).contains(name) == dropsIt)
-      try intake.remove(published: TxID(77))
+      intake.remove(published: TxID(77))
       #expect(try !store.names(store.layout.journal).contains(name))
     }
+  }
+
+  /// The database may be asked for so long that a beat is made meanwhile, which says what waits.
+  @Test func aBeatMayCountWhileTheHistoryIsAsked() throws {
+    try submit(0..<3, try store.writer())
+    let intake = try intake(store.environment)
+    var counts: [Int] = []
+    intake.history = { [unowned intake] _ in
+      counts.append(intake.writerCount + intake.waiting.count + intake.ignoredCount)
+      return intake.age_ms < .max ? nil : KnownWriter(owner: 0, sequence: .init(1), asOf: .zero)
+    }
+    while try intake.poll() {}
+    #expect(!counts.isEmpty && counts.allSatisfy { $0 > 0 })
   }
 
   /// Nothing is executed before the end of a term's first look, and what others left may be hours of work.
@@ -91,13 +139,13 @@ struct IntakeFairnessTests {
     try submit(0..<1, try store.writer())
     let intake = try intake(store.environment)
     #expect(try intake.poll())
-    #expect(intake.waitingCount <= 5 * 3 + 2)
+    #expect(intake.waiting.count <= 5 * 3 + 2)
     #expect(intake.next(.max, bytes: .max).contains { $0.bytes < 1000 })
     var looks = 1
     while try intake.poll() { looks += 1 }
     #expect(looks > 2)
     // And the one that made the table.
-    #expect(intake.waitingCount == 5 * 50 + 2)
+    #expect(intake.waiting.count == 5 * 50 + 2)
   }
 
   /// Even where more waits than is read of one who has something waiting.
@@ -110,9 +158,9 @@ struct IntakeFairnessTests {
     let intake = try intake(store.environment)
     var before = 0
     repeat {
-      before = intake.waitingBytes
+      before = intake.waiting.bytes
       _ = try intake.poll()
-    } while intake.waitingBytes > before
+    } while intake.waiting.bytes > before
     #expect(before >= 2 * Limits.batchBytesPerCommit)
     let other = try store.writer()
     try submit(0..<1, other)

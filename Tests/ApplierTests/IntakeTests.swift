@@ -1,11 +1,12 @@
 import SluiceApplier
+import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
 import SluiceWriter
 import Testing
 
-@Suite("Journal segments go when what they hold is published, and damage is kept aside")
+@Suite("Journal segments go when what they hold is published, and damage is kept in quarantine")
 struct IntakeTests {
   private func insert(_ n: Int64) -> Batch {
     Batch([Batch.Statement("INSERT INTO t VALUES(?)", [.integer(n)])])
@@ -33,7 +34,7 @@ struct IntakeTests {
     _ = try writer.submitBlocking(insert(1))
     store.options.retireAfter = .milliseconds(50)
     if !rereads { store.environment.omittedChecks = [.rereadAfterMark] }
-    let hooked = HookedFileSystem(store.environment.fileSystem)
+    let hooked = CallingFileSystem(store.environment.fileSystem)
     var applierEnvironment = store.environment
     applierEnvironment.fileSystem = hooked
     let late = Monitor<Receipt?>(nil)
@@ -72,7 +73,9 @@ struct IntakeTests {
     let layout = store.layout
     let fileSystem = store.environment.fileSystem
     var environment = store.environment
-    environment.fileSystem = ListingFileSystem(fileSystem) { directory in
+    let files = CallingFileSystem(fileSystem)
+    environment.fileSystem = files
+    files.beforeListing = { directory in
       guard directory == layout.journal else { return }
       try? fileSystem.link("\(layout.journal)/\(name)", to: "\(layout.quarantine)/\(name)")
     }

@@ -102,6 +102,7 @@ struct PreparedWorkerTests {
     }
 
     func follow() {}
+    func checkThere() {}
     func begin(at txid: TxID) {}
     func opened(at txid: TxID, _ events: WorkerEvents) throws(WorkerEnd) -> any ExecutionWorker {
       guard let snapshot else { throw .ended(.nothing, "in the test") }

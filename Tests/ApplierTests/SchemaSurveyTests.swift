@@ -119,6 +119,42 @@ struct SchemaSurveyTests {
     #expect(try survey(made).notes.isEmpty)
   }
 
+  @Test("A large schema is looked through as well")
+  func largeSchema() throws {
+    var made =
+      "CREATE TABLE t(a); CREATE VIEW w AS SELECT a FROM t; CREATE VIEW bad AS SELECT nowhere(a) FROM t; "
+    for n in 1...4000 { made += "CREATE TABLE t\(n)(a); " }
+    let (notes, _) = try survey(made)
+    #expect(notes.count == 1, "\(notes.first ?? "")")
+    #expect(
+      notes.first?.hasPrefix("view bad cannot be used here: no such function: nowhere") == true)
+  }
+
+  @Test("A trigger that writes to a view which takes no rows is named")
+  func writesToAView() throws {
+    let (notes, _) = try survey(
+      """
+      CREATE TABLE t(a); CREATE VIEW w AS SELECT a FROM t; CREATE VIEW d AS SELECT a FROM t;
+      CREATE TRIGGER g AFTER INSERT ON t BEGIN INSERT INTO w VALUES(new.a); END;
+      CREATE TRIGGER h INSTEAD OF DELETE ON d BEGIN DELETE FROM t; END;
+      """)
+    #expect(
+      notes.map { String($0.prefix { $0 != ";" }) } == [
+        "trigger g on t cannot run here: cannot modify w because it is a view"
+      ])
+  }
+
+  /// 10^12 steps.
+  @Test("WITH tables that read one another ten times each are not compiled")
+  func wideWith() throws {
+    var made = "CREATE TABLE t(a); CREATE VIEW w AS WITH c0(x) AS (SELECT 1)"
+    for n in 1...12 {
+      let tables = (0..<10).map { "c\(n - 1) a\($0)" }.joined(separator: ", ")
+      made += ", c\(n)(x) AS (SELECT a0.x FROM \(tables))"
+    }
+    #expect(try survey(made + " SELECT * FROM c12; ").notes.isEmpty)
+  }
+
   @Test("What hangs on a virtual table's own tables is named, and taken out as it says")
   func shadowTables() throws {
     let file = try PlainFile(

@@ -1,19 +1,23 @@
 import Foundation
+import Glibc
 import Logging
 import SluiceApplier
+import SluiceFakes
 import SluiceShared
 import Testing
 
 @Suite("A new store's names are durable before anything relies on them")
 struct StoreCreationTests {
   /// Notes what directories are synced.
-  private final class SyncedDirectories: ForwardingFileSystem, @unchecked Sendable {
+  private final class SyncedDirectories: HookedFileSystem, @unchecked Sendable {
     // Sendable: what it has is constant, but for a monitor.
     let synced = Monitor<Set<String>>([])
 
-    override func syncDirectory(_ path: String) throws(StoreError) {
-      synced.withLock { _ = $0.insert(path) }
-      try super.syncDirectory(path)
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      if operation.action == .syncDirectory {
+        synced.withLock { _ = $0.insert(operation.path) }
+      }
+      return .done
     }
   }
 
@@ -38,7 +42,7 @@ struct StoreCreationTests {
 @Suite("An init that fails removes what it made, and nothing else")
 struct FailedCreationTests {
   /// Fails the n-th call that changes something, and counts them.
-  private final class FailingOnce: ForwardingFileSystem, @unchecked Sendable {
+  private final class FailingOnce: HookedFileSystem, @unchecked Sendable {
     // Sendable: the count is in a monitor.
     private let left: Monitor<Int>
     init(_ base: any FileSystem, at n: Int) {
@@ -46,41 +50,19 @@ struct FailedCreationTests {
       super.init(base)
     }
     var isReached: Bool { left.withLock { $0 <= 0 } }
-    private func next(_ path: String) throws(StoreError) {
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      switch operation.action {
+      case .create, .write, .link, .makeDirectory, .setPermissions, .syncDirectory,
+        .replaceSymbolicLink, .scratchFile:
+        break
+      default: return .done
+      }
       let fails = left.withLock { left in
         left -= 1
         return left == 0
       }
-      if fails { throw StoreError(.io, "the device failed", path: path, errno: 5) }
-    }
-    override func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
-      try next(path)
-      return try super.create(path, mode: mode)
-    }
-    override func willWrite(_ path: String, at offset: Int64) throws(StoreError) { try next(path) }
-    override func link(_ path: String, to newPath: String) throws(StoreError) {
-      try next(newPath)
-      try super.link(path, to: newPath)
-    }
-    override func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
-      try next(path)
-      try super.makeDirectory(path, mode: mode)
-    }
-    override func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
-      try next(path)
-      try super.setPermissions(path, mode: mode)
-    }
-    override func syncDirectory(_ path: String) throws(StoreError) {
-      try next(path)
-      try super.syncDirectory(path)
-    }
-    override func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
-      try next(path)
-      try super.replaceSymbolicLink(path, target: target)
-    }
-    override func scratchFile() throws(StoreError) -> any File {
-      try next("scratch")
-      return try super.scratchFile()
+      if fails { throw StoreError(.io, "the device failed", path: operation.path, errno: EIO) }
+      return .done
     }
   }
 
@@ -110,7 +92,7 @@ struct FailedCreationTests {
         continue
       } catch {
         failures += 1
-        #expect(error.errno == 5, "\(error)")
+        #expect(error.errno == EIO, "\(error)")
       }
       // Once log segment 1 is there it is a store, and stays.
       let log = (try? FileManager.default.contentsOfDirectory(atPath: path + "/log")) ?? []

@@ -1,6 +1,7 @@
 import SluiceApplier
 import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter
@@ -331,7 +332,7 @@ struct TermTests {
     ).run(shouldStop: { false })
     #expect(tookOver.withLock { $0 } == true)
     #expect(log.text.contains("this one stops executing"), "\(log.text)")
-    // Who has the office gets to the end of it.
+    // Who leads gets to the end of it.
     let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
     #expect(outcome.rejectionCode == Outcome.Rejection.Code.stepLimit)
   }
@@ -341,7 +342,7 @@ struct TermTests {
     try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
     let writer = try store.writer()
     let passes = Monitor(0)
-    // The first applier loses its office to a second one while it runs, and stands by again.
+    // The first applier loses its lead to a second one while it runs, and stands by again.
     var options = store.options
     options.leaseTime = .milliseconds(200)
     let first = try Applier(path: store.path, options: options, environment: store.environment)

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import SluiceApplier
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter
@@ -17,7 +18,19 @@ final class TestStore {
     path = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
     options = ApplierOptions(holder: "test")
     options.logger.logLevel = .critical
+    // What a test counts is what it has made.
+    options.retention.keep = nil
     try creation.make(at: path, environment: environment)
+  }
+
+  /// With the files of another one, which nobody uses meanwhile.
+  init(copying other: TestStore) throws {
+    path = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
+    options = other.options
+    let copying = try Process.run(
+      URL(fileURLWithPath: "/bin/cp"), arguments: ["-a", "--sparse=always", other.path, path])
+    copying.waitUntilExit()
+    try #require(copying.terminationStatus == 0)
   }
 
   /// By how much everything may take longer than at full speed: `SLUICE_TEST_PATIENCE`, for sanitizers.

@@ -1,3 +1,4 @@
+import Glibc
 import SluiceFakes
 import SluiceJournal
 import SluiceReader
@@ -200,7 +201,7 @@ struct UncleanEndTests {
 
   /// It leads, and is told to stop before it executes anything.
   private func stopInOrder() throws {
-    let files = HookedFileSystem(store.environment.fileSystem)
+    let files = CallingFileSystem(store.environment.fileSystem)
     let leads = Monitor(false)
     files.beforeOpenForWriting = { path in
       if path.contains("/log/") { leads.withLock { $0 = true } }
@@ -225,12 +226,13 @@ struct UncleanEndTests {
     #expect(error?.message == "the host is gone")
   }
 
-  private final class FirstBeaconFailingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+  private final class FirstBeaconFailingFileSystem: HookedFileSystem, @unchecked Sendable {
     // Sendable: nothing changes.
-    override func willWrite(_ path: String, at offset: Int64) throws(StoreError) {
-      guard path.contains("/log/"), [Block.beacons.0, Block.beacons.1].contains(offset)
-      else { return }
-      throw StoreError(.io, "the host is gone", path: path, errno: 5)
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      guard operation.action == .write, operation.path.contains("/log/"),
+        [Block.beacons.0, Block.beacons.1].contains(operation.offset)
+      else { return .done }
+      throw StoreError(.io, "the host is gone", path: operation.path, errno: EIO)
     }
   }
 

@@ -244,7 +244,9 @@ struct VerificationTests {
   @Test("What is missing is named")
   func missing() throws {
     for (name, what) in [
-      ("log/000000000004.log", "goes on from batch"), ("store.json", "store.json is missing"),
+      ("log/000000000004.log", "goes on from batch"),
+      ("log/000000000006.log", "so there was a later one, and it is missing"),
+      ("store.json", "store.json is missing"),
       ("current.sqlite", "current.sqlite is missing"),
       ("checkpoints/0000000000000004.pages", "page checksums are missing"),
       ("checkpoints/0000000000000004.sqlite", "have no database beside them"),
@@ -254,7 +256,32 @@ struct VerificationTests {
       try store.environment.fileSystem.unlink("\(store.path)/\(name)")
       let found = try verify(store).damages
       #expect(found.contains { $0.what.contains(what) }, "\(name): \(found)")
+      // And nothing else, but where a checkpoint is missing.
+      #expect(found.count == 1 || name.hasPrefix("checkpoints"), "\(name): \(found)")
     }
+  }
+
+  @Test("A log that ends before the newest checkpoint")
+  func shortLog() throws {
+    let store = try worked()
+    let paths = try segments(store)
+    for path in paths.suffix(3) { try store.environment.fileSystem.unlink(path) }
+    // As if nobody had closed it.
+    let file = try PosixFileSystem().open(paths[paths.count - 4], .write)
+    try file.write([UInt8](repeating: 0, count: Block.size), at: Block.mark)
+    let found = try verify(store).damages
+    #expect(found.count == 1 && found[0].what.contains("and checkpoint 6 is later"), "\(found)")
+    #expect(found.first?.lost?.upperBound == TxID(6), "\(found)")
+  }
+
+  @Test("A commit's count of pages is not believed")
+  func countOfPages() throws {
+    let store = try worked()
+    var log = try ForgedLog(store.layout, store.environment)
+    try log.change(commit: 5) { try $0.meta { $0.pageCount = .max } }
+    try log.write(store.environment)
+    let found = try verify(store).damages
+    #expect(found.contains { $0.what.contains("has 4294967295 pages") }, "\(found)")
   }
 
   @Test("A link to what is no checkpoint is named")
@@ -282,11 +309,18 @@ struct VerificationTests {
 
   /// Checksums of the page, its index and its frame are right, and the database's is not: no other than this
   /// comparison finds it.
-  @Test("A page that is not of this history", arguments: [true, false])
-  func otherPage(_ isOnlyChecksum: Bool) throws {
+  @Test("A page that is not of this history", arguments: [true, false], [5, 6] as [UInt64])
+  func otherPage(_ isOnlyChecksum: Bool, _ number: UInt64) throws {
     let store = try worked()
+    if number > 5 {
+      // Two more commits follow in its term: ANALYZE wants one of its own.
+      try store.apply(
+        ["INSERT INTO t(v) VALUES(8)", "ANALYZE t", "INSERT INTO t(v) VALUES(10)"].map {
+          Batch([Batch.Statement($0)])
+        })
+    }
     var log = try ForgedLog(store.layout, store.environment)
-    try log.change(commit: 5) { sections in
+    try log.change(commit: number) { sections in
       let meta = sections[.meta]
       let entries = try PageEntry.decode(sections[.index], base: 0)
       if isOnlyChecksum {
@@ -298,7 +332,9 @@ struct VerificationTests {
     }
     try log.write(store.environment)
     let found = try verify(store).damages
-    #expect(found.count == 1 && found[0].lost == TxID(7)...TxID(7), "\(found)")
+    // Each time once, however the history goes on.
+    let batch = TxID(number + 2)
+    #expect(found.count == 1 && found[0].lost == batch...batch, "\(found)")
     #expect(
       found.first?.what.contains("the pages in the log give the database the checksum") == true)
   }

@@ -78,6 +78,30 @@ struct DumpTests {
     }
   }
 
+  @Test("Lines that would end a statement of a script")
+  func terminatorLines() throws {
+    let file = "\(place.path)/source.sqlite"
+    let statements = [
+      "CREATE TABLE a(x, h AS (x\n/\n2), d DEFAULT 'it\ngo\n')",
+      "CREATE VIEW v AS SELECT x AS\nGo\nFROM a",
+      "CREATE TRIGGER tr AFTER INSERT ON a BEGIN UPDATE a SET x = new.x\n /\n2; END",
+    ]
+    let made = try Connection(path: file, flags: [.create, .readWrite])
+    for statement in statements { try made.execute(statement) }
+    try made.execute("INSERT INTO a(x) VALUES (6)")
+    let store = "\(place.path)/imported"
+    #expect(try sluice(["init", store, "--from", file]).code == 0)
+    let text = try sluice(["dump", store]).output
+    let other = try Workplace()
+    try other.make()
+    let result = try other.submit("--sql", "-", input: text)
+    #expect(result.code == 0, "\(result.output)\(result.errors)")
+    #expect(try sluice(["dump", other.store]).output == text)
+    #expect(
+      try sqlite3("\(place.path)/shell.sqlite", input: text + "SELECT h, d FROM a;\n")
+        == "1|it\ngo\n\n")
+  }
+
   @Test("With planner statistics: without those of Sluice's own tables")
   func statistics() throws {
     try submit(

@@ -80,7 +80,7 @@ struct InitTests {
   @Test(
     "What cannot be done is refused, and why is said",
     arguments: [
-      (["--lease", "dynamodb:locks"], 64, "--lease dynamodb:locks is not built yet"),
+      (["--lease", "dynamodb:a/b"], 64, "--lease is file or dynamodb:TABLE"),
       (["--lease", "zookeeper"], 64, "--lease is file or dynamodb:TABLE"),
       (["--page-size", "1000"], 64, "a page size is a power of two"),
       (["--from", "/nonexistent.sqlite"], 66, "/nonexistent.sqlite"),

@@ -23,8 +23,9 @@ struct MessageTests {
   ]
 
   private static let modules = [
-    "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceLease", "SluiceReader", "SluiceWriter",
-    "SluiceApplier", "sluice",
+    "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceLease", "SluiceDynamoDB",
+    "SluiceReader", "SluiceQuery", "SluiceWriter", "SluiceApplier", "SluiceMetrics",
+    "SluiceExtension", "sluice",
   ]
 
   /// Where the objects lie that this test was built with.
@@ -77,5 +78,16 @@ struct MessageTests {
       of: "SluiceCommandTests", in: try MessageTests.products())
     let found = Set(try objects.flatMap(MessageTests.findings))
     #expect(found == Set(MessageTests.reflecting.values))
+  }
+
+  /// Rejections go to standard output.
+  @Test("What a command reports is looked at as well as its errors", arguments: [false, true])
+  func looksAtReports(isReport: Bool) throws {
+    let words = ["rejected: Optional(SluiceShared.SQLValue.null)"]
+    if isReport {
+      withKnownIssue { _ = try ChildProcess("echo", words, reports: true).result() }
+    } else {
+      _ = try ChildProcess("echo", words).result()
+    }
   }
 }

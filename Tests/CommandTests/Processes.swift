@@ -19,10 +19,16 @@ final class ChildProcess {
   let id: pid_t
   private let output: Int32
   private let errors: Int32
+  /// What it writes to standard output is its own words too, and not what somebody has stored.
+  private let reports: Bool
   private var status: Int32?
 
   /// `output` nil: captured.
-  init(_ path: String, _ arguments: [String], input: String = "", output: Int32? = nil) throws {
+  init(
+    _ path: String, _ arguments: [String], input: String = "", output: Int32? = nil,
+    reports: Bool = false
+  ) throws {
+    self.reports = reports
     let inputFile = try temporaryDescriptor()
     defer { close(inputFile) }
     try write(input, to: inputFile)
@@ -72,6 +78,10 @@ final class ChildProcess {
     for inside in insides(of: result.errors) {
       Issue.record("a message shows the inside of the program: \(inside) in \(result.errors)")
     }
+    // JSON has arrays in arrays.
+    for inside in reports ? insides(of: result.output) : [] where inside != nestedArray {
+      Issue.record("a message shows the inside of the program: \(inside) in \(result.output)")
+    }
     return result
   }
 
@@ -88,9 +98,11 @@ final class ChildProcess {
   }
 }
 
+private let nestedArray = "\\[\\["
+
 /// What of a text only a debugger would say: names of modules and types, optionals, nested arrays.
 func insides(of text: String) -> [String] {
-  ["Sluice[A-Z][A-Za-z]*\\.", "Swift\\.[A-Z]", "Optional\\(", "\\[\\[", "SQLValue", "errno: "]
+  ["Sluice[A-Z][A-Za-z]*\\.", "Swift\\.[A-Z]", "Optional\\(", nestedArray, "SQLValue", "errno: "]
     .filter {
       text.range(of: $0, options: .regularExpression) != nil
     }
@@ -121,7 +133,8 @@ let program: String = {
 /// Runs the command to its end.
 @discardableResult
 func sluice(_ arguments: [String], input: String = "") throws -> ChildProcess.Result {
-  try ChildProcess(program, arguments, input: input).result()
+  let reports = !["query", "dump"].contains(arguments.first) && !arguments.contains("--results")
+  return try ChildProcess(program, arguments, input: input, reports: reports).result()
 }
 
 func startSluice(_ arguments: [String], output: Int32? = nil) throws -> ChildProcess {

@@ -191,7 +191,8 @@ struct StatusTests {
     #expect(status["backlog"]?["batches"]?.integer == 3)
     #expect(status["backlog"]?["bytes"]?.integer ?? 0 > 0)
 
-    try place.startApplier("--holder", "me", "--checkpoint-age", "0.1")
+    try place.startApplier(
+      "--holder", "me", "--checkpoint-age", "0.1", "--keep", "forever")
     // Among several writers the order is the applier's: first those that wait.
     #expect(try place.query("SELECT count(*) AS n FROM t3", "--at-least", "3").code == 0)
     #expect(try place.submit("CREATE TABLE t1(a)").code == 65)
@@ -205,9 +206,11 @@ struct StatusTests {
     #expect(try place.stopApplier().code == 0)
     let line = try sluice(["status", place.store, "--json"])
     let order = [
-      "store", "txid", "applier", "holder", "term", "state", "beatAge_ms", "backlog", "batches",
-      "bytes", "oldest_ms", "checkpoint", "txid", "bytes", "age_s", "log", "segments", "bytes",
-      "oldestTxid", "writers", "rejected", "quarantined", "ignored", "missing",
+      "store", "lease", "txid", "applier", "holder", "term", "state", "beatAge_ms", "backlog",
+      "batches", "bytes", "oldest_ms", "isEstimate", "checkpoint", "txid", "bytes", "age_s", "log",
+      "segments", "bytes", "oldestTxid", "kept", "txid", "time", "bytes", "checkpoints", "keep",
+      "keepCheckpoints", "writers", "rejected", "quarantined", "ignored", "missing", "hints",
+      "received", "useful", "sent",
     ]
     let names = line.output.split(separator: "\"").indices.compactMap { i -> String? in
       let parts = line.output.split(separator: "\"")

@@ -204,7 +204,7 @@ struct SQLScriptTests {
       ("release s", "take out SAVEPOINT"),
       ("ATTACH 'x.db' AS x", "take out ATTACH"),
       ("detach x", "take out ATTACH"),
-      ("VACUUM", "take out VACUUM"),
+      ("VACUUM", "`sluice compact`"),
       ("PRAGMA writable_schema=ON", "`sluice init --from`"),
       ("pragma main.[writable_schema] = 1", "`sluice init --from`"),
       (".open x.db\nSELECT 1", ".open is a command of the sqlite3 shell"),
@@ -283,6 +283,41 @@ struct SQLScriptTests {
         == "INSERT -- it's '\nINTO \"t'\" VALUES (1, ?1, ?2, 'short''s', /* ' */ X'', ['])")
     let blob = (0..<Limits.statementTextBytes / 2).map { UInt8($0 % 2 == 0 ? 0 : 255) }
     #expect(statements[1].rows == [[.text("é''\(long)'"), .blob(blob)]])
+  }
+
+  /// What a blob's digits take is nobody's limit.
+  @Test("The values of a batch are counted, and not how they are written")
+  func valueBytes() throws {
+    func read(_ script: String, split: Int?, limit: Int) throws -> [InputBatch] {
+      try batches(
+        try SQLScriptReader(
+          try input(script), statementsPerBatch: split, batchBytesLimit: limit))
+    }
+    let megabyte = 1 << 20
+    let hex = String(repeating: "00FF", count: 2 * megabyte)
+    let blob = (0..<4 * megabyte).map { UInt8($0 % 2 == 0 ? 0 : 255) }
+    let text = String(repeating: "it''s é, ", count: 200_000)
+    let script =
+      "INSERT INTO t VALUES (x'\(hex)', '\(text)');\nINSERT INTO t VALUES (x'\(hex)');"
+    let limit = 8 * megabyte + 200_000 * 9 + 1000
+    let statements = try read(script, split: nil, limit: limit)[0].batch.statements
+    #expect(
+      statements.map(\.sql) == ["INSERT INTO t VALUES (?1, ?2)", "INSERT INTO t VALUES (?1)"])
+    let meant = String(repeating: "it's é, ", count: 200_000)
+    #expect(statements[0].rows == [[.blob(blob), .text(meant)]])
+    #expect(statements[1].rows == [[.blob(blob)]])
+    let whole = storeError { _ = try read(script, split: nil, limit: 7 * megabyte) }
+    #expect(whole?.code == .limit)
+    #expect(whole?.message.contains("line 2: a batch has at most") == true)
+    #expect(try read(script, split: 9, limit: limit).count == 1)
+    #expect(try read(script, split: 9, limit: 7 * megabyte).count == 2)
+    // One that is too large is not read to its end.
+    let single = storeError { _ = try read("S;\n\(script)", split: nil, limit: 3 * megabyte) }
+    #expect(single?.code == .limit)
+    #expect(
+      single?.message.contains(
+        "the texts and blobs of one statement, which begins behind line 1, have more than 3145728 bytes"
+      ) == true)
   }
 
   @Test(

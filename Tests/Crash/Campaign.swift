@@ -233,7 +233,7 @@ final class Campaign {
     case 10..<12: .chain
     case 12..<14: .random
     case 14..<16: .together
-    case 16: random.below(2) == 0 ? .together : .aside
+    case 16: random.below(2) == 0 ? .together : .quarantine
     case 17..<19: .pause
     default: random.below(4) == 0 ? .undisturbed : .pause
     }

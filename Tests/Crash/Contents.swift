@@ -1,5 +1,6 @@
 import SluiceApplier
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared

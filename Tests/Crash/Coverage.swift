@@ -34,7 +34,8 @@ enum Coverage {
     (
       .applier, .unlink,
       [
-        "journal", "journal-aside", "log-temporary", "checkpoint-temporary", "sidecar-temporary",
+        "journal", "journal-quarantine", "log-temporary", "checkpoint-temporary",
+        "sidecar-temporary",
         "quarantine-temporary",
       ]
     ),

@@ -28,10 +28,10 @@ struct CrashPoint: Hashable, Comparable, Sendable, CustomStringConvertible {
   }
 
   /// A torn journal segment's move to quarantine, step by step.
-  static let movingAside = [
+  static let movingToQuarantine = [
     Self(.before, .link, "quarantine"), Self(.after, .link, "quarantine"),
     Self(.before, .syncDirectory, "quarantine/"), Self(.after, .syncDirectory, "quarantine/"),
-    Self(.before, .unlink, "journal-aside"), Self(.after, .unlink, "journal-aside"),
+    Self(.before, .unlink, "journal-quarantine"), Self(.after, .unlink, "journal-quarantine"),
   ]
 
   /// Of one that finds the name in quarantine, where somebody died.

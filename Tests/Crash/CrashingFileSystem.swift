@@ -35,14 +35,20 @@ final class CrashingFileSystem: FileSystem {
     }
   }
 
+  func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    try perform(.create, path) { () throws(StoreError) in
+      CrashingFile(try base.createUncached(path, mode: mode), self)
+    }
+  }
+
   func link(_ path: String, to newPath: String) throws(StoreError) {
     try perform(.link, newPath) { () throws(StoreError) in try base.link(path, to: newPath) }
   }
 
   func unlink(_ path: String) throws(StoreError) {
     // The end of a move to quarantine is another step than the removal of what is published.
-    let isAside = StorePlace.kind(of: path) == "journal" && (try? base.status(path).links) == 2
-    try perform(.unlink, path, isAside ? "journal-aside" : nil) { () throws(StoreError) in
+    let isQuarantine = StorePlace.kind(of: path) == "journal" && (try? base.status(path).links) == 2
+    try perform(.unlink, path, isQuarantine ? "journal-quarantine" : nil) { () throws(StoreError) in
       try base.unlink(path)
     }
   }
@@ -83,6 +89,7 @@ final class CrashingFileSystem: FileSystem {
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  var openFileLimit: Int { base.openFileLimit }
 }
 
 private final class CrashingFile: File {
@@ -144,4 +151,7 @@ private final class CrashingFile: File {
   }
 
   func status() throws(StoreError) -> FileStatus { try base.status() }
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    try base.nextData(from: offset)
+  }
 }

@@ -47,11 +47,11 @@ struct Figures {
     let kinds = rounds.sorted { $0.key < $1.key }.map { "\($0.key) \(grouped($0.value))" }
     var lines = [
       "rounds    \(grouped(all)) in \(fixed(seconds, 1)) s (\(fixed(seconds / Double(max(1, all)) * 1000, 0)) ms each), \(grouped(lives)) stores: \(kinds.joined(separator: ", ")), creation \(grouped(creations))",
-      "processes \(grouped(deaths)) died; \(grouped(terms)) terms in office; \(grouped(checkpoints)) checkpoints checked",
+      "processes \(grouped(deaths)) died; \(grouped(terms)) terms; \(grouped(checkpoints)) checkpoints checked",
       "batches   \(grouped(submitted)) submitted, \(grouped(durable)) acknowledged, \(grouped(told)) outcomes told; \(grouped(unanswered)) unanswered at a death, \(grouped(doubtful)) in doubt",
       "history   \(grouped(applied)) applied, \(grouped(rejected)) rejected, \(grouped(duplicate)) duplicate; \(grouped(poisonous)) taken for poison",
       "reads     \(grouped(sights)) snapshots, each as the history says",
-      "aside     \(grouped(quarantined)) journal segments in quarantine, none with anything acknowledged",
+      "damaged   \(grouped(quarantined)) journal segments in quarantine, none with anything acknowledged",
     ]
     if powerFailures > 0 {
       lines.append(

@@ -25,7 +25,7 @@ final class Life {
   private var random: SeededRandom
   /// Writers whose process came to its end undisturbed: nothing of theirs can be torn.
   private var undisturbed: Set<WriterID> = []
-  private var asideAlready = 0
+  private var quarantinedAlready = 0
 
   private var layout: StoreLayout { StoreLayout(store) }
   private var contents: Contents { Contents(layout: layout, environment: environment) }
@@ -235,10 +235,10 @@ final class Life {
     for name in try contents.temporaries() where name.contains("/log/") {
       inspection.complain("a temporary file stays: \(name)")
     }
-    let aside = try contents.quarantined()
-    figures.quarantined += aside.count - asideAlready
-    asideAlready = aside.count
-    for segment in aside where undisturbed.contains(segment.writer) {
+    let quarantined = try contents.quarantined()
+    figures.quarantined += quarantined.count - quarantinedAlready
+    quarantinedAlready = quarantined.count
+    for segment in quarantined where undisturbed.contains(segment.writer) {
       inspection.complain("\(segment) is in quarantine, and nothing happened to its writer")
     }
   }

@@ -4,6 +4,7 @@ import CLossy
 import Glibc
 import Logging
 import SluiceApplier
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 

@@ -19,8 +19,8 @@ struct RoundPlan: CustomStringConvertible {
     /// Each process has a point of its own to die at.
     case each
     /// A worker dies in the middle of a frame, and appliers die or stop while they move its segment
-    /// aside.
-    case aside
+    /// to quarantine.
+    case quarantine
   }
 
   struct Worker {
@@ -51,7 +51,7 @@ struct RoundPlan: CustomStringConvertible {
     var kind = kind
     let isAgain = target.map { CrashPoint.movingAgain.contains($0.point) } ?? false
     if let target {
-      kind = isAgain || CrashPoint.movingAside.contains(target.point) ? .aside : .point
+      kind = isAgain || CrashPoint.movingToQuarantine.contains(target.point) ? .quarantine : .point
     }
     self.kind = kind
     seed = random.next()
@@ -65,7 +65,7 @@ struct RoundPlan: CustomStringConvertible {
     // Where power fails, all die in the end anyway.
     goesOn = kind == .undisturbed || random.below(isLossy ? 6 : 2) == 0 || kind == .pause
     delay_us = random.below(3) == 0 ? random.below(30_000) : 0
-    if kind == .aside { tear(&random) }
+    if kind == .quarantine { tear(&random) }
     if let target {
       victim = target.role
       plans = [target.plan(&random)]
@@ -92,9 +92,9 @@ struct RoundPlan: CustomStringConvertible {
         Array(repeating: Role.applier, count: appliers)
         + Array(repeating: .worker, count: workers.count)
       plans = roles.compactMap { catalog.choose(.die, $0, isLossy: isLossy, &random) }
-    case .aside:
+    case .quarantine:
       victim = .applier
-      let steps = CrashPoint.movingAside
+      let steps = CrashPoint.movingToQuarantine
       let first = random.below(steps.count)
       plans = [Target(.applier, steps[first]).plan(&random)]
       if random.below(3) == 0 {

@@ -51,7 +51,7 @@ struct Stage {
       demand(isDone, "neither all workers nor all appliers came to an end")
       sleep(microseconds: plan.delay_us)
     case .pause: pause()
-    case .aside: try moveAside()
+    case .quarantine: try moveToQuarantine()
     case .random:
       for _ in 0...random.below(2) {
         sleep(microseconds: random.below(70_000))
@@ -116,7 +116,7 @@ struct Stage {
   }
 
   /// Waits until a worker has died in a frame, and one applier after the other in what comes of it.
-  private mutating func moveAside() throws {
+  private mutating func moveToQuarantine() throws {
     let torn = cast.indices(of: .worker)[0]
     demand(wait { !cast.isRunning(torn) }, "the worker that was to die in a frame did not end")
     for (number, successor) in plan.plans.enumerated() {

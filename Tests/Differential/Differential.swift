@@ -99,7 +99,7 @@ struct Differential: ParsableCommand {
       "\(seeds) seeds, \(counts.batches) batches in \(counts.commits) commits: \(counts.applied) applied, \(counts.duplicates) duplicates, \(failures) differences; \(Int(rate)) batches/s"
     )
     print(
-      "  replayed \(counts.replayedCommits) commits, \(counts.commitsWithSamePages) of them with the same pages, the content of the others compared \(counts.comparedContents) times"
+      "  replayed \(counts.replayedCommits) commits, \(counts.commitsWithSamePages) of them with the same pages, the content of the others compared \(counts.comparedContents) times; \(counts.pastStates.same) states of the past read, restored and replayed, \(counts.pastStates.gone) not kept"
     )
     if counts.endedEarly > 0 {
       print("  \(counts.endedEarly) seeds ended early")

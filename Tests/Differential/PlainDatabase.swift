@@ -64,10 +64,11 @@ final class PlainDatabase {
       return .duplicate(of: earlier.txid, original: earlier.outcome)
     }
     try randomRowIDs.begin(connection)
-    let outcome = try transaction(batch)
+    let isCompaction = batch.statements.map(\.sql) == ["VACUUM"]
+    let outcome = isCompaction ? try compact() : try transaction(batch)
     if let taken = randomRowIDs.taken { throw taken }
     // As the applier does, so that both plan by what ANALYZE found out.
-    if batch.statements.contains(where: { $0.sql == "ANALYZE" }) { try open() }
+    if isCompaction || batch.statements.contains(where: { $0.sql == "ANALYZE" }) { try open() }
     if let key = batch.key { keys[key] = (bytes, txid, outcome) }
     return outcome
   }
@@ -76,6 +77,14 @@ final class PlainDatabase {
   func remember(_ batch: Batch, _ txid: TxID, _ outcome: Outcome) throws {
     guard let key = batch.key, keys[key] == nil else { return }
     keys[key] = (try batch.encoded(), txid, outcome)
+  }
+
+  /// SQLite does it outside of transactions only.
+  private func compact() throws -> Outcome {
+    do throws(SQLiteError) { try connection.execute("VACUUM") } catch {
+      return .rejected(.init(code: error.name, message: error.message))
+    }
+    return .applied(.init(changes: 0, lastRowID: 0, rows: nil))
   }
 
   /// Why nothing of a batch is done.

@@ -3,6 +3,7 @@ import Logging
 import SluiceApplier
 import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -34,6 +35,7 @@ final class SeedRun {
   private var applierOptions: ApplierOptions
   private let plain: PlainDatabase
   private let lastBatch: Monitor<BatchID?>
+  private var past: PastStates
   private(set) var counts = Counts()
 
   struct Counts {
@@ -47,6 +49,7 @@ final class SeedRun {
     var replayedCommits: UInt64 = 0
     var commitsWithSamePages: UInt64 = 0
     var comparedContents = 0
+    var pastStates = PastStates.Counts()
 
     mutating func add(_ other: Counts) {
       batches += other.batches
@@ -58,6 +61,7 @@ final class SeedRun {
       replayedCommits += other.replayedCommits
       commitsWithSamePages += other.commitsWithSamePages
       comparedContents += other.comparedContents
+      pastStates.add(other.pastStates)
     }
   }
 
@@ -89,6 +93,14 @@ final class SeedRun {
     applierOptions.cacheBytes = generator.choose.one([64 << 10, 1 << 20, Limits.cacheBytes])
     applierOptions.segmentBytes = generator.choose.one([1 << 20, 8 << 20])
     applierOptions.checkpointBytes = 4 << 20
+    // Of every other seed the past goes, as it would within years of work.
+    if seed % 2 == 0 {
+      applierOptions.retention.bytes = 1 << 20
+      applierOptions.retention.readers = .zero
+      applierOptions.retention.listing = .zero
+    }
+    past = PastStates(
+      seed: seed, store: "\(directory)/store", directory: directory, environment)
     try creation.make(at: "\(directory)/store", environment: environment)
     plain = try PlainDatabase(
       path: "\(directory)/plain.sqlite", pageSize: creation.pageSize,
@@ -113,10 +125,14 @@ final class SeedRun {
       let outcomes = try throughQueue(batches)
       for (batch, outcome) in zip(batches, outcomes).sorted(by: { $0.1.txid < $1.1.txid }) {
         try compare(batch, outcome)
+        try past.executed(outcome.txid, plain.connection)
       }
       try compareContent("after round \(round)")
+      try past.executed(TxID(UInt64(counts.batches)), plain.connection, always: true)
+      try past.mayCheckpoint()
     }
     try replay()
+    counts.pastStates = try past.check()
   }
 
   /// Executes the history again, with other caches than the first time, and looks at what comes of it as

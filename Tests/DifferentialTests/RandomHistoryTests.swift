@@ -4,6 +4,7 @@ import Logging
 import SluiceApplier
 import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared

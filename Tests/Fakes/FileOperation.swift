@@ -1,17 +1,23 @@
 public import SluiceShared
 
-/// One operation on a `MemoryFileSystem`, as its hook sees it before it is done.
+/// One operation on a `MemoryFileSystem` or a `HookedFileSystem`, as the hook sees it before it is done.
 public struct FileOperation: Hashable, Sendable {
   public enum Action: String, Hashable, Sendable {
     case open, create, list, link, unlink, makeDirectory, setPermissions, syncDirectory, status
-    case replaceSymbolicLink, readSymbolicLink
-    case read, write, sync, resize
+    case replaceSymbolicLink, readSymbolicLink, scratchFile
+    case read, write, sync, resize, nextData
     /// Between the two halves of a torn read, listing or write.
     case readOn, listOn, writeOn
   }
 
   public var action: Action
+  /// Of a link, the new name.
   public var path: String
+  /// Of a link, the name that there was. Only of a `HookedFileSystem`, as the two below.
+  public var from: String?
+  public var access: FileAccess?
+  /// Asked of an open file, not of a path.
+  public var isOfOpenFile = false
   public var offset: Int64 = 0
   public var count = 0
 

@@ -149,6 +149,8 @@ public struct MemoryFileSystem: FileSystem {
     try create(path, mode: mode, isUncached: false)
   }
 
+  public var openFileLimit: Int { 1024 }
+
   public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try create(path, mode: mode, isUncached: network)
   }
@@ -191,6 +193,9 @@ public struct MemoryFileSystem: FileSystem {
     _ place: Place, _ inode: UInt64?, _ now_ns: UInt64, _ state: inout MemoryDisk.State
   ) {
     state.set(place, inode, by: host?.cache.number ?? 0)
+    if let directory = state.directories[place.directory]?.inode {
+      state.inodes[directory]?.modified_ms = disk.now_ms(clock)
+    }
     // An NFS server answers when a change of a directory is durable; before, others may see it.
     if network, !state.isUnanswered { state.syncDirectory(place.directory) }
     cache?.changed(place, inode, now_ns)

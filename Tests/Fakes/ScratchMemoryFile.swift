@@ -32,6 +32,8 @@ final class ScratchMemoryFile: File {
     }
   }
 
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
+
   func status() throws(StoreError) -> FileStatus {
     FileStatus(
       kind: .regular, size: content.withLock { $0.size }, modified_ms: 0, owner: owner, links: 0,

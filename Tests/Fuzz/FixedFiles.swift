@@ -25,6 +25,7 @@ final class FixedFile: File {
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {}
   func sync() throws(StoreError) {}
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
   func resize(to size: Int64) throws(StoreError) {}
   func status() throws(StoreError) -> FileStatus { FixedFiles.status(.regular, content.count) }
 }
@@ -61,6 +62,9 @@ final class FixedFiles: FileSystem {
   func isNetwork(_ path: String) throws(StoreError) -> Bool { false }
 
   func create(_ path: String, mode: UInt32) throws(StoreError) -> any File { throw refusal(path) }
+  func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    throw refusal(path)
+  }
   func link(_ path: String, to newPath: String) throws(StoreError) { throw refusal(path) }
   func unlink(_ path: String) throws(StoreError) { throw refusal(path) }
   func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) { throw refusal(path) }
@@ -71,6 +75,8 @@ final class FixedFiles: FileSystem {
   }
   func readSymbolicLink(_ path: String) throws(StoreError) -> String { throw refusal(path) }
   func scratchFile() throws(StoreError) -> any File { throw refusal("scratch") }
+
+  var openFileLimit: Int { 1024 }
 
   private func refusal(_ path: String) -> StoreError {
     StoreError(.io, "nothing is changed here", path: path, errno: 30)

@@ -70,6 +70,11 @@ extension FuzzTarget {
     let whole = split(input, by: max(1, input.count))
     demand(split(input, by: 1) == whole, "a script read byte by byte has other statements")
     demand(split(input, by: 7) == whole, "a script read in pieces has other statements")
+    let folded = split(input, by: 3, folding: 2)
+    demand(
+      folded.failed == whole.failed
+        && folded.statements.map(\.line) == whole.statements.map(\.line),
+      "a script whose literals are folded has other statements")
     for (i, statement) in whole.statements.enumerated() {
       let text = statement.text
       demand(!text.isEmpty, "an empty statement")
@@ -84,8 +89,10 @@ extension FuzzTarget {
     var failed = false
   }
 
-  private static func split(_ input: UnsafeRawBufferPointer, by size: Int) -> Split {
-    var splitter = ScriptSplitter()
+  private static func split(
+    _ input: UnsafeRawBufferPointer, by size: Int, folding threshold: Int? = nil
+  ) -> Split {
+    var splitter = ScriptSplitter(foldingLiteralsAbove: threshold)
     var result = Split()
     do {
       for start in stride(from: 0, to: input.count, by: size) {

@@ -125,6 +125,7 @@ private final class RecordingFile: File, @unchecked Sendable {
     self.offset = offset
   }
   func sync() throws(StoreError) {}
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
   func resize(to size: Int64) throws(StoreError) {}
   func status() throws(StoreError) -> FileStatus { FixedFiles.status(.regular, written.count) }
 }

@@ -9,6 +9,11 @@ struct StoreFileTests {
   private static let description = StoreDescription(
     id: Samples.store, pageSize: 4096, lease: .dynamodb(table: "a\"b"), foreignKeys: false)
 
+  /// Without its checksum, as earlier versions wrote it.
+  private func plain(_ json: String) -> String {
+    json.replacing(/, "checksum": "[0-9a-f]{8}"/, with: "")
+  }
+
   private func decode(_ text: String) throws -> StoreDescription {
     try Array(text.utf8).withUnsafeBytes { try StoreDescription(decoding: $0) }
   }
@@ -24,7 +29,9 @@ struct StoreFileTests {
 
   @Test func description() throws {
     #expect(try decode(Self.description.json) == Self.description)
-    let json = Self.description.json
+    let json = plain(Self.description.json)
+    #expect(json.hasSuffix("\"foreignKeys\": false}\n"))
+    #expect(try decode(json) == Self.description)
     #expect(code(json.replacing("\"sluice\": 1", with: "\"sluice\": 2")) == .unsupported)
     #expect(code(json.replacing("\"sluice\": 1", with: "\"other\": 1")) == .foreign)
     #expect(code(json.replacing("4096", with: "4097")) == .damaged)
@@ -34,14 +41,39 @@ struct StoreFileTests {
     #expect(code(json.replacing("{", with: "{\"later\": [1], ")) == nil)
   }
 
+  @Test("Whatever byte is changed, it is refused, or says the same")
+  func changedDescription() throws {
+    var described = Self.description
+    described.lost = [TxID(3)...TxID(9), TxID(20)...TxID(999_999_999_999)]
+    #expect(try decode(described.json) == described)
+    let bytes = Array(described.json.utf8)
+    var refused = 0
+    for i in bytes.indices {
+      for mask in [1, 2, 16, 32, 128] as [UInt8] {
+        var changed = bytes
+        changed[i] ^= mask
+        let read = try? changed.withUnsafeBytes { try StoreDescription(decoding: $0) }
+        if read == nil { refused += 1 }
+        #expect(read == nil || read == described, "byte \(i), mask \(mask)")
+        // Who looks closely sees it in any case.
+        #expect(!described.isWritten(as: changed))
+      }
+    }
+    #expect(refused > bytes.count * 4)
+    for lost in ["[3]", "[[3, 2]]", "[[0, 2]]", "{}", "[[1, 2, 3]]"] {
+      let json = plain(Self.description.json).replacing("}", with: ", \"lost\": \(lost)}")
+      #expect(code(json) == .damaged, "\(lost)")
+    }
+  }
+
   @Test func extensions() throws {
     let hashes = ["0", "f"].map { String(repeating: $0, count: 64) }
     var description = Self.description
     description.extensions = try [("vec0", hashes[0]), ("a\"ö", hashes[1])].map {
       try #require(StoreDescription.Extension(name: $0.0, sha256: $0.1))
     }
-    let json = description.json
-    #expect(try decode(json) == description)
+    let json = plain(description.json)
+    #expect(try decode(description.json) == description)
     #expect(json.contains("\"extensions\": [{\"name\": \"vec0\", \"sha256\": \"\(hashes[0])\"}, {"))
     // An applier must not go without one that it cannot read of.
     #expect(code(json.replacing(hashes[0], with: "../\(hashes[0].dropFirst(3))")) == .damaged)

@@ -1,4 +1,5 @@
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter

@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import SluiceApplier
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter
@@ -16,13 +17,13 @@ final class TestStore: Sendable {
   private let place: String
   let environment = Environment.posix()
 
-  init() throws {
+  init(_ creation: StoreCreation = StoreCreation()) throws {
     var template = Array("/tmp/sluice-process-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil)
     place = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     try #require(chmod(place, 0o755) == 0)
     path = "\(place)/store"
-    try StoreCreation().make(at: path, environment: environment)
+    try creation.make(at: path, environment: environment)
     let writer = try writer()
     _ = try writer.submitBlocking(
       Batch([Batch.Statement("CREATE TABLE t(id INTEGER PRIMARY KEY, w, n, x)")]))

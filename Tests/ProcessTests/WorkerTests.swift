@@ -270,7 +270,7 @@ struct WorkerTests {
 }
 
 extension Outcome {
-  fileprivate var rejectionCode: String? {
+  var rejectionCode: String? {
     if case .rejected(let rejection) = self { rejection.code } else { nil }
   }
 }

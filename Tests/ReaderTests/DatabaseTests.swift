@@ -1,3 +1,4 @@
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared

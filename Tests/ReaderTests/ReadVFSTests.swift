@@ -1,4 +1,5 @@
 import CSQLite
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -83,6 +84,60 @@ struct ReadVFSTests {
       try Connection(path: "file:/tmp/no-such-store?vfs=sluice", flags: [.readOnly, .uri])
     }
     #expect(error?.primary == SQLITE_CANTOPEN)
+  }
+
+  @Test func whatFailedCanBeAskedFor() throws {
+    let store = try TestStore()
+    let connection = try open(store, "&at_least=9&timeout_ms=1")
+    #expect(try connection.scalar("PRAGMA sluice_error") == "")
+    #expect(throws: SQLiteError.self) { try count(connection) }
+    let text = try connection.scalar("PRAGMA sluice_error")
+    guard case .text(let text)? = text else {
+      Issue.record("no text")
+      return
+    }
+    #expect(text.contains("batch 9 was not applied"))
+    #expect(try connection.scalar("PRAGMA sluice_error") == "")
+  }
+
+  /// SQLite passes over a PRAGMA that nobody knows.
+  @Test func aMisspelledPragmaIsRefused() throws {
+    let connection = try open(try TestStore())
+    let error = #expect(throws: SQLiteError.self) { try connection.execute("PRAGMA sluice_txi") }
+    #expect(error?.message == "there is no PRAGMA sluice_txi; there are sluice_txid, sluice_error")
+    #expect(try connection.query("PRAGMA no_such_pragma").isEmpty)
+  }
+
+  @Test func aPlainDatabaseIsThePlainFileSystems() throws {
+    let store = try TestStore()
+    let path = "\(store.root)/plain.sqlite"
+    let plain = try Connection(path: path, flags: [.readWrite, .create])
+    try plain.execute("CREATE TABLE p (x); INSERT INTO p VALUES (1)")
+    let connection = try open(store, flags: .readWrite)
+    try connection.execute("ATTACH '\(path)' AS plain")
+    try connection.execute("BEGIN; INSERT INTO plain.p SELECT count(*) FROM t; COMMIT")
+    #expect(try plain.scalar("SELECT count(*) FROM p") == 2)
+  }
+
+  @Test func aPathThatLeadsNowhereMakesNoDatabase() throws {
+    let store = try TestStore()
+    let path = "\(store.root)/nowhere"
+    let error = #expect(throws: SQLiteError.self) {
+      try Connection(path: "file:\(path)?vfs=sluice", flags: [.readWrite, .create, .uri])
+    }
+    #expect(error?.primary == SQLITE_CANTOPEN)
+    #expect(ReadVFS.lastError?.code == .noSuchStore)
+    #expect(ReadVFS.lastError?.path == path)
+    let connection = try open(store, flags: [.readWrite, .create])
+    #expect(throws: SQLiteError.self) { try connection.execute("ATTACH '\(path)' AS nowhere") }
+    #expect(try !store.environment.fileSystem.list(store.root).contains("nowhere"))
+  }
+
+  /// A store's path may end with a slash.
+  @Test func aSlashAtTheEndIsNoOtherStore() throws {
+    let store = try TestStore()
+    let path = "file:\(store.root)/?vfs=sluice"
+    #expect(try count(try Connection(path: path, flags: [.readOnly, .uri, .noMutex])) == 0)
   }
 
   @Test func aTokenInTheURIIsWaitedFor() throws {

@@ -1,5 +1,6 @@
 import SluiceSQLite
 import SluiceShared
+import SluiceVFS
 import Testing
 
 @Suite("Scratch files: in memory while they are small, and together within a bound")

@@ -1,5 +1,6 @@
 import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter

@@ -38,6 +38,7 @@ public final class LogRun: @unchecked Sendable {
   /// What happened, to see that a run is worth something.
   public private(set) var claims = 0
   public private(set) var reads = 0
+  public private(set) var retired = 0
   private let trace: ((String) -> Void)?
 
   public struct Commit: Equatable {
@@ -250,20 +251,10 @@ public final class LogRun: @unchecked Sendable {
 
   /// Retention: what is below the newest segment with a beacon moves, lowest first.
   private func moveOldSegments(behind holder: LogHolder, _ life: Life) throws(StoreError) {
-    let fileSystem = life.environment.fileSystem
-    for number in try life.log.listed().reversed() where number + 1 < holder.header.number {
-      let name = StoreLayout.logName(number)
-      do throws(StoreError) {
-        try fileSystem.link("\(LogRun.layout.log)/\(name)", to: "\(LogRun.layout.oldLog)/\(name)")
-      } catch {
-        guard error.isExistingFile || error.isNoSuchFile else { throw error }
-      }
-      do throws(StoreError) {
-        try fileSystem.unlink("\(LogRun.layout.log)/\(name)")
-      } catch {
-        guard error.isNoSuchFile else { throw error }
-      }
-    }
+    let number = holder.header.number
+    retired += try LogRetirement(
+      layout: LogRun.layout, environment: life.environment, name: life.name
+    ).retire(below: number - UInt64(scheduler.random.below(2)), beneath: number).count
   }
 
   private func content(behind holder: LogHolder) -> (CommitContent, Commit) {

@@ -4,6 +4,8 @@ import SluiceShared
 /// What the database must hold after each batch, computed from the history that the log records and
 /// from nothing else: a second, simple implementation of everything that the workload uses.
 struct Model {
+  /// The newest batch that asked for the turn.
+  var lastTurn = TxID.zero
   private var balances = [Int64](repeating: NamedWork.balance, count: NamedWork.accounts)
   private var rows: [(place: Int64, text: String)] = [(1, "0:0:0")]
   private var children: [Int64] = []
@@ -93,10 +95,7 @@ struct Model {
       applied.changes = 2
       applied.lastRowID = 1
     case .widenTable:
-      guard !again.isEmpty, !again.contains(" c\(named.name) ") else {
-        return .rejected("SQLITE_ERROR")
-      }
-      again = again.dropLast() + ", c\(named.name) DEFAULT \(named.name))"
+      guard widen(by: named) else { return .rejected("SQLITE_ERROR") }
       append(named, &noise, meta)
     case .deferred(let isMended):
       if children.contains(named.name) { return .rejected("SQLITE_CONSTRAINT_PRIMARYKEY") }
@@ -105,6 +104,7 @@ struct Model {
       children.append(named.name)
       applied.changes = 3
       applied.lastRowID = named.name
+    case .compact: applied = Outcome.Applied(changes: 0, lastRowID: 0, rows: nil)
     case .shadow: return .rejected(Outcome.Rejection.Code.denied)
     case .orphan: return .rejected("SQLITE_CONSTRAINT_FOREIGNKEY")
     case .counters:
@@ -120,9 +120,24 @@ struct Model {
       let before = rows.count
       rows.removeAll { $0.place > 1 && $0.place % 2 == 0 }
       applied.changes += Int64(before - rows.count)
-    case .lethal: return .rejected(Outcome.Rejection.Code.poisonous)
+    case .lethal, .interactive: return .rejected(Outcome.Rejection.Code.poisonous)
     }
     return .applied(applied)
+  }
+
+  /// What an interactive transaction comes to that was committed over the state that this is.
+  mutating func transact(from: Int, to: Int, amount: Int64, name: Int64) {
+    let moved = min(amount, balances[from - 1])
+    balances[from - 1] -= moved
+    balances[to - 1] += moved
+    rows.append((lastPlace + 1, "\(name):0:0"))
+  }
+
+  /// False where the table `again` is not there, or has the column.
+  private mutating func widen(by named: NamedWork) -> Bool {
+    guard !again.isEmpty, !again.contains(" c\(named.name) ") else { return false }
+    again = again.dropLast() + ", c\(named.name) DEFAULT \(named.name))"
+    return true
   }
 
   private var lastPlace: Int64 { rows[rows.count - 1].place }

@@ -22,7 +22,10 @@ public struct Mutation: Sendable {
     static let wrongContent = ["was shown in place of"]
     static let damage = ["is damaged"]
     static let absence = ["which is not there"]
+    static let twoHolders = ["two hold the lease"]
+    static let refusedPages = ["was committed, and should be refused"]
     static let poison = ["no batch is named as the cause"]
+    static let gone = ["is not kept any more", "has a start frame"]
   }
 
   public static let all: [Mutation] = [
@@ -75,12 +78,28 @@ public struct Mutation: Sendable {
     Mutation(
       .autocommit, "transaction not checked after OR ROLLBACK", ["no such savepoint"]),
     Mutation(.changeCounter, "change counter stands still", ["without writing page 1"]),
+    Mutation(
+      .compactedPages, "what VACUUM wrote forgotten at its sync",
+      Sign.wrongContent + ["database disk image is malformed", "is rejected as poisonous after"]),
     Mutation(.renewalFromRequest, "renewal counted from the reply", ["led on although"]),
+    Mutation(
+      .pauseBetweenAssistants, "assistants that begin terms at once", ["assistants began terms"]),
     Mutation(.syncLogDirectory, "log directory not synced", Sign.staleness + Sign.loss),
     Mutation(.syncJournalDirectory, "journal directory not synced", Sign.loss),
     Mutation(.syncCheckpointDirectory, "checkpoint directory not synced", Sign.absence),
     Mutation(
       .syncQuarantine, "quarantine not synced", ["before its name in quarantine is durable"]),
+    Mutation(
+      .pagesOverNewest, "transactions committed over another state than theirs",
+      ["of a transaction over"]),
+    Mutation(
+      .turnExcludes, "others executed while a turn is out", ["was refused within its turn"]),
+    Mutation(.turnEnds, "a turn that never ends", ["the journal still holds", "did not come"]),
+    Mutation(.pagesRaiseCounter, "the change counter not compared", Sign.refusedPages),
+    Mutation(
+      .soundFirstPage, "page 1 not looked at", Sign.refusedPages + ["own statement failed"]),
+    Mutation(.candidateSchema, "the schema not parsed", Sign.refusedPages + ["malformed"]),
+    Mutation(.ownPages, "pages of Sluice's own taken", Sign.refusedPages),
     Mutation(
       .connectionAsBefore, "tables that hide others stay in the TEMP schema", ["and should be"]),
     Mutation(
@@ -89,6 +108,26 @@ public struct Mutation: Sendable {
     Mutation(.watchAfterUncleanEnd, "nothing named after an unclean end", Sign.poison),
     Mutation(.nameBeforeExecution, "batches executed before they are named", Sign.poison),
     Mutation(.countEnds, "ends not counted over terms", Sign.poison),
+    Mutation(
+      .publishedCheckpoint, "a checkpoint made of what is not published",
+      ["which is not published"]),
+    Mutation(
+      .retireBelowBeacon, "segments retired that no later beacon covers", Sign.fork + Sign.gone,
+      .log),
+    Mutation(.retireSuperseded, "segments retired that are needed", ["which is needed behind"]),
+    Mutation(.retireLowestFirst, "segments retired from above", ["which is below it"]),
+    Mutation(.retireByLink, "segments retired as by rename", Sign.gone, .log),
+    Mutation(
+      .keepTwoCheckpoints, "one checkpoint kept only", ["of the newest two checkpoints"]),
+    Mutation(
+      .keepForReaders, "what is superseded removed at once", ["before its readers had their time"]),
+    Mutation(
+      .lookAfterHint, "a hint believed", ["two outcomes", "was told to be", "came from nowhere"]),
+    Mutation(.deadlineFromRequest, "a deadline counted from the reply", Sign.twoHolders, .lease),
+    Mutation(.stealAfterObservation, "an item taken without observation", Sign.twoHolders, .lease),
+    Mutation(.renewalByTerm, "a renewal not conditional on the term", Sign.twoHolders, .lease),
+    Mutation(
+      .giveBackAfterLostClaim, "an item kept after a lost claim", ["keeps the item"], .lease),
   ]
 
   init(

@@ -6,7 +6,7 @@ import SluiceShared
 /// what is published there may be believed by anybody from then on, so it must never be anything else,
 /// also where no reader happened to look.
 final class Observer {
-  private let environment: Environment
+  let environment: Environment
   private let log: Log
   private var follower = LogFollower(after: .empty)
   /// The segment that was the present when it looked last, and how much had been published when it
@@ -24,6 +24,8 @@ final class Observer {
 
   /// All that was ever published, in order.
   private(set) var commits: [Commit] = []
+  /// The batches of them, as they were when they were published: retention may remove them.
+  private(set) var entries: [Verification.Entry] = []
   /// The last batch of each writer in it.
   private(set) var last: [WriterID: SequenceNumber] = [:]
 
@@ -74,15 +76,17 @@ final class Observer {
 
   private func follow(_ present: Log.Present) -> String? {
     if segment != present.segment.header {
-      follower = LogFollower(after: base)
+      // What is not kept any more was compared before it went.
+      let kept = (try? log.kept(after: base.txid, upTo: present))?.first?.inherited
+      follower = LogFollower(after: kept.flatMap { $0.txid > base.txid ? $0 : nil } ?? base)
       base = extent
       segment = present.segment.header
     }
     var found: String?
     do throws(StoreError) {
       try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
-        let outcomes = try cursor.outcomes(of: commit.header)
-        if found == nil { found = take(commit, outcomes) }
+        let entries = try Verification.Entry.all(of: commit, &cursor)
+        if found == nil { found = take(commit, entries) }
       }
     } catch {
       return "what a beacon says is published is not there: \(error)"
@@ -90,7 +94,7 @@ final class Observer {
     return found ?? compare(present.extent)
   }
 
-  private func take(_ commit: SluiceJournal.Commit, _ outcomes: [BatchOutcome]) -> String? {
+  private func take(_ commit: SluiceJournal.Commit, _ batches: [Verification.Entry]) -> String? {
     let this = Commit(entropy: commit.meta.entropy, last: commit.last)
     let number = Int(commit.meta.commit)
     guard number > commits.count else {
@@ -103,7 +107,8 @@ final class Observer {
     }
     commits.append(this)
     extent = commit.extent
-    for outcome in outcomes { last[outcome.batch.writer] = outcome.batch.sequence }
+    entries += batches
+    for entry in batches { last[entry.outcome.batch.writer] = entry.outcome.batch.sequence }
     return nil
   }
 

@@ -28,6 +28,8 @@ final class Oracle {
   /// The highest TxID that anybody was ever told of: the history must reach it in the end, whatever
   /// was lost meanwhile.
   private(set) var highest = TxID.zero
+  /// What became of interactive transactions, as far as their makers were told.
+  private var commitments: [Int64: Commitment] = [:]
   private(set) var violation: String?
   private(set) var lostPower = false
   /// The highest TxID that was published when the file server lost power: what is said up to it may
@@ -51,7 +53,9 @@ final class Oracle {
 
   /// New work, or keyed work once more, or a key with something else in it.
   func nextWork(_ plan: SimulationPlan, _ random: inout SeededRandom) -> NamedWork {
-    let keyed = works.values.filter { $0.key != nil }.sorted { $0.name < $1.name }
+    let keyed = works.values.filter { $0.key != nil && !$0.isInteractive }.sorted {
+      $0.name < $1.name
+    }
     if !keyed.isEmpty, random.chance(0.15) {
       let again = keyed[random.below(keyed.count)]
       refused.remove(again.name)
@@ -61,6 +65,15 @@ final class Oracle {
     let key = random.chance(0.4) ? "key \(lastName + 1)" : nil
     let padding = plan.mostPadding == 0 ? 0 : random.below(plan.mostPadding)
     return add(work(&random), key: key, padding: padding)
+  }
+
+  func interactiveWork(_ random: inout SeededRandom) -> NamedWork {
+    let kinds = Sabotage.allCases
+    let sabotage = random.chance(0.25) ? kinds[random.below(kinds.count)] : nil
+    let work = Work.interactive(
+      from: 1 + random.below(NamedWork.accounts), to: 1 + random.below(NamedWork.accounts),
+      amount: Int64(1 + random.below(120)), sabotage)
+    return add(work, key: "\(NamedWork.interactive)\(lastName + 1)", padding: 0)
   }
 
   func lethalWork() -> NamedWork { add(.lethal, key: nil, padding: 0) }
@@ -73,7 +86,7 @@ final class Oracle {
   }
 
   private func work(_ random: inout SeededRandom) -> Work {
-    switch random.below(31) {
+    switch random.below(32) {
     case 0..<8:
       .transfer(
         from: 1 + random.below(NamedWork.accounts), to: 1 + random.below(NamedWork.accounts),
@@ -86,6 +99,7 @@ final class Oracle {
     case 28: .remakeTable
     case 29: .widenTable
     case 30: .ruinTables
+    case 31: .compact
     case 20, 21: .deferred(isMended: random.chance(0.5))
     case 22: .orphan
     case 23: .shadow
@@ -113,6 +127,46 @@ final class Oracle {
   func notSubmitted(_ named: NamedWork) {
     if named.key == nil { refused.insert(named.name) }
   }
+
+  // MARK: Interactive transactions
+
+  func told(_ commitment: Commitment, of named: NamedWork) {
+    commitments[named.name] = commitment
+    if case .committed(let txid) = commitment { saw(txid) }
+  }
+
+  /// It is not in the journal, whatever its key.
+  func refuse(_ named: NamedWork) { refused.insert(named.name) }
+
+  /// How what was told of a transaction differs from the history.
+  func contradiction(_ named: NamedWork, _ entry: Verification.Entry) -> String? {
+    let isAsTold =
+      switch (commitments[named.name], entry.outcome.outcome) {
+      case (nil, _): true
+      case (.committed(let txid), .applied): txid == entry.txid
+      case (.conflict, .rejected(let rejection)):
+        rejection.code == Outcome.Rejection.Code.conflict
+      case (.refused, .rejected): true
+      default: false
+      }
+    return isAsTold
+      ? nil
+      : "transaction \(named.name) was told to be \(String(describing: commitments[named.name])), the log says \(entry.txid) \(entry.outcome.outcome)"
+  }
+
+  /// How the works in the history, by name, differ from what was told; `lacksSome`: some may be missing.
+  func problem(with names: Set<Int64>, lacksSome: Bool) -> String? {
+    for name in refused.sorted() where names.contains(name) {
+      return "work \(name) was said not to be in the journal, and was executed"
+    }
+    for name in commitments.keys.sorted() where !names.contains(name) && !lacksSome {
+      guard case .committed? = commitments[name] else { continue }
+      return "transaction \(name) was committed, and is nowhere"
+    }
+    return nil
+  }
+
+  // MARK: Submits
 
   func follows(_ batch: BatchID, _ earlier: BatchID) { successions.append((batch, earlier)) }
 

@@ -28,6 +28,8 @@ public struct Simulation: Sendable {
     case log
     /// The journal's handshake alone: writers, and an applier's reading, closing and removing.
     case journal
+    /// The lease in a table alone: standbys and holders, and a table behind a bad network.
+    case lease
   }
 
   /// The first violation, or nil. `trace` gets a line for everything that happens.
@@ -38,6 +40,7 @@ public struct Simulation: Sendable {
     case .system: run(seed: seed, trace: trace)
     case .log: runLog(seed: seed, trace)
     case .journal: runJournal(seed: seed, trace)
+    case .lease: runLease(seed: seed, trace)
     }
   }
 
@@ -48,6 +51,7 @@ public struct Simulation: Sendable {
     statistics[.terms] = run.claims
     statistics[.batches] = Int(run.believed.last?.last.rawValue ?? 0)
     statistics[.reads] = run.reads
+    statistics[.retired] = run.retired
     return (what, statistics)
   }
 
@@ -59,6 +63,21 @@ public struct Simulation: Sendable {
     var statistics = World.Statistics()
     statistics[.batches] = run.acknowledged.count
     statistics[.removedSegments] = run.removals
+    return (what, statistics)
+  }
+
+  private func runLease(seed: UInt64, _ trace: ((String) -> Void)?) -> (String?, World.Statistics) {
+    let run = LeaseRun(seed: seed, omitting: omitted, trace: trace)
+    let what = run.run()
+    var statistics = World.Statistics()
+    statistics[.terms] = run.terms
+    statistics[.refusedRenewals] = run.refused
+    statistics[.lockRequests] = run.requests.requests
+    statistics[.lostAnswers] = run.requests.lost
+    statistics[.lateRequests] = run.requests.late
+    statistics[.doubledRequests] = run.requests.doubled
+    statistics[.throttled] = run.requests.refusedByServer
+    statistics[.lostClaims] = run.lostClaims
     return (what, statistics)
   }
 

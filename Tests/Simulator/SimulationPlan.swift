@@ -1,3 +1,4 @@
+import SluiceApplier
 import SluiceFakes
 import SluiceShared
 
@@ -13,6 +14,8 @@ public struct SimulationPlan: Sendable {
   var readers: Int
   /// The lease is granted and refused at random instead of following the beacon.
   var hasFakeLease: Bool
+  /// An item in a table of locks elects the applier.
+  var hasTableLease: Bool
   var lease: Duration
   /// A journal segment silent for this long is retired.
   var silence: Duration
@@ -32,6 +35,15 @@ public struct SimulationPlan: Sendable {
   var losesCheckpoints: Bool
   /// Somebody makes journal files that keep to nothing.
   var isIntruded: Bool
+  /// There are no appliers: writers apply batches themselves while they wait.
+  var assists: Bool
+  /// Appliers take hints: of all machines, or of their own only.
+  var takesHints: Bool
+  var hintsStayOnHost: Bool
+  /// Some writers' processes make interactive transactions.
+  var transacts: Bool
+  /// Only so much of the past is kept; nil: all.
+  var retention: RetentionSettings?
 
   public init(seed: UInt64) {
     self.seed = seed
@@ -42,6 +54,9 @@ public struct SimulationPlan: Sendable {
     writers = 1 + random.below(3)
     readers = 1 + random.below(2)
     hasFakeLease = random.chance(0.4)
+    // Drawn apart, so that the other runs stay what they are.
+    var other = SeededRandom(seed: seed ^ 0x7AB1E)
+    hasTableLease = hasFakeLease && other.chance(0.3)
     lease = .milliseconds([300, 1000, 3000][random.below(3)])
     silence = .milliseconds([200, 1000, 5000][random.below(3)])
     checkpointBytes = [16 << 10, 64 << 10, 1 << 20][random.below(3)]
@@ -53,6 +68,18 @@ public struct SimulationPlan: Sendable {
     hasShortSegments = random.chance(0.2)
     losesCheckpoints = random.chance(0.15)
     isIntruded = random.chance(0.2)
+    assists = other.chance(0.12)
+    takesHints = other.chance(0.7)
+    hintsStayOnHost = other.chance(0.3)
+    transacts = other.chance(0.35)
+    if assists {
+      appliers = 0
+      // It ends appliers, and these writers are to live.
+      isPoisoned = false
+      transacts = false
+    }
+    // One is some sixty of them.
+    if transacts { operations += 2500 }
     if hasShortSegments {
       writers = 3
       mostPause = .milliseconds(5)
@@ -61,6 +88,16 @@ public struct SimulationPlan: Sendable {
     }
     // Elsewhere names are durable as soon as they are answered.
     if losesCheckpoints, random.chance(0.5) { machines = 0 }
+    guard random.chance(0.6) else { return }
+    var retention = RetentionSettings()
+    retention.keep = .milliseconds([100, 500, 5000][random.below(3)])
+    retention.bytes = random.chance(0.2) ? 300 << 10 : nil
+    retention.checkpoints = 2 + random.below(3)
+    retention.readers = .milliseconds([200, 2000, 10_000][random.below(3)])
+    retention.pause = .milliseconds([100, 1000][random.below(2)])
+    retention.listing = .milliseconds([100, 3000][random.below(2)])
+    self.retention = retention
+    checkpointBytes = 16 << 10
   }
 
   var isNetwork: Bool { machines > 0 }

@@ -7,12 +7,20 @@ extension World {
       case outcomes = "outcomes told"
       case tokens = "tokens satisfied"
       case pastReads = "reads of the past"
+      case expired = "reads of what is gone"
       case duplicates = "repeats of a key"
       case poisonous = "verdicts of poison"
       case timeLimits = "rejected for their time"
+      case transactions = "interactive transactions"
+      case conflicts = "of them to be run again"
+      case refusedPages = "of them refused"
+      case turns
       // What the store went through.
       case logSegments = "log segments"
       case checkpoints
+      case retired = "log segments retired"
+      case deleted = "of them deleted"
+      case removedCheckpoints = "checkpoints removed"
       case closedSegments = "journal segments closed"
       case removedSegments = "journal segments removed"
       case newWriters = "submits that went on under a new writer id"
@@ -31,6 +39,17 @@ extension World {
       case leaseErrors = "lease errors"
       case sharedLeases = "terms beside another"
       case refusedRenewals = "renewals refused"
+      case lockRequests = "requests to a table of locks"
+      case lostAnswers = "of them lost, or their answers"
+      case lateRequests = "of them carried out late"
+      case doubledRequests = "of them carried out twice"
+      case throttled = "of them throttled"
+      case lostClaims = "claims lost with the item taken"
+      case hints
+      case lostHints = "of them lost"
+      case lateHints = "of them late"
+      case doubledHints = "of them doubled"
+      case forgedHints = "and forged ones"
       case slow = "operations of seconds"
       case lateAnswers = "late answers"
       case staleHandles = "stale handles"
@@ -85,9 +104,14 @@ extension World {
     public func absent(in kind: Simulation.Kind) -> [Count] {
       let wanted: [Count] =
         switch kind {
-        case .system: Count.allCases
-        case .log: [.terms, .batches, .reads]
+        case .system: Count.allCases.filter { $0 != .lostClaims }
+        case .log: [.terms, .batches, .reads, .retired]
         case .journal: [.batches, .removedSegments]
+        case .lease:
+          [
+            .terms, .refusedRenewals, .lockRequests, .lostAnswers, .lateRequests, .doubledRequests,
+            .throttled, .lostClaims,
+          ]
         }
       return wanted.filter { self[$0] == 0 }
     }

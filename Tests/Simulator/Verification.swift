@@ -1,6 +1,7 @@
 import SluiceApplier
 import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter
@@ -9,7 +10,7 @@ import SluiceWriter
 /// promise is compared with what was told.
 struct Verification: @unchecked Sendable {
   // Sendable: used by the strand that has the scheduler's baton only.
-  private let world: World
+  let world: World
   private let machine: Machine
 
   init(_ world: World) {
@@ -28,7 +29,7 @@ struct Verification: @unchecked Sendable {
     guard world.oracle.violation == nil else { return }
     let seen = Seen()
     world.live("history", on: machine, isReader: true) { life in
-      seen.history = try Entry.all(life.environment)
+      seen.history = try history(life)
       let database = Database(
         try PageStore(path: World.layout.root, environment: life.environment),
         executor: life.environment.executor)
@@ -69,7 +70,7 @@ struct Verification: @unchecked Sendable {
   /// The history alone, of which `lacking` and what its writer sent after it may be missing.
   func checkHistory(without lacking: BatchID?) {
     world.live("history", on: world.freshMachine("fresh"), isReader: true) { life in
-      compare(try Entry.all(life.environment), without: lacking)
+      compare(try history(life), without: lacking)
     }
   }
 
@@ -127,10 +128,8 @@ struct Verification: @unchecked Sendable {
     let terms = world.statistics[.terms]
     let patience_ns = world.scheduler.now_ns + 30_000_000_000
     let writer = try Writer(store: World.layout.root, environment: life.environment)
-    let reader = World.Opened(
-      Database(
-        try PageStore(path: World.layout.root, environment: life.environment),
-        executor: life.environment.executor))
+    let pages = try PageStore(path: World.layout.root, environment: life.environment)
+    let reader = World.Opened(Database(pages, executor: life.environment.executor))
     do {
       var receipts: [Receipt] = []
       var before: BatchID?
@@ -166,7 +165,7 @@ struct Verification: @unchecked Sendable {
       path: World.layout.root, options: options, lease: world.fileLease(life, options.leaseTime),
       environment: life.environment)
     let deadline = world.scheduler.now_ns + 60_000_000_000
-    // In office once at least: whoever died in the midst of a beacon leaves one that nobody can read.
+    // Leading once at least: whoever died in the midst of a beacon leaves one that nobody can read.
     let terms = world.statistics[.terms]
     try applier.run {
       if world.journalFiles.isEmpty, world.statistics[.terms] > terms, asking?.isDone != false {
@@ -187,31 +186,43 @@ struct Verification: @unchecked Sendable {
     /// nil where the log holds no content of it.
     var batch: Batch?
 
-    static func all(_ environment: Environment) throws(StoreError) -> [Entry] {
-      // Who judges leaves no check out.
-      var environment = environment
-      environment.omittedChecks = []
-      let id = try StoreDescription.read(World.layout, environment.fileSystem).id
-      let log = Log(layout: World.layout, store: id, environment: environment)
-      var follower = LogFollower(after: .empty)
-      var entries: [Entry] = []
-      try follower.advance(log, to: log.present()) { (commit, cursor) throws(StoreError) in
-        let outcomes = try cursor.outcomes(of: commit.header)
-        let bytes = try cursor.section(.batches, of: commit.header)
-        let ranges = (try? BatchList.ranges(bytes, count: outcomes.count)) ?? []
-        for (i, outcome) in outcomes.enumerated() {
-          let batch = bytes.withUnsafeBytes {
-            ranges.indices.contains(i)
-              ? try? Batch(decoding: UnsafeRawBufferPointer(rebasing: $0[ranges[i]])) : nil
-          }
-          entries.append(
-            Entry(
-              txid: commit.first.advanced(by: UInt64(i)), meta: commit.meta, outcome: outcome,
-              batch: batch))
+    static func all(of commit: SluiceJournal.Commit, _ cursor: inout LogCursor)
+      throws(StoreError) -> [Entry]
+    {
+      let outcomes = try cursor.outcomes(of: commit.header)
+      let bytes = try cursor.section(.batches, of: commit.header)
+      let ranges = (try? BatchList.ranges(bytes, count: outcomes.count)) ?? []
+      return outcomes.enumerated().map { i, outcome in
+        let batch = bytes.withUnsafeBytes {
+          ranges.indices.contains(i)
+            ? try? Batch(decoding: UnsafeRawBufferPointer(rebasing: $0[ranges[i]])) : nil
         }
+        return Entry(
+          txid: commit.first.advanced(by: UInt64(i)), meta: commit.meta, outcome: outcome,
+          batch: batch)
       }
-      return entries
     }
+  }
+
+  /// The history as the log has it; what is not kept of it any more as it was published.
+  private func history(_ life: Life) throws(StoreError) -> [Entry] {
+    // Who judges leaves no check out.
+    var environment = life.environment
+    environment.omittedChecks = []
+    let id = try StoreDescription.read(World.layout, environment.fileSystem).id
+    let log = Log(layout: World.layout, store: id, environment: environment)
+    if let what = world.observer.look() { world.oracle.violate(what) }
+    let present = try log.present()
+    let begins = try log.kept(after: .zero, upTo: present).first?.inherited ?? .empty
+    if begins.txid > .zero, world.plan.retention == nil {
+      world.oracle.violate("the log begins behind batch \(begins.txid), and all is to be kept")
+    }
+    var entries = Array(world.observer.entries.prefix(Int(begins.txid.rawValue)))
+    var follower = LogFollower(after: begins)
+    try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
+      entries += try Entry.all(of: commit, &cursor)
+    }
+    return entries
   }
 
   /// Executes the history a second time in the model, and compares it with everything that anybody
@@ -241,7 +252,7 @@ struct Verification: @unchecked Sendable {
       time_ms = entry.meta.time_ms
       // Whoever submits without a key does so once.
       if let batch = entry.batch, let name = NamedWork.name(of: batch),
-        !names.insert(name).inserted, batch.key == nil
+        !names.insert(name).inserted, batch.key == nil || batch.step != nil
       {
         return oracle.violate("work \(name) is in the history twice, the second time as \(id)")
       }
@@ -286,8 +297,8 @@ struct Verification: @unchecked Sendable {
         return oracle.violate("batch \(id) was told to be \(outcome), the log says \(entry)")
       }
     }
-    for name in oracle.refused.sorted() where names.contains(name) {
-      return oracle.violate("work \(name) was said not to be in the journal, and was executed")
+    if let what = oracle.problem(with: names, lacksSome: lacking != nil) {
+      return oracle.violate(what)
     }
   }
 
@@ -314,6 +325,7 @@ struct Verification: @unchecked Sendable {
       verdict = rejection.code
     }
     if let intruder { return verdict != nil || isIntruders(entry, intruder) }
+    if let step = entry.batch?.step { return verdict != nil || isStep(step, entry, &model) }
     guard let batch = entry.batch, let name = NamedWork.name(of: batch),
       let named = oracle.works[name], named.batch == batch
     else {

@@ -32,6 +32,15 @@ struct Weather {
   /// Events a second: somebody is killed, a machine stops, the server restarts, a clock jumps.
   var events = 0.0
 
+  /// For what takes many operations one after another, and is never through where each of them may be the last.
+  var soothed: Weather {
+    var weather = self
+    for trouble in [\Weather.slow, \.slowReply, \.stuck, \.death, \.freeze, \.failure, \.events] {
+      weather[keyPath: trouble] /= 5
+    }
+    return weather
+  }
+
   static func drawn(_ random: inout SeededRandom) -> Weather {
     // Each trouble is absent, seldom or frequent, independently of the others: what hides behind
     // one kind of trouble may need another kind to be away.

@@ -32,6 +32,10 @@ enum Work: Hashable {
   case returning
   /// Every other row.
   case delete
+  /// Rewrites the whole database; writes no row.
+  case compact
+  /// Done by a process itself, on a snapshot: as a transfer, of what there is.
+  case interactive(from: Int, to: Int, amount: Int64, Sabotage?)
   /// Ends every process that begins to execute it.
   case lethal
 }
@@ -70,6 +74,9 @@ struct NamedWork: Hashable {
     var batch = Batch([Batch.Statement(NamedWork.insert, row)], key: key)
     switch work {
     case .append, .lethal: break
+    // Its pages are made by who does it.
+    case .interactive: batch.statements = []
+    case .compact: batch.statements = [Batch.Statement(NamedWork.compaction + "\(name)")]
     case .appendTwice: batch.statements = [Batch.Statement(NamedWork.insert, rows: [row, row])]
     case .transfer(let from, let to, let amount):
       let move = "UPDATE account SET balance = balance + ? WHERE id = ?"
@@ -136,6 +143,13 @@ struct NamedWork: Hashable {
     return batch
   }
 
+  /// The key of an interactive transaction, before its name.
+  static let interactive = "transaction "
+  var isInteractive: Bool { if case .interactive = work { true } else { false } }
+
+  /// The work's name stands behind it.
+  private static let compaction = "VACUUM -- "
+
   /// It does not compress, so that segments fill.
   private var noise: [UInt8] {
     var random = SeededRandom(seed: UInt64(bitPattern: name))
@@ -154,6 +168,12 @@ struct NamedWork: Hashable {
 
   /// The name that a batch read back from the log has; nil where it is none of these.
   static func name(of batch: Batch) -> Int64? {
+    if case .commit? = batch.step {
+      return batch.key.flatMap { Int64($0.dropFirst(interactive.count)) }
+    }
+    if let sql = batch.statements.first?.sql, sql.hasPrefix(compaction) {
+      return Int64(sql.dropFirst(compaction.count))
+    }
     guard let statement = batch.statements.first, statement.sql == insert,
       case .integer(let name) = statement.rows.first?.first
     else { return nil }

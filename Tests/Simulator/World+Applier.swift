@@ -23,10 +23,17 @@ extension World {
     options.leaseTime = plan.lease
     options.beat = plan.lease / 5
     options.standbyPoll = plan.lease / 10
+    options.hints = hintAddress(of: life.machine)
     options.retireAfter = plan.silence
     options.checkpointBytes = plan.checkpointBytes
     options.segmentBytes = plan.logSegmentBytes
     options.cacheBytes = 256 << 10
+    if let retention = plan.retention {
+      options.retention = retention
+    } else {
+      options.retention.keep = nil
+      options.retention.checkpoints = .max
+    }
     options.beforeBatch = { [self] (batch) throws(StoreError) in
       do throws(StoreError) { try poison.meets(batch, life.process) } catch {
         note("\(life.name) is ended by \(batch)")
@@ -64,7 +71,16 @@ extension World {
 
   private func happens(_ chance: Double) -> Bool { !isCalm && scheduler.random.chance(chance) }
 
-  private func lease(_ life: Life) -> any Lease {
+  func lease(_ life: Life) -> any Lease {
+    if plan.hasTableLease {
+      let way = SimulatedLockTable.Way(table: lockTable, process: life.process) { [self] in
+        (life.process.machine as? Machine)?.isCutOff == true && !isCalm
+      }
+      let lease = TableLease(
+        way, duration: plan.lease, name: life.name, environment: life.environment
+      ) { [self] in note("\(life.name): \($0.message)") }
+      return watched(lease, nil, life)
+    }
     guard plan.hasFakeLease else { return fileLease(life, plan.lease) }
     let lease = FakeLease(life.environment.random) { [self] () throws(StoreError) in
       try leaseTrouble(life)
@@ -90,7 +106,9 @@ extension World {
 
   private func watched(_ lease: any Lease, _ duration: Duration?, _ life: Life) -> any Lease {
     WatchedLease(
-      lease, duration, life.environment.clock, claimed: { [self] in termBegan(life) },
+      lease, duration, life.environment.clock,
+      acquiring: { [self] in claimsBegan[life.process.number] = scheduler.now_ns },
+      claimed: { [self] in termBegan(life) },
       renewed: { [self] in beaconReturned(to: life) }, ended: { [self] in termEnded(life, $0) },
       violated: { [self] in if !life.isGone { oracle.violate("\(life.name) \($0)") } })
   }
@@ -99,6 +117,7 @@ extension World {
     count(.terms)
     if !inOffice.filter({ !$0.isGone && $0 !== life.process }).isEmpty { count(.sharedLeases) }
     inOffice.append(life.process)
+    if plan.assists { judgePause(life) }
     noteAttempts()
   }
 
@@ -166,6 +185,7 @@ private final class WatchedLease: Lease {
   /// nil: it does as it likes.
   private let duration: Duration?
   private let clock: any Clock
+  private let willClaim: () -> Void
   private let didClaim: () -> Void
   private let didRenew: () -> Void
   /// Where true: a renewal was refused.
@@ -173,18 +193,20 @@ private final class WatchedLease: Lease {
   private let violated: (String) -> Void
   private var seen: LeaseObservation?
   private var seenSince: Duration = .zero
-  private enum Office { case none, claimed, renewed, refused }
-  private var office = Office.none
+  private enum Lead { case none, claimed, renewed, refused }
+  private var lead = Lead.none
   private var lastStart: Duration = .zero
 
   init(
-    _ base: any Lease, _ duration: Duration?, _ clock: any Clock, claimed: @escaping () -> Void,
+    _ base: any Lease, _ duration: Duration?, _ clock: any Clock,
+    acquiring: @escaping () -> Void, claimed: @escaping () -> Void,
     renewed: @escaping () -> Void, ended: @escaping (Bool) -> Void,
     violated: @escaping (String) -> Void
   ) {
     self.base = base
     self.duration = duration
     self.clock = clock
+    willClaim = acquiring
     didClaim = claimed
     didRenew = renewed
     didEnd = ended
@@ -194,10 +216,10 @@ private final class WatchedLease: Lease {
   func mayClaim(_ observation: LeaseObservation) throws(StoreError) -> Bool {
     if observation != seen {
       seen = observation
-      seenSince = clock.elapsed()
+      seenSince = clock.elapsed() - observation.silence
     }
-    if office != .none { didEnd(false) }
-    office = .none
+    if lead != .none { didEnd(false) }
+    lead = .none
     guard try base.mayClaim(observation) else { return false }
     if let duration, !observation.isReleased, clock.elapsed() - seenSince < duration {
       violated("may claim \(clock.elapsed() - seenSince) after the holder's last beat")
@@ -205,13 +227,20 @@ private final class WatchedLease: Lease {
     return true
   }
 
+  func acquire() throws(StoreError) -> Bool {
+    willClaim()
+    return try base.acquire()
+  }
+
+  func abandon() { base.abandon() }
+
   /// At a term's beginning, and once more when the database is open.
   func claimed(at started: Duration) throws(StoreError) {
-    switch office {
+    switch lead {
     case .none:
       didClaim()
-      office = .claimed
-    case .claimed: office = .renewed
+      lead = .claimed
+    case .claimed: lead = .renewed
     case .renewed, .refused: violated("claims what it holds, or was refused")
     }
     lastStart = started
@@ -219,10 +248,10 @@ private final class WatchedLease: Lease {
   }
 
   func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
-    if office == .refused { violated("goes on although a renewal was refused") }
+    if lead == .refused { violated("goes on although a renewal was refused") }
     didRenew()
     guard try base.renew(beatStarted: started) else {
-      office = .refused
+      lead = .refused
       didEnd(true)
       return false
     }
@@ -233,9 +262,11 @@ private final class WatchedLease: Lease {
     return true
   }
 
+  var longestPauseBetweenBeats: Duration? { base.longestPauseBetweenBeats }
+
   func release() throws(StoreError) {
-    if office == .refused { violated("goes on although a renewal was refused") }
-    office = .none
+    if lead == .refused { violated("goes on although a renewal was refused") }
+    lead = .none
     didEnd(false)
     try base.release()
   }

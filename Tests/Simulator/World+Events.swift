@@ -111,7 +111,7 @@ extension World {
   /// Whoever opened `current.sqlite` before must find something there afterwards.
   private func checkCurrent() {
     guard let target = disk.target(of: World.layout.current),
-      disk.inode(of: "\(World.layout.root)/\(target)") == nil
+      disk.inode(of: "\(World.layout.root)/\(target)") == nil, !wasRemoved(target)
     else { return }
     oracle.violate("current.sqlite points to \(target), which is not there")
   }

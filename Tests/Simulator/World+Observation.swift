@@ -16,8 +16,10 @@ extension World {
     case .unlink: checkRemoval(of: operation.path, by: process)
     case .link where operation.path.hasPrefix(World.layout.quarantine + "/"):
       let name = operation.path.dropFirst(World.layout.quarantine.count + 1)
-      aside[process.number, default: []].insert(String(name))
+      quarantined[process.number, default: []].insert(String(name))
     case .link where operation.path.hasSuffix(".log"): noteAttempts()
+    case .link where operation.path.hasPrefix(World.layout.checkpoints + "/"):
+      checkPublished(operation.path, by: process)
     // On a local disk the link is durable when its directory is.
     case .syncDirectory where operation.path == World.layout.root: checkpointWasPublished()
     case .replaceSymbolicLink where plan.isNetwork: checkpointWasPublished()
@@ -37,13 +39,13 @@ extension World {
       oracle.violate("\(process.name) removes \(path)")
     } else if let segment = StoreLayout.journalSegment(name), path.hasPrefix(World.layout.journal) {
       checkRemoval(of: segment, at: path, by: process)
-    } else if path.hasPrefix(World.layout.log + "/"), StoreLayout.logNumber(name) != nil,
+    } else if path.hasPrefix(World.layout.log + "/"), let number = StoreLayout.logNumber(name),
       disk.inode(of: path) != nil, !omitted.contains(.claimByLink)
     {
       // Without that check a claimant does, and what comes of it is to be seen.
-      oracle.violate("\(process.name) removes \(path)")
+      checkRetirement(of: number, at: path, by: process)
     } else if path.hasPrefix(World.layout.checkpoints + "/"), isInWholeCheckpoint(name) {
-      oracle.violate("\(process.name) removes \(path), of a whole checkpoint")
+      checkRemoval(ofCheckpoint: name, by: process)
     }
   }
 
@@ -51,10 +53,10 @@ extension World {
     of segment: JournalSegmentID, at path: String, by process: SimulatedProcess
   ) {
     let name = StoreLayout.journalName(segment)
-    let aside = "\(World.layout.quarantine)/\(name)"
-    guard disk.inode(of: aside) == nil else {
+    let moved = "\(World.layout.quarantine)/\(name)"
+    guard disk.inode(of: moved) == nil else {
       // Of one that had put it there, found no more remains, and so needs nothing, another says nothing.
-      if !disk.isStable(aside), self.aside[process.number]?.contains(name) == true {
+      if !disk.isStable(moved), quarantined[process.number]?.contains(name) == true {
         oracle.violate("\(process.name) removes \(path) before its name in quarantine is durable")
       }
       return
@@ -147,7 +149,12 @@ extension World {
     case .create where operation.path.hasSuffix(".seg"):
       segmentsMade[operation.path.dropLast(".00000001.seg".count), default: 0] += 1
     case .unlink where operation.path.hasSuffix(".seg"): count(.removedSegments)
+    case .link where operation.path.hasPrefix(World.layout.oldLog + "/"): count(.retired)
     case .link where operation.path.hasSuffix(".log"): count(.logSegments)
+    case .unlink where operation.path.hasPrefix(World.layout.oldLog + "/"): count(.deleted)
+    case .unlink
+    where operation.path.hasPrefix(World.layout.checkpoints) && operation.path.hasSuffix(".sqlite"):
+      count(.removedCheckpoints)
     case .link where operation.path.hasSuffix(".seg"): count(.quarantined)
     case .link where operation.path.hasPrefix(World.layout.checkpoints): count(.checkpoints)
     default: break

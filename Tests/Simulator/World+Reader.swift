@@ -1,5 +1,6 @@
 import SluiceFakes
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 
@@ -39,6 +40,24 @@ extension World {
 
   func read(
     _ freshness: Freshness, since moment: Oracle.Moment, least: TxID = .zero, _ reader: Opened,
+    _ life: Life
+  ) throws {
+    for attempt in 1... {
+      do {
+        return try readOnce(freshness, since: moment, least: least, reader, life)
+      } catch let error as StoreError {
+        // Its files went while it was read: a new transaction begins with newer ones.
+        guard error.code == .snapshotExpired, plan.retention != nil, attempt < 4 else {
+          throw error
+        }
+        note("\(life.name): \(error)")
+        count(.expired)
+      }
+    }
+  }
+
+  private func readOnce(
+    _ freshness: Freshness, since moment: Oracle.Moment, least: TxID, _ reader: Opened,
     _ life: Life
   ) throws {
     let lasts = scheduler.random.chance(0.2)
@@ -109,7 +128,11 @@ extension World {
   /// What was published once is shown again, and is what it was.
   private func readPast(_ reader: Opened, _ life: Life) throws {
     guard oracle.floor > .zero else { return }
-    let wanted = TxID(1 + UInt64(scheduler.random.below(Int(oracle.floor.rawValue))))
+    // Old states more often than young ones: they may be gone.
+    let last = Int(oracle.floor.rawValue)
+    let range = scheduler.random.chance(0.5) ? last / 4 + 1 : last
+    let wanted = TxID(1 + UInt64(scheduler.random.below(range)))
+    let kept = observer.oldestState
     do {
       try reader.database.read(.asOf(.txid(wanted))) { transaction in
         let text = try shown(transaction)
@@ -127,8 +150,15 @@ extension World {
         count(.pastReads)
       }
     } catch let error as StoreError {
-      guard error.code != .snapshotExpired else { return }
-      throw error
+      guard error.code == .snapshotExpired else { throw error }
+      note("\(life.name) as of \(wanted): \(error)")
+      guard !life.isGone, !life.machine.hasLostOpens else { return }
+      count(.expired)
+      // It may have gone meanwhile.
+      if let kept, let left = observer.oldestState, max(kept, left) <= wanted, !oracle.lostPower {
+        oracle.violate(
+          "\(life.name) was told that batch \(wanted) is not kept, and all from \(left) on is")
+      }
     }
   }
 
@@ -147,7 +177,7 @@ extension World {
     else {
       return oracle.violate("current.sqlite points to \(target)")
     }
-    if disk.inode(of: "\(World.layout.root)/\(target)") == nil {
+    if disk.inode(of: "\(World.layout.root)/\(target)") == nil, !wasRemoved(target) {
       oracle.violate("current.sqlite points to \(target), which is not there")
     }
     oracle.saw(txid)

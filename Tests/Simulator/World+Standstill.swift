@@ -42,7 +42,7 @@ extension World {
       count(.outlasted)
     }
     scheduler.sleep(UInt64(scheduler.random.below(10_000_000_000)))
-    isCalm = true
+    calmDown()
   }
 
   /// After more than a week keys, and writers who have no file, are forgotten by the next commit.

@@ -1,3 +1,4 @@
+import SluiceApplier
 import SluiceFakes
 import SluiceJournal
 import SluiceShared
@@ -6,8 +7,10 @@ import SluiceWriter
 extension World {
   /// A writer process: submits some batches, asks for some outcomes, and ends or dies.
   func writer(_ life: Life) throws {
+    if plan.transacts, scheduler.random.chance(0.5) { return try transact(life) }
     let once = plan.hasShortSegments ? 0.05 : plan.isPoisoned ? 0.4 : 0.15
     if scheduler.random.chance(once) { return try submitOnce(life) }
+    let assistant = assistant(life)
     var options = Writer.Options()
     if plan.hasShortSegments { options.segmentBytes = World.shortSegments }
     let writer = try Writer(
@@ -15,11 +18,11 @@ extension World {
     // Several threads of the process share it, so that their batches go out in groups.
     let others = (0..<[0, 0, 1, 3][scheduler.random.below(4)]).map { _ in
       scheduler.start(life.process) { [self] in
-        do { try submit(to: writer, life) } catch { judge(error, life.process) }
+        do { try submit(to: writer, assistant, life) } catch { judge(error, life.process) }
       }
     }
     defer { for strand in others { scheduler.join(strand) } }
-    try submit(to: writer, life)
+    try submit(to: writer, assistant, life)
     // The others may still submit: they are refused.
     if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
   }
@@ -27,7 +30,7 @@ extension World {
   /// Mark, header, a small frame, and the one that ends it.
   private static let shortSegments: ClosedRange<Int64> = 16384...16384
 
-  private func submit(to writer: Writer, _ life: Life) throws {
+  private func submit(to writer: Writer, _ assistant: Assistant?, _ life: Life) throws {
     var receipts: [Receipt] = []
     var last: BatchID?
     let most = plan.hasShortSegments ? 100 : 15
@@ -35,7 +38,8 @@ extension World {
       receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, after: &last, life)
       // Who asks waits for the applier, which may be waiting for segments.
       if !receipts.isEmpty, scheduler.random.chance(plan.hasShortSegments ? 0.05 : 0.4) {
-        try askForOutcome(of: receipts[scheduler.random.below(receipts.count)], writer, life)
+        try askForOutcome(
+          of: receipts[scheduler.random.below(receipts.count)], writer, assistant, life)
       }
       if scheduler.random.chance(0.1) { receipts = receipts.suffix(2) }
       let pause = scheduler.random.below(Int(plan.mostPause.inNanoseconds))
@@ -83,7 +87,9 @@ extension World {
     let (writer, results) = try Writer.submitOnce(
       store: World.layout.root, works.map(\.batch), environment: life.environment)
     let receipts = record(results, of: works, life)
-    if let last = receipts.last { try askForOutcome(of: last, writer, life) }
+    if let last = receipts.last {
+      try askForOutcome(of: last, writer, assistant(life), life)
+    }
   }
 
   private func record(
@@ -112,20 +118,25 @@ extension World {
     return receipts
   }
 
-  private func askForOutcome(of receipt: Receipt, _ writer: Writer, _ life: Life) throws {
-    let limit = Duration.milliseconds([5, 100, 2000][scheduler.random.below(3)])
+  private func askForOutcome(
+    of receipt: Receipt, _ writer: Writer, _ assistant: Assistant?, _ life: Life
+  ) throws {
+    let limit = Duration.milliseconds(
+      [5, 100, plan.assists ? 8000 : 2000][scheduler.random.below(3)])
+    defer { if let trouble = assistant?.trouble { judgeAssistance(trouble, life) } }
     do throws(StoreError) {
-      _ = try outcome(of: receipt, writer, atMost: limit, life)
+      _ = try outcome(of: receipt, writer, atMost: limit, assistedBy: assistant, life)
     } catch {
       guard error.code != .timeout else { return }
       throw error
     }
   }
 
-  func outcome(of receipt: Receipt, _ writer: Writer, atMost limit: Duration, _ life: Life)
-    throws(StoreError) -> AppliedOutcome
-  {
-    let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit)
+  func outcome(
+    of receipt: Receipt, _ writer: Writer, atMost limit: Duration,
+    assistedBy assistant: Assistant? = nil, _ life: Life
+  ) throws(StoreError) -> AppliedOutcome {
+    let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit, assistedBy: assistant)
     if !life.isGone {
       note("\(life.name) was told: \(receipt.batch) is \(outcome.txid)")
       oracle.outcome(outcome, of: receipt.batch)

@@ -43,6 +43,9 @@ public final class World: @unchecked Sendable {
   /// So many, and the batch is rejected.
   static let mostWorkerEnds = 3
   let disk: MemoryDisk
+  /// What elects the applier in some runs.
+  let lockTable: SimulatedLockTable
+  let hints: SimulatedHints
   private let template: StoreTemplate
   let observer: Observer
   let omitted: Set<SafetyCheck>
@@ -72,9 +75,18 @@ public final class World: @unchecked Sendable {
   /// Writers of files that keep to nothing, and the last batch of theirs that can be believed.
   var intruders: [WriterID: SequenceNumber] = [:]
   /// Names that a process has put, or tried to put, into quarantine, by its number.
-  var aside: [UInt64: Set<String>] = [:]
+  var quarantined: [UInt64: Set<String>] = [:]
+  /// Checkpoints that retention removed, by their files' names.
+  var removedCheckpoints: Set<String> = []
+  /// When a log segment lost its name in `log/`, by its name in `log/old/`.
+  var retiredAt_ns: [String: UInt64] = [:]
   /// Appliers that hold the lease, as they believe.
   var inOffice: [SimulatedProcess] = []
+
+  /// When each process last began to claim, by its number.
+  var claimsBegan: [UInt64: UInt64] = [:]
+  /// When the claim did with which an assistant last began a term.
+  var lastAssistance_ns: UInt64?
 
   /// `trace` gets a line for everything that happens.
   public init(
@@ -85,8 +97,11 @@ public final class World: @unchecked Sendable {
     self.omitted = omitted
     tracer = trace
     scheduler = EventScheduler(seed: plan.seed)
+    lockTable = SimulatedLockTable(scheduler)
+    hints = SimulatedHints(scheduler, seed: plan.seed ^ 0x41A7)
     var random = SeededRandom(seed: plan.seed ^ 0x3EA7)
     var weather = Weather.drawn(&random)
+    if plan.transacts, plan.seed % 2 == 0 { weather = weather.soothed }
     if plan.hasShortSegments {
       // Listings are to miss some of them, and their writers to live.
       weather.tornListing = 0.3
@@ -109,6 +124,7 @@ public final class World: @unchecked Sendable {
       machines.append(Machine("m\(i + 1)", host, clock))
     }
     self.random = random
+    hints.forge = { [unowned self] in forgedHint($0) }
   }
 
   /// Runs it; returns the first violation, or nil.
@@ -119,6 +135,12 @@ public final class World: @unchecked Sendable {
     statistics[.milliseconds] = Int(
       (scheduler.now_ns - passed_ns) / 1_000_000)
     for machine in machines { count(machine.host.counts) }
+    count(hints.counts)
+    statistics[.lockRequests] = lockTable.counts.requests
+    statistics[.lostAnswers] = lockTable.counts.lost
+    statistics[.lateRequests] = lockTable.counts.late
+    statistics[.doubledRequests] = lockTable.counts.doubled
+    statistics[.throttled] = lockTable.counts.refusedByServer
     return oracle.violation
   }
 
@@ -136,12 +158,7 @@ public final class World: @unchecked Sendable {
       supervisors.append(supervise("R\(i + 1)", i + 1) { try self.reader($0) })
     }
     while operations < plan.operations, !scheduler.isOver { conductEvents() }
-    isCalm = true
-    serverIsAway = false
-    for machine in machines {
-      machine.isCutOff = false
-      machine.clock.goOn()
-    }
+    calmDown()
     let verification = Verification(self)
     if scheduler.random.chance(0.3) { standStill(verification) }
     isEnding = true
@@ -152,6 +169,18 @@ public final class World: @unchecked Sendable {
     note("calm")
     verification.run()
     scheduler.finish()
+  }
+
+  /// From now on nothing goes wrong, and what is away is back.
+  func calmDown() {
+    isCalm = true
+    lockTable.isCalm = true
+    hints.isCalm = true
+    serverIsAway = false
+    for machine in machines {
+      machine.isCutOff = false
+      machine.clock.goOn()
+    }
   }
 
   /// Keeps a role played: life after life, until the storm is over.
@@ -220,6 +249,7 @@ public final class World: @unchecked Sendable {
     }
     environment.processID = { number }
     environment.omittedChecks = omitted
+    environment.hints = hintNetwork(process, machine)
     return environment
   }
 
@@ -237,11 +267,15 @@ public final class World: @unchecked Sendable {
     let isApplier = process.name.hasPrefix("A")
     switch error.code {
     case .notLeading, .wrongClock: return isApplier
-    case .snapshotExpired where hasLostOpens: return true
+    case .snapshotExpired where hasLostOpens || plan.retention != nil: return true
     default: break
     }
-    return error.errno == ProcessFaults.inputOutputError || error.errno == ProcessFaults.fullDisk
-      || error.isLostOpen && hasLostOpens
+    return isFault(error) || error.isLostOpen && hasLostOpens
+  }
+
+  /// An operation was made to fail.
+  func isFault(_ error: StoreError) -> Bool {
+    error.errno == ProcessFaults.inputOutputError || error.errno == ProcessFaults.fullDisk
   }
 
   // MARK: Telling

@@ -17,7 +17,8 @@ struct SimulatorTests {
     // What less than one run in ten meets may be absent.
     let seldom: Set<World.Statistics.Count> = [
       .tornBeacons, .lostRenames, .newWriters, .staleHandles, .staleNames, .keptPages, .lostOpens,
-      .leaseErrors, .forged, .overran, .timeLimits,
+      .leaseErrors, .forged, .overran, .timeLimits, .expired, .lockRequests, .lostAnswers,
+      .lateRequests, .doubledRequests, .throttled, .refusedPages,
     ]
     let absent = total.absent(in: .system)
     #expect(seldom.isSuperset(of: absent), "\(absent)")
@@ -57,14 +58,39 @@ struct SimulatorTests {
       Set(SafetyCheck.allCases).subtracting(Mutation.all.map(\.check))
         == [
           .newJournalSegmentAfterError, .settingsEnd, .temporaryDenied, .ownFlush, .shadowNames,
-          .lateRights,
-          .verdictByName, .boundedLooks, .extensionContent, .undoneForgotten,
-          .undoneWithTransaction, .compareOutcomes, .compareContents,
+          .shadowedPragmas, .lateRights,
+          .kindAfterClaim, .successorOfMarked, .verdictByName, .boundedLooks, .extensionContent,
+          .undoneForgotten,
+          .undoneWithTransaction, .compareOutcomes, .compareContents, .retireBehindDurable,
+          .provenCopy, .describedLast, .commitsAlone, .turnNamed,
         ])
   }
 
+  @Test func theLeaseInATableKeepsItsAccount() throws {
+    let simulation = try Simulation()
+    var total = World.Statistics()
+    for seed in 1...60 as ClosedRange<UInt64> {
+      let (violation, statistics) = simulation.run(.lease, seed: seed)
+      #expect(violation == nil, "make simulate SEED=\(seed) KIND=lease")
+      total = total + statistics
+    }
+    #expect(total.absent(in: .lease).isEmpty)
+  }
+
+  @Test(arguments: Mutation.all.filter { $0.kind == .lease }.map(\.check))
+  func aCheckOfTheLeaseLeftOutIsFound(_ check: SafetyCheck) throws {
+    let mutation = try #require(Mutation.all.first { $0.check == check })
+    let simulation = try Simulation(omitting: check.rawValue)
+    let found = (1...400 as ClosedRange<UInt64>).first { seed in
+      simulation.run(.lease, seed: seed).what.map(mutation.isShown) == true
+    }
+    #expect(try Simulation().run(.lease, seed: #require(found)).what == nil)
+  }
+
   /// Those that nearly every run shows; `make simulate` finds all of `Mutation.all`.
-  @Test(arguments: ["deduplicate", "autocommit", "changeCounter", "syncJournalDirectory"])
+  @Test(arguments: [
+    "deduplicate", "autocommit", "changeCounter", "syncJournalDirectory", "lookAfterHint",
+  ])
   func aCheckLeftOutIsFound(_ check: String) throws {
     let mutation = try #require(Mutation.all.first { $0.check.rawValue == check })
     let simulation = try Simulation(omitting: check)

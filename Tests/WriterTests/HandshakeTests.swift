@@ -93,7 +93,7 @@ struct HandshakeTests {
 
   /// A writer that hardly runs: each segment was silent long enough to be closed before its first
   /// frame was durable.
-  @Test(arguments: [10, JournalWriter.mostClosures])
+  @Test(arguments: [10, Limits.closuresPerFlush])
   func segmentsClosedOneAfterTheOtherAreNoFailure(count: Int) throws {
     let journal = store.journal()
     let writer = journal.nextBatch().writer
@@ -105,7 +105,7 @@ struct HandshakeTests {
       }
       try? store.close(JournalSegmentID(writer: writer, number: number))
     }
-    guard count < JournalWriter.mostClosures else {
+    guard count < Limits.closuresPerFlush else {
       let error = #expect(throws: StoreError.self) { try journal.flush([content(1)]) }
       #expect(error?.code == .outcomeUnknown)
       return

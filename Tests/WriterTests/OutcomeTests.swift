@@ -254,6 +254,27 @@ struct OutcomeTests {
     #expect(ticket == nil)
   }
 
+  /// A writer in somebody else's process: it keeps up with the log itself.
+  @Test func whereThereAreNoThreadsWhoSubmitsLooks() throws {
+    let clock = ManualClock()
+    let executor = NoThreads()
+    var environment = store.environment(clock: clock)
+    environment.executor = executor
+    let writer = try Writer(store: store.layout.root, environment: environment)
+    let first = try writer.submitBlocking(insert(1))
+    try applier.apply([first.batch])
+    clock.advance(.seconds(2))
+    // The first one's outcome was not known when this submit began.
+    let second = try writer.submitBlocking(insert(2))
+    try #require(executor.detached.withLock { $0 } == 0)
+    #expect(writer.unappliedBytes > 0)
+    try applier.apply([second.batch])
+    #expect(try writer.outcomeBlocking(of: second).txid == TxID(2))
+    #expect(try writer.outcomeBlocking(of: first).txid == TxID(1))
+    writer.closeBlocking()
+    #expect(executor.detached.withLock { $0 } == 0)
+  }
+
   @Test func withoutFollowingTheLogIsNotRead() throws {
     let bare = try TestStore()
     var options = Writer.Options()
@@ -262,5 +283,17 @@ struct OutcomeTests {
       store: bare.layout.root, options: options, environment: bare.environment())
     let receipt = try writer.submitBlocking(insert(1))
     #expect(throws: StoreError.self) { try writer.outcomeBlocking(of: receipt) }
+  }
+}
+
+private final class NoThreads: Executor {
+  let detached = Monitor(0)
+  let inner = InlineExecutor(startsThreads: false)
+  var startsThreads: Bool { false }
+
+  func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork { inner.start(work) }
+  func detach(_ work: @escaping @Sendable () -> Void) { detached.withLock { $0 += 1 } }
+  func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
+    inner.concurrently(count, body)
   }
 }

@@ -3,10 +3,12 @@
 # shellcheck shell=bash disable=SC2154
 
 budgets() {
-  local before=$RUN/before after=$RUN/after commits=200 seconds=5
+  local before=$RUN/before after=$RUN/after commits=70 seconds=5 window least="" used
   probe() { "$BIN/sluice-nfs-probe" budget "$@" >>"$RUN/results"; }
   # count MOUNT FILE
   count() { on 1 "sluice-nfs-probe requests $1" >"$2"; }
+  # total FILE: requests, without the time that they took.
+  total() { awk '$1 != "TIME_ms" { n += $2 } END { print n + 0 }' "$1"; }
   # Whoever keeps a segment in the journal is there, and nobody else.
   five_segments() { [ "$(on 2 "ls /mnt/efs/budget/journal | grep -c '\.seg$'")" = 5 ]; }
 
@@ -27,8 +29,16 @@ budgets() {
   on 2 "sluice-nfs-probe commits /mnt/efs/budget 20 --idle-writers 4 --linger 600 >/tmp/idle.out 2>&1 & echo \$! >/tmp/idle" || return 1
   within 60 on 2 'grep -q done /tmp/idle.out' || return 1
   on 2 "sluice-nfs-probe commits /mnt/efs/budget 10" >/dev/null || return 1
-  count /mnt/efs "$before" && on 2 "sluice-nfs-probe commits /mnt/efs/budget $commits" >/dev/null &&
-    count /mnt/efs "$after" || return 1
+  # An applier removes what is old once a minute, which falls into one of three windows at most.
+  for window in 1 2 3; do
+    count /mnt/efs "$before.$window" && on 2 "sluice-nfs-probe commits /mnt/efs/budget $commits" >/dev/null &&
+      count /mnt/efs "$after.$window" || return 1
+    used=$(($(total "$after.$window") - $(total "$before.$window")))
+    if [ -z "$least" ] || [ "$used" -lt "$least" ]; then
+      least=$used
+      cp "$before.$window" "$before" && cp "$after.$window" "$after" || return 1
+    fi
+  done
   # (and the one commit that the load begins with)
   probe "commit" 3 $((commits + 1)) "$before" "$after" --needs WRITE=2 --needs READ=1 || return 1
 

@@ -81,7 +81,8 @@ find_leader() {
 # longer than it may take.
 leads() {
   local json
-  json=$(on "$1" "sluice status $VIEW --json") || return 1
+  # Whatever its exit code says of the store's health.
+  json=$(on "$1" "sluice status $VIEW --json") || true
   [[ $json == *"\"holder\": \"host$1\""* && $json == *'"state": "active"'* ]]
 }
 
@@ -116,7 +117,7 @@ proven() {
 }
 calm() {
   local json
-  json=$(on "$witness" "sluice status $VIEW --json") || return 1
+  json=$(on "$witness" "sluice status $VIEW --json") || true
   [[ $json == *'"state": "active"'* && $json == *'"quarantined": 0'* ]] || return 1
   [ "$(sed 's/.*"batches": \([0-9]*\).*/\1/' <<<"$json")" -lt 100 ]
 }

@@ -2,6 +2,7 @@ internal import CSQLite
 internal import SluiceReader
 internal import SluiceSQLite
 internal import SluiceShared
+internal import SluiceVFS
 
 /// The VFS that the applier's SQLite runs over: the database comes from checkpoint and log, what is
 /// written becomes a commit frame, everything else is scratch.
@@ -23,13 +24,14 @@ final class ApplierFileSystem: VirtualFileSystem, @unchecked Sendable {
   }
 
   func open(_ name: VFSName, flags: Int32) throws(VFSFailure)
-    -> (file: any VirtualFile, flags: Int32)
+    -> (file: any VirtualFile, flags: Int32)?
   {
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
       guard name.path == ApplierFileSystem.databaseName else { throw VFSFailure(SQLITE_CANTOPEN) }
       return (database, flags)
     }
-    // A database that a batch attached cannot come here: ATTACH is denied and its limit is 0.
+    // A database that a batch attached cannot come here: ATTACH is denied and its limit is 0. What VACUUM
+    // attaches is a temporary file.
     return (ScratchFile(fileSystem, budget), flags)
   }
 

@@ -2,22 +2,33 @@ internal import CSQLite
 internal import SluiceReader
 internal import SluiceSQLite
 internal import SluiceShared
+internal import SluiceVFS
 
 /// The main database file of the applier's connection: a snapshot, and over it the pages that were
 /// written since.
 ///
-/// What is written becomes history at the first `sync` inside the applier's own COMMIT. Every other
-/// sync (a rollback after the cache spilled does one) forgets what was written, because SQLite has
-/// just written back what was there before. After a failure nothing is written until a new session
-/// opens the database: SQLite tries a failed COMMIT's writes again inside the same COMMIT.
+/// The first `sync` inside the applier's own COMMIT seals what was written: it is what the transaction
+/// changed, and is handed out to be written into the log. Every other sync but VACUUM's (a rollback after the
+/// cache spilled does one) forgets what was written, because SQLite has just written back what was there before.
+/// After a failure nothing is read or written until a new session opens the database.
 final class DatabaseFile: VirtualFile {
   private(set) var snapshot: Snapshot
   private let pages: DirtyPages
   private let pageSize: Int
-  /// Set during the applier's own COMMIT: turns the dirty pages into a commit and returns the
-  /// snapshot with it.
-  private var committing: ((Snapshot, DirtyPages) throws(StoreError) -> Snapshot)?
-  private(set) var hasCommitted = false
+  /// Where the transaction stands.
+  private enum Phase {
+    /// ── COMMIT begins ──▶ committing; ── VACUUM begins ──▶ compacting
+    case open
+    /// What its own commit writes is kept ── it has ended ──▶ open
+    case compacting
+    /// ── its first sync ──▶ sealed
+    case committing
+    /// Nothing is written any more ── the log has it ──▶ open
+    case sealed
+  }
+  private var phase = Phase.open
+  /// Pages that there are, where what lies over the snapshot has fewer or more.
+  private var laidOverCount: UInt32?
   private(set) var failure: StoreError?
   private var hasFullCommit = false
   /// Of changed pages less stays in memory.
@@ -28,36 +39,79 @@ final class DatabaseFile: VirtualFile {
   /// Page 1 as committed: SQLite reads its change counter in each transaction.
   private var firstPage: [UInt8]?
 
-  init(_ snapshot: Snapshot, fileSystem: any FileSystem) {
+  private let keepsCompacted: Bool
+  /// Called for each page of the snapshot that is read. A step of SQLite's can read many of them, each for a
+  /// round trip to the file server, before its progress handler is called.
+  var onRead: () -> Void = {}
+
+  init(_ snapshot: Snapshot, _ environment: Environment) {
     self.snapshot = snapshot
+    keepsCompacted = environment.makes(.compactedPages)
     pageSize = snapshot.pageSize
-    pages = DirtyPages(pageSize: snapshot.pageSize, fileSystem: fileSystem)
+    pages = DirtyPages(pageSize: snapshot.pageSize, fileSystem: environment.fileSystem)
   }
 
-  /// Runs `commit` (SQLite's COMMIT), in which the first sync hands the pages to `write`.
-  func committing(
-    _ write: @escaping (Snapshot, DirtyPages) throws(StoreError) -> Snapshot,
-    _ commit: () throws(SQLiteError) -> Void
-  ) throws(StoreError) {
-    hasCommitted = false
-    committing = write
-    defer { committing = nil }
+  /// Runs `commit` (SQLite's COMMIT), and returns the pages that the transaction changed.
+  func sealing(_ commit: () throws(SQLiteError) -> Void) throws(StoreError) -> DirtyPages {
+    phase = .committing
     do throws(SQLiteError) { try commit() } catch {
-      if failure == nil {
-        failure = StoreError(.io, "SQLite's COMMIT failed: \(error)")
-      }
+      fail(StoreError(.io, "SQLite's COMMIT failed: \(error)"))
     }
     if let failure { throw failure }
-    guard hasCommitted else {
+    guard case .sealed = phase else {
       let error = StoreError(.io, "SQLite's COMMIT wrote nothing")
-      failure = error
+      fail(error)
       throw error
     }
+    return pages
   }
+
+  /// Runs `vacuum` (SQLite's VACUUM), and keeps the pages that it wrote for the transaction that follows.
+  /// Where it throws they are to be discarded.
+  func keeping(_ vacuum: () throws(SQLiteError) -> Void) throws(SQLiteError) {
+    phase = .compacting
+    defer { phase = .open }
+    try vacuum()
+  }
+
+  /// Lays a page over the snapshot, for the transaction that follows. `count`: the pages that there are then.
+  /// Throws `.limit` where there are more than a commit may have.
+  func lay(_ page: UInt32, _ bytes: UnsafeRawBufferPointer, count: UInt32) throws(StoreError) {
+    laidOverCount = count
+    try pages.write(page, bytes)
+  }
+
+  /// Pages lie over the snapshot that no transaction of this connection wrote.
+  var isLaidOver: Bool { laidOverCount != nil }
+
+  /// A page as the next transaction will find it; nil where there is none.
+  func page(_ number: UInt32) throws(StoreError) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: pageSize)
+    let isThere = try bytes.withUnsafeMutableBytes { raw in
+      Result { () throws(StoreError) in try readWhole(number, into: raw) }
+    }.get()
+    return isThere ? bytes : nil
+  }
+
+  /// The sealed pages are in the log: `snapshot` has them.
+  func adopt(_ snapshot: Snapshot) throws(StoreError) {
+    self.snapshot = snapshot
+    do throws(StoreError) { firstPage = try pages.copy(of: 1) } catch {
+      fail(error)
+      throw error
+    }
+    pages.removeAll()
+    laidOverCount = nil
+    phase = .open
+  }
+
+  /// This database is of no use any more; the first reason stays.
+  func fail(_ error: StoreError) { failure = failure ?? error }
 
   /// Forgets what a transaction that was rolled back had written.
   func discard() {
     pages.removeAll()
+    laidOverCount = nil
     firstPage = nil
   }
 
@@ -111,7 +165,8 @@ final class DatabaseFile: VirtualFile {
     throws(StoreError) -> Bool
   {
     if try pages.read(page, into: buffer) { return true }
-    guard page <= snapshot.pageCount else { return false }
+    guard page <= min(laidOverCount ?? .max, snapshot.pageCount) else { return false }
+    onRead()
     try snapshot.read(page: page, into: buffer)
     return true
   }
@@ -124,7 +179,8 @@ final class DatabaseFile: VirtualFile {
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure) {
     guard failure == nil else { throw .write }
-    guard !hasCommitted || committing == nil else { throw .write }
+    // SQLite tries a failed COMMIT's writes again inside the same COMMIT.
+    if case .sealed = phase { throw .write }
     precondition(
       bytes.count == pageSize && offset % Int64(pageSize) == 0, "SQLite writes whole pages")
     do throws(StoreError) {
@@ -141,26 +197,25 @@ final class DatabaseFile: VirtualFile {
 
   func sync() throws(VFSFailure) {
     guard failure == nil else { throw .sync }
-    guard let committing, !hasCommitted else {
-      discard()
-      return
-    }
-    do throws(StoreError) {
-      snapshot = try committing(snapshot, pages)
-      hasCommitted = true
-      firstPage = try pages.copy(of: 1)
-      pages.removeAll()
-    } catch {
-      failure = error
-      throw .sync
+    switch phase {
+    case .open: discard()
+    case .committing: phase = .sealed
+    case .compacting: if !keepsCompacted { discard() }
+    case .sealed: break
     }
   }
 
-  /// Truncation comes after the sync; the size in page 1 has already said it.
-  func truncate(to size: Int64) throws(VFSFailure) {}
+  /// Of a transaction page 1 has said the size already, and its pages are sealed. VACUUM's file is that short
+  /// for the transaction after it.
+  func truncate(to size: Int64) throws(VFSFailure) {
+    guard case .compacting = phase else { return }
+    let count = UInt32(size / Int64(pageSize))
+    pages.truncate(to: count)
+    laidOverCount = count
+  }
 
   func size() throws(VFSFailure) -> Int64 {
-    Int64(max(snapshot.pageCount, pages.highest)) * Int64(pageSize)
+    Int64(max(laidOverCount ?? snapshot.pageCount, pages.highest)) * Int64(pageSize)
   }
 
   var characteristics: Int32 { SQLITE_IOCAP_POWERSAFE_OVERWRITE }

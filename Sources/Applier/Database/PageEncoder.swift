@@ -1,6 +1,7 @@
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
+internal import SluiceVFS
 
 /// Turns the dirty pages of a transaction into the page sections of a commit frame: compressed
 /// where that shrinks them, indexed, and with the new checksum of the whole database.

@@ -19,9 +19,8 @@ extension BatchRun {
               "\(keys.joined(separator: ", ")): no foreign key to a table that a virtual table keeps its content in; take a copy of the database, make the table anew without it there, then `sluice init --from` the copy"
           ))
       }
-      let all = SchemaChange(isWide: true)
-      try checkSchema(all)
-      try checkShadowTables(all)
+      try checkSchema(SchemaChange(isWide: true))
+      try checkShadowNames(virtualTables())
     } catch {
       switch error {
       case .rejected(let rejection): throw StoreError(.invalid, rejection.message)
@@ -58,15 +57,11 @@ extension BatchRun {
   private func foreignKeysToShadowTables() throws(Stop) -> [String] {
     let virtual = try virtualTables()
     guard !virtual.isEmpty else { return [] }
-    let rows = try ownQuery(
-      "SELECT DISTINCT t.name, k.\"table\" FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k WHERE t.type = 'table'"
-    )
     var keys: [String] = []
-    for row in rows {
-      guard row.count == 2, case .text(let table) = row[0], case .text(let parent) = row[1],
-        try isShadow(parent, of: virtual)
-      else { continue }
-      keys.append("the foreign key of table \(table) to \(parent)")
+    for table in try tables() {
+      for parent in Set(try parents(of: table)).sorted() where try isShadow(parent, of: virtual) {
+        keys.append("the foreign key of table \(table) to \(parent)")
+      }
     }
     return keys
   }
@@ -75,11 +70,11 @@ extension BatchRun {
     let most = 20
     let named = hanging.prefix(most).map { "\($0.type) \($0.name) on \($0.table)" }
     let more = hanging.count > most ? " and \(hanging.count - most) more" : ""
-    let drops = hanging.map { "DROP \($0.type.uppercased()) \(quoted($0.name));" }
+    let drops = hanging.prefix(most).map { "DROP \($0.type.uppercased()) \(quoted($0.name));" }
     return Outcome.Rejection(
       code: Outcome.Rejection.Code.denied,
       message:
-        "\(named.joined(separator: ", "))\(more): no trigger or index on the tables that a virtual table keeps its content in, since SQLite may not live through a write there; take a copy of the database, have the sqlite3 shell execute `\(drops.joined(separator: " "))` in it, then `sluice init --from` the copy"
+        "\(named.joined(separator: ", "))\(more): no trigger or index on the tables that a virtual table keeps its content in, since SQLite may not live through a write there; take a copy of the database, have the sqlite3 shell execute `\(drops.joined(separator: " "))`\(hanging.count > most ? " and the like for the others" : "") in it, then `sluice init --from` the copy"
     )
   }
 }

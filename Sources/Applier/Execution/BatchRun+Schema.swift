@@ -56,15 +56,18 @@ extension BatchRun {
       "SELECT name, type = 'table', sql FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name LIKE '%\\_stat' ESCAPE '\\'"
     )
     for row in rows {
+      let isTable = row.count == 3 && row[1] == .integer(1)
       guard row.count == 3, case .text(let name) = row[0], case .text(let sql) = row[2],
         virtual.contains(name.lowercased().dropLast(suffix.utf8.count).description),
-        !(row[1] == .integer(1) && isStatistics(sql)), try isReserved(name)
+        !(isTable && isStatistics(sql)), try isReserved(name)
       else { continue }
+      let wayOut =
+        isTable ? "ALTER TABLE \(quoted(name)) RENAME TO …" : "DROP VIEW \(quoted(name))"
       throw .rejected(
         Outcome.Rejection(
           code: Outcome.Rejection.Code.denied,
           message:
-            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; first `\(row[1] == .integer(1) ? "ALTER TABLE \(quoted(name)) RENAME TO" : "DROP VIEW \(quoted(name))")\(row[1] == .integer(1) ? " …" : "")`"
+            "\(name): a full-text table keeps its statistics under this name, and what has it is another thing; first `\(wayOut)`"
         ))
     }
   }
@@ -118,12 +121,20 @@ extension BatchRun {
       ))
   }
 
-  /// The tables that foreign keys refer to.
-  private func foreignKeys() throws(Stop) -> [String] {
-    texts(
-      try ownQuery(
-        "SELECT DISTINCT k.\"table\" FROM main.sqlite_schema AS t, pragma_foreign_key_list(t.name) AS k WHERE t.type = 'table'"
-      ))
+  func tables() throws(Stop) -> [String] {
+    texts(try ownQuery("SELECT name FROM main.sqlite_schema WHERE type = 'table'"))
+  }
+
+  /// The tables that the foreign keys of this one refer to.
+  func parents(of table: String) throws(Stop) -> [String] {
+    let rows =
+      if environment.makes(.shadowedPragmas) {
+        try ownQuery(SchemaPragma.foreignKeys.text(of: table))
+      } else {
+        try ownQuery(
+          "SELECT id, seq, \"table\" FROM pragma_foreign_key_list(?, 'main')", [.text(table)])
+      }
+    return texts(rows, column: 2)
   }
 
   /// What a statement is about to change. A virtual table that is renamed takes the tables with it in which
@@ -138,17 +149,15 @@ extension BatchRun {
 
   /// Those that the foreign keys of what was changed refer to.
   private func foreignKeys(of change: SchemaChange) throws(Stop) -> [String] {
-    guard !change.isWide else { return try foreignKeys() }
-    var parents: [String] = []
-    for table in change.tables {
-      parents += texts(
-        try ownQuery("SELECT \"table\" FROM pragma_foreign_key_list(?, 'main')", [.text(table)]))
+    var found: Set<String> = []
+    for table in change.isWide ? try tables() : change.tables {
+      found.formUnion(try parents(of: table))
     }
-    return parents
+    return found.sorted()
   }
 
-  func texts(_ rows: [[SQLValue]]) -> [String] {
-    rows.compactMap { if case .text(let name)? = $0.first { name } else { nil } }
+  func texts(_ rows: [[SQLValue]], column: Int = 0) -> [String] {
+    rows.compactMap { if case .text(let name) = $0[column] { name } else { nil } }
   }
 
   /// What is Sluice's, at the end of a batch that changed the schema.
@@ -163,7 +172,9 @@ extension BatchRun {
           message: "names that begin with \(Bookkeeping.prefix) are reserved"))
     }
     // What was altered may have another name by now.
-    let keys = try change.isAltered ? foreignKeys() : foreignKeys(of: change)
+    var change = change
+    change.isWide = change.isWide || change.isAltered
+    let keys = try foreignKeys(of: change)
     guard !keys.contains(where: { $0.lowercased().hasPrefix(Bookkeeping.prefix) }) else {
       throw .rejected(
         Outcome.Rejection(

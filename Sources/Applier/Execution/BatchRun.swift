@@ -2,6 +2,7 @@ internal import CSQLite
 internal import SluiceJournal
 internal import SluiceSQLite
 internal import SluiceShared
+internal import SluiceVFS
 
 /// How the execution of one batch within its group's transaction ended.
 enum BatchEnd {
@@ -31,11 +32,11 @@ final class BatchRun {
   let permissions: Permissions
   let settings: ConnectionSettings
   private let determinism: Determinism
-  private let budget: ScratchFile.Budget
+  let budget: ScratchFile.Budget
   let environment: Environment
-  private var statements = StatementCache(capacity: 512)
+  var statements = StatementCache(capacity: 512)
   private let savepoint: Statement
-  private let release: Statement
+  let release: Statement
   let rollbackTo: Statement
   /// With a savepoint FTS writes what it keeps in memory.
   private let flush: Statement
@@ -43,13 +44,10 @@ final class BatchRun {
   /// Changes nothing, so that `changes()` is 0 in a batch that has changed nothing yet. (Only
   /// INSERT, UPDATE and DELETE set it: what the batch before left would show until then.)
   private let changeNothing: Statement
-  /// What the running batch's statements changed of the schema; nil: nothing.
-  private var schemaChange: SchemaChange?
+  /// Of the batch that runs, or ran last.
+  var state = BatchState(steps: 0)
   /// The names, in lower case; nil where they are to be read again.
   var knownVirtualTables: [String]?
-  /// Steps of the virtual machine that the running batch has left.
-  private var stepsLeft: Int64 = 0
-  private var ranOutOfSteps = false
   var stepsPerBatch = Int64(Limits.stepsPerBatch)
   /// What failed below the database file, if anything did.
   var deviceFailure: () -> StoreError? = { nil }
@@ -59,6 +57,8 @@ final class BatchRun {
   var onProgress: () -> Void = {}
   /// Whether what is being executed can come to nothing any more.
   var isInVain: () -> Bool = { false }
+  /// Called before and behind a statement that changes the schema.
+  var onSchemaChange: (_ isDone: Bool) -> Void = { _ in }
 
   private static let stepsPerCall: Int32 = 20_000
 
@@ -81,9 +81,9 @@ final class BatchRun {
       "DELETE FROM main._sluice_state WHERE 0", persistent: true)
     connection.setProgressHandler(every: BatchRun.stepsPerCall) { [unowned self] in
       onProgress()
-      stepsLeft -= Int64(BatchRun.stepsPerCall)
-      if stepsLeft < 0, permissions.mode.isOfBatch { ranOutOfSteps = true }
-      return permissions.mode.isOfBatch && (ranOutOfSteps || isInVain())
+      guard permissions.mode.isOfBatch else { return false }
+      state.took(steps: Int64(BatchRun.stepsPerCall))
+      return state.ranOutOfSteps || isInVain()
     }
   }
 
@@ -98,36 +98,17 @@ final class BatchRun {
   func rolledBack() {
     forgetStatements()
     forgetVirtualTables()
-    mustRollBack = false
+    state.mustRollBack = false
   }
 
-  private var hasAnalyzed = false
-  /// The batch deferred all foreign keys. That must not outlast it; but turning it off has all
-  /// cached statements compiled anew, so it is turned off only then.
-  private var hasDeferred = false
+  /// The connection is to be opened anew, since a batch ran ANALYZE, or left something behind.
+  private var mustReopen = false
 
-  /// The running batch wrote to a virtual table, which may remember things beside its content.
-  private var hasWrittenVirtual = false
-  /// To one that it has not made itself.
-  private var hasWrittenOlderVirtual = false
-  /// The virtual tables that there were before it made one; nil: it has not.
-  private var olderVirtualTables: [String]?
-  /// The batch was undone, and the transaction must not be committed all the same: a virtual table that the
-  /// batch made still keeps something to be written into tables that are gone.
-  ///
-  /// Measured on 3.40.1: ROLLBACK TO tells a virtual table only of savepoints that it was told of, and one
-  /// that was made since it was not. FTS then fails in the next savepoint, or in the commit.
-  private(set) var mustRollBack = false
-  /// A batch left the connection as it was not before.
-  private var hasChangedConnection = false
+  func reopenAfterwards() { mustReopen = true }
 
-  /// Whether the connection is to be opened anew, since a batch ran ANALYZE, or left something behind.
   func takeMustReopen() -> Bool {
-    defer {
-      hasAnalyzed = false
-      hasChangedConnection = false
-    }
-    return hasAnalyzed || hasChangedConnection
+    defer { mustReopen = false }
+    return mustReopen
   }
 
   /// What a batch is executed as.
@@ -151,7 +132,7 @@ final class BatchRun {
   func execute(_ batch: EncodedBatch, _ context: Context) throws(StoreError) -> BatchEnd {
     let end = try forgetting(try executeAsPermitted(batch, context), context)
     guard environment.makes(.connectionAsBefore), try !connectionIsAsBefore() else { return end }
-    hasChangedConnection = true
+    mustReopen = true
     statements.dropRunning()
     forgetStatements()
     return .lostTransaction(
@@ -162,12 +143,12 @@ final class BatchRun {
   /// goes on ranking as a batch that was undone had told it to). So a batch that wrote to one and is
   /// undone is alone in its commit, and the connection is opened anew before it and after it.
   private func forgetting(_ end: BatchEnd, _ context: Context) throws(StoreError) -> BatchEnd {
-    guard hasWrittenVirtual, environment.makes(.undoneForgotten) else { return end }
+    guard state.hasWrittenVirtual, environment.makes(.undoneForgotten) else { return end }
     if case .outcome(.applied) = end { return end }
-    hasChangedConnection = true
+    mustReopen = true
     guard !context.isAlone else { return end }
     // What it remembers of such a table goes with it.
-    if mustRollBack, !hasWrittenOlderVirtual { return end }
+    if state.mustRollBack, !state.hasWrittenOlderVirtual { return end }
     return connection.isAutocommit ? .needsConnection : .needsOwnCommit
   }
 
@@ -195,13 +176,7 @@ final class BatchRun {
   {
     try own(changeNothing)
     determinism.begin(context.txid, entropy: context.entropy, connection)
-    schemaChange = nil
-    hasWrittenVirtual = false
-    hasWrittenOlderVirtual = false
-    olderVirtualTables = nil
-    mustRollBack = false
-    stepsLeft = stepsPerBatch
-    ranOutOfSteps = false
+    state = BatchState(steps: stepsPerBatch)
     budget.wasExhausted = false
     _ = takeFullCommit()
     permissions.beginBatch()
@@ -244,7 +219,7 @@ final class BatchRun {
   /// transaction is committed: left to that it would be done in the time and at the risk of the batches
   /// that follow, who cannot help it.
   private func flushVirtualTables() throws(Stop) {
-    guard hasWrittenVirtual, environment.makes(.ownFlush) else { return }
+    guard state.hasWrittenVirtual, environment.makes(.ownFlush) else { return }
     permissions.mode = .flush
     do throws(SQLiteError) {
       try flush.run()
@@ -271,325 +246,6 @@ final class BatchRun {
       return .lostTransaction(rejection(error, nil))
     }
     return .outcome(.applied(applied))
-  }
-
-  // MARK: statements
-
-  private func run(guard check: EncodedBatch.Statement, _ number: Int, _ context: Context)
-    throws(Stop)
-  {
-    let name = "guard \(number)"
-    guard let statement = try prepared(check, name, context) else {
-      throw .rejected(failed(name, "is empty"))
-    }
-    guard statement.statement.isReadOnly else {
-      throw .rejected(
-        Outcome.Rejection(code: Outcome.Rejection.Code.denied, message: "\(name) is no query"))
-    }
-    var values = check.values
-    try bind(&values, check, statement.statement, name)
-    try checkEnd(of: values, name)
-    defer { statement.statement.reset() }
-    guard try step(statement.statement, name) else {
-      throw .rejected(failed(name, "returned no row"))
-    }
-    guard statement.statement.columnCount == 1 else {
-      throw .rejected(failed(name, "returned \(statement.statement.columnCount) columns"))
-    }
-    let isTrue =
-      switch statement.statement.columnValue(0) {
-      case .null: false
-      case .integer(let number): number != 0
-      case .real(let number): number != 0
-      case .text, .blob: statement.statement.columnReal(0) != 0
-      }
-    guard isTrue else { throw .rejected(failed(name, "is not true")) }
-    if try step(statement.statement, name) {
-      throw .rejected(failed(name, "returned more than one row"))
-    }
-  }
-
-  private func failed(_ name: String, _ how: String) -> Outcome.Rejection {
-    Outcome.Rejection(
-      code: Outcome.Rejection.Code.guardFailed,
-      message: "\(name) \(how); a guard must return exactly one true value")
-  }
-
-  private func run(
-    _ encoded: EncodedBatch.Statement, _ number: Int, _ context: Context, wantsRows: Bool,
-    _ rows: inout [[SQLValue]], _ resultBytes: inout Int
-  ) throws(Stop) {
-    let name = "statement \(number)"
-    guard let prepared = try prepared(encoded, name, context) else { return }
-    hasAnalyzed = hasAnalyzed || prepared.analyzes
-    try noteVirtual(prepared)
-    let statement = prepared.statement
-    let change = try prepared.schemaChange.map { (change) throws(Stop) in try widened(change) }
-    var values = encoded.values
-    for _ in 0..<encoded.rows {
-      try bind(&values, encoded, statement, name)
-      defer { statement.reset() }
-      while try step(statement, name) {
-        guard wantsRows else { continue }
-        let row = statement.row
-        resultBytes += row.reduce(8) { $0 + 9 + $1.byteCount }
-        guard resultBytes <= Limits.resultBytes else {
-          throw .rejected(
-            Outcome.Rejection(
-              code: Outcome.Rejection.Code.resultLimit,
-              message:
-                "\(name): the rows of one batch have at most \(Limits.resultBytes) bytes; read them with a query instead"
-            ))
-        }
-        rows.append(row)
-      }
-      // OR ROLLBACK, RAISE(ROLLBACK), a full disk and an interrupt end the whole transaction.
-      if environment.makes(.autocommit), connection.isAutocommit {
-        throw .sqlite(
-          SQLiteError(code: SQLITE_ABORT, message: "\(name) ended the transaction"))
-      }
-    }
-    if let change {
-      schemaChange = (schemaChange ?? SchemaChange())
-      schemaChange?.add(change)
-      forgetStatements()
-      try checkShadowTables(change)
-    }
-    try checkEnd(of: values, name)
-  }
-
-  /// What a statement is about to do to virtual tables.
-  private func noteVirtual(_ prepared: StatementCache.Entry) throws(Stop) {
-    if !hasWrittenOlderVirtual, !prepared.written.isEmpty,
-      try virtualTables().contains(where: prepared.written.contains)
-    {
-      hasWrittenVirtual = true
-      hasWrittenOlderVirtual =
-        olderVirtualTables.map { $0.contains(where: prepared.written.contains) } ?? true
-    }
-    guard prepared.schemaChange?.isWide == true, olderVirtualTables == nil else { return }
-    olderVirtualTables = try virtualTables()
-  }
-
-  /// What lies behind the last value was meant by somebody, and would be left out without a word.
-  private func checkEnd(of values: ByteReader, _ name: String) throws(Stop) {
-    guard values.isAtEnd else {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.malformed, message: "\(name): bytes behind its last value"))
-    }
-  }
-
-  private func prepared(_ encoded: EncodedBatch.Statement, _ name: String, _ context: Context)
-    throws(Stop) -> StatementCache.Entry?
-  {
-    let entry: StatementCache.Entry
-    if let cached = statements[encoded.sql] {
-      entry = cached
-    } else {
-      permissions.mode = .batch
-      permissions.beginStatement(encoded.sql)
-      let isViolated = connection.deferredForeignKeyViolations
-      defer {
-        permissions.endStatement()
-        // SQLite sets it when the pragma is compiled, run or not.
-        if permissions.sawDeferral {
-          hasDeferred = true
-          // Turned off it makes SQLite forget what was deferred by it.
-          if isViolated { settings.mayBeViolated = true }
-        }
-      }
-      do throws(SQLiteError) {
-        guard let (statement, length) = try connection.prepare(encoded.sql, persistent: true) else {
-          return nil
-        }
-        let rest = UnsafeRawBufferPointer(rebasing: encoded.sql[length...])
-        if try connection.prepare(rest) != nil {
-          throw SQLiteError(
-            code: SQLITE_ERROR, message: "more than one statement in a text; pass each by itself")
-        }
-        entry = StatementCache.Entry(
-          statement: statement, analyzes: permissions.sawAnalyze,
-          schemaChange: permissions.schemaChange, written: permissions.written)
-      } catch {
-        // The text is not at fault then.
-        guard ![SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOMEM].contains(error.primary) else {
-          throw .sqlite(error)
-        }
-        throw .rejected(rejection(error, name))
-      }
-      // It shows addresses of this process, which are others' the next time.
-      guard !entry.statement.listsProgram else {
-        throw .rejected(
-          Outcome.Rejection(
-            code: Outcome.Rejection.Code.denied,
-            message: "\(name): EXPLAIN is not allowed in a batch; EXPLAIN QUERY PLAN is"))
-      }
-      // From the cache it would not be compiled, and so do nothing.
-      if !permissions.sawDeferral { statements.insert(entry, for: encoded.sql) }
-    }
-    if entry.analyzes, !context.isAlone { throw .needsOwnCommit }
-    // Without rows it is not run, and how many values a row would have is not said.
-    guard entry.statement.parameterCount == encoded.columns || encoded.rows == 0 else {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.wrongParameters,
-          message:
-            "\(name): it has \(entry.statement.parameterCount) parameters, \(encoded.columns) values were given"
-        ))
-    }
-    return entry
-  }
-
-  private func bind(
-    _ values: inout ByteReader, _ encoded: EncodedBatch.Statement, _ statement: Statement,
-    _ name: String
-  ) throws(Stop) {
-    for column in 0..<Int32(encoded.columns) {
-      let value = try value(&values, name)
-      do throws(SQLiteError) {
-        // The frame's buffer outlives the statement's run: nothing is copied.
-        switch value {
-        case .null: try statement.bindNull(at: column + 1)
-        case .integer(let number): try statement.bind(integer: number, at: column + 1)
-        case .real(let number): try statement.bind(real: number, at: column + 1)
-        case .text(let bytes): try statement.bind(text: bytes, at: column + 1, lifetime: .borrowed)
-        case .blob(let bytes): try statement.bind(blob: bytes, at: column + 1, lifetime: .borrowed)
-        }
-      } catch {
-        throw .rejected(rejection(error, name))
-      }
-    }
-  }
-
-  private func value(_ values: inout ByteReader, _ name: String) throws(Stop) -> EncodedValue {
-    do throws(DecodingError) { return try values.encodedValue() } catch {
-      throw .rejected(
-        Outcome.Rejection(
-          code: Outcome.Rejection.Code.malformed,
-          message: "\(name): its values are damaged: \(error)"
-        ))
-    }
-  }
-
-  private func step(_ statement: Statement, _ name: String) throws(Stop) -> Bool {
-    permissions.mode = .batch
-    do throws(SQLiteError) { return try statement.step() } catch {
-      var named = error
-      named.message = "\(name): \(error.message)"
-      throw .sqlite(named)
-    }
-  }
-
-  // MARK: the end
-
-  /// What must hold before the savepoint is released.
-  private func checkEnd(_ batch: EncodedBatch) throws(Stop) {
-    if let schemaChange { try checkSchema(schemaChange) }
-    try checkForeignKeys(batch)
-    // Only after the check: turning it off makes SQLite forget violations.
-    do throws(StoreError) {
-      try deferNothing()
-      try settings.end()
-    } catch {
-      throw .fatal(error)
-    }
-  }
-
-  /// Ends the deferring of foreign keys by a batch. Compiled anew each time, since that is when
-  /// SQLite does it.
-  private func deferNothing() throws(StoreError) {
-    guard hasDeferred else { return }
-    hasDeferred = false
-    permissions.mode = .applier
-    do throws(SQLiteError) { try connection.execute("PRAGMA defer_foreign_keys = OFF") } catch {
-      throw StoreError(.io, "the applier's own PRAGMA defer_foreign_keys = OFF failed: \(error)")
-    }
-  }
-
-  private func end(after stop: Stop) throws(StoreError) -> BatchEnd {
-    statements.dropRunning()
-    // Also where it was being run when it failed.
-    if schemaChange != nil {
-      forgetStatements()
-      forgetVirtualTables()
-    }
-    try settings.end()
-    switch stop {
-    case .fatal(let error): throw error
-    case .needsOwnCommit:
-      try undo()
-      return .needsOwnCommit
-    case .rejected(let rejection):
-      try undo()
-      return .outcome(.rejected(rejection))
-    case .sqlite(let error):
-      // A damaged page or a device: never a batch's fault.
-      if let failure = budget.deviceError ?? deviceFailure() { throw failure }
-      if isInVain() {
-        throw StoreError(.notLeading, "another applier took over; this one stops executing")
-      }
-      let rejection = rejection(error, nil)
-      let isOutOfRowIDs =
-        error.primary == SQLITE_FULL && !budget.wasExhausted && !takeFullCommit()
-      if isOutOfRowIDs {
-        let full = Outcome.Rejection(
-          code: error.name,
-          message:
-            "\(rejection.message): the largest rowid, \(Int64.max), is used up, and AUTOINCREMENT gives out none below it again; give the row a number of its own, or lower the table's seq in sqlite_sequence"
-        )
-        if environment.makes(.autocommit), connection.isAutocommit { return .lostTransaction(full) }
-        try undo()
-        return .outcome(.rejected(full))
-      }
-      if error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted {
-        let resources = Outcome.Rejection(
-          code: Outcome.Rejection.Code.resources,
-          message: "\(error.message); it needs more scratch space or memory than a commit may have")
-        if environment.makes(.autocommit), connection.isAutocommit { return .exhausted(resources) }
-        try undo()
-        return .exhausted(resources)
-      }
-      guard error.primary != SQLITE_IOERR else {
-        throw StoreError(.io, "executing a batch failed on the database: \(error.message)")
-      }
-      if environment.makes(.autocommit), connection.isAutocommit {
-        return .lostTransaction(rejection)
-      }
-      try undo()
-      return error.saysDamaged ? .contradicted(rejection) : .outcome(.rejected(rejection))
-    }
-  }
-
-  private func undo() throws(StoreError) {
-    mustRollBack =
-      hasWrittenVirtual && olderVirtualTables != nil && environment.makes(.undoneWithTransaction)
-    ranOutOfSteps = false
-    stepsLeft = .max / 2
-    try own(rollbackTo)
-    try own(release)
-    try deferNothing()
-  }
-
-  private func rejection(_ error: SQLiteError, _ name: String?) -> Outcome.Rejection {
-    if ranOutOfSteps {
-      return Outcome.Rejection(
-        code: Outcome.Rejection.Code.stepLimit,
-        message: "\(error.message): a batch takes at most \(stepsPerBatch) steps; split it")
-    }
-    let prefix = name.map { "\($0): " } ?? ""
-    // A function that is denied has the code of any mistake, and only the text says why.
-    let isDenied = error.primary == SQLITE_AUTH || error.message.contains("not authorized")
-    if isDenied, let denial = permissions.denial {
-      return Outcome.Rejection(
-        code: Outcome.Rejection.Code.denied, message: prefix + denial)
-    }
-    let place = error.offset.map { " (at byte \($0) of the statement)" } ?? ""
-    let message =
-      String(
-        decoding: (prefix + error.message).utf8.prefix(Limits.messageBytes - place.utf8.count),
-        as: UTF8.self) + place
-    return Outcome.Rejection(code: error.name, message: message)
   }
 
   // MARK: the applier's own statements
@@ -627,11 +283,5 @@ extension SQLiteError {
       true
     default: false
     }
-  }
-
-  /// A virtual table may well find itself inconsistent: a full-text index over another table's text
-  /// is so when nobody tells it of a change, which is a batch's affair.
-  fileprivate var saysDamaged: Bool {
-    primary == SQLITE_CORRUPT && code != SQLITE_CORRUPT | 1 << 8
   }
 }

@@ -17,9 +17,11 @@ final class Permissions {
     /// The applier's SAVEPOINT, RELEASE and COMMIT. What a virtual table does in them is done with the
     /// rights of a batch.
     case boundary
+    /// SQLite's own statements within VACUUM: they write every table, and run nothing of a schema's.
+    case compaction
 
     /// It is a batch's time, and its steps.
-    var isOfBatch: Bool { self == .batch || self == .flush }
+    var isOfBatch: Bool { self == .batch || self == .flush || self == .compaction }
   }
 
   var mode = Mode.applier
@@ -82,7 +84,8 @@ final class Permissions {
       if denial == nil { denial = reason }
       return .deny
     }
-    guard mode != .applier, limitsLate || mode != .boundary, request.action != SQLITE_SELECT,
+    guard mode != .applier, mode != .compaction, limitsLate || mode != .boundary,
+      request.action != SQLITE_SELECT,
       request.action != SQLITE_RECURSIVE
     else {
       return .allow
@@ -105,7 +108,7 @@ final class Permissions {
       if mode != .batch { return nil }
       return "transaction control is not allowed: a batch is one transaction by itself"
     case SQLITE_ATTACH, SQLITE_DETACH:
-      return "ATTACH, DETACH and VACUUM are not allowed in a batch"
+      return "ATTACH, DETACH and VACUUM INTO are not allowed in a batch"
     case SQLITE_CREATE_TEMP_INDEX, SQLITE_CREATE_TEMP_TABLE, SQLITE_CREATE_TEMP_TRIGGER,
       SQLITE_CREATE_TEMP_VIEW, SQLITE_DROP_TEMP_INDEX, SQLITE_DROP_TEMP_TABLE,
       SQLITE_DROP_TEMP_TRIGGER, SQLITE_DROP_TEMP_VIEW:
@@ -216,6 +219,8 @@ final class Permissions {
     // FTS5 and R-tree read these for themselves.
     case "data_version", "page_size":
       return isNested && value == nil ? nil : "PRAGMA \(name) is not allowed in a batch"
+    // Moves pages within the transaction.
+    case "incremental_vacuum": return nil
     case "defer_foreign_keys":
       sawDeferral = true
       return nil
@@ -224,7 +229,7 @@ final class Permissions {
         "PRAGMA \(name) does nothing within a batch; a script turns it between its statements (`sluice submit --sql`)"
     default:
       return
-        "PRAGMA \(name) is not allowed in a batch; allowed are \(Permissions.pragmas.sorted().joined(separator: ", ")) and defer_foreign_keys"
+        "PRAGMA \(name) is not allowed in a batch; allowed are \(Permissions.pragmas.sorted().joined(separator: ", ")), incremental_vacuum and defer_foreign_keys"
     }
   }
 }

@@ -15,6 +15,8 @@ extension Session {
     var onlyFrame: PendingFrame?
     var consumed: [JournalSegmentID: Int64] = [:]
     var rejected: UInt64 = 0
+    /// Its last batch asked for the turn.
+    var grantsTurn = false
     var nextTxID: TxID { first.advanced(by: UInt64(outcomes.count)) }
   }
 
@@ -24,7 +26,8 @@ extension Session {
   ) throws(StoreError) {
     let txid = group.nextTxID
     let key = try keep(outcome, of: batch, txid, &group, withoutContent: withoutContent)
-    if case .rejected(let rejection) = outcome {
+    // A transaction that meets another is run again by who made it, and nobody else sees to it.
+    if case .rejected(let rejection) = outcome, rejection.code != Outcome.Rejection.Code.conflict {
       group.rejected += 1
       try own { () throws(SQLiteError) in
         try tables.record(
@@ -93,7 +96,9 @@ extension Outcome {
     switch self {
     case .applied: true
     case .rejected(let rejection):
-      rejection.code != Rejection.Code.keyReused && rejection.code != Rejection.Code.expiredWriter
+      // Run again, the transaction has other pages under its key.
+      ![Rejection.Code.keyReused, Rejection.Code.expiredWriter, Rejection.Code.conflict]
+        .contains(rejection.code)
     case .duplicate: false
     }
   }

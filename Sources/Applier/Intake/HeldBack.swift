@@ -12,12 +12,9 @@ struct HeldBack {
 
   static let longestPause: Duration = .seconds(30)
   private static let shortestPause: Duration = .seconds(1)
-  /// A name that is gone is not looked for at once: a listing that was made before may show it.
-  private static let goneFor: Duration = .milliseconds(20)
 
   private var pauses: [WriterID: Pause] = [:]
   private var waiting: Set<WriterID> = []
-  private var gone: [String: Duration] = [:]
 
   /// Whether the writer is to be left alone.
   func has(_ writer: WriterID) -> Bool { waiting.contains(writer) }
@@ -25,12 +22,10 @@ struct HeldBack {
   var isEmpty: Bool { waiting.isEmpty }
   /// How many are.
   var count: Int { waiting.count }
-  func hasGone(_ name: String) -> Bool { gone[name] != nil }
 
   /// Lets go on whose time has come.
   mutating func goOn(_ now: Duration) {
     if !waiting.isEmpty { waiting = waiting.filter { (pauses[$0]?.until ?? now) > now } }
-    if !gone.isEmpty { gone = gone.filter { $0.value > now } }
   }
 
   /// Returns whether this is news: the first time, or for another reason than the last.
@@ -46,6 +41,4 @@ struct HeldBack {
   mutating func worked(_ writer: WriterID) {
     if !pauses.isEmpty { pauses[writer] = nil }
   }
-
-  mutating func noteGone(_ name: String, _ now: Duration) { gone[name] = now + HeldBack.goneFor }
 }

@@ -16,84 +16,45 @@ internal import SluiceShared
 /// them; who was not looked at comes first in the next.
 final class JournalIntake {
   let layout: StoreLayout
-  private let store: StoreID
+  let store: StoreID
   let environment: Environment
-  private let name: String
+  let name: String
   let log: Logger
 
   /// A segment silent for this long is closed and retired.
   var silence: Duration = .seconds(60)
-  /// What the history knows of a writer; nil where it has no batch of it.
-  var history: (WriterID) throws(StoreError) -> KnownWriter? = { (_) throws(StoreError) in nil }
   /// The file server's time; nil where it cannot be asked.
   var serverTime_ms: () -> Int64? = { nil }
-  /// A quiet segment is read at least this often.
-  static let slowestPoll: Duration = .seconds(1)
-  /// A write that was begun is there after this long (measured: pieces of one for up to 55 ms).
-  private static let landing: Duration = .milliseconds(200)
+  /// Whose segments are read before those of others.
+  var writersFirst: Set<WriterID> = []
+  /// A quiet segment is read at least this often …
+  private static let slowestPoll: Duration = .seconds(1)
+  /// … or that, and not more often, where hints tell of what is new.
+  var hintedPause: Duration?
+  /// Told of a writer's batches up to one that were read.
+  var onRead: ((BatchID) -> Void)?
+  /// Told of each batch that was taken, and the last TxID of its commit.
+  var onTaken: ((BatchID, TxID) -> Void)?
 
-  private(set) var writers: [WriterID: WriterQueue] = [:]
-  /// Of writers that had files in this term and have none now: whose they were, and the last number that
-  /// was read.
-  private var remembered: [WriterID: (owner: UInt32, lastRead: SequenceNumber)] = [:]
-  private static let mostRemembered = 100_000
-  /// The names taken in.
-  private var known: Set<String> = []
-  private var refused: Set<String> = []
-  /// Of these, what a newer version of Sluice wrote.
-  private var newer: Set<String> = []
-  /// Files here that are not read.
-  var ignoredCount: Int { refused.count }
-  /// Batches that were found missing in this term.
-  private(set) var missing: UInt64 = 0
-  var quarantined: UInt32 = 0
-  /// Of these, by this term.
-  var quarantinedHere: UInt32 = 0
-  /// The names in quarantine: a move that was cut off leaves a file with both its names.
-  var asideNames: Set<String> = []
-  /// Writers with a segment in quarantine: batches of theirs may be missing.
-  var damaged: Set<WriterID> = []
+  var names = JournalNames()
+  let writers: JournalWriters
+  /// Writers with a file that could not be used: they are left alone for a while.
+  var heldBack = HeldBack()
+  var quarantine: Quarantine
+  /// Batches read and not yet taken.
+  private(set) var waiting = WaitingBatches()
+  var finished: FinishedSegments
+  var openFiles: OpenSegments
+  private var budget: LookBudget
   /// Many reads are to be in flight at once.
   private let isNetwork: Bool
-  private var listings: UInt64 = 0
-  /// What the last listing showed.
-  private var listed: [String] = []
+  /// Batches that were found missing in this term.
+  private(set) var missing: UInt64 = 0
   /// The latest date of a file that was opened since it was last asked for, by the file server's clock.
   private var latestFile_ms = Int64.min
   /// The file server's clock, as it was asked once: its time, and this host's boot time then.
   private var serverClock: (time_ms: Int64, boot: Duration)?
-  /// Writers with a file that could not be used: they are left alone for a while.
-  private var heldBack = HeldBack()
-  private var openFiles: OpenSegments
-  private var lastComplaint: Duration?
-  /// Until when nothing is summed again that was found not to be whole.
-  private var nextDoubtful: Duration = .zero
-  private var failedQuestion: StoreError?
-  /// Nothing new can come from these; to be removed once all they hold is published.
-  private var finished: [JournalSegmentReader] = []
-  /// Of these, what could not be removed, and until when it is left.
-  private var stuck: [String: (pause: Duration, until: Duration)] = [:]
-  /// Batches read and not yet taken.
-  private(set) var waiting: [PendingBatch] = []
-  private var taken = 0
-  /// When the look that is under way began, its listing apart (boot time).
-  private var lookBegan: Duration = .zero
-  /// How many of them each writer has.
-  private var waitingOf: [WriterID: Int] = [:]
-  private(set) var waitingBytes = 0
-  /// The memory that they take.
-  private var waitingWeight = 0
-
-  struct WriterQueue {
-    /// By number; the first is the one being read.
-    var segments: [JournalSegmentReader] = []
-    /// The highest sequence number read.
-    var lastRead = SequenceNumber(0)
-    /// Known once one of them was opened.
-    var owner: UInt32?
-    /// What the history had of it then.
-    var executed: KnownWriter?
-  }
+  var lastComplaint: Duration?
 
   init(
     layout: StoreLayout, store: StoreID, environment: Environment, name: String, openFiles: Int,
@@ -106,22 +67,28 @@ final class JournalIntake {
     self.environment = environment
     self.name = name
     self.log = log
+    writers = JournalWriters(environment)
+    quarantine = Quarantine(layout, environment, log)
+    finished = FinishedSegments(environment, log)
+    budget = LookBudget(environment)
   }
 
-  var writerCount: Int { writers.count }
-  var waitingCount: Int { waiting.count - taken }
-  var isIdle: Bool { waitingCount == 0 }
+  /// What the history knows of a writer; nil where it has no batch of it.
+  var history: (WriterID) throws(StoreError) -> KnownWriter? {
+    get { writers.history }
+    set { writers.history = newValue }
+  }
+
+  var isIdle: Bool { waiting.isEmpty }
 
   /// Who has a file here, by a listing made for this and by the last one before. Both, since a writer
   /// may have another file that is removed while the second is under way, and make one that it misses.
   func writersWithFiles() throws(StoreError) -> WritersWithFiles {
-    let names = Set(try environment.fileSystem.list(layout.journal)).union(listed)
     var found = WritersWithFiles()
-    for name in names {
+    for name in Set(try environment.fileSystem.list(layout.journal)).union(names.listed) {
       guard let writer = StoreLayout.journalSegment(name)?.writer else { continue }
       found.all.insert(writer)
-      // A file of a newer format waits for an applier to come; of a stranger's nothing is expected.
-      if !refused.contains(name) || newer.contains(name) { found.waiting.insert(writer) }
+      if names.isExpected(name) { found.waiting.insert(writer) }
     }
     return found
   }
@@ -133,25 +100,17 @@ final class JournalIntake {
     return latestFile_ms == .min ? nil : latestFile_ms
   }
 
+  /// Looks what lies in quarantine, at the beginning of a term.
+  func lookIntoQuarantine() throws(StoreError) { try quarantine.look() }
+
   /// Whether the batches that a writer's next ones follow may be in quarantine.
-  func mayLackBatches(_ writer: WriterID) -> Bool { damaged.contains(writer) }
+  func mayLackBatches(_ writer: WriterID) -> Bool { quarantine.mayHold(batchesOf: writer) }
 
   // MARK: reading
 
-  /// Memory of batches that are read and not executed at most, so that it stays bounded however much
-  /// waits; and of one segment in one pass, so that a busy writer does not hold up the others.
+  /// Memory of batches that are read and not executed at most, however much waits.
   private static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
-  private static let mostBytesAtOnce: Int64 = 4 << 20
-  private static let leastBytesAtOnce: Int64 = 64 << 10
-  /// Of one segment in one look: as much as a look's time is enough for. A term's first look is a small one,
-  /// since nothing is executed before its end, and it may find hours of batches that are in the history.
-  private var bytesAtOnce = JournalIntake.leastBytesAtOnce
   private static let readsInFlight = 16
-  private static let mostPeeks = 16
-  /// One look goes on to the next segments for this long.
-  private static let longestLook: Duration = .milliseconds(100)
-  /// A writer's turn: of who has nothing waiting so many batches come behind as many of each other writer.
-  private static let turnLength = 4
 
   private typealias Reading = Result<JournalSegmentReader.News, StoreError>
 
@@ -165,16 +124,16 @@ final class JournalIntake {
   func poll() throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
     heldBack.goOn(now)
-    if try list() { _ = try list() }
+    if try list(now) { _ = try list(now) }
     // However much of others waits, a little is read of who has nothing waiting.
     let isCrowded = isFull
-    guard waitingWeight < JournalIntake.mostWaitingWeight * 3 / 2 else { return false }
-    lookBegan = environment.clock.elapsed()
+    guard waiting.weight < JournalIntake.mostWaitingWeight * 3 / 2 else { return false }
+    budget.begin()
     var due: [JournalSegmentReader] = []
     var found = false
-    for queue in writers.values {
+    for queue in writers.all {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        !heldBack.has(segment.id.writer), !isCrowded || waitingOf[segment.id.writer] == nil
+        !heldBack.has(segment.id.writer), !isCrowded || !waiting.has(segment.id.writer)
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
@@ -187,23 +146,29 @@ final class JournalIntake {
     // What takes long is read alone and last, one in a look, so that nobody else waits for two.
     var heavy = due.filter { $0.isHeavy || $0.isDoubtful }
     let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
-    let bytes = isCrowded ? JournalIntake.leastBytesAtOnce : bytesAtOnce
-    let largest = due.count == 1 ? .max : JournalIntake.mostBytesAtOnce
+    let bytes = isCrowded ? LookBudget.leastBytes : budget.bytes
+    let largest = due.count == 1 ? .max : LookBudget.mostBytes
     var isCut = false
+    // Of a segment there is more than was read in this look, and how long the longest piece of it took.
+    var isMoreThere = false
+    var longestPiece = Duration.zero
     let atOnce = min(JournalIntake.readsInFlight, openFiles.atOnce)
     for piece in stride(from: 0, to: light.count, by: atOnce) {
       // The first are read however long the listing took.
-      isCut = isFull && !isCrowded || piece > 0 && isLookOver
+      isCut = isFull && !isCrowded || piece > 0 && budget.isOver
       if isCut { break }
       let segments = Array(light[piece..<min(piece + atOnce, light.count)])
       openFiles.makeRoom(for: segments)
+      let began = environment.clock.elapsed()
       for (segment, news) in zip(segments, read(segments, now, bytes, largest: largest)) {
         openFiles.note(segment)
+        if case .success(let news) = news, !news.isComplete, !news.wantsMore { isMoreThere = true }
         if try integrate(news, of: segment, now) { found = true }
         if segment.isHeavy { heavy.append(segment) }
       }
+      longestPiece = max(longestPiece, environment.clock.elapsed() - began)
     }
-    adaptToTime()
+    if isMoreThere, !isCrowded { budget.adapt(to: longestPiece) }
     // Also where others' batches fill the memory, and the look was one at whom they leave nothing.
     if !isFull || isCrowded, let segment = nextHeavy(heavy) {
       openFiles.makeRoom(for: [segment])
@@ -212,47 +177,20 @@ final class JournalIntake {
       openFiles.note(segment)
       segment.isHeavy = false
       if try integrate(news, of: segment, now) { found = true }
-      let end = environment.clock.elapsed()
-      if segment.isDoubtful { nextDoubtful = end + (end - began) * 4 }
+      if segment.isDoubtful { budget.didDoubt(since: began) }
     }
     return found || isCut
   }
 
-  /// What was summed in vain takes a fifth of the time at most.
   private func nextHeavy(_ segments: [JournalSegmentReader]) -> JournalSegmentReader? {
-    let now = environment.clock.elapsed()
-    return segments.filter { !$0.isDoubtful || nextDoubtful <= now }
+    segments.filter { !$0.isDoubtful || budget.mayDoubt }
       .min { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
   }
 
-  private var isLookOver: Bool {
-    environment.makes(.boundedLooks)
-      && environment.clock.elapsed() - lookBegan >= JournalIntake.longestLook
-  }
+  private var isFull: Bool { waiting.weight >= JournalIntake.mostWaitingWeight }
 
-  /// The next look at each segment may be twice as long where this one left time, and half as long where not.
-  private func adaptToTime() {
-    if isLookOver {
-      bytesAtOnce = max(JournalIntake.leastBytesAtOnce, bytesAtOnce / 2)
-    } else {
-      bytesAtOnce = min(JournalIntake.mostBytesAtOnce, bytesAtOnce * 2)
-    }
-  }
-
-  private var isFull: Bool { waitingWeight >= JournalIntake.mostWaitingWeight }
-
-  private func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
-    segment.id.number == 1 || segment.listing < listings || !environment.makes(.listAgain)
-  }
-
-  /// Whose segments are read before those of others.
-  var writersFirst: Set<WriterID> = []
-
-  /// What was and will not be applied of what this term has found.
-  var leftBehind: LeftBehind {
-    LeftBehind(
-      ignored: ignoredCount, missing: missing, heldBack: heldBack.count,
-      quarantined: quarantinedHere)
+  func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
+    segment.id.number == 1 || segment.listing < names.listings || !environment.makes(.listAgain)
   }
 
   /// Nothing that was in the journal when it was polled last is left out for now.
@@ -263,7 +201,7 @@ final class JournalIntake {
     _ segments: [JournalSegmentReader], _ now: Duration, _ bytes: Int64? = nil, largest: Int64
   ) -> [Reading] {
     let store = store
-    let bytes = bytes ?? bytesAtOnce
+    let bytes = bytes ?? budget.bytes
     guard isNetwork, segments.count > 1 else {
       return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
     }
@@ -307,7 +245,7 @@ final class JournalIntake {
         segment.isHeavy = news.wantsMore
         let quiet = now - segment.lastNews
         if news.isComplete {
-          segment.nextPoll = now + min(JournalIntake.slowestPoll, quiet / 128)
+          segment.nextPoll = now + (hintedPause ?? min(JournalIntake.slowestPoll, quiet / 128))
         } else if let until = segment.doubtfulUntil {
           segment.nextPoll = until
         } else if !news.wantsMore {
@@ -323,9 +261,9 @@ final class JournalIntake {
         heldBack.worked(writer)
         retire(writer)
       } catch {
-        if let failedQuestion { throw failedQuestion }
+        if let failure = writers.failedQuestion { throw failure }
         if hasSecondNameInQuarantine(segment, error) {
-          result = read([segment], now, largest: JournalIntake.mostBytesAtOnce)[0]
+          result = read([segment], now, largest: LookBudget.mostBytes)[0]
           continue
         }
         refuse(segment, error)
@@ -334,10 +272,10 @@ final class JournalIntake {
         return found
       }
       guard mayBeRead(next), next !== segment else { return true }
-      guard !isLookOver else { return true }
+      guard !budget.isOver else { return true }
       segment = next
       openFiles.makeRoom(for: [next])
-      result = read([next], now, largest: JournalIntake.mostBytesAtOnce)[0]
+      result = read([next], now, largest: LookBudget.mostBytes)[0]
       openFiles.note(next)
     }
   }
@@ -346,180 +284,23 @@ final class JournalIntake {
     throws(StoreError)
   {
     let writer = segment.id.writer
-    var new: [PendingBatch] = []
     for frame in frames {
-      try nameMissing(before: frame, of: segment)
-      if let last = writers[writer]?.lastRead, frame.last > last {
-        writers[writer]?.lastRead = frame.last
+      if let lost = try writers.missing(before: frame, of: writer) {
+        missing = missing.addingReportingOverflow(UInt64(lost.count)).partialValue
+        log.error(
+          "batches are missing in the journal",
+          metadata: [
+            "writer": "\(writer)", "first": "\(lost.lowerBound)", "last": "\(lost.upperBound)",
+            "before": "\(segment.path)",
+          ])
       }
-      let repeats = repeats(in: frame, of: segment)
+      writers.didRead(frame, of: writer)
+      onRead?(BatchID(writer: writer, sequence: frame.last))
+      let repeats = writers.repeats(in: frame, of: segment)
       guard repeats < Int(frame.count) else { continue }
-      let pending = PendingFrame(segment, frame)
-      for index in repeats..<Int(frame.count) {
-        new.append(PendingBatch(pending, index))
-      }
+      waiting.append(PendingFrame(segment, frame), from: repeats)
       segment.waitingBatches += Int(frame.count) - repeats
-      waitingBytes += Int(frame.rawBytes)
-      waitingWeight += Int(frame.weight)
     }
-    guard !new.isEmpty else { return }
-    // Nobody waits for all that another one has submitted. Who has something waiting keeps its order.
-    let hadNone = waitingOf[writer] == nil
-    waitingOf[writer, default: 0] += new.count
-    let place = taken + waitingOf.count * JournalIntake.turnLength
-    guard hadNone, place < waiting.count else { return waiting.append(contentsOf: new) }
-    waiting.insert(contentsOf: new.prefix(JournalIntake.turnLength), at: place)
-    waiting.append(contentsOf: new.dropFirst(JournalIntake.turnLength))
-  }
-
-  /// How many of a frame's batches, its first ones, were in the history when this term found their writer.
-  ///
-  /// A live segment is read from its beginning by each term: mostly that is what was executed long ago. Its
-  /// outcomes are there, so it need not wait for its turn to be found a repeat; whatever comes twice later
-  /// does. The segment can go when the commit that this was asked after is published, like any other.
-  private func repeats(in frame: JournalSegmentReader.Frame, of segment: JournalSegmentReader)
-    -> Int
-  {
-    guard environment.makes(.deduplicate),
-      let executed = writers[segment.id.writer]?.executed, frame.first <= executed.sequence
-    else { return 0 }
-    segment.lastTxID = max(segment.lastTxID, executed.asOf)
-    return Int(min(UInt64(frame.count), executed.sequence.rawValue - frame.first.rawValue + 1))
-  }
-
-  /// Says which batches a frame follows that are neither read nor in the history.
-  private func nameMissing(
-    before frame: JournalSegmentReader.Frame, of segment: JournalSegmentReader
-  ) throws(StoreError) {
-    let writer = segment.id.writer
-    var last = writers[writer]?.lastRead ?? SequenceNumber(0)
-    guard frame.first > last.next else { return }
-    // A new term has not read what is in the history.
-    last = max(last, remembered[writer]?.lastRead ?? SequenceNumber(0))
-    guard frame.first > last.next else { return }
-    last = max(
-      last, try ask { () throws(StoreError) in try history(writer)?.sequence ?? SequenceNumber(0) })
-    guard frame.first > last.next else { return }
-    let count = frame.first.rawValue - last.next.rawValue
-    missing = missing.addingReportingOverflow(count).partialValue
-    log.error(
-      "batches are missing in the journal",
-      metadata: [
-        "writer": "\(writer)", "first": "\(last.next)", "last": "\(frame.first.rawValue - 1)",
-        "before": "\(segment.path)",
-      ])
-  }
-
-  /// Whether nothing acknowledged can still come from a writer's first segment.
-  private func isDone(
-    _ segment: JournalSegmentReader, _ queue: WriterQueue, _ now: Duration, foundNothing: Bool
-  ) throws(StoreError) -> Bool {
-    if segment.isEnded { return true }
-    let quiet = now - segment.lastNews
-    var peeks = 0
-    for later in queue.segments.dropFirst() where mayBeRead(later) {
-      if later.header == nil {
-        // Of empty files there may be any number. They say nothing, and silence is enough.
-        peeks += 1
-        guard peeks <= JournalIntake.mostPeeks else { break }
-        peek(later)
-      }
-      guard let next = later.header, later.owner == segment.owner else { continue }
-      if queue.lastRead.next >= next.firstSequence || next.acknowledgesNothing(in: segment.id) {
-        return true
-      }
-      // Acknowledged, says the successor, and not to be read: wait a little, then look closely.
-      guard segment.isMarked ? foundNothing : quiet >= .seconds(2) else { return false }
-      return try closeAndRead(segment, queue, acknowledgedUpTo: next.firstSequence)
-    }
-    guard segment.isMarked ? foundNothing : quiet >= silence else { return false }
-    return try closeAndRead(segment, queue, acknowledgedUpTo: nil)
-  }
-
-  /// The header of a segment before its turn.
-  private func peek(_ segment: JournalSegmentReader) {
-    openFiles.makeRoom(for: [segment])
-    do throws(StoreError) { try segment.peekHeader(store) } catch {
-      // What is wrong with it is told when its turn comes.
-    }
-    openFiles.note(segment)
-  }
-
-  /// Whether segments are on their way out, so that nothing waits for their writers.
-  var isRetiring: Bool {
-    let now = environment.clock.elapsed()
-    return writers.contains { writer, queue in
-      guard let first = queue.segments.first, !heldBack.has(writer) else { return false }
-      return first.isMarked || !first.wasRead || now - first.lastNews >= silence
-        || queue.segments.dropFirst().contains { $0.header != nil }
-    }
-  }
-
-  /// Retires a segment that is not ended: the mark first, *then* the frames again, because what the
-  /// writer acknowledged was durable before it read the mark empty. What is still not whole goes to
-  /// quarantine.
-  private func closeAndRead(
-    _ segment: JournalSegmentReader, _ queue: WriterQueue, acknowledgedUpTo next: SequenceNumber?
-  ) throws(StoreError) -> Bool {
-    if !segment.isMarked {
-      try segment.close(by: name)
-      segment.nextPoll = .zero
-      if environment.makes(.rereadAfterMark) {
-        return false  // and the next poll reads again
-      }
-      return true
-    }
-    let remains = try segment.remains()
-    switch remains {
-    case .unknown:
-      segment.nextPoll = .zero
-      return false
-    case .some:
-      // A write that was on its way when the mark came may land between that reading and this one,
-      // and in pieces: it is read as a frame then. Its writer finds the mark.
-      let now = environment.clock.elapsed()
-      let since = segment.remainsSince ?? now
-      segment.remainsSince = since
-      if now - since < JournalIntake.landing {
-        segment.nextPoll = .zero
-        return false
-      }
-    case .none, .tooLong: break
-    }
-    if let size = segment.lostLength() {
-      log.error(
-        "journal segment is shorter than what was read of it: somebody has cut it",
-        metadata: ["file": "\(segment.path)", "size": "\(size)", "read": "\(segment.offset)"])
-    }
-    if next != nil || remains != .none {
-      damaged.insert(segment.id.writer)
-      try quarantine(segment, remains, lastRead: queue.lastRead, next: next)
-    }
-    return true
-  }
-
-  private func retire(_ writer: WriterID) {
-    guard let segment = removeFirst(writer) else { return }
-    // Of a file that is open here NFS only hides the name when it is removed.
-    segment.closeFile()
-    finished.append(segment)
-  }
-
-  /// Takes a writer's first segment out of its queue.
-  @discardableResult
-  private func removeFirst(_ writer: WriterID) -> JournalSegmentReader? {
-    guard var queue = writers[writer], !queue.segments.isEmpty else { return nil }
-    let segment = queue.segments.removeFirst()
-    keep(queue, of: writer)
-    return segment
-  }
-
-  private func keep(_ queue: WriterQueue, of writer: WriterID) {
-    writers[writer] = queue.segments.isEmpty ? nil : queue
-    guard queue.segments.isEmpty, let owner = queue.owner else { return }
-    if remembered.count >= JournalIntake.mostRemembered { remembered = [:] }
-    let last = max(queue.lastRead, remembered[writer]?.lastRead ?? SequenceNumber(0))
-    remembered[writer] = (owner, last)
   }
 
   // MARK: whose files they are
@@ -532,7 +313,7 @@ final class JournalIntake {
       latestFile_ms = max(latestFile_ms, segment.modified_ms)
       segment.lastNews = environment.clock.elapsed() - age(segment.modified_ms)
     }
-    guard let owner = try owner(of: segment.id.writer, orElse: segment.owner) else { return true }
+    let owner = try writers.owner(of: segment.id.writer, orElse: segment.owner)
     guard owner != segment.owner, environment.makes(.ownWriter) else { return true }
     // Told to its writer: it finds the segment closed.
     do throws(StoreError) { try segment.close(by: name) } catch {
@@ -544,23 +325,6 @@ final class JournalIntake {
         .foreign, "it belongs to user \(segment.owner), its writer to \(owner)", path: segment.path)
     )
     return false
-  }
-
-  private func owner(of writer: WriterID, orElse first: UInt32) throws(StoreError) -> UInt32? {
-    if let owner = writers[writer]?.owner { return owner }
-    let executed = try ask { () throws(StoreError) in try history(writer) }
-    let owner = executed?.owner ?? remembered[writer]?.owner ?? first
-    writers[writer]?.owner = owner
-    writers[writer]?.executed = executed
-    return owner
-  }
-
-  /// What the database says. Where it cannot, that is no file's fault.
-  private func ask<R>(_ question: () throws(StoreError) -> R) throws(StoreError) -> R {
-    do throws(StoreError) { return try question() } catch {
-      failedQuestion = error
-      throw error
-    }
   }
 
   /// How long ago, by the file server's clock, a file of this date was written.
@@ -579,252 +343,48 @@ final class JournalIntake {
   // MARK: the listing
 
   /// Takes in what is new. Returns whether some of it must not be read before the next listing.
-  private func list() throws(StoreError) -> Bool {
-    let names: [String]
-    do throws(StoreError) { names = try environment.fileSystem.list(layout.journal).sorted() } catch
-    {
+  private func list(_ now: Duration) throws(StoreError) -> Bool {
+    let listing: [String]
+    do throws(StoreError) { listing = try environment.fileSystem.list(layout.journal) } catch {
       guard error.isTooManyFiles else { throw error }
       complain("too many open files: the journal is not looked at for a while", error)
       openFiles.shrink()
       return false
     }
-    listings += 1
-    listed = names
-    if !refused.isEmpty {
-      refused.formIntersection(names)
-      newer.formIntersection(refused)
-    }
     var mustListAgain = false
-    for name in names where !known.contains(name) && !refused.contains(name) {
-      guard let id = StoreLayout.journalSegment(name), !heldBack.hasGone(name) else { continue }
-      known.insert(name)
+    for id in names.take(listing, now) {
       let segment = JournalSegmentReader(
-        id, path: "\(layout.journal)/\(name)", names: asideNames.contains(name) ? 2 : 1,
+        id, path: "\(layout.journal)/\(id.name)", names: quarantine.has(id) ? 2 : 1,
         environment: environment)
-      segment.listing = listings
-      add(segment)
+      segment.listing = names.listings
+      writers.add(segment)
       mustListAgain = mustListAgain || !mayBeRead(segment)
     }
     return mustListAgain
   }
 
-  private func add(_ segment: JournalSegmentReader) {
-    var queue = writers[segment.id.writer] ?? WriterQueue()
-    let place = queue.segments.firstIndex { $0.id > segment.id } ?? queue.segments.count
-    queue.segments.insert(segment, at: place)
-    writers[segment.id.writer] = queue
+  /// The next batches, as far as they are `wanted`, without taking them: see `WaitingBatches`.
+  func next(
+    _ most: Int, bytes: Int, while wanted: (PendingBatch) -> Bool = { _ in true }
+  ) -> ArraySlice<PendingBatch> {
+    waiting.next(most, bytes: bytes, while: wanted)
   }
 
-  /// Passes over a segment for good.
-  private func ignore(_ segment: JournalSegmentReader, _ error: StoreError) {
-    let name = StoreLayout.journalName(segment.id)
-    forget(segment)
-    refused.insert(name)
-    if error.code == .unsupported { newer.insert(name) }
-    log.error("journal file ignored", metadata: ["error": "\(error)"])
-  }
-
-  /// Takes a segment out of its queue. What is listed under its name again is a new one.
-  private func forget(_ segment: JournalSegmentReader) {
-    segment.closeFile()
-    known.remove(StoreLayout.journalName(segment.id))
-    guard var queue = writers[segment.id.writer] else { return }
-    queue.segments.removeAll { $0 === segment }
-    keep(queue, of: segment.id.writer)
-  }
-
-  /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
-  /// moving it there may have made it after quarantine was last looked at.
-  private func hasSecondNameInQuarantine(_ segment: JournalSegmentReader, _ error: StoreError)
-    -> Bool
-  {
-    guard error.code == .foreign, segment.file == nil, segment.names == 1,
-      (try? countQuarantine()) != nil
-    else { return false }
-    guard asideNames.contains(StoreLayout.journalName(segment.id)) else { return false }
-    segment.names = 2
-    return true
-  }
-
-  /// What becomes of a segment that cannot be used, and of its writer.
-  private func refuse(_ segment: JournalSegmentReader, _ error: StoreError) {
-    let writer = segment.id.writer
-    let now = environment.clock.elapsed()
-    segment.nextPoll = now
-    if error.isStaleHandle || error.isNoSuchFile {
-      // Removed: by another applier, which means published, or by a writer that could not begin it. Or
-      // its name is another file's now, and is taken in anew.
-      heldBack.noteGone(StoreLayout.journalName(segment.id), now)
-      return forget(segment)
-    }
-    if error.isTooManyFiles {
-      complain("too many open files: segments are opened anew for each look", error)
-      openFiles.shrink()
-      segment.nextPoll = now + .milliseconds(100)
-      return
-    }
-    // Not open any more, for whatever reason: it is opened anew.
-    segment.closeFile()
-    if error.isAboutTheFile || isStrangers(segment) { return ignore(segment, error) }
-    if error.isLostOpen { return }
-    // The file may be in order: what follows it waits until it can be used.
-    if heldBack.holdBack(writer, error, now) {
-      log.error(
-        error.isForbidden
-          ? "journal file must be readable and writable to the applier, its writer's batches wait"
-          : "journal file cannot be used, its writer's batches wait",
-        metadata: ["error": "\(error)"])
-    }
-  }
-
-  /// Whether a file that cannot be opened is not its writer's: that must not wait for it.
-  private func isStrangers(_ segment: JournalSegmentReader) -> Bool {
-    guard environment.makes(.ownWriter), segment.file == nil,
-      let status = try? environment.fileSystem.status(segment.path)
-    else { return false }
-    guard status.kind == .regular else { return true }
-    let writer = segment.id.writer
-    guard
-      let owner = writers[writer]?.owner ?? (try? history(writer))?.owner
-        ?? remembered[writer]?.owner
-    else { return false }
-    return owner != status.owner
-  }
-
-  /// Once a minute.
-  private func complain(_ what: Logger.Message, _ error: StoreError) {
-    let now = environment.clock.elapsed()
-    if let lastComplaint, now - lastComplaint < .seconds(60) { return }
-    lastComplaint = now
-    log.error(what, metadata: ["error": "\(error)"])
-  }
-
-  // MARK: taking
-
-  /// The next batches, at most `count` of them and `bytes`, without taking them.
-  func next(_ count: Int, bytes: Int) -> ArraySlice<PendingBatch> {
-    var end = taken
-    var total = 0
-    while end < waiting.count, end - taken < count {
-      let size = waiting[end].bytes
-      guard total == 0 || total + size <= bytes else { break }
-      total += size
-      end += 1
-    }
-    return waiting[taken..<end]
-  }
-
-  /// Moves what `isWanted` before all others; false where nothing of it waits. Only what a writer's
-  /// other waiting batches are to follow may be wanted, or are repeats of what is in the history.
-  func bringForward(_ isWanted: (BatchID) -> Bool) -> Bool {
-    let wanted = waiting[taken...].filter { isWanted($0.id) }
-    guard !wanted.isEmpty else { return false }
-    let others = waiting[taken...].filter { !isWanted($0.id) }
-    waiting.replaceSubrange(taken..., with: wanted + others)
-    return true
-  }
+  func bringForward(_ wanted: (BatchID) -> Bool) -> Bool { waiting.bringForward(wanted) }
 
   /// Takes the next `count` batches out; they are in the commit that ends with `txid`, or in
   /// earlier ones.
   func take(_ count: Int, in txid: TxID) {
-    for batch in waiting[taken..<taken + count] {
+    for _ in 0..<count {
+      guard let batch = waiting.takeFirst() else { return }
+      onTaken?(batch.id, txid)
       batch.frame.segment?.waitingBatches -= 1
-      waitingOf[batch.id.writer, default: 0] -= 1
-      if waitingOf[batch.id.writer] == 0 { waitingOf[batch.id.writer] = nil }
       batch.frame.segment?.lastTxID = txid
-      if batch.isLastOfFrame {
-        waitingBytes -= Int(batch.frame.frame.rawBytes)
-        waitingWeight -= Int(batch.frame.frame.weight)
-      }
-    }
-    taken += count
-    if taken == waiting.count {
-      waiting.removeAll(keepingCapacity: true)
-      taken = 0
-    } else if taken * 2 >= waiting.count || holdsMuch {
-      // What was taken holds its frame, and the file.
-      waiting.removeFirst(taken)
-      taken = 0
     }
   }
-
-  /// What was taken is large; the last one stands for those with it.
-  private var holdsMuch: Bool {
-    taken > 0 && waiting[taken - 1].frame.frame.rawBytes > JournalIntake.mostBytesAtOnce
-  }
-
-  /// How long the oldest batch has waited.
-  var age_ms: UInt64 {
-    guard !isIdle, let oldest = waiting[taken].frame.segment?.lastNews else { return 0 }
-    return UInt64(max(0, (environment.clock.elapsed() - oldest).wholeMilliseconds))
-  }
-
-  // MARK: removing
 
   /// Removes the finished segments whose content is all in commits up to `txid`, which is published.
-  func remove(published txid: TxID) throws(StoreError) {
-    guard !finished.isEmpty else { return }
-    var kept: [JournalSegmentReader] = []
-    let now = environment.clock.elapsed()
-    for segment in finished {
-      let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
-      let isStuck = stuck[segment.path].map { $0.until > now } ?? false
-      guard !isStuck, isPublished || !environment.makes(.removeOnlyPublished) else {
-        kept.append(segment)
-        continue
-      }
-      do throws(StoreError) { try environment.fileSystem.unlink(segment.path) } catch {
-        // ENOENT: removed already, or the reply to a first try was lost.
-        if !error.isNoSuchFile {
-          keep(segment, error, now)
-          kept.append(segment)
-          continue
-        }
-      }
-      known.remove(StoreLayout.journalName(segment.id))
-      stuck[segment.path] = nil
-    }
-    finished = kept
-  }
-
-  /// A file that cannot be removed: tried again, ever more seldom. All it holds is published.
-  private func keep(_ segment: JournalSegmentReader, _ error: StoreError, _ now: Duration) {
-    let pause = stuck[segment.path].map { min($0.pause * 2, HeldBack.longestPause) }
-    if pause == nil {
-      log.error(
-        "journal segment cannot be removed; all its batches are applied",
-        metadata: ["error": "\(error)"])
-    }
-    stuck[segment.path] = (pause ?? .seconds(1), now + (pause ?? .seconds(1)))
-  }
-}
-
-/// What the history has of a writer.
-struct KnownWriter {
-  /// Whose files its are.
-  var owner: UInt32
-  /// Of its last batch.
-  var sequence: SequenceNumber
-  /// The commit that this was found after ends with this.
-  var asOf: TxID
-}
-
-/// Writers that are not forgotten, since they have files in the journal.
-struct WritersWithFiles {
-  var all: Set<WriterID> = []
-  /// Of these, those with a file whose batches are or will be executed.
-  var waiting: Set<WriterID> = []
-}
-
-extension StoreError {
-  /// EACCES or EPERM.
-  fileprivate var isForbidden: Bool { errno == 13 || errno == 1 }
-
-  /// EMFILE or ENFILE.
-  fileprivate var isTooManyFiles: Bool { errno == 24 || errno == 23 }
-
-  /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
-  fileprivate var isAboutTheFile: Bool {
-    code == .foreign || code == .unsupported || errno == 40  // ELOOP
+  func remove(published txid: TxID) {
+    for segment in finished.remove(published: txid) { names.forget(segment.id) }
   }
 }

@@ -19,6 +19,7 @@ final class JournalSegmentReader {
   private var inode: UInt64?
   /// Who owns the file; the same for all segments of a writer.
   private(set) var owner: UInt32 = 0
+  private(set) var group: UInt32 = 0
   /// When it was last written before it was first opened here, by the file server's clock; not before it
   /// was made.
   private(set) var modified_ms = Int64.min
@@ -94,6 +95,7 @@ final class JournalSegmentReader {
     } else {
       inode = status.inode
       owner = status.owner
+      group = status.group
       modified_ms = status.modified_ms
     }
     file = opened

@@ -17,6 +17,7 @@ final class PendingFrame {
   let segment: JournalSegmentReader?
   let segmentID: JournalSegmentID
   let owner: UInt32
+  let group: UInt32
   private(set) var frame: JournalSegmentReader.Frame
   /// Opened when its first batch is, never before: decoding may be what ends the process.
   private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
@@ -25,15 +26,23 @@ final class PendingFrame {
     self.segment = segment
     segmentID = segment.id
     owner = segment.owner
+    group = segment.group
     self.frame = frame
   }
 
-  init(_ segment: JournalSegmentID, owner: UInt32, _ frame: JournalSegmentReader.Frame) {
+  init(
+    _ segment: JournalSegmentID, owner: UInt32, group: UInt32 = 0,
+    _ frame: JournalSegmentReader.Frame
+  ) {
+    self.group = group
     self.segment = nil
     segmentID = segment
     self.owner = owner
     self.frame = frame
   }
+
+  /// More than is kept for a while after its last batch was taken.
+  var isLarge: Bool { frame.rawBytes > LookBudget.mostBytes }
 
   /// It was opened, and its batches are not what its header says.
   var isBroken: Bool { if case .failure = opened { true } else { false } }

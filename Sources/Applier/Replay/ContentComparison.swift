@@ -108,7 +108,8 @@ private struct Schema {
 
   init(_ connection: Connection) throws(SQLiteError) {
     let rows = try connection.query(
-      "SELECT type, name, tbl_name, sql, rootpage > 0 FROM sqlite_schema ORDER BY name")
+      "SELECT type, name, tbl_name, CAST(sql AS BLOB), rootpage > 0 FROM sqlite_schema ORDER BY name"
+    )
     for row in rows {
       guard case .text(let type) = row[0], case .text(let name) = row[1],
         case .text(let table) = row[2]
@@ -124,10 +125,18 @@ private struct Schema {
       guard a != b else { return nil }
       let what =
         if a == nil { "only replayed" } else if b == nil { "only in the record" } else {
-          "\(ContentComparison.text(a)) in the record, \(ContentComparison.text(b)) replayed"
+          "\(Self.text(a)) in the record, \(Self.text(b)) replayed"
         }
       return ContentComparison.Difference(what: "\(name): \(what)")
     }
+  }
+}
+
+extension Schema {
+  /// SQL is compared as bytes, and shown as text.
+  private static func text(_ sql: SQLValue?) -> String {
+    guard case .blob(let bytes)? = sql else { return ContentComparison.text(sql) }
+    return ContentComparison.text(.text(String(decoding: bytes, as: UTF8.self)))
   }
 }
 
@@ -139,14 +148,12 @@ private struct TableRows {
 
   init(_ table: String, _ connection: Connection) throws(SQLiteError) {
     var columns: [String] = []
-    for row in try connection.query(
-      "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 2", [.text(table)])
-    {
-      if case .text(let name)? = row.first { columns.append(name) }
+    for row in try connection.query(SchemaPragma.allColumns.text(of: table)) {
+      if case .text(let name) = row[1], row[6] != .integer(2) { columns.append(name) }
     }
     let taken = Set(columns.map { $0.lowercased() })
-    let list = columns.map { Self.quoted($0) }.joined(separator: ", ")
-    let from = "\(list) FROM main.\(Self.quoted(table)) NOT INDEXED"
+    let list = columns.map(quoted).joined(separator: ", ")
+    let from = "\(list) FROM main.\(quoted(table)) NOT INDEXED"
     let name = ["rowid", "_rowid_", "oid"].first { !taken.contains($0) }
     // A table without rowids has no such column.
     if let name, let withRowIDs = try? connection.prepare("SELECT \(name), \(from)") {
@@ -157,10 +164,6 @@ private struct TableRows {
       hasRowIDs = false
     }
     try advance()
-  }
-
-  private static func quoted(_ name: String) -> String {
-    "\"\(name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\""))\""
   }
 
   mutating func advance() throws(SQLiteError) { isAtEnd = try !statement.step() }

@@ -2,6 +2,7 @@ internal import CSQLite
 internal import SluiceReader
 internal import SluiceSQLite
 internal import SluiceShared
+internal import SluiceVFS
 
 /// The pages of a database, wherever they lie.
 protocol DatabasePages: AnyObject {
@@ -60,7 +61,7 @@ private final class PagesFileSystem: VirtualFileSystem, @unchecked Sendable {
   init(_ file: PagesFile) { self.file = file }
 
   func open(_ name: VFSName, flags: Int32) throws(VFSFailure)
-    -> (file: any VirtualFile, flags: Int32)
+    -> (file: any VirtualFile, flags: Int32)?
   {
     guard flags & SQLITE_OPEN_MAIN_DB != 0 else { throw VFSFailure(SQLITE_CANTOPEN) }
     return (file, flags)

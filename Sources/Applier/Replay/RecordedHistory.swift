@@ -102,8 +102,12 @@ public struct RecordedHistory {
     let pageSize = if let description { description.pageSize } else { try firstPageSize(log) }
     let size = try FirstDatabase(path: path, pageSize: pageSize, extensions: [], note: { _ in })
       .make(from: nil)
+    var described =
+      description
+      ?? StoreDescription(id: log.store, pageSize: size, lease: .file, foreignKeys: true)
+    described.pageSize = size
     try Checkpoint(layout: layout, store: log.store, environment: environment)
-      .adopt(path, pageSize: size)
+      .adopt(path, described, as: .empty, rejected: 0)
   }
 
   private static func firstPageSize(_ log: Log) throws(StoreError) -> Int {

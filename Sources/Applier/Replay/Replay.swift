@@ -14,7 +14,7 @@ public import SluiceShared
 /// What came of pages in the record is used for comparing, and for whose files a writer's are, which is
 /// written nowhere else.
 public final class Replay {
-  private let history: RecordedHistory
+  let history: RecordedHistory
   /// What executing cannot find out: that the record was made by another SQLite.
   private let note: (String) -> Void
   private let onProgress: (_ done: Int64, _ total: Int64) -> Void
@@ -29,21 +29,23 @@ public final class Replay {
     public var samePages: UInt64 = 0
     /// As of which batches the content of all tables was compared, where pages differed.
     public var comparedContents: [TxID] = []
+    /// Interactive transactions, whose pages are taken as they are recorded: what made them is not.
+    public var takenPages: UInt64 = 0
 
     public var batches: UInt64 { last.rawValue - first.rawValue }
   }
 
-  private var summary = Summary(first: .zero, last: .zero)
-  private var session: Session
-  private let settings: Session.Settings
-  private let file: ReplayedFile
+  var summary = Summary(first: .zero, last: .zero)
+  var session: Session
+  let settings: Session.Settings
+  let file: ReplayedFile
   /// The record's database, commit by commit; nil behind a damage, until the next checkpoint.
-  private var recorded: Snapshot?
+  var recorded: Snapshot?
   private let owners: DatabaseReader
   private var lastOwner: UInt32 = 0
   private var term: UInt64?
   /// Commits since the last state that is known to be as recorded.
-  private var unproven: [ReplayedCommit] = []
+  var unproven: [ReplayedCommit] = []
   private var spans: [(segment: UInt64, before: Int64)] = []
   private var total: Int64 = 0
 
@@ -57,7 +59,7 @@ public final class Replay {
     to point: HistoryPoint? = nil, note: @escaping (String) -> Void = { _ in },
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary {
-    let base = try history.base(first, before: point)
+    let base = try history.base(first, before: point, note)
     return try Restoration.making(path, history.environment) {
       (temporary) throws(StoreError) -> Summary in
       try SnapshotImage(base, history.environment).write(to: temporary, mode: 0o600)
@@ -87,7 +89,8 @@ public final class Replay {
     self.history = history
     self.note = note
     self.onProgress = onProgress
-    settings = Session.Settings(replaying: history)
+    settings = Session.Settings(
+      replayingIn: history.log.store, foreignKeys: history.foreignKeys, history.extensions)
     file = try ReplayedFile(temporary, base, history.log.store, history.environment)
     recorded = base
     session = try Session(base, settings, history.environment)
@@ -115,6 +118,11 @@ public final class Replay {
           throw StoreError(.invalid, "the end of the replay is reached")
         }
         try execute(commit, &cursor)
+        // What is behind it need not be readable.
+        if case .txid(let last)? = point, commit.last == last {
+          isOver = true
+          throw StoreError(.invalid, "the end of the replay is reached")
+        }
       }
     } catch {
       guard isOver else { throw error }
@@ -145,6 +153,7 @@ public final class Replay {
 
   private func execute(_ commit: Commit, _ cursor: inout LogCursor) throws(StoreError) {
     let replayed = try ReplayedCommit(commit, &cursor)
+    if try replayed.commitsPages(&cursor) { try takeRecorded(before: replayed) }
     try follow(commit, replayed, &cursor)
     // An applier's connection begins with its term.
     if term != cursor.segment.header.term {
@@ -171,6 +180,8 @@ public final class Replay {
     if isCheckpoint { try compare(checkpoint: replayed) }
     if session.snapshot.checksum == commit.meta.checksum {
       summary.samePages += 1
+      // What they did need not be in this state any more.
+      if !unproven.isEmpty { try compareContent() }
       forgetUnproven()
     } else {
       unproven.append(replayed)
@@ -209,7 +220,10 @@ public final class Replay {
   }
 
   private func owner(of writer: WriterID) throws(StoreError) -> UInt32 {
-    if let known = try session.known(writer) { return known.owner }
+    if let known = try session.known(writer) {
+      lastOwner = known.owner
+      return known.owner
+    }
     // Where nothing says it, as likely as not the same user's as the one's before.
     guard let recorded else { return lastOwner }
     owners.pages = recorded
@@ -242,22 +256,31 @@ public final class Replay {
       throw difference
     }
     let isSame = content.meta.checksum == commit.meta.checksum
-    return (try file.write(content, keepsEarlier: !isSame), file.segment)
+    return (
+      try file.write(content, keepsEarlier: !isSame || !unproven.isEmpty), file.segment
+    )
   }
 
   // MARK: content
 
-  private func forgetUnproven() {
+  func forgetUnproven() {
     file.forgetEarlier()
     unproven = []
   }
 
   /// Compares all that there is behind the last commit; where it differs, throws for the first commit after
   /// which it did.
-  private func compareContent() throws(StoreError) {
+  func compareContent() throws(StoreError) {
     guard let last = unproven.last, history.environment.makes(.compareContents) else { return }
     summary.comparedContents.append(last.last)
-    guard try !differences(behind: last).isEmpty else { return forgetUnproven() }
+    do throws(StoreError) {
+      guard try !differences(behind: last).isEmpty else { return forgetUnproven() }
+    } catch {
+      guard error.code == .damaged else { throw error }
+      summary.comparedContents.removeLast()
+      note("\(error). The content as of batch \(last.last) is not compared")
+      return forgetUnproven()
+    }
     // The state before the first of them is as recorded, the one after the last is not.
     var low = 0
     var high = unproven.count - 1
@@ -309,12 +332,13 @@ public final class Replay {
 extension Session.Settings {
   /// No limit but those that every applier has: what one allowed its batches is not recorded, and what
   /// came of it is.
-  fileprivate init(replaying history: RecordedHistory) {
+  init(replayingIn store: StoreID, foreignKeys: Bool, _ extensions: [LoadableExtension]) {
     let description = StoreDescription(
-      id: history.log.store, pageSize: 0, lease: .file, foreignKeys: history.foreignKeys)
+      id: store, pageSize: 0, lease: .file, foreignKeys: foreignKeys)
     var options = ApplierOptions(holder: "replay")
     options.stepsPerBatch = UInt64(Int64.max) / 4
-    options.extensions = history.extensions
+    options.scratchBytes = .max / 4
+    options.extensions = extensions
     self.init(description, options)
     compresses = false
   }
@@ -323,8 +347,9 @@ extension Session.Settings {
 extension RecordedHistory {
   /// The snapshot that a replay begins with: checkpoint `first`, or the oldest one that the log goes on
   /// from without a gap.
-  fileprivate func base(_ first: TxID?, before point: HistoryPoint?) throws(StoreError) -> Snapshot
-  {
+  fileprivate func base(
+    _ first: TxID?, before point: HistoryPoint?, _ note: (String) -> Void
+  ) throws(StoreError) -> Snapshot {
     let known = checkpoints.map { "\($0)" }.joined(separator: ", ")
     var failure: StoreError?
     for txid in checkpoints where first == nil || txid == first {
@@ -340,6 +365,8 @@ extension RecordedHistory {
         _ = try log.history(after: txid, upTo: present)
         return snapshot
       } catch {
+        guard error.code == .damaged || error.isRemoval else { throw error }
+        if first == nil { note("the replay does not begin with checkpoint \(txid): \(error)") }
         failure = failure ?? error
       }
     }

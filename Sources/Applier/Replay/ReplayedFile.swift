@@ -64,6 +64,24 @@ final class ReplayedFile {
     return entries
   }
 
+  /// Makes it hold `recorded` in place of `present`, and returns where the pages lie that differ. What was kept
+  /// of earlier states is void then.
+  func take(_ recorded: Snapshot, over present: Snapshot) throws(StoreError) -> [PageEntry] {
+    var entries: [PageEntry] = []
+    for page in 1...max(1, recorded.pageCount)
+    where page != DatabaseChecksum.lockBytePage(pageSize: pageSize) {
+      let crc = try recorded.crc(ofPage: page)
+      if page <= present.pageCount, try present.crc(ofPage: page) == crc { continue }
+      try file.write(try recorded.copy(ofPage: page), at: offset(of: page))
+      entries.append(
+        PageEntry(
+          page: page, storedBytes: UInt32(pageSize), crc: crc, offset: offset(of: page)))
+    }
+    pageCount = recorded.pageCount
+    forgetEarlier()
+    return entries
+  }
+
   private static let pagesPerWrite = 256
 
   private func offset(of page: UInt32) -> Int64 { Int64(page - 1) * Int64(pageSize) }

@@ -9,8 +9,8 @@ internal import SluiceShared
 /// While it waits it lets the term make its beats, and looks at the page in which the child says which
 /// batch it executes. The time of a batch is the child's processor time, which only SQL and the reading
 /// of pages use up: a host that is slow or was suspended, and a file server that does not answer, are no
-/// batch's fault. A batch that takes ten times as long by the clock, though the term renewed its lease all the
-/// while, is rejected as well. A child that gets no further is replaced, and nobody is blamed.
+/// batch's fault. How long one may take by the clock `WorkerPatience` says. A child that gets no further is
+/// replaced, and nobody is blamed.
 ///
 /// Standing by it has the program loaded and the store open, and follows the log when it is told to. What it
 /// answers then is not waited for.
@@ -21,29 +21,13 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   private let clock: any Clock
   private var frames = SentFrames()
   private(set) var extent = LogExtent.empty
-  private var watch: Watch
+  private let patience: WorkerPatience
+  private var watch: BatchWatch
+  private var stopAskedAt: Duration?
 
-  /// A child that uses no processor time for this long, and for many times a batch's time, is stopped or
-  /// waits for a file server that does not answer. That is no batch's fault, and another one is tried.
-  private static let patience = (times: 20, least: Duration.seconds(600))
-  /// By the clock a batch may take so many times its processor time, and this at least: what waits for pages
-  /// holds up the others as much as what computes.
-  private static let longest = (times: 10, least: Duration.seconds(300))
   /// A group that is at work when the term is to stop gets this long.
   private static let grace = Duration.seconds(1)
 
-  /// What was seen of the batch that is being executed.
-  private struct Watch {
-    var number: UInt64 = 0
-    /// The number from before the request: nothing of it was begun.
-    var begun: UInt64 = 0
-    var batchBegan: Duration = .zero
-    var since: Duration = .zero
-    var processorTimeBefore: Duration = .zero
-    var stopAskedAt: Duration?
-    var lastLook: Duration = .zero
-    var processorTime: Duration = .zero
-  }
   /// Why this process has killed it, where it got no further.
   private var isStuck = false
 
@@ -57,15 +41,16 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     _ program: WorkerProgram, store: StoreLayout, _ settings: Session.Settings,
     batchTime: Duration, _ environment: Environment
   ) throws(WorkerEnd) {
-    // Both together are bounded.
-    csystem_map_large_memory(WorkerServer.mappedBytes)
+    // What is stated of an applier's memory is the sum of this process's and the child's.
+    csystem_map_large_memory(WorkerServer.largestKeptAllocation)
     var program = program
     program.arguments.append(store.root)
     do throws(StoreError) { process = try WorkerProcess(program) } catch { throw .failed(error) }
     self.batchTime = batchTime
+    patience = program.patience
     clock = environment.clock
-    watch = Watch()
-    watch.since = clock.elapsed()
+    watch = BatchWatch(
+      ChildWorker.look(at: process, clock), batchTime: batchTime, program.patience)
     var preparing = ByteWriter()
     settings.append(to: &preparing)
     try tell(Channel.Message(.prepare, [preparing.bytes]))
@@ -74,10 +59,15 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   // MARK: standing by
 
   func follow() throws(WorkerEnd) {
-    while unanswered > 0, process.channel.hasNews { try takeReady() }
+    try checkThere()
     // One that is not through with the last time gets nothing more to do.
     guard unanswered == 0, begins == nil else { return }
     try tell(Channel.Message(.follow, []))
+  }
+
+  func checkThere() throws(WorkerEnd) {
+    // The end of what it says is news, too.
+    while process.channel.hasNews { try takeReady() }
   }
 
   func begin(at txid: TxID) throws(WorkerEnd) {
@@ -201,14 +191,9 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     _ expected: WorkerMessage, or other: WorkerMessage? = nil,
     _ question: () throws(WorkerEnd) -> Void
   ) throws(WorkerEnd) -> Channel.Message {
-    watch.since = clock.elapsed()
-    watch.batchBegan = watch.since
-    let begun = process.progress.current.number
-    watch.number = begun
-    watch.begun = begun
-    watch.processorTimeBefore = process.processorTime
-    watch.stopAskedAt = nil
-    watch.lastLook = watch.since
+    watch = BatchWatch(
+      ChildWorker.look(at: process, clock), batchTime: batchTime, patience)
+    stopAskedAt = nil
     do throws(WorkerEnd) {
       try question()
       let answer = try process.channel.receive(onTick)
@@ -222,7 +207,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
       guard case .ended = error else { throw error }
       if isStuck { throw error }
       let how = process.awaitEnd(clock, whileWaiting: events.onProgress)
-      throw .ended(place(since: begun), how)
+      throw .ended(place(since: watch.begun), how)
     }
   }
 
@@ -233,59 +218,40 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
       throw .failed(
         StoreError(.notLeading, "another applier took over; this one stops executing"))
     }
-    let now = clock.elapsed()
-    // A process that stood still here gives the child as much more.
-    let missed = now - watch.lastLook - .seconds(1)
-    if missed > .zero {
-      watch.since += missed
-      watch.batchBegan += missed
-    }
-    watch.lastLook = now
+    let look = ChildWorker.look(at: process, clock)
     if events.shouldStop() {
-      let asked = watch.stopAskedAt ?? now
-      watch.stopAskedAt = asked
-      if now - asked >= ChildWorker.grace { throw .stopped }
+      let asked = stopAskedAt ?? look.now
+      stopAskedAt = asked
+      if look.now - asked >= ChildWorker.grace { throw .stopped }
     }
-    let (number, index) = process.progress.current
-    let used = process.processorTime
-    if used > watch.processorTime { watch.since = now }
-    watch.processorTime = used
-    guard number == watch.number else {
-      watch.number = number
-      watch.since = now
-      watch.batchBegan = now
-      watch.processorTimeBefore = used
-      return
-    }
-    let isOver = used - watch.processorTimeBefore >= batchTime
-    if let index {
-      // All this while the term renewed its lease: the file server answered.
-      let longest = max(batchTime * ChildWorker.longest.times, ChildWorker.longest.least)
-      guard isOver || now - watch.batchBegan >= longest else { return try checkProgress(now) }
+    switch watch.look(look, queued: { process.queuedTime }) {
+    case .goesOn: return
+    case .usedUp(let index):
       _ = process.end()
       throw .overran(
-        index: index,
-        isOver
-          ? "a batch takes at most \(batchTime.inSeconds) of processor time"
-          : "a batch takes at most \(longest.inSeconds)")
-    }
-    if isOver, number != watch.begun {
+        index: index, "a batch takes at most \(batchTime.inSeconds) of processor time")
+    case .waits(let index):
+      _ = process.end()
+      // All this while the term renewed its lease: the file server answered.
+      throw .waited(
+        index: index, "a batch takes at most \(watch.longestBatch.inSeconds) by the clock")
+    case .commitUsedUp:
       isStuck = true
       _ = process.end()
       throw .ended(
         .commit,
         "when it was killed, since its commit took \(batchTime.inSeconds) of processor time")
-    }
-    try checkProgress(now)
-  }
-
-  private func checkProgress(_ now: Duration) throws(WorkerEnd) {
-    if now - watch.since >= max(batchTime * ChildWorker.patience.times, ChildWorker.patience.least)
-    {
+    case .standsStill:
       isStuck = true
       _ = process.end()
       throw .ended(.nothing, "when it was killed, since it got no further")
     }
+  }
+
+  private static func look(at process: WorkerProcess, _ clock: any Clock) -> BatchWatch.Look {
+    let (number, index) = process.progress.current
+    return BatchWatch.Look(
+      now: clock.elapsed(), number: number, index: index, processorTime: process.processorTime)
   }
 
   private func place(since begun: UInt64) -> WorkerEnd.Place {

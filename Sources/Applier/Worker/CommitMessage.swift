@@ -4,7 +4,7 @@ internal import SluiceShared
 // A commit on its way from the worker to the applier, which writes it into the log:
 //
 //   part 0   Done: u32 batches, u32 of them new, u8 whether the next is to be alone, u8 whether
-//            the batches are those of the frame; i64 bytes of pages
+//            the batches are those of the frame, u8 whether the last asked for the turn; i64 bytes of pages
 //            that are in a scratch file (passed by itself)
 //   part 1   u64 first TxID, u32 count, meta
 //   part 2   index       part 3   outcomes     part 4   consumed     part 5   pruned writers
@@ -93,12 +93,14 @@ extension Session.Done {
     writer.append(committed)
     writer.append(UInt8(nextIsAlone ? 1 : 0))
     writer.append(UInt8(sharesFrame ? 1 : 0))
+    writer.append(UInt8(grantsTurn ? 1 : 0))
   }
 
   init(from reader: inout ByteReader) throws(DecodingError) {
     self.init(
       count: Int(try reader.integer(UInt32.self)), committed: try reader.integer(),
-      nextIsAlone: try reader.flag(), sharesFrame: try reader.flag())
+      nextIsAlone: try reader.flag(), sharesFrame: try reader.flag(),
+      grantsTurn: try reader.flag())
   }
 }
 
@@ -108,6 +110,7 @@ extension Session.Settings {
     writer.append(scratchBytes)
     writer.append(Int64(cacheBytes))
     writer.append(stepsPerBatch)
+    writer.append(counted: transactions.description)
   }
 
   init(from reader: inout ByteReader) throws(DecodingError) {
@@ -115,6 +118,7 @@ extension Session.Settings {
     scratchBytes = try reader.integer()
     cacheBytes = Int(try reader.integer(Int64.self))
     stepsPerBatch = try reader.integer()
+    transactions = TransactionRight(try reader.text()) ?? .none
     beforeBatch = nil
   }
 }

@@ -7,8 +7,8 @@ internal import SluiceShared
 ///
 /// A worker that ends while it executes a batch costs that batch and no other. The batches before it are
 /// executed again, by the next worker; it comes alone then, and is rejected when the third worker has
-/// ended with it. One that takes longer than a batch may is rejected at once, since nothing but its SQL
-/// uses the worker's processor time.
+/// ended with it. One that uses more of the processor than a batch may is rejected at once, since nothing but
+/// its SQL uses the worker's processor time. One that takes longer by the clock gets another try.
 ///
 /// A worker begins where this term's history ends. It reads that from the store like any reader, so
 /// what is confirmed must be published before one is made; and what it found is compared, because
@@ -25,12 +25,14 @@ final class Execution {
   private enum Suspicion {
     /// A worker ended with it, or in a commit that it was part of: it comes alone.
     case alone(ends: Int)
+    /// It took too long by the clock: it comes alone, and is rejected if it does so again.
+    case slow(ends: Int)
     /// It is to be rejected unexecuted.
     case condemned(Outcome.Rejection, ends: Int)
 
     var ends: Int {
       switch self {
-      case .alone(let ends), .condemned(_, let ends): ends
+      case .alone(let ends), .slow(let ends), .condemned(_, let ends): ends
       }
     }
   }
@@ -71,6 +73,19 @@ final class Execution {
         guard try !ended(error, []) else { return }
       }
     }
+  }
+
+  /// Reads from the newest checkpoint on from now on, so that no older one, nor the log before it, is in use
+  /// here; what executes batches begins anew. False where nothing newer can be read.
+  func rebase(_ store: PageStore) throws(StoreError) -> Bool {
+    try publish()
+    let newer = try store.rebased()
+    guard newer.txid == snapshot.txid, newer.checksum == snapshot.checksum,
+      newer.checkpointTxID > snapshot.checkpointTxID
+    else { return false }
+    snapshot = newer
+    worker = nil
+    return true
   }
 
   var extent: LogExtent { snapshot.extent }
@@ -129,7 +144,7 @@ final class Execution {
       case .condemned(let verdict, _):
         attempt.batches = request.batches.prefix(index + 1)
         attempt.verdict = Session.Verdict(batch: batch.id, rejection: verdict)
-      case .alone:
+      case .alone, .slow:
         // Those before it first, and then it alone.
         attempt.batches = request.batches.prefix(max(index, 1))
         attempt.isAlone = attempt.isAlone || index == 0
@@ -193,6 +208,7 @@ final class Execution {
     case .failed(let error): throw error
     case .stopped: return true
     case .overran(let index, _) where index >= batches.count,
+      .waited(let index, _) where index >= batches.count,
       .ended(.batch(let index), _) where index >= batches.count:
       throw StoreError(
         .io, "the process that executes batches told of a batch that it was not given")
@@ -200,6 +216,8 @@ final class Execution {
       let batch = batches[batches.startIndex + index].id
       condemn(batch, Outcome.Rejection.Code.timeLimit, "\(how); split it")
       logger.error("batch rejected: \(how)", metadata: ["batch": "\(batch)"])
+    case .waited(let index, let how):
+      suspectSlow(batches[batches.startIndex + index].id, how)
     case .ended(.batch(let index), let how):
       blame(batches[batches.startIndex + index].id, how)
     case .ended(.commit, let how) where batches.count == 1:
@@ -225,6 +243,20 @@ final class Execution {
     return false
   }
 
+  private func suspectSlow(_ batch: BatchID, _ how: String) {
+    if case .slow = suspicions[batch] {
+      condemn(
+        batch, Outcome.Rejection.Code.timeLimit, "\(how), and this one took longer twice; split it")
+      logger.error(
+        "batch rejected: \(how), and it took longer twice", metadata: ["batch": "\(batch)"])
+    } else {
+      suspicions[batch] = .slow(ends: suspicions[batch]?.ends ?? 0)
+      logger.error(
+        "\(how), and one took longer; it is tried once more, alone",
+        metadata: ["batch": "\(batch)"])
+    }
+  }
+
   private func blame(_ batch: BatchID, _ how: String) {
     let count = (suspicions[batch]?.ends ?? 0) + 1
     logger.error(
@@ -233,6 +265,7 @@ final class Execution {
     guard count >= Execution.mostEnds else {
       switch suspicions[batch] {
       case nil, .alone: suspicions[batch] = .alone(ends: count)
+      case .slow: suspicions[batch] = .slow(ends: count)
       case .condemned(let verdict, _): suspicions[batch] = .condemned(verdict, ends: count)
       }
       return

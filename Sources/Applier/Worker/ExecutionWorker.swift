@@ -22,6 +22,9 @@ protocol PreparedWorker: AnyObject {
   /// Told to read what was published meanwhile, so that it neither falls behind nor keeps old files.
   func follow() throws(WorkerEnd)
 
+  /// Throws where it has ended; asks nobody but this host.
+  func checkThere() throws(WorkerEnd)
+
   /// Told where the term begins.
   func begin(at txid: TxID) throws(WorkerEnd)
 
@@ -33,8 +36,10 @@ protocol PreparedWorker: AnyObject {
 enum WorkerEnd: Error {
   /// It ended by itself, or was ended from outside.
   case ended(Place, String)
-  /// The batch at `index` took longer than a batch may, and the worker was ended for it.
+  /// The batch at `index` used more of the processor than a batch may, and the worker was ended for it.
   case overran(index: Int, String)
+  /// So it did by the clock, which may have been somebody else's fault.
+  case waited(index: Int, String)
   /// The term is to stop, and did not wait for the end of the group.
   case stopped
   /// What a term ends with, or the applier.

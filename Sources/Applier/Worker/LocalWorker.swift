@@ -128,6 +128,8 @@ final class LocalPreparation: PreparedWorker {
     }
   }
 
+  func checkThere() {}
+
   func begin(at txid: TxID) {}
 
   func opened(at txid: TxID, _ events: WorkerEvents) throws(WorkerEnd) -> any ExecutionWorker {

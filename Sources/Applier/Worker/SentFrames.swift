@@ -61,6 +61,7 @@ struct SentFrames {
       head.append(pending.segmentID.writer)
       head.append(pending.segmentID.number)
       head.append(pending.owner)
+      head.append(pending.group)
       pending.frame.appendHeader(to: &head)
       if pending.frame.stored.count <= SentFrames.short {
         together.append(raw: pending.frame.stored)
@@ -89,6 +90,7 @@ struct SentFrames {
     head.append(request.verdict?.rejection)
     if let verdict = request.verdict { head.append(verdict.batch) }
     head.append(request.attempts)
+    head.append(request.turn?.rawValue ?? 0)
     head.append(Set(request.batches.map(\.id.writer)).filter(request.mayLackBatches))
     head.append(UInt8(request.prunesBeside == nil ? 0 : 1))
     if let writers = request.prunesBeside {
@@ -115,6 +117,7 @@ struct ReceivedFrames {
         let segment = JournalSegmentID(
           writer: try reader.identifier(), number: try reader.integer())
         let owner: UInt32 = try reader.integer()
+        let group: UInt32 = try reader.integer()
         let frame = try JournalSegmentReader.Frame(from: &reader) {
           (count) throws(DecodingError) in
           if count > SentFrames.short {
@@ -130,7 +133,7 @@ struct ReceivedFrames {
           together += count
           return Array(message.parts[1][together - count..<together])
         }
-        held[number] = PendingFrame(segment, owner: owner, frame)
+        held[number] = PendingFrame(segment, owner: owner, group: group, frame)
       }
       var batches: [PendingBatch] = []
       for _ in 0..<(try reader.count()) {
@@ -165,6 +168,8 @@ struct ReceivedFrames {
       request.verdict = Session.Verdict(batch: try reader.batchID(), rejection: rejection)
     }
     request.attempts = try reader.integer()
+    let turn: UInt64 = try reader.integer()
+    request.turn = turn == 0 ? nil : TxID(turn)
     let lacking = try reader.writers()
     request.mayLackBatches = { lacking.contains($0) }
     if try reader.flag() {

@@ -46,6 +46,13 @@ final class StandbyWorker {
     attempt { () throws(WorkerEnd) in try worker.follow() }
   }
 
+  /// Whether there is one that has not ended.
+  var isThere: Bool {
+    guard let worker else { return false }
+    attempt { () throws(WorkerEnd) in try worker.checkThere() }
+    return self.worker != nil
+  }
+
   /// Gives it away, to a term that begins at `txid`.
   func take(for txid: TxID) -> (any PreparedWorker)? {
     guard let taken = worker else { return nil }

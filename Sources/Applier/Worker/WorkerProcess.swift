@@ -7,6 +7,8 @@ public struct WorkerProgram: Sendable {
   public var path: String
   /// Without the program's name.
   public var arguments: [String]
+  /// How long it is waited for, beside the processor time of a batch.
+  var patience = WorkerPatience()
 
   public init(path: String, arguments: [String]) {
     self.path = path
@@ -106,4 +108,7 @@ final class WorkerProcess {
 
   /// Processor time that it has used.
   var processorTime: Duration { .nanoseconds(Int64(csystem_processor_ns(id))) }
+
+  /// How long it was ready to run, and others had the processors.
+  var queuedTime: Duration { .nanoseconds(Int64(csystem_queued_ns(id))) }
 }

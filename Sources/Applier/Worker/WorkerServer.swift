@@ -12,8 +12,8 @@ public enum WorkerServer {
   static let heapBytes: Int64 = 176 << 20
   static let memoryBytes: UInt64 = 512 << 20
   static let indexBytesPerPage: UInt64 = 64
-  /// What is larger does not stay with the process when it is freed.
-  static let mappedBytes: Int32 = 4 << 20
+  /// What is larger goes back to the system when it is freed.
+  static let largestKeptAllocation: Int32 = 4 << 20
 
   /// Serves until the applier ends or lets go of it; returns the exit code. `arguments` are what the
   /// applier added to those of its `WorkerProgram`: the store, its own process id, and the numbers of two
@@ -30,7 +30,7 @@ public enum WorkerServer {
     for descriptor in [socket, page] {
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
-    csystem_map_large_memory(mappedBytes)
+    csystem_map_large_memory(largestKeptAllocation)
     sqlite3_hard_heap_limit64(heapBytes)
     // Where values take as much, the page cache does without.
     sqlite3_soft_heap_limit64(Int64(Limits.cacheBytes))

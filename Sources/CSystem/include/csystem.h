@@ -19,7 +19,7 @@ int csystem_memory_file(const char *label, const void *bytes, size_t length);
 struct csystem_status {
   int64_t size, modified_ms;
   uint64_t inode;
-  uint32_t uid, links, mode;
+  uint32_t uid, gid, links, mode;
   int regular, directory, symlink;
 };
 /// fstat / lstat; 0 or -errno.
@@ -44,6 +44,10 @@ uint64_t csystem_boottime_ns(void);
 
 /// Nanoseconds of processor time that a process has used; 0 where it is gone.
 uint64_t csystem_processor_ns(pid_t process);
+
+/// Nanoseconds for which a process's main thread was ready to run and waited for a processor; 0 where that
+/// is not known.
+uint64_t csystem_queued_ns(pid_t process);
 
 #define CSYSTEM_SHARED_PAGE_BYTES 4096
 /// The descriptor of a page of memory that two processes can share (memfd_create), or -errno.
@@ -75,5 +79,45 @@ void csystem_release_memory(void);
 /// M_MMAP_THRESHOLD; unless it is set, that grows with what is freed).
 void csystem_map_large_memory(int bytes);
 
+/// How many forks lie between this process and the one that loaded this code: another number in a child
+/// than in its parent.
+uint64_t csystem_forks(void);
+
+#define CSYSTEM_KEPT_TEXT_BYTES 4096
+/// A text that this thread keeps, cut to its room, until it keeps another; at first an empty one.
+void csystem_keep_text(const char *text);
+const char *csystem_kept_text(void);
+
+/// A number that this thread keeps; 0 at first.
+int64_t *csystem_thread_number(void);
+
 /// Sets TZ to UTC for this process, so that 'localtime' in SQL means the same everywhere.
 void csystem_use_utc(void);
+
+/// A numeric address and a UDP port: IPv6, or IPv4 in the upper half of `high`; the bytes as they go over
+/// the wire, read as big-endian numbers.
+struct csystem_udp_address {
+  uint64_t high, low;
+  uint16_t port;
+  int six;
+};
+/// A UDP socket bound to `address`, in which the port that it got is set. The descriptor or -errno.
+int csystem_udp_open(struct csystem_udp_address *address);
+/// sendto(2), never waiting: what cannot go out at once is lost.
+void csystem_udp_send(int socket, const void *bytes, size_t count, const struct csystem_udp_address *to);
+/// recvfrom(2), never waiting. The bytes received, or -1 where there is nothing.
+int csystem_udp_receive(int socket, void *bytes, size_t room, struct csystem_udp_address *from);
+/// Waits until the socket or the event has something, at most so long, or until a signal comes.
+void csystem_udp_wait(int socket, int event, int64_t nanoseconds);
+/// eventfd(2): a descriptor that can be set from any thread. The descriptor or -errno.
+int csystem_event_open(void);
+void csystem_event_set(int event);
+/// Whether it was set since it was last taken.
+int csystem_event_take(int event);
+/// inet_pton(3); 0, or -1 where `host` is no numeric address.
+int csystem_udp_parse(const char *host, struct csystem_udp_address *address);
+/// inet_ntop(3), into 46 bytes.
+void csystem_udp_format(const struct csystem_udp_address *address, char *text);
+/// A number of what loopback addresses reach from here: this boot of this kernel, and the network
+/// namespace. 0 where it is not known.
+uint64_t csystem_loopback(void);

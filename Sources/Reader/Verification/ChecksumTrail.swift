@@ -6,20 +6,25 @@ struct ChecksumTrail {
   /// Of pages from 1 on.
   private var crcs: [UInt32]
   private let lockByte: UInt32
+  /// What the pages give.
   private(set) var checksum: DatabaseChecksum
+  /// What commits say, where one was found to say something else: of the two either goes on.
+  private var said: DatabaseChecksum
 
   /// A checkpoint's. Throws where its checksums cannot be read.
   init(_ sidecar: CheckpointSidecar) throws(StoreError) {
     let header = sidecar.header
     lockByte = DatabaseChecksum.lockBytePage(pageSize: Int(header.pageSize))
     checksum = header.checksum
+    said = header.checksum
     crcs = []
-    crcs.reserveCapacity(Int(header.pageCount))
     for i in 0..<header.pageCount { crcs.append(try sidecar.crc(ofPage: i + 1)) }
   }
 
-  /// Adds a commit's pages.
-  mutating func add(_ entries: [PageEntry], pageCount: UInt32) {
+  /// Adds a commit's pages; false where it says that the database has more of them than it can have.
+  mutating func add(_ entries: [PageEntry], pageCount: UInt32) -> Bool {
+    // Every page between the old end and the new one is written, but the one with SQLite's lock byte.
+    guard Int(pageCount) <= crcs.count + entries.count + 1 else { return false }
     while crcs.count > Int(pageCount), let crc = crcs.popLast() {
       toggle(UInt32(crcs.count) + 1, crc)
     }
@@ -36,12 +41,20 @@ struct ChecksumTrail {
     if crcs.count < Int(pageCount) {
       crcs += [UInt32](repeating: 0, count: Int(pageCount) - crcs.count)
     }
+    return true
   }
 
   private mutating func toggle(_ page: UInt32, _ crc: UInt32) {
-    if page != lockByte { checksum.toggle(page: page, crc: crc) }
+    guard page != lockByte else { return }
+    checksum.toggle(page: page, crc: crc)
+    said.toggle(page: page, crc: crc)
   }
 
-  /// Goes on with what a commit says, where that was found to be another.
-  mutating func accept(_ said: DatabaseChecksum) { checksum = said }
+  /// Whether a commit says what its pages, or the commits before it, lead to. Behind a page that is not of
+  /// this history the latter does, and behind a checksum that is not the former: each is told once.
+  mutating func agrees(with checksum: DatabaseChecksum) -> Bool {
+    let agrees = checksum == self.checksum || checksum == said
+    said = checksum
+    return agrees
+  }
 }

@@ -7,32 +7,20 @@ final class LogVerification {
   private let verification: Verification
   private let files: SegmentFiles
   private let store: StoreID
-  private var segments: [Verified] = []
+  private var segments: [VerifiedSegment] = []
   /// How far the history was read.
   private var reached: LogExtent?
   private var trail: ChecksumTrail?
-  /// Where the segment's commits put each page last; nil where not all of them could be read.
-  private var merged: [UInt32: PageEntry]?
-  private var lastSize: UInt32?
+  /// Of the segment that is read.
+  private var merged = MergedEntries()
   /// A damage explains the next gap in the history.
   private var explained = false
-
-  /// A segment that can be opened.
-  private struct Verified {
-    var segment: LogSegment
-    var control: LogSegment.Control
-    /// Its start frame, where it has one.
-    var start: StartRecord?
-    var startOffset: Int64?
-  }
 
   init(_ verification: Verification, _ files: SegmentFiles, _ store: StoreID) {
     self.verification = verification
     self.files = files
     self.store = store
   }
-
-  private var environment: Environment { verification.environment }
 
   func run() throws(StoreError) {
     if files.all.isEmpty {
@@ -43,12 +31,19 @@ final class LogVerification {
       )
     }
     for file in files.all {
-      do throws(StoreError) { try openWhereItIs(file) } catch {
+      do throws(StoreError) {
+        guard let one = try VerifiedSegment.open(file, of: files, store, verification) else {
+          continue
+        }
+        segments.append(one)
+        verification.summary.segments += 1
+      } catch {
         guard [.damaged, .foreign, .unsupported].contains(error.code) else { throw error }
         verification.report(
           error, remains: "what is in it cannot be read; restore the file from a backup")
       }
     }
+    passOverEndedLine()
     explained = false
     let unreadable = Set(files.all.map(\.number)).subtracting(segments.map(\.segment.number))
     for (i, one) in segments.enumerated() {
@@ -62,7 +57,19 @@ final class LogVerification {
         trail = nil
       }
     }
-    verifyEnd()
+    try verifyEnd()
+  }
+
+  /// Before the first segment of a line that a repair has begun nothing is history; it moves all that away.
+  private func passOverEndedLine() {
+    guard let line = segments.lastIndex(where: { $0.start?.beginsLine ?? false }) else { return }
+    for one in segments[..<line] where one.control.beacon != nil {
+      verification.report(
+        one.segment.file.path, nil,
+        "this log segment is of a part of the history that a repair has ended, and which was cut off then",
+        remains: "nobody reads it; `sluice repair` moves it away")
+    }
+    segments.removeFirst(line)
   }
 
   /// Retention removes segments while this reads.
@@ -72,81 +79,6 @@ final class LogVerification {
   }
 
   // MARK: one segment
-
-  /// Retention may have moved it since it was listed, or removed it.
-  private func openWhereItIs(_ file: SegmentFiles.One) throws(StoreError) {
-    do throws(StoreError) { try open(file) } catch {
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
-      let now = try SegmentFiles(verification.layout, verification.fileSystem)
-      guard let moved = now.all.first(where: { $0.number == file.number }) else { return }
-      try open(moved)
-    }
-  }
-
-  private func open(_ file: SegmentFiles.One) throws(StoreError) {
-    let segment = try LogSegment(path: file.path, store: store, environment: environment)
-    guard segment.number == file.number else {
-      throw StoreError(
-        .damaged, "the header of a log segment says that it is number \(segment.number)",
-        path: file.path, offset: Block.header)
-    }
-    let isNewest = file.number == files.all.last?.number
-    let control = try settled(segment, isNewest)
-    var one = Verified(segment: segment, control: control)
-    try findStart(&one)
-    segments.append(one)
-    verification.summary.segments += 1
-  }
-
-  /// Blocks 0 to 3; those of the newest segment may just be written.
-  private func settled(_ segment: LogSegment, _ isNewest: Bool) throws(StoreError)
-    -> LogSegment.Control
-  {
-    var control = try segment.control()
-    var isOdd = control.isClosed ? try !Mark.isWhole(segment.file) : false
-    for attempt in 0..<200 where isNewest && (control.hasUnreadableSlot || isOdd) {
-      environment.clock.sleep(.milliseconds(min(attempt, 25)))
-      control = try segment.control()
-      isOdd = control.isClosed ? try !Mark.isWhole(segment.file) : false
-    }
-    if control.isTruncated { throw segment.truncated() }
-    if control.hasUnreadableSlot {
-      verification.report(
-        segment.file.path, try segment.unreadableSlots().first,
-        "a beacon of a log segment is damaged",
-        remains: isNewest
-          ? "the other one may be older; an applier that starts covers it"
-          : "a later segment names what is published here")
-    }
-    if isNewest, isOdd {
-      verification.report(
-        segment.file.path, Block.mark,
-        "the mark of the newest log segment is set, and not as appliers set it",
-        remains: "nothing is lost; an applier that starts goes on in a new segment")
-    }
-    return control
-  }
-
-  /// By the beacon, or behind the commits that were carried over.
-  private func findStart(_ one: inout Verified) throws(StoreError) {
-    let log = Log(layout: verification.layout, store: store, environment: environment)
-    if let place = one.control.beacon?.position.startFrame,
-      let record = try? log.startRecord(of: one.segment, at: place)
-    {
-      one.start = record
-      one.startOffset = place
-      return
-    }
-    var frames = one.segment.frames()
-    while let frame = try frames.ahead() {
-      if frame.kind == .start {
-        one.start = try? log.startRecord(of: one.segment, at: frame.offset)
-        one.startOffset = frame.offset
-        return
-      }
-      frames.pass(frame)
-    }
-  }
 
   /// Where what is published in the segment at `index` ends, and how far the history goes there; nil where
   /// it is no part of the history.
@@ -162,7 +94,7 @@ final class LogVerification {
     return one.control.beacon.map { ($0.position.end, $0.extent) }
   }
 
-  private func verify(_ one: Verified, at index: Int) throws(StoreError) {
+  private func verify(_ one: VerifiedSegment, at index: Int) throws(StoreError) {
     guard let (end, extent) = end(index) else {
       // A claimant gave it up, unless it never published and its successor was lost.
       return
@@ -178,8 +110,7 @@ final class LogVerification {
       explained = true
     }
     var survey = SegmentSurvey(one.segment, end: end)
-    merged = [:]
-    lastSize = nil
+    merged = MergedEntries()
     while let found = try survey.next() {
       switch found {
       case .frame(let frame, let isChained):
@@ -207,7 +138,8 @@ final class LogVerification {
     }
   }
 
-  private func report(gap offset: Int64, _ length: Int64, of one: Verified, upTo next: TxID) {
+  private func report(gap offset: Int64, _ length: Int64, of one: VerifiedSegment, upTo next: TxID)
+  {
     let first = (reached?.txid ?? one.start?.carried.txid ?? .zero).next
     guard next > first else {
       return verification.report(
@@ -218,7 +150,7 @@ final class LogVerification {
     let last = TxID(next.rawValue - 1)
     explained = true
     trail = nil
-    merged = nil
+    merged.forget()
     verification.report(
       one.segment.file.path, offset,
       "frames of the log are damaged, \(length) bytes: the pages, the outcomes and the batches themselves of batches \(first) to \(last)",
@@ -230,7 +162,7 @@ final class LogVerification {
 
   // MARK: one frame
 
-  private func verify(_ frame: FrameHeader, of one: Verified, _ survey: inout SegmentSurvey)
+  private func verify(_ frame: FrameHeader, of one: VerifiedSegment, _ survey: inout SegmentSurvey)
     throws(StoreError)
   {
     var batches: ClosedRange<TxID>?
@@ -251,106 +183,54 @@ final class LogVerification {
   /// The index at a finished segment's end says what its commits say. Without a description (where commits
   /// were carried over) nobody goes by it.
   private func compareMerged(
-    _ frame: FrameHeader, _ one: Verified, _ survey: inout SegmentSurvey
+    _ frame: FrameHeader, _ one: VerifiedSegment, _ survey: inout SegmentSurvey
   ) throws(StoreError) {
-    guard frame.section(.meta) != nil, let merged else { return }
+    guard frame.section(.meta) != nil, merged.isKnown else { return }
     let bytes = try survey.scanner.section(.index, of: frame, limit: Limits.commitBytes) ?? []
     let entries = (try? PageEntry.decode(bytes, base: 0)) ?? []
-    guard entries != merged.values.sorted(by: { $0.page < $1.page }) else { return }
+    guard !merged.agree(with: entries) else { return }
     verification.report(
       one.segment.file.path, frame.offset,
       "a finished segment's merged index does not say what its commits say",
       remains: "the commits are right, and readers go by the index; restore the file from a backup")
   }
 
-  private func note(_ parts: SegmentSurvey.Parts) {
-    guard let meta = parts.meta, let entries = parts.entries else { return merged = nil }
-    if let lastSize, meta.pageCount < lastSize {
-      merged = merged?.filter { $0.key <= meta.pageCount }
-    }
-    lastSize = meta.pageCount
-    for entry in entries { merged?[entry.page] = entry }
-  }
-
   private func report(
-    _ section: FrameSection, of frame: FrameHeader, _ one: Verified, _ batches: ClosedRange<TxID>?
+    _ section: FrameSection, of frame: FrameHeader, _ one: VerifiedSegment,
+    _ batches: ClosedRange<TxID>?
   ) {
     let id = SectionID(rawValue: section.id)
     verification.report(
       one.segment.file.path, frame.offset + section.offset,
-      "\(id.map(Self.name) ?? "section \(section.id)") of \(Self.name(frame, batches)) is damaged",
-      lost: batches, remains: remains(without: id, batches))
-  }
-
-  private static func name(_ id: SectionID) -> String {
-    switch id {
-    case .batches: "the batches themselves, a section"
-    case .meta: "the description"
-    case .index: "the page index"
-    case .outcomes: "the outcomes, a section"
-    case .consumed: "what was read of the journal, a section"
-    case .pages: "the pages, a section"
-    case .start: "the content"
-    case .pruned: "the forgotten writers, a section"
-    case .padding: "the padding"
-    }
-  }
-
-  private static func name(_ frame: FrameHeader, _ batches: ClosedRange<TxID>?) -> String {
-    switch frame.kind {
-    case .commit:
-      batches.map { "the commit of batches \($0.lowerBound) to \($0.upperBound)" } ?? "a commit"
-    case .start: "a segment's start frame"
-    case .index: "a finished segment's merged index"
-    case .batches: "a frame that belongs into a journal"
-    }
-  }
-
-  private func remains(without id: SectionID?, _ batches: ClosedRange<TxID>?) -> String {
-    guard let batches else {
-      return id == .index || id == .meta
-        ? "all that it says is in the commits before it"
-        : "readers stop here; restore the file from a backup"
-    }
-    let before = "up to batch \(batches.lowerBound.rawValue - 1) all is there"
-    let later = verification.remains(from: batches.upperBound)
-    switch id {
-    case .batches:
-      return
-        "what they did is in the pages; a replay cannot pass them, and begins at a later checkpoint"
-    case .outcomes:
-      return "what they did is in the pages; what became of each is not told any more"
-    case .consumed:
-      return "nothing that is read of the database"
-    case .pages, .index:
-      return
-        "\(before); \(later); the batches are there, and `sluice replay` makes the database of them"
-    default: return "\(before); \(later); restore the file from a backup"
-    }
+      "\(id?.reportName ?? "section \(section.id)") of \(frame.reportName(batches)) is damaged",
+      lost: batches, remains: verification.remains(without: id, batches))
   }
 
   private func verify(
-    commit frame: FrameHeader, _ batches: ClosedRange<TxID>, of one: Verified, isWhole: Bool,
+    commit frame: FrameHeader, _ batches: ClosedRange<TxID>, of one: VerifiedSegment, isWhole: Bool,
     _ survey: inout SegmentSurvey
   ) throws(StoreError) {
     let parts = try survey.parts(of: frame)
     if isWhole, let what = parts.unsound {
       verification.report(
         one.segment.file.path, frame.offset, "a commit is whole and cannot be read: \(what)",
-        lost: batches, remains: remains(without: .meta, batches))
+        lost: batches, remains: verification.remains(without: .meta, batches))
     }
     try verifyPages(of: frame, batches, parts, one, &survey)
-    note(parts)
+    merged.add(parts)
     // One that was carried over was read in the segment before.
     if let reached, batches.upperBound <= reached.txid { return }
-    if let reached, batches.lowerBound != reached.txid.next, !explained {
-      let next = reached.txid.next
-      verification.report(
-        one.segment.file.path, frame.offset,
-        "the log goes from batch \(reached.txid) to \(batches.lowerBound)",
-        lost: batches.lowerBound > next ? next...TxID(batches.lowerBound.rawValue - 1) : nil,
-        remains: verification.remains(from: batches.lowerBound))
+    if let reached, batches.lowerBound != reached.txid.next {
+      // What was not read may have changed any page.
       trail = nil
+      if !explained {
+        let next = reached.txid.next
+        verification.report(
+          one.segment.file.path, frame.offset,
+          "the log goes from batch \(reached.txid) to \(batches.lowerBound)",
+          lost: batches.lowerBound > next ? next...TxID(batches.lowerBound.rawValue - 1) : nil,
+          remains: verification.remains(from: batches.lowerBound))
+      }
     }
     explained = false
     verification.summary.commits += 1
@@ -371,14 +251,21 @@ final class LogVerification {
 
   private func addToTrail(
     _ entries: [PageEntry], _ meta: CommitMeta, _ frame: FrameHeader, _ batches: ClosedRange<TxID>,
-    _ one: Verified
+    _ one: VerifiedSegment
   ) {
     guard trail != nil else {
       verification.summary.uncheckedCommits += 1
       return
     }
-    trail?.add(entries, pageCount: meta.pageCount)
-    guard let found = trail?.checksum, found != meta.checksum else { return }
+    guard trail?.add(entries, pageCount: meta.pageCount) == true else {
+      verification.report(
+        one.segment.file.path, frame.offset,
+        "a commit says that the database has \(meta.pageCount) pages then, and it has not written them",
+        lost: batches, remains: verification.remains(without: .meta, batches))
+      trail = nil
+      return
+    }
+    guard trail?.agrees(with: meta.checksum) == false, let found = trail?.checksum else { return }
     verification.report(
       one.segment.file.path, frame.offset,
       "the pages in the log give the database the checksum \(found) after batch \(batches.upperBound), and its commit says \(meta.checksum)",
@@ -386,7 +273,6 @@ final class LogVerification {
       remains:
         "a page or the checksum was not written by an applier; `sluice verify --replay` tells what the batches make"
     )
-    trail?.accept(meta.checksum)
   }
 
   /// The pages' checksums as of `txid`, where a checkpoint has them.
@@ -416,7 +302,7 @@ final class LogVerification {
   /// Names each page of a commit that is not what its index says.
   private func verifyPages(
     of frame: FrameHeader, _ batches: ClosedRange<TxID>, _ parts: SegmentSurvey.Parts,
-    _ one: Verified, _ survey: inout SegmentSurvey
+    _ one: VerifiedSegment, _ survey: inout SegmentSurvey
   ) throws(StoreError) {
     guard let section = frame.section(.pages) else { return }
     guard let meta = parts.meta, let entries = parts.entries else {
@@ -430,7 +316,7 @@ final class LogVerification {
       verification.report(
         one.segment.file.path, entry.offset,
         "page \(entry.page) as batches \(batches.lowerBound) to \(batches.upperBound) left it is damaged",
-        lost: batches, remains: remains(without: .pages, batches))
+        lost: batches, remains: verification.remains(without: .pages, batches))
     }
     verification.summary.pages += UInt64(entries.count)
   }
@@ -438,7 +324,25 @@ final class LogVerification {
   // MARK: the end
 
   /// What the present is.
-  private func verifyEnd() {
+  ///
+  /// A segment is marked only once its successor has its name, so where the newest one is marked and no
+  /// later one is listed by now, the latter is lost, with what was published in it. So is what a later
+  /// checkpoint was made of: it was listed before the log was read.
+  private func verifyEnd() throws(StoreError) {
+    let before = verification.summary.damages
+    try verifyNewest()
+    guard verification.summary.damages == before, let last = verification.summary.checkpoints.last,
+      last > verification.summary.last, !segments.isEmpty
+    else { return }
+    verification.report(
+      verification.layout.log, nil,
+      "the log ends with batch \(verification.summary.last), and checkpoint \(last) is later: the newest of the log is missing",
+      lost: verification.summary.last.next...last,
+      remains:
+        "\(verification.remains(from: last)); restore the missing segments from a backup")
+  }
+
+  private func verifyNewest() throws(StoreError) {
     guard let newest = segments.last(where: { $0.control.beacon != nil }) else {
       if !segments.isEmpty {
         verification.report(
@@ -449,5 +353,19 @@ final class LogVerification {
     }
     verification.summary.last = max(
       verification.summary.last, newest.control.beacon?.extent.txid ?? .zero)
+    // Behind the last one that holds anything there may be those of claimants that gave up.
+    guard
+      let last = segments.last(where: { $0.start != nil || $0.control.beacon != nil }),
+      !files.all.contains(where: { $0.number == last.segment.number + 1 }), last.control.isClosed,
+      try Mark.isWhole(last.segment.file),
+      try !SegmentFiles(verification.layout, verification.fileSystem).all
+        .contains(where: { $0.number == last.segment.number + 1 })
+    else { return }
+    verification.report(
+      last.segment.file.path, Block.mark,
+      "the last log segment is closed, so there was a later one, and it is missing",
+      remains:
+        "up to batch \(verification.summary.last) all is named above; what was published later is in no segment, and nobody reads the store: restore the missing segments from a backup"
+    )
   }
 }

@@ -8,6 +8,8 @@ extension Verification {
     var both: [TxID]
     var databaseAlone: [TxID]
     var sidecarAlone: [TxID]
+    /// Those whose database has a temporary name: who made it may have died before it got its own.
+    var unfinished: Set<TxID> = []
   }
 
   func listedCheckpoints() throws(StoreError) -> Checkpoints {
@@ -20,7 +22,9 @@ extension Verification {
     return Checkpoints(
       both: databases.intersection(sidecars).sorted(),
       databaseAlone: databases.subtracting(sidecars).sorted(),
-      sidecarAlone: sidecars.subtracting(databases).sorted())
+      sidecarAlone: sidecars.subtracting(databases).sorted(),
+      unfinished: Set(
+        names.compactMap(StoreLayout.temporaryTarget).compactMap(StoreLayout.checkpointTxID)))
   }
 
   func database(_ txid: TxID) -> String {
@@ -37,19 +41,37 @@ extension Verification {
     }
   }
 
-  func nameHalves(of checkpoints: Checkpoints) throws(StoreError) {
-    for txid in checkpoints.databaseAlone {
+  func nameHalves(of checkpoints: Checkpoints, _ lines: BegunLines) throws(StoreError) {
+    // One may just be made, and a listing may miss a name that was made while it ran.
+    guard !(checkpoints.databaseAlone.isEmpty && checkpoints.sidecarAlone.isEmpty) else { return }
+    let now = try listedCheckpoints()
+    for txid in checkpoints.databaseAlone
+    where now.databaseAlone.contains(txid) && isBegun(txid, lines, database(txid)) {
       report(
         database(txid), nil, "a checkpoint's page checksums are missing, so it is none",
         remains: isGiven(txid))
     }
-    // Its database may just be about to get its name.
-    let now = checkpoints.sidecarAlone.isEmpty ? nil : try listedCheckpoints()
-    for txid in checkpoints.sidecarAlone where now?.sidecarAlone.contains(txid) == true {
+    // Retention removes the database first, and never of the newest two: what is left of an older one was
+    // being removed.
+    let superseded = now.both.filter(lines.include).dropLast().last ?? .zero
+    for txid in checkpoints.sidecarAlone
+    where now.sidecarAlone.contains(txid) && txid > superseded && !now.unfinished.contains(txid)
+      && isBegun(txid, lines, sidecar(txid))
+    {
       report(
         sidecar(txid), nil, "page checksums have no database beside them: a checkpoint is missing",
         remains: isGiven(txid))
     }
+  }
+
+  /// False, and told, where the file at `path` is of a line that never began.
+  func isBegun(_ txid: TxID, _ lines: BegunLines, _ path: String) -> Bool {
+    guard !lines.include(txid) else { return true }
+    report(
+      path, nil,
+      "this checkpoint is of a part of the history that never began: a repair was cut off",
+      remains: "nobody reads it; `sluice repair` moves it away")
+    return false
   }
 
   private func isGiven(_ txid: TxID) -> String {
@@ -75,8 +97,12 @@ extension Verification {
       }
       try verifyPages(txid, sums)
     } catch {
-      // Retention may have removed it.
-      if error.isNoSuchFile, try !listedCheckpoints().both.contains(txid) { return false }
+      // Retention may have removed it, here or on another host.
+      if error.isNoSuchFile || error.isStaleHandle || error.isLostOpen,
+        try !listedCheckpoints().both.contains(txid)
+      {
+        return false
+      }
       guard [.damaged, .foreign, .unsupported].contains(error.code) else { throw error }
       report(error, remains: isGiven(txid))
     }
@@ -100,8 +126,10 @@ extension Verification {
     var page: UInt32 = 1
     var unreadable: ClosedRange<UInt32>?
     let perPiece = UInt32((1 << 20) / size)
-    while page <= header.pageCount {
-      let count = min(perPiece, header.pageCount - page + 1)
+    // No more than there are, whatever it says.
+    let last = UInt32(clamping: min(length, expected) / Int64(size))
+    while page <= last {
+      let count = min(perPiece, last - page + 1)
       let bytes = try file.read(Int(count) * size, at: Int64(page - 1) * Int64(size))
       read(bytes.count)
       for i in 0..<count {
@@ -129,12 +157,12 @@ extension Verification {
       }
       page += count
     }
-    if unreadable == nil, checksum != header.checksum {
+    if unreadable == nil, last == header.pageCount, checksum != header.checksum {
       report(
         sums.path, 64, "a checkpoint's checksum of the whole database is not that of its pages",
         remains: isGiven(txid))
     }
-    summary.pages += UInt64(header.pageCount)
+    summary.pages += UInt64(last)
   }
 
   /// `current.sqlite` leads to a checkpoint.

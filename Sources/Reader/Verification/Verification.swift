@@ -77,10 +77,12 @@ public final class Verification {
     total = files.bytes
     known = Set(checkpoints.both)
     for txid in checkpoints.both { total += try size(of: database(txid)) }
-    for txid in checkpoints.both where try verify(checkpoint: txid, store) {
+    let lines = try BegunLines(layout, fileSystem)
+    let begun = checkpoints.both.filter { isBegun($0, lines, database($0)) }
+    for txid in begun where try verify(checkpoint: txid, store) {
       summary.checkpoints.append(txid)
     }
-    try nameHalves(of: checkpoints)
+    try nameHalves(of: checkpoints, lines)
     try verifyCurrent()
     try LogVerification(self, files, store).run()
     return summary
@@ -165,7 +167,7 @@ public final class Verification {
     throws(StoreError)
   {
     let bytes = try fileSystem.open(layout.description, .shared).read(64 << 10, at: 0)
-    if bytes != Array(description.json.utf8) {
+    if !description.isWritten(as: bytes) {
       report(
         layout.description, nil,
         "store.json is not as `init` writes it: something in it has another name, or was added",
@@ -185,7 +187,25 @@ public final class Verification {
       }
       break
     }
+    compare(description, withCopyIn: checkpoints)
     try verifyExtensions(description)
+  }
+
+  /// Checkpoints have a copy of it; the newest one has the last. Of the lease the file itself has the last word.
+  private func compare(_ description: StoreDescription, withCopyIn checkpoints: Checkpoints) {
+    for txid in checkpoints.both.reversed() {
+      guard
+        let header = try? CheckpointSidecar(
+          path: sidecar(txid), store: description.id, fileSystem: fileSystem
+        ).header, var copy = StoreDescription(copied: header.description)
+      else { continue }
+      copy.lease = description.lease
+      guard copy != description else { return }
+      return report(
+        layout.description, nil,
+        "store.json does not say what it said when checkpoint \(txid) was made: \(copy.json.dropLast())",
+        remains: "`sluice repair` writes it anew from that copy")
+    }
   }
 
   private func verifyExtensions(_ description: StoreDescription) throws(StoreError) {

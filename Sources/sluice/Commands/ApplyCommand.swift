@@ -18,11 +18,16 @@ struct ApplyCommand: ParsableCommand {
         sluice apply /mnt/efs/orders
         sluice apply /mnt/efs/orders /mnt/efs/stock --ttl 5 --checkpoint-age 60
         sluice apply /mnt/efs/orders --drain
+        sluice apply /mnt/efs/orders --keep 30d --keep-bytes 200G
+        sluice apply /mnt/efs/orders --metrics 127.0.0.1:9464
+
+      What is older than --keep is removed: log, and checkpoints. `sluice status` says what is kept. \
+      Give all appliers of a store the same.
 
       It ends with an error (a full disk, damage, a wrong clock) to be started anew by whoever \
       supervises it. Where it serves several stores, only the store concerned is stopped, and tried \
       again every 10 seconds. With the child process that executes batches it takes some \
-      150 MiB for each store, and about 256 MiB while a batch near its limit is executed.
+      150 MiB for each store, and at most 256 MiB while a batch near its limit is executed.
       """)
 
   @Argument(help: "The stores' directories.", completion: .directory)
@@ -30,7 +35,7 @@ struct ApplyCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "How long a leader may be silent before another takes over, in seconds, at least 1.",
+      "How long a leader may be silent before another takes over, in seconds, from 1 to 3600.",
       valueName: "S"))
   var ttl = Seconds(10)
 
@@ -54,7 +59,31 @@ struct ApplyCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Processor time that one batch may take, in seconds, before it is rejected and the others go on.",
+      "Keep the history of this last time, as 90s, 30m, 12h, 7d or forever: any state of it can be read, and all its batches. Without this and the next two all is as the applier before kept it, and 7d at first.",
+      valueName: "TIME"))
+  var keep: KeepDuration?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep less where log and checkpoints take more bytes than this, as 500M or 20G.",
+      valueName: "BYTES"))
+  var keepBytes: ByteCount?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep so many checkpoints at most, at least 2: the newest two, the one with which what is kept begins, and others between.",
+      valueName: "N"))
+  var keepCheckpoints: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "What is superseded stays for so long after that, for readers that are behind.",
+      valueName: "TIME", visibility: .hidden))
+  var keepForReaders = KeepDuration(milliseconds: 3_600_000)
+
+  @Option(
+    help: ArgumentHelp(
+      "Processor time that one batch may take, in seconds, before it is rejected and the others go on. By the clock it may take four times as long, and two minutes at least; it is then tried once more.",
       valueName: "S"))
   var batchTime = Seconds(30)
 
@@ -64,18 +93,44 @@ struct ApplyCommand: ParsableCommand {
   )
   var inProcess = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Take hints of writers here, as datagrams, in place of looking into the journal all the time: a numeric address of this host that they reach and a free UDP port, as 10.0.0.5:7400 (with several stores, the ports above it too), or off. The default serves this host only.",
+      valueName: "ADDRESS"))
+  var hints = HintArgument.address(.loopback)
+
+  @OptionGroup var metrics: MetricsOptions
+
   @OptionGroup var logging: LogOptions
 
   func validate() throws {
     for store in stores { try Path.check(store, "the store's directory") }
-    guard ttl.duration >= .seconds(1) else {
-      throw ValidationError("--ttl is 1 second at least, not \(ttl)")
-    }
+    try ApplyCommand.check(ttl: ttl)
     guard batchTime.duration >= .milliseconds(100) else {
       throw ValidationError("--batch-time is 0.1 seconds at least, not \(batchTime)")
     }
+    let checkpoints = keepCheckpoints ?? RetentionSettings.leastCheckpoints
+    guard checkpoints >= RetentionSettings.leastCheckpoints else {
+      throw ValidationError(
+        "--keep-checkpoints is \(RetentionSettings.leastCheckpoints) at least, not \(checkpoints)"
+      )
+    }
+    guard keepForReaders.duration != nil else {
+      throw ValidationError("--keep-for-readers is a time, such as 1h")
+    }
+    if case .address(let address) = hints, address.port != 0,
+      Int(address.port) + stores.count - 1 > Int(UInt16.max)
+    {
+      throw ValidationError("--hints: there are not enough ports above \(address.port)")
+    }
     if let holder, !(1...256).contains(holder.utf8.count) {
       throw ValidationError("--holder is a name of 1 to 256 bytes")
+    }
+  }
+
+  static func check(ttl: Seconds) throws {
+    guard (.seconds(1) ... .seconds(3600)).contains(ttl.duration) else {
+      throw ValidationError("--ttl is 1 second at least and 3600 at most, not \(ttl)")
     }
   }
 
@@ -92,10 +147,16 @@ struct ApplyCommand: ParsableCommand {
     // Several stores share it, and so what one batch takes another lacks.
     if inProcess { sqlite3_hard_heap_limit64(Int64(128 + 64 * stores.count) << 20) }
     PosixFileSystem.raiseOpenFileLimit()
+    let metrics = try metrics.start()
+    if let port = metrics?.port {
+      logging.logger("applier").info("metrics are shown", metadata: ["port": "\(port)"])
+    }
+    defer { metrics?.finish() }
+    let environment = metrics == nil ? Environment.posix() : MetricsOutput.environment
     StopSignal.install()
     let failures = Monitor<[StoreError]>([])
     ThreadExecutor(threadLimit: stores.count).concurrently(stores.count) { i in
-      do throws(StoreError) { try apply(stores[i]) } catch {
+      do throws(StoreError) { try apply(i, environment) } catch {
         failures.withLock { $0.append(error) }
       }
     }
@@ -104,22 +165,33 @@ struct ApplyCommand: ParsableCommand {
     if let last = errors.last { throw last }
   }
 
-  private func apply(_ store: String) throws(StoreError) {
+  private func apply(_ place: Int, _ environment: Environment) throws(StoreError) {
+    let store = stores[place]
     var logger = logging.logger("applier")
     if stores.count > 1 { logger[metadataKey: "store"] = "\(store)" }
     var options = ApplierOptions(holder: holder ?? ApplyCommand.hostAndProcess, logger: logger)
     options.leaseTime = ttl.duration
     options.beat = min(options.beat, ttl.duration / 5)
     options.drains = drain
+    options.hints = hints.address(forStore: place)
     if !inProcess {
       options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
     }
     options.batchTime = batchTime.duration
     options.openSegments = min(8192, PosixFileSystem().openFileLimit / 2) / stores.count
     options.checkpointAge = checkpointAge?.duration
+    options.retention.isGiven = keep != nil || keepBytes != nil || keepCheckpoints != nil
+    if let keep { options.retention.keep = keep.duration }
+    options.retention.bytes = keepBytes?.bytes
+    if let keepCheckpoints { options.retention.checkpoints = keepCheckpoints }
+    if let readers = keepForReaders.duration { options.retention.readers = readers }
+    // Where little time is kept, it is looked at more often.
+    options.retention.pause = min(
+      options.retention.pause,
+      max(.seconds(1), min(keep?.duration ?? .seconds(60), options.retention.readers) / 4))
     while true {
       do throws(StoreError) {
-        let applier = try Applier(path: store, options: options)
+        let applier = try Applier(path: store, options: options, environment: environment)
         try applier.run { StopSignal.wasReceived }
         if drain, var error = applier.leftBehind?.error {
           error.path = StoreLayout(store).journal
@@ -139,7 +211,7 @@ struct ApplyCommand: ParsableCommand {
     for _ in 0..<100 where !StopSignal.wasReceived { SystemClock().sleep(.milliseconds(100)) }
   }
 
-  private static var hostAndProcess: String {
+  static var hostAndProcess: String {
     var name = [CChar](repeating: 0, count: 256)
     gethostname(&name, name.count - 1)
     let host = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }

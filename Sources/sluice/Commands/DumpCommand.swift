@@ -1,4 +1,5 @@
 import ArgumentParser
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 
@@ -17,18 +18,25 @@ struct DumpCommand: ParsableCommand {
       What differs from .dump: FTS and R-tree tables are made by CREATE VIRTUAL TABLE and filled by \
       INSERT (an index over another table's text is rebuilt, one that keeps no text is made empty, \
       which a note says), and every value is read back as the \
-      same, texts with NUL characters and all reals included.
+      same, texts with NUL characters and all reals included. What a virtual table of an extension \
+      keeps is read through it, as in `query`; without it that table cannot be dumped.
       """)
 
   @OptionGroup var place: StoreArgument
 
   @OptionGroup var options: FreshnessOptions
 
+  @OptionGroup var extensions: ExtensionOptions
+
   func run() throws {
     var output = OutputFile()
-    let lost = try Database(path: place.store).read(options.freshness) { transaction in
-      options.past.tell(transaction.txid)
-      return try SQLDump(transaction).write(to: &output)
+    let (loaded, left) = try extensions.read(place.store)
+    let database = try Database(path: place.store, extensions: loaded)
+    let lost = try ExtensionOptions.telling(left) {
+      try database.read(options.freshness) { transaction in
+        options.past.tell(transaction.txid)
+        return try SQLDump(transaction).write(to: &output)
+      }
     }
     try output.flush()
     for table in lost {

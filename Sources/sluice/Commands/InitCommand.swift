@@ -51,21 +51,23 @@ struct InitCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "How the applier is elected. This version has file, which needs nothing but the store.",
-      valueName: "file|dynamodb:TABLE"))
-  var lease = "file"
+      "How the applier is elected: by the store's own files, or by an item in a table of DynamoDB.",
+      valueName: "file|dynamodb:TABLE"),
+    transform: LeaseArgument.kind)
+  var lease = StoreDescription.LeaseKind.file
+
+  @Option(
+    help: ArgumentHelp(
+      "Who may commit interactive transactions: all who may write to the journal, nobody, or whose journal files belong to one of these users or groups.",
+      valueName: "all|none|uid:N,…|gid:N,…"),
+    transform: TransactionsArgument.right)
+  var transactions = TransactionRight.all
 
   @Flag(help: "Leave foreign keys unchecked; they are checked otherwise.")
   var noForeignKeys = false
 
   func validate() throws {
     for path in extensions { try Path.check(path, "--extension") }
-    guard let kind = StoreDescription.LeaseKind(lease) else {
-      throw ValidationError("--lease is file or dynamodb:TABLE, not \(lease)")
-    }
-    guard kind == .file else {
-      throw ValidationError("--lease \(lease) is not built yet; leave it out, or say --lease file")
-    }
     if from != nil, pageSize != nil {
       throw ValidationError("--page-size is for a new database; --from keeps the one that DB has")
     }
@@ -77,6 +79,8 @@ struct InitCommand: ParsableCommand {
     creation.foreignKeys = !noForeignKeys
     creation.timeout = timeout.duration
     creation.extensions = extensions
+    creation.lease = lease
+    creation.transactions = transactions
     creation.note = { Sluice.warn("note: \($0)") }
     if let pageSize { creation.pageSize = pageSize }
     try creation.make(at: place.store)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import SluiceApplier
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -15,6 +16,17 @@ struct LogCommand: ParsableCommand {
         sluice log STORE
         sluice log STORE --from 1200 --json
         sluice log STORE --follow --json | consumer
+        sluice log STORE --rows --json
+
+      --rows adds to each object, as "changed", the rows that the batch inserted, updated (before and \
+      after) and deleted, in their order, by triggers too: {"op": "update", "table": "item", "rowid": 1, \
+      "old": {…}, "new": {…}}. For that the batches are executed again, in this process and with this \
+      user's rights; each must come to its recorded outcome, else it ends with 76. Of virtual tables, and \
+      of DROP TABLE, no rows are told. "changed" is null where the state before the batch is not kept any \
+      more, and where there are too many rows: "leftOut" says how many.
+
+      Batches that are older than what is kept are named on standard error, and with --json by an object \
+      {"gone": {"from": 1, "to": 99}, "time": "…"} in their place; then comes what is there.
 
       A consumer that remembers the last TxID goes on with --from that and one, and misses nothing. \
       Needs the right to read the store's directory.
@@ -33,27 +45,84 @@ struct LogCommand: ParsableCommand {
   @Flag(help: "Print a JSON object for each batch.")
   var json = false
 
+  @Flag(help: "With --json: add the rows that each batch changed.")
+  var rows = false
+
   private static let pause = Duration.milliseconds(50)
+
+  func validate() throws {
+    guard json || !rows else {
+      throw ValidationError("--rows goes with --json: what a row was is told as an object")
+    }
+  }
 
   func run() throws {
     let environment = Environment.posix()
-    let feed = try ChangeFeed(
-      path: place.store, from: TxID(from ?? 1), environment: environment)
-    var output = OutputFile()
+    let first = TxID(from ?? 1)
+    let printer = Printer(json: json)
+    if rows {
+      let feed = try RowFeed(path: place.store, from: first, environment: environment)
+      try run(printer, environment.clock, at: { feed.txid }) {
+        try feed.advance(onGap: printer.tell) { try printer.print(LogLine($0.batch, changes: $0)) }
+      }
+    } else {
+      let feed = try ChangeFeed(path: place.store, from: first, environment: environment)
+      try run(printer, environment.clock, at: { feed.txid }) {
+        try feed.advance(onGap: printer.tell) { try printer.print(LogLine($0)) }
+      }
+    }
+  }
+
+  /// Prints what `advance` passes, and goes on with what comes if that is wished.
+  private func run(
+    _ printer: Printer, _ clock: any Clock, at txid: () -> TxID, _ advance: () throws -> Void
+  ) throws {
     repeat {
-      let before = feed.txid
-      do {
-        try feed.advance { entry in
-          let line = LogLine(entry)
-          try output.write((json ? line.json : line.text) + "\n")
-          guard output.hasReader else { throw Gone() }
-        }
-      } catch is Gone { return }
-      try output.flush()
-      if follow, feed.txid == before { environment.clock.sleep(Self.pause) }
-    } while follow && output.hasReader
+      let before = txid()
+      do { try advance() } catch is Gone { return }
+      try printer.flush()
+      if follow, txid() == before { clock.sleep(Self.pause) }
+    } while follow && printer.hasReader
   }
 
   /// Nobody reads what is printed any more.
   private struct Gone: Error {}
+
+  private final class Printer {
+    private let json: Bool
+    private var output = OutputFile()
+    var hasReader: Bool { output.hasReader }
+
+    init(json: Bool) { self.json = json }
+
+    func print(_ line: LogLine) throws {
+      try output.write((json ? line.json : line.text) + "\n")
+      guard output.hasReader else { throw Gone() }
+    }
+
+    func tell(_ gap: ChangeFeed.Gap) throws {
+      // A consumer of objects must know that some are missing; who reads a terminal, too.
+      if json { try output.write(gap.json + "\n") }
+      try output.flush()
+      Sluice.warn(gap.text)
+    }
+
+    func flush() throws { try output.flush() }
+  }
+}
+
+extension ChangeFeed.Gap {
+  fileprivate var text: String {
+    "batches \(batches.lowerBound) to \(batches.upperBound), the last of \(timestamp(time_ms)), are not kept any more"
+  }
+
+  fileprivate var json: String {
+    var gone = JSONObject()
+    gone.add("from", batches.lowerBound.rawValue)
+    gone.add("to", batches.upperBound.rawValue)
+    var line = JSONObject()
+    line.add("gone", gone)
+    line.add("time", timestamp(time_ms))
+    return line.text
+  }
 }

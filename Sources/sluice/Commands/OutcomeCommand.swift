@@ -57,6 +57,12 @@ struct OutcomeCommand: ParsableCommand {
     let layout = StoreLayout(place.store)
     let description = try StoreDescription.read(layout, environment.fileSystem)
     let log = Log(layout: layout, store: description.id, environment: environment)
+    if let lost = description.lost(with: txid) {
+      throw StoreError(
+        .damaged,
+        "batch \(txid) is lost: nothing of batches \(lost.lowerBound) and later was left when the store was repaired, and the history goes on behind batch \(lost.upperBound)",
+        path: layout.root)
+    }
     let present = try log.present()
     guard txid <= present.extent.txid else {
       throw StoreError(

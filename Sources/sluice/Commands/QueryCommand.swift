@@ -1,7 +1,5 @@
 import ArgumentParser
-import Glibc
-import SluiceApplier
-import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -45,8 +43,7 @@ struct QueryCommand: ParsableCommand {
 
   @OptionGroup var options: FreshnessOptions
 
-  @Flag(help: "Load the store's extensions, whoever their files belong to.")
-  var trustExtensions = false
+  @OptionGroup var extensions: ExtensionOptions
 
   func validate() throws {
     if json, csv { throw ValidationError("--json and --csv exclude each other") }
@@ -54,26 +51,9 @@ struct QueryCommand: ParsableCommand {
 
   func run() throws {
     var output = OutputFile()
-    let (extensions, left) = try extensions()
-    let database = try Database(path: place.store, extensions: extensions)
-    do { try query(database, &output) } catch var error as SQLiteError where !left.isEmpty {
-      if error.message.contains("no such ") { error.message += "; " + left.joined(separator: "; ") }
-      throw error
-    }
-  }
-
-  /// The store's extensions that may run in this process: code of root or of this very user can do
-  /// nothing here that it could not do anyway. The others stay away, and that is told where they are
-  /// missed.
-  private func extensions() throws(StoreError) -> (loaded: [LoadableExtension], left: [String]) {
-    let layout = StoreLayout(place.store)
-    let fileSystem = PosixFileSystem()
-    let trustsAll = trustExtensions
-    var (loaded, left) = StoreExtensions.readable(
-      try StoreDescription.read(layout, fileSystem), in: layout,
-      mayRun: { owner in trustsAll || owner == 0 || owner == geteuid() })
-    if !trustsAll, !left.isEmpty { left.append("--trust-extensions loads other users' too") }
-    return (loaded, left)
+    let (loaded, left) = try extensions.read(place.store)
+    let database = try Database(path: place.store, extensions: loaded)
+    try ExtensionOptions.telling(left) { try query(database, &output) }
   }
 
   private func query(_ database: Database, _ output: inout OutputFile) throws {
@@ -95,20 +75,6 @@ struct QueryCommand: ParsableCommand {
     }
   }
 
-  /// A text may have any bytes; what is printed is UTF-8, and nothing is changed without a word.
-  private func checkTexts(of statement: Statement) throws(StoreError) {
-    for column in 0..<statement.columnCount where statement.columnType(column) == .text {
-      guard let bytes = statement.columnTextBytes(column),
-        String(validating: bytes, as: UTF8.self) == nil
-      else { continue }
-      let name = statement.columnName(column)
-      throw StoreError(
-        .invalid,
-        "a text in column \(name) is no UTF-8 and cannot be printed as it is; select hex(\(name)) or CAST(\(name) AS BLOB)"
-      )
-    }
-  }
-
   private func print(
     _ statement: Statement, as format: (some RowFormat).Type, to output: inout OutputFile
   ) throws {
@@ -118,7 +84,7 @@ struct QueryCommand: ParsableCommand {
     try format.begin(&output)
     do {
       while hasRow, output.hasReader {
-        try checkTexts(of: statement)
+        try statement.checkTexts()
         try format.write(statement.row, to: &output)
         hasRow = try statement.step()
       }
@@ -130,5 +96,20 @@ struct QueryCommand: ParsableCommand {
     }
     try format.end(&output)
     try output.flush()
+  }
+}
+
+extension Statement {
+  /// A text may have any bytes; what is printed is UTF-8, and nothing is changed without a word.
+  func checkTexts() throws(StoreError) {
+    for column in 0..<columnCount where columnType(column) == .text {
+      guard let bytes = columnTextBytes(column), String(validating: bytes, as: UTF8.self) == nil
+      else { continue }
+      let name = columnName(column)
+      throw StoreError(
+        .invalid,
+        "a text in column \(name) is no UTF-8 and cannot be printed as it is; select hex(\(name)) or CAST(\(name) AS BLOB)"
+      )
+    }
   }
 }

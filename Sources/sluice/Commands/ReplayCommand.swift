@@ -75,6 +75,11 @@ struct ReplayCommand: ParsableCommand {
       onProgress: { done, total in progress.show(done, of: total) })
     progress.end()
     point.tell(summary.last)
+    if summary.takenPages > 0 {
+      Sluice.warn(
+        "the pages of \(summary.takenPages) interactive transactions were taken as recorded; what made them is not known"
+      )
+    }
     if summary.samePages < summary.commits {
       Sluice.warn(
         "\(summary.commits - summary.samePages) of \(summary.commits) commits made other pages than recorded; the content of all tables was compared \(summary.comparedContents.count) times and is the same"

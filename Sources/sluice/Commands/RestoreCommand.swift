@@ -16,6 +16,12 @@ struct RestoreCommand: ParsableCommand {
         sluice restore STORE --into copy.sqlite
         sluice restore STORE --into before.sqlite --txid 1199
         sluice restore STORE --into noon.sqlite --at 2026-11-22T12:00:00+01:00
+        sluice restore STORE --into warm.sqlite --follow
+
+      --follow keeps the file as the database is, until SIGTERM or SIGINT: each state is made beside the \
+      file, proven, and renamed over it. Open it anew (mode=ro, immutable=1) to see the next one. A mark \
+      beside it, FILE.copy, says whose copy it is: with that the same command goes on with the file that \
+      is there.
 
       It prints the last batch in the file, and the file. A store is made of it by `sluice init \
       STORE --from FILE`.
@@ -28,8 +34,20 @@ struct RestoreCommand: ParsableCommand {
 
   @OptionGroup var point: PointOptions
 
+  @Flag(help: "Keep the file up to date, until this is stopped.")
+  var follow = false
+
+  private static let pause = Duration.milliseconds(50)
+
+  func validate() throws {
+    guard !follow || point.point == nil else {
+      throw ValidationError("--follow goes with the present, and not with --txid or --at")
+    }
+  }
+
   func run() throws {
     let environment = Environment.posix()
+    guard !follow else { return try keepUp(environment) }
     let store = try PageStore(path: place.store, environment: environment)
     let snapshot = try store.snapshot(point.point.map { .asOf($0) } ?? .latest)
     point.tell(snapshot.txid)
@@ -41,5 +59,31 @@ struct RestoreCommand: ParsableCommand {
     var output = OutputFile()
     try output.write("\(snapshot.txid) \(into)\n")
     try output.flush()
+  }
+  private func keepUp(_ environment: Environment) throws {
+    StopSignal.install()
+    let copy = try WarmCopy(of: place.store, at: into, environment)
+    var output = OutputFile()
+    while !StopSignal.wasReceived {
+      var progress = ProgressLine("restoring", total: 0, environment.clock)
+      let began = environment.clock.elapsed()
+      let made = try copy.update(
+        shouldStop: { StopSignal.wasReceived },
+        onProgress: { done, total in progress.show(done, of: total) })
+      progress.end()
+      if let made {
+        try output.write("\(made) \(into)\n")
+        try output.flush()
+      }
+      // Half of the time at most goes into copying.
+      rest(max(Self.pause, environment.clock.elapsed() - began), environment.clock)
+    }
+  }
+
+  private func rest(_ time: Duration, _ clock: any Clock) {
+    let end = clock.elapsed() + time
+    while !StopSignal.wasReceived, clock.elapsed() < end {
+      clock.sleep(min(Self.pause, end - clock.elapsed()))
+    }
   }
 }

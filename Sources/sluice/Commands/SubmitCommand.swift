@@ -43,6 +43,9 @@ struct SubmitCommand: ParsableCommand {
       foreign keys are judged at the end of the last, and after a rejection it stops, says what is \
       done and how to go on. With --id that is to run the same command again within 24 hours.
 
+      --assist  Where nobody leads, this process applies what waits, its own batches and others', for as \
+      long as it waits and a moment more, then gives the lease back. It needs an applier's rights.
+
       OUTPUT  A line for each batch, in order. With --json an object, what does not apply left out:
 
         {"status": "durable"|"applied"|"rejected"|"duplicate",
@@ -103,6 +106,15 @@ struct SubmitCommand: ParsableCommand {
     help: ArgumentHelp("How long to wait for the outcome of a batch, in seconds.", valueName: "S"))
   var timeout = Seconds(30)
 
+  @Flag(help: "Where no applier leads, apply batches here; needs an applier's rights.")
+  var assist = false
+
+  @Option(
+    help: ArgumentHelp(
+      "With --assist: how long a leader may be silent, in seconds, as `sluice apply --ttl` has it.",
+      valueName: "S"))
+  var ttl: Seconds?
+
   @Flag(help: "Print the rows that the SQL returns, up to 1 MiB (not with --ndjson, --sql).")
   var results = false
 
@@ -132,11 +144,19 @@ struct SubmitCommand: ParsableCommand {
     if results, wait == .durable {
       throw ValidationError("--results cannot be had with --wait durable")
     }
+    if assist, wait == .durable {
+      throw ValidationError("--assist is for who waits for outcomes; leave out --wait durable")
+    }
+    if ttl != nil, !assist { throw ValidationError("--ttl goes with --assist") }
+    if let ttl { try ApplyCommand.check(ttl: ttl) }
   }
 
   func run() throws {
     let submission = Submission(
-      store: place.store, waitsForOutcome: wait == .applied, timeout: timeout)
+      store: place.store, waitsForOutcome: wait == .applied, timeout: timeout,
+      assistance: assist
+        ? SubmitAssistance(store: place.store, ttl: ttl?.duration ?? .seconds(10)) : nil)
+    defer { submission.assistance?.finish() }
     var printer = ReportPrinter(json: json)
     if let sql {
       let input = InputBatch(

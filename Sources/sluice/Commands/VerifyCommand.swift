@@ -65,7 +65,7 @@ struct VerifyCommand: ParsableCommand {
     var progress = ProgressLine("replaying", total: 0, environment.clock)
     defer { progress.end() }
     _ = try Replay.compare(
-      RecordedHistory(store: place.store, environment),
+      store: place.store, environment,
       note: { Sluice.warn($0) },
       onProgress: { done, total in progress.show(done, of: total) })
   }

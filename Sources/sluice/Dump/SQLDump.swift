@@ -1,9 +1,11 @@
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
 
 /// A snapshot as an SQL script: what `.dump` of the sqlite3 shell writes of the user's tables, byte for
-/// byte, but for what would be lost or could not go back in (`SQLLiteral`, `VirtualTableDump`).
+/// byte, but for what would be lost or could not go back in (`SQLLiteral`, `VirtualTableDump`,
+/// `TerminatorLine`).
 struct SQLDump {
   private let transaction: ReadTransaction
 
@@ -75,7 +77,7 @@ struct SQLDump {
       """)
     return rows.compactMap { row in
       guard case .text(let name) = row[0], case .text(let sql) = row[1] else { return nil }
-      return Table(name: name, sql: sql)
+      return Table(name: name, sql: TerminatorLine.guarded(sql))
     }
   }
 
@@ -97,7 +99,7 @@ struct SQLDump {
           : table.sql + ";\n")
     }
     // Neither hidden nor generated columns.
-    let columns = try texts("SELECT name FROM pragma_table_info(?)", [.text(table.name)])
+    let columns = try texts(SchemaPragma.columns.text(of: table.name), column: 1)
     try DumpedRows(
       into: table.name.quotedForSQL,
       select:
@@ -116,14 +118,15 @@ struct SQLDump {
     for row in rows {
       guard case .text(let sql) = row[0], case .text(let table) = row[1], !shadows.contains(table)
       else { continue }
+      let text = TerminatorLine.guarded(sql)
       // Its last line may be a comment.
-      try output.write(sql.contains("--") ? "\(sql)\n;\n" : "\(sql);\n")
+      try output.write(text.contains("--") ? "\(text)\n;\n" : "\(text);\n")
     }
   }
 
-  private func texts(_ sql: String, _ parameters: [SQLValue] = []) throws -> [String] {
-    try transaction.query(sql, parameters).compactMap { row in
-      if case .text(let text) = row[0] { text } else { nil }
+  private func texts(_ sql: String, column: Int = 0) throws -> [String] {
+    try transaction.query(sql).compactMap { row in
+      if case .text(let text) = row[column] { text } else { nil }
     }
   }
 }

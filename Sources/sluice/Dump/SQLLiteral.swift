@@ -1,4 +1,5 @@
 import CSQLite
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -149,7 +150,6 @@ extension String {
         isLetter($0) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
       } && sqlite3_keyword_check(self, Int32(utf8.count)) == 0
     guard !isPlain else { return self }
-    return "\"" + split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-      + "\""
+    return quoted(self)
   }
 }

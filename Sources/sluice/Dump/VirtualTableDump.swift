@@ -1,3 +1,4 @@
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -67,10 +68,9 @@ struct VirtualTableDump {
   private static func columns(of table: String, _ module: String, _ transaction: ReadTransaction)
     throws -> [String]
   {
-    let rows = try transaction.query(
-      "SELECT name, hidden FROM pragma_table_xinfo(?)", [.text(table)])
+    let rows = try transaction.query(SchemaPragma.allColumns.text(of: table))
     return rows.compactMap { row in
-      guard case .text(let name) = row[0], case .integer(let hidden) = row[1] else { return nil }
+      guard case .text(let name) = row[1], case .integer(let hidden) = row[6] else { return nil }
       if hidden == 0 { return name }
       let isLanguage =
         (module == "fts3" || module == "fts4") && hidden == 1 && name != table && name != "docid"

@@ -24,7 +24,7 @@ struct LineReader: ~Copyable {
   mutating func next() throws(StoreError) -> [UInt8]? {
     var searched = start
     while true {
-      if let end = buffer[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+      if let end = buffer.firstIndex(of: UInt8(ascii: "\n"), in: searched..<buffer.count) {
         return try take(upTo: end, next: end + 1)
       }
       buffer.removeSubrange(..<start)

@@ -9,17 +9,23 @@ struct LongLiterals {
   private struct Literal {
     /// Its place in the text, quotes and X included.
     var range: Range<Int>
-    var value: SQLValue
+    /// Of its first quote.
+    var quote: Int
+    /// Its first part, which is not in the text.
+    var folded: FoldedLiteral?
   }
 
   private let text: [UInt8]
+  private let folded: [FoldedLiteral]
   private var literals: [Literal] = []
 
-  /// `statement` with so many of its longest literals as parameters that its text has at most
-  /// `limit` bytes; nil where that cannot be done.
-  static func lifted(_ statement: String, limit: Int) -> Batch.Statement? {
+  /// The statement with so many of its longest literals as parameters that its text has at most
+  /// `limit` bytes, and all that are folded; nil where that cannot be done.
+  static func lifted(_ statement: String, folded: [FoldedLiteral] = [], limit: Int)
+    -> Batch.Statement?
+  {
     guard mayHaveParameters(statement) else { return nil }
-    return LongLiterals(statement).lifted(limit)
+    return LongLiterals(statement, folded).lifted(limit)
   }
 
   /// What is kept in the schema has none.
@@ -29,8 +35,9 @@ struct LongLiterals {
       .contains(tokens.keyword())
   }
 
-  private init(_ statement: String) {
+  private init(_ statement: String, _ folded: [FoldedLiteral]) {
     text = Array(statement.utf8)
+    self.folded = folded
     findLiterals()
   }
 
@@ -38,25 +45,48 @@ struct LongLiterals {
     // "?32766" takes that many bytes.
     let parameterBytes = 6
     var bytes = text.count
-    var chosen: [Literal] = []
-    for literal in literals.sorted(by: { $0.range.count > $1.range.count }) {
-      guard bytes > limit, chosen.count < Limits.parametersPerStatement,
-        literal.range.count > parameterBytes
+    var chosen: [(literal: Literal, value: SQLValue)] = []
+    let longestFirst = literals.sorted {
+      ($0.folded != nil ? 1 : 0, $0.range.count) > ($1.folded != nil ? 1 : 0, $1.range.count)
+    }
+    for literal in longestFirst {
+      guard chosen.count < Limits.parametersPerStatement,
+        literal.folded != nil || bytes > limit && literal.range.count > parameterBytes
       else { break }
-      chosen.append(literal)
+      guard let value = value(of: literal) else { continue }
+      chosen.append((literal, value))
       bytes -= literal.range.count - parameterBytes
     }
-    guard bytes <= limit else { return nil }
-    chosen.sort { $0.range.lowerBound < $1.range.lowerBound }
+    guard bytes <= limit, chosen.count(where: { $0.literal.folded != nil }) == folded.count else {
+      return nil
+    }
+    chosen.sort { $0.literal.range.lowerBound < $1.literal.range.lowerBound }
     var sql: [UInt8] = []
     var copied = 0
-    for (i, literal) in chosen.enumerated() {
-      sql += text[copied..<literal.range.lowerBound]
+    for (i, choice) in chosen.enumerated() {
+      sql += text[copied..<choice.literal.range.lowerBound]
       sql += "?\(i + 1)".utf8
-      copied = literal.range.upperBound
+      copied = choice.literal.range.upperBound
     }
     sql += text[copied...]
     return Batch.Statement(String(decoding: sql, as: UTF8.self), chosen.map(\.value))
+  }
+
+  /// nil for a blob whose digits are none.
+  private func value(of literal: Literal) -> SQLValue? {
+    let content = text[(literal.quote + 1)..<max(literal.quote + 1, literal.range.upperBound - 1)]
+    let isBlob = literal.quote > literal.range.lowerBound
+    let rest: [UInt8]
+    if isBlob {
+      guard let bytes = FoldedLiteral.bytes(hexadecimal: content) else { return nil }
+      rest = bytes
+    } else {
+      rest = FoldedLiteral.unquoted(content)
+    }
+    let pieces = (literal.folded?.pieces ?? []) + [rest]
+    let count = pieces.reduce(0) { $0 + $1.count }
+    if isBlob { return .blob([UInt8](unsafeUninitializedCapacity: count) { $1 = $0.fill(pieces) }) }
+    return .text(String(unsafeUninitializedCapacity: count) { $0.fill(pieces) })
   }
 
   // MARK: Finding them
@@ -68,7 +98,7 @@ struct LongLiterals {
       switch byte {
       case UInt8(ascii: "'"):
         let end = endOfQuoted(position, by: byte)
-        addText(position..<end)
+        add(position..<end, quote: position)
         position = end
       case UInt8(ascii: "\""), UInt8(ascii: "`"): position = endOfQuoted(position, by: byte)
       case UInt8(ascii: "["):
@@ -113,48 +143,24 @@ struct LongLiterals {
       text[end] == UInt8(ascii: "'")
     else { return end }
     let endOfBlob = endOfQuoted(end, by: UInt8(ascii: "'"))
-    if let bytes = LongLiterals.bytes(hexadecimal: text[(end + 1)..<max(end + 1, endOfBlob - 1)]) {
-      literals.append(Literal(range: start..<endOfBlob, value: .blob(bytes)))
-    }
+    add(start..<endOfBlob, quote: end)
     return endOfBlob
   }
 
-  private mutating func addText(_ range: Range<Int>) {
-    guard range.count >= 2 else { return }
-    let quote = UInt8(ascii: "'")
-    var content: [UInt8] = []
-    content.reserveCapacity(range.count)
-    var position = range.lowerBound + 1
-    while position < range.upperBound - 1 {
-      let end = text[position..<range.upperBound - 1].firstIndex(of: quote) ?? range.upperBound - 1
-      content += text[position..<end]
-      if end < range.upperBound - 1 { content.append(quote) }
-      position = end + 2
-    }
+  private mutating func add(_ range: Range<Int>, quote: Int) {
+    guard range.upperBound - quote >= 2 else { return }
     literals.append(
-      Literal(range: range, value: .text(String(decoding: content, as: UTF8.self))))
+      Literal(range: range, quote: quote, folded: folded.first { $0.quote == quote }))
   }
+}
 
-  private static func bytes(hexadecimal digits: ArraySlice<UInt8>) -> [UInt8]? {
-    guard digits.count % 2 == 0 else { return nil }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(digits.count / 2)
-    var high: UInt8?
-    for digit in digits {
-      let value: UInt8
-      switch digit {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
-      case UInt8(ascii: "A")...UInt8(ascii: "F"): value = digit - UInt8(ascii: "A") + 10
-      default: return nil
-      }
-      if let first = high {
-        bytes.append(first << 4 | value)
-        high = nil
-      } else {
-        high = value
-      }
+extension UnsafeMutableBufferPointer<UInt8> {
+  /// Puts the pieces one behind the other; returns how many bytes they have.
+  fileprivate func fill(_ pieces: [[UInt8]]) -> Int {
+    var position = 0
+    for piece in pieces {
+      position = self[position...].update(fromContentsOf: piece)
     }
-    return bytes
+    return position
   }
 }

@@ -23,7 +23,7 @@ extension JSON {
       let json = try parse(bytes: short[...])
       return try json.replacing(mark) { (i) throws(DecodingError) in
         guard long.indices.contains(i) else { throw DecodingError("no string") }
-        return try string(text[long[i]])
+        return try string(long[i], of: text)
       }
     } catch {
       // For what is wrong and where, in the whole text.
@@ -37,33 +37,32 @@ extension JSON {
   private static func longStrings(in text: [UInt8]) -> [Range<Int>] {
     var found: [Range<Int>] = []
     var start: Int?
-    var i = 0
-    while i < text.count {
-      switch text[i] {
-      case UInt8(ascii: "\\") where start != nil: i += 1
-      case UInt8(ascii: "\""):
-        if let begin = start {
-          if i - begin > longest { found.append(begin..<i) }
-          start = nil
-        } else {
-          start = i + 1
-        }
-      default: break
+    var searched = 0
+    while let quote = text.firstIndex(of: UInt8(ascii: "\""), in: searched..<text.count) {
+      searched = quote + 1
+      guard let begin = start else {
+        start = quote + 1
+        continue
       }
-      i += 1
+      // Behind an odd number of backslashes it is a character of the string.
+      var backslashes = quote
+      while backslashes > begin, text[backslashes - 1] == UInt8(ascii: "\\") { backslashes -= 1 }
+      guard (quote - backslashes) % 2 == 0 else { continue }
+      if quote - begin > longest { found.append(begin..<quote) }
+      start = nil
     }
     return found
   }
 
   /// The content of a string, read piece by piece.
-  private static func string(_ raw: ArraySlice<UInt8>) throws(DecodingError) -> String {
+  private static func string(_ raw: Range<Int>, of text: [UInt8]) throws(DecodingError) -> String {
     var result = ""
     result.reserveCapacity(raw.count)
-    var start = raw.startIndex
-    while start < raw.endIndex {
-      let end = pieceEnd(raw, from: start)
+    var start = raw.lowerBound
+    while start < raw.upperBound {
+      let end = pieceEnd(start..<raw.upperBound, of: text)
       let quote = [UInt8(ascii: "\"")]
-      guard let piece = try parse(bytes: (quote + raw[start..<end] + quote)[...]).string else {
+      guard let piece = try parse(bytes: (quote + text[start..<end] + quote)[...]).string else {
         throw DecodingError("no string")
       }
       result += piece
@@ -74,21 +73,25 @@ extension JSON {
 
   /// Before a character of ASCII that no escape precedes, so that neither an escape, nor two that make a
   /// character, nor the bytes of one are cut.
-  private static func pieceEnd(_ raw: ArraySlice<UInt8>, from start: Int) -> Int {
-    var i = start
-    var isPlain = false
-    while i < raw.endIndex {
-      if raw[i] == UInt8(ascii: "\\") {
-        let isNumber = i + 1 < raw.endIndex && raw[i + 1] == UInt8(ascii: "u")
+  private static func pieceEnd(_ raw: Range<Int>, of text: [UInt8]) -> Int {
+    let least = raw.lowerBound + longest
+    guard least < raw.upperBound else { return raw.upperBound }
+    // What has no escape is passed over at once.
+    let firstEscape = text.firstIndex(of: UInt8(ascii: "\\"), in: raw.lowerBound..<least)
+    var i = firstEscape ?? least
+    var isPlain = i > raw.lowerBound
+    while i < raw.upperBound {
+      if text[i] == UInt8(ascii: "\\") {
+        let isNumber = i + 1 < raw.upperBound && text[i + 1] == UInt8(ascii: "u")
         i += isNumber ? 6 : 2
         isPlain = false
         continue
       }
-      if isPlain, raw[i] < 0x80, i - start >= longest { return i }
+      if isPlain, text[i] < 0x80, i >= least { return i }
       isPlain = true
       i += 1
     }
-    return raw.endIndex
+    return raw.upperBound
   }
 
   private func replacing(

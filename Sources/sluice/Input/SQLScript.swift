@@ -18,7 +18,7 @@ struct SQLScriptReader: BatchSource, ~Copyable {
   private let command: String
 
   /// The next statement, where it was read already.
-  private var pending: ScriptStatements.Entry?
+  private var pending: ReadStatement?
   private var batchCount = 0
   /// A statement of an earlier batch ran without foreign keys.
   private var foreignKeysWereOff = false
@@ -57,7 +57,7 @@ struct SQLScriptReader: BatchSource, ~Copyable {
         pending = entry
         break
       }
-      try batch.append(entry, input: statements.name)
+      batch.append(entry)
     }
     guard !batch.isEmpty else { return nil }
     batchCount += 1
@@ -75,12 +75,13 @@ struct SQLScriptReader: BatchSource, ~Copyable {
       notes: isLast ? statements.notes : [])
   }
 
-  private mutating func nextEntry() throws(StoreError) -> ScriptStatements.Entry? {
+  private mutating func nextEntry() throws(StoreError) -> ReadStatement? {
     if let entry = pending {
       pending = nil
       return entry
     }
-    return try statements.next()
+    guard let entry = try statements.next() else { return nil }
+    return ReadStatement(try entry.statement(input: statements.name), entry)
   }
 
   private mutating func isAtEnd() throws(StoreError) -> Bool {
@@ -89,10 +90,8 @@ struct SQLScriptReader: BatchSource, ~Copyable {
   }
 
   /// False where a piece is full. Throws `.limit` where there are no pieces.
-  private func hasRoom(for entry: ScriptStatements.Entry, in batch: ScriptBatch)
-    throws(StoreError) -> Bool
-  {
-    let bytes = batch.bytes + entry.text.utf8.count
+  private func hasRoom(for entry: ReadStatement, in batch: ScriptBatch) throws(StoreError) -> Bool {
+    let bytes = batch.bytes + entry.bytes
     if let statementsPerBatch {
       return batch.isEmpty
         || (batch.count < statementsPerBatch && bytes <= min(Self.pieceBytes, batchBytesLimit))
@@ -113,6 +112,34 @@ struct SQLScriptReader: BatchSource, ~Copyable {
   }
 }
 
+/// A statement as it goes into a batch.
+private struct ReadStatement {
+  let statement: Batch.Statement
+  let line: Int
+  let foreignKeysAreOff: Bool
+  let altersAsLegacy: Bool
+  let isDeferred: Bool
+  /// About what it takes there: values as they are and not as they were written.
+  let bytes: Int
+
+  /// `entry` is what `statement` was made of; its text may be large, and is not kept.
+  init(_ statement: Batch.Statement, _ entry: ScriptStatements.Entry) {
+    self.statement = statement
+    line = entry.line
+    foreignKeysAreOff = entry.foreignKeysAreOff
+    altersAsLegacy = entry.altersAsLegacy
+    isDeferred = entry.isDeferred
+    let values = statement.rows.joined().reduce(0) { sum, value in
+      switch value {
+      case .blob(let bytes): sum + bytes.count
+      case .text(let text): sum + text.utf8.count
+      case .null, .integer, .real: sum
+      }
+    }
+    bytes = statement.sql.utf8.count + values
+  }
+}
+
 /// Statements of a script on their way into a batch.
 private struct ScriptBatch {
   private(set) var bytes = 0
@@ -127,7 +154,7 @@ private struct ScriptBatch {
   var isEmpty: Bool { statements.isEmpty }
   var count: Int { statements.count }
 
-  mutating func append(_ entry: ScriptStatements.Entry, input: String) throws(StoreError) {
+  mutating func append(_ entry: ReadStatement) {
     if isEmpty, entry.isDeferred {
       // An earlier piece turned it on, and its own end turned it off.
       statements.append(Batch.Statement("PRAGMA defer_foreign_keys=ON"))
@@ -142,9 +169,9 @@ private struct ScriptBatch {
       turn(.legacyAlterTable, on: altersAsLegacy)
     }
     hasForeignKeysOff = hasForeignKeysOff || foreignKeysAreOff
-    statements.append(try entry.statement(input: input))
+    statements.append(entry.statement)
     lines.append(entry.line)
-    bytes += entry.text.utf8.count
+    bytes += entry.bytes
   }
 
   private mutating func turn(_ setting: SettingSwitch.Setting, on: Bool) {

@@ -39,7 +39,8 @@ enum ScriptDirective: Equatable {
       self = .refuse("a batch is all or nothing by itself; take out SAVEPOINT and RELEASE")
     case "attach", "detach":
       self = .refuse("a store is one database; take out ATTACH and DETACH")
-    case "vacuum": self = .refuse("take out VACUUM: a batch cannot run it")
+    case "vacuum":
+      self = .refuse("take out VACUUM, and run `sluice compact` when the script is applied")
     case "analyze" where ["sqlite_schema", "sqlite_master"].contains(tokens.next()):
       self = .statistics
     case ".":

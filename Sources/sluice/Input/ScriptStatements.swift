@@ -8,6 +8,8 @@ struct ScriptStatements: ~Copyable {
   /// A statement, and what is in force where it stands.
   struct Entry {
     var text: String
+    /// Of its texts and blobs what was too long for it.
+    var folded: [FoldedLiteral] = []
     /// On which it begins.
     var line: Int
     var foreignKeysAreOff: Bool
@@ -18,7 +20,8 @@ struct ScriptStatements: ~Copyable {
 
   private var text: InputText
   private let statementBytesLimit: Int
-  private var splitter = ScriptSplitter()
+  /// Literals that no text may have are kept as what they mean, while they are read.
+  private var splitter = ScriptSplitter(foldingLiteralsAbove: Limits.statementTextBytes)
   /// Bytes read since the last statement was complete.
   private var unfinishedBytes = 0
   private var isAtEnd = false
@@ -124,7 +127,8 @@ struct ScriptStatements: ~Copyable {
   /// A dump ends with the numbers that AUTOINCREMENT gave out, also where the last table with it was
   /// dropped since. SQLite makes the table for them with the first such table, and keeps it.
   private mutating func execute(_ statement: ScriptStatement) -> Entry {
-    let asked = entry(statement.text, statement.line)
+    var asked = entry(statement.text, statement.line)
+    asked.folded = statement.folded
     hasAutoincrement = hasAutoincrement || ScriptStatements.makesAutoincrement(statement.text)
     guard statement.text == "DELETE FROM sqlite_sequence", !hasAutoincrement else { return asked }
     hasAutoincrement = true
@@ -183,6 +187,13 @@ struct ScriptStatements: ~Copyable {
     }
     unfinishedBytes += chunk.count
     chunk.withUnsafeBytes { splitter.append($0) }
+    guard splitter.foldedByteCount <= statementBytesLimit else {
+      throw StoreError(
+        .limit,
+        "\(name): the texts and blobs of one statement, which begins behind line \(lastLine), have more than "
+          + "\(statementBytesLimit) bytes, and a batch has at most that; make the store from a "
+          + "database with `sluice init --from`")
+    }
   }
 }
 
@@ -196,8 +207,11 @@ extension ScriptStatements.Entry {
         "the SQL text has a NUL character; write it as char(0), or pass such a text as a parameter "
           + "(--ndjson)")
     }
-    guard text.utf8.count > Limits.statementTextBytes else { return Batch.Statement(text) }
-    guard let lifted = LongLiterals.lifted(text, limit: Limits.statementTextBytes) else {
+    guard text.utf8.count > Limits.statementTextBytes || !folded.isEmpty else {
+      return Batch.Statement(text)
+    }
+    let limit = Limits.statementTextBytes
+    guard let lifted = LongLiterals.lifted(text, folded: folded, limit: limit) else {
       throw StoreError(
         .limit,
         "\(input), line \(line): an SQL text has at most \(Limits.statementTextBytes) bytes beside "

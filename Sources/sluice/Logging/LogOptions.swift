@@ -17,5 +17,12 @@ struct LogOptions: ParsableArguments {
   }
 }
 
+extension LogOptions {
+  /// For a command that has something else to do than to log.
+  static func warnings(_ label: String) -> Logger {
+    Logger(label: label) { LineLogHandler(label: $0, level: .warning, format: .text) }
+  }
+}
+
 extension Logger.Level: @retroactive ExpressibleByArgument {}
 extension LineLogHandler.Format: ExpressibleByArgument {}

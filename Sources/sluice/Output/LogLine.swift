@@ -1,3 +1,4 @@
+import SluiceApplier
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -5,8 +6,13 @@ import SluiceShared
 /// A batch of the history, as `log` prints it.
 struct LogLine {
   private let entry: ChangeFeed.Entry
+  /// With the rows that it changed, where these are told.
+  private let rows: RowFeed.Entry?
 
-  init(_ entry: ChangeFeed.Entry) { self.entry = entry }
+  init(_ entry: ChangeFeed.Entry, changes: RowFeed.Entry? = nil) {
+    self.entry = entry
+    rows = changes
+  }
 
   var json: String {
     var line = JSONObject()
@@ -32,7 +38,12 @@ struct LogLine {
       line.add("status", "duplicate")
       line.add("of", first.rawValue)
     }
+    if let rows { line.add(rows) }
     guard let batch = entry.batch else { return line.text }
+    if let step = batch.step {
+      line.add(step)
+      return line.text
+    }
     if !batch.guards.isEmpty { line.add("guards", batch.guards.map(\.json)) }
     line.add("statements", batch.statements.map(\.json))
     if !batch.switches.isEmpty { line.add("settings", batch.switches.map(\.json)) }
@@ -55,6 +66,7 @@ struct LogLine {
 
   private var sql: String {
     guard let batch = entry.batch else { return "(cannot be read)" }
+    if let step = batch.step { return step.text }
     let first = (batch.statements.first?.sql ?? "").printable
     let shown = first.prefix(Self.mostCharacters)
     let more = batch.statements.count - 1
@@ -62,9 +74,34 @@ struct LogLine {
   }
 }
 
+extension TransactionStep {
+  fileprivate var text: String {
+    switch self {
+    case .requestTurn: "(asks for the turn)"
+    case .cancelTurn: "(gives the turn back)"
+    case .commit(let pages):
+      "(transaction of \(pages.changed) \(pages.changed == 1 ? "page" : "pages"))"
+    }
+  }
+}
+
+extension JSONObject {
+  fileprivate mutating func add(_ step: TransactionStep) {
+    switch step {
+    case .requestTurn: add("kind", "turn")
+    case .cancelTurn: add("kind", "endOfTurn")
+    case .commit(let pages):
+      add("kind", "transaction")
+      add("base", pages.base.rawValue)
+      if let turn = pages.turn { add("turn", turn.rawValue) }
+      add("pages", Int64(pages.changed))
+    }
+  }
+}
+
 extension Batch.Statement {
   /// As `submit --ndjson` reads it.
-  fileprivate var json: String {
+  var json: String {
     var text = ""
     switch rows.count {
     case 1 where rows[0].isEmpty:

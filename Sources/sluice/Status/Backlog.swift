@@ -1,4 +1,6 @@
+import Glibc
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
@@ -12,6 +14,17 @@ struct Backlog {
   var oldest_ms: UInt64 = 0
   /// Files with a segment's name that are none, or cannot be read.
   var ignored: UInt64 = 0
+  /// What some frames say of themselves was believed: there is too much of it to read it all.
+  var isEstimate = false
+  /// Segments that this user may not read.
+  private(set) var denied = 0
+  /// The last batch that was counted, or is applied, of each writer.
+  private(set) var ends: [WriterID: SequenceNumber] = [:]
+
+  /// Bytes that are read of frames at most, to see that they are what they say: what a writer says is as
+  /// long as it likes, and a backlog may be tens of gigabytes.
+  private static let mostSummedBytes: Int64 = 128 << 20
+  private var summedBytes: Int64 = 0
 
   private init() {}
 
@@ -43,7 +56,8 @@ struct Backlog {
     }
     var last = applied
     var oldest_ms: Int64?
-    var denied = 0
+    // No batch waits for longer than there is a store, whatever its writer says.
+    let made_ms = store.description.id.time_ms
     for id in segments.sorted() {
       var counted = last[id.writer] ?? SequenceNumber(0)
       do throws(StoreError) {
@@ -52,22 +66,25 @@ struct Backlog {
         }
         last[id.writer] = counted
         // Its writer dates it as it likes.
-        oldest_ms = max(0, min(oldest_ms ?? created_ms, created_ms))
+        oldest_ms = max(made_ms, min(oldest_ms ?? created_ms, created_ms))
       } catch {
         // Applied and removed since it was listed; or whatever its owner has made of it.
         guard !error.isNoSuchFile, !error.isStaleHandle else { continue }
         ignored += 1
-        if error.errno == 13 { denied += 1 }  // EACCES
+        if error.errno == EACCES { denied += 1 }
       }
     }
+    ends = last
     guard denied < segments.count else {
+      let denied = denied
       self = Backlog(status)
+      self.denied = denied
       return
     }
     self.oldest_ms = UInt64(max(0, environment.clock.wallTime_ms() - (oldest_ms ?? .max)))
   }
 
-  private static func applied(
+  static func applied(
     _ writers: Set<WriterID>, _ store: PageStore, _ environment: Environment
   ) throws -> [WriterID: SequenceNumber] {
     let database = Database(store, executor: environment.executor)
@@ -105,7 +122,8 @@ struct Backlog {
     frames.scanner.readAhead = Block.size
     var found = false
     while let frame = try frames.ahead(), frame.kind == .batches,
-      frame.end <= Limits.mostJournalSegmentBytes, frame.holdsItsBatches
+      frame.end <= Limits.mostJournalSegmentBytes, frame.holdsItsBatches,
+      try isThere(frame, &frames.scanner)
     {
       frames.pass(frame)
       let end = frame.first + UInt64(frame.count)
@@ -116,5 +134,27 @@ struct Backlog {
       found = true
     }
     return found ? header.created_ms : nil
+  }
+  /// Whether the frame's batches are what its header says, as far as that is looked at.
+  private mutating func isThere(_ frame: FrameHeader, _ scanner: inout FrameScanner)
+    throws(StoreError) -> Bool
+  {
+    guard frame.count > 0 else { return true }
+    guard let section = frame.section(.batches) else { return false }
+    let end = frame.offset + section.offset + section.storedBytes
+    // The header's own block is written.
+    let next = frame.offset + Int64(Block.size)
+    if end > next {
+      // What was never written, or is not there, costs no reading.
+      guard let data = try scanner.file.nextData(from: next), data < end,
+        try scanner.file.read(1, at: end - 1).count == 1
+      else { return false }
+    }
+    guard summedBytes + section.storedBytes <= Backlog.mostSummedBytes else {
+      isEstimate = true
+      return true
+    }
+    summedBytes += section.storedBytes
+    return try scanner.isWhole(section, of: frame)
   }
 }

@@ -10,6 +10,7 @@ struct StoreStatus {
   }
 
   var store: String
+  var lease: StoreDescription.LeaseKind
   var txid: TxID
   var holder: String
   var term: UInt64
@@ -18,14 +19,33 @@ struct StoreStatus {
   var backlog: Backlog
   var checkpoint: (txid: TxID, bytes: Int64, age_s: Int64)
   var log: (segments: Int, bytes: Int64, oldest: TxID)
+  var kept: KeptStatus
   var writers: Int
   var rejected: UInt64
   var quarantined: Int
   /// Batches that appliers found missing between others of their writer.
   var missing: UInt64
+  /// As the newest beacon has it; of nobody where no applier is active.
+  var hints: StatedHints
 
-  /// An applier whose beat is older than this is silent: ten beats.
-  private static let silence_ms: Int64 = 10_000
+  /// What the newest beacon says of who leads.
+  struct Applier {
+    var state: ApplierState
+    var beatAge_ms: Int64
+
+    /// One whose beat is older than this is silent: ten beats.
+    private static let silence_ms: Int64 = 10_000
+
+    init(_ present: Log.Present, _ clock: any Clock) {
+      beatAge_ms = max(0, clock.wallTime_ms() - present.beacon.time_ms)
+      state =
+        switch present.beacon.state {
+        // Segment 1 is `init`'s.
+        case .released: present.segment.header.number == 1 ? .none : .released
+        case .active: beatAge_ms > Applier.silence_ms ? .silent : .active
+        }
+    }
+  }
 
   /// Reads it from the log's beacons, the directories and, where no applier counts for us, the
   /// journal. Needs the right to read the store.
@@ -37,29 +57,30 @@ struct StoreStatus {
     let beacon = present.beacon
     let header = present.segment.header
     let now_ms = environment.clock.wallTime_ms()
-    let beatAge_ms = max(0, now_ms - beacon.time_ms)
-    let state: ApplierState =
-      switch beacon.state {
-      // Segment 1 is `init`'s.
-      case .released: header.number == 1 ? .none : .released
-      case .active: beatAge_ms > silence_ms ? .silent : .active
-      }
+    let applier = Applier(present, environment.clock)
+    let (state, beatAge_ms) = (applier.state, applier.beatAge_ms)
     let journal = try environment.fileSystem.list(layout.journal)
       .compactMap(StoreLayout.journalSegment)
     let isActive = state == .active
+    let extent = try extent(of: log)
     return StoreStatus(
-      store: layout.root, txid: beacon.extent.txid, holder: state == .none ? "" : header.holder,
+      store: layout.root, lease: store.description.lease, txid: beacon.extent.txid,
+      holder: state == .none ? "" : header.holder,
       term: header.term, state: state, beatAge_ms: beatAge_ms,
       backlog: isActive
         ? Backlog(beacon.status)
         : try Backlog(counting: journal, in: store, environment, otherwise: beacon.status),
       checkpoint: try checkpoint(layout, environment, now_ms),
-      log: try extent(of: log),
+      log: extent,
+      kept: try KeptStatus(
+        layout, store.description.id, beacon.status.retention, environment,
+        log: (extent.bytes, extent.oldest)),
       writers: isActive ? Int(beacon.status.writers) : Set(journal.map(\.writer)).count,
       rejected: beacon.status.rejected,
       quarantined: try environment.fileSystem.list(layout.quarantine)
         .compactMap(StoreLayout.journalSegment).count,
-      missing: beacon.status.missing)
+      missing: beacon.status.missing,
+      hints: isActive ? beacon.status.hints : StatedHints())
   }
 
   private static func checkpoint(
@@ -84,18 +105,28 @@ struct StoreStatus {
   {
     let numbers = try log.listed()
     var bytes: Int64 = 0
-    var oldest: (segment: LogSegment, startFrame: Int64)?
+    var begun: [(segment: LogSegment, startFrame: Int64)] = []
     for number in numbers {
-      // One without a beacon was never in the history; one that is gone was just moved to `old/`.
-      guard let segment = try log.open(number), let beacon = try segment.control().beacon else {
-        continue
+      do throws(StoreError) {
+        // One without a beacon was never in the history; one that is gone was just moved to `old/`.
+        guard let segment = try log.open(number), let beacon = try segment.control().beacon else {
+          continue
+        }
+        bytes += beacon.position.end
+        begun.append((segment, beacon.position.startFrame))
+      } catch {
+        guard error.isRemoval else { throw error }
       }
-      bytes += beacon.position.end
-      oldest = (segment, beacon.position.startFrame)
     }
-    guard let oldest else { return (numbers.count, bytes, .zero) }
-    let start = try log.startRecord(of: oldest.segment, at: oldest.startFrame)
-    return (numbers.count, bytes, start.inherited.txid.next)
+    for one in begun.reversed() {
+      do throws(StoreError) {
+        let start = try log.startRecord(of: one.segment, at: one.startFrame)
+        return (numbers.count, bytes, start.inherited.txid.next)
+      } catch {
+        guard error.isRemoval else { throw error }
+      }
+    }
+    return (numbers.count, bytes, .zero)
   }
 }
 
@@ -110,6 +141,7 @@ extension StoreStatus {
     backlog.add("batches", self.backlog.batches)
     backlog.add("bytes", self.backlog.bytes)
     backlog.add("oldest_ms", self.backlog.oldest_ms)
+    backlog.add("isEstimate", self.backlog.isEstimate)
     var checkpoint = JSONObject()
     checkpoint.add("txid", self.checkpoint.txid.rawValue)
     checkpoint.add("bytes", self.checkpoint.bytes)
@@ -120,16 +152,19 @@ extension StoreStatus {
     log.add("oldestTxid", self.log.oldest.rawValue)
     var line = JSONObject()
     line.add("store", store)
+    line.add("lease", lease.description)
     line.add("txid", txid.rawValue)
     line.add("applier", applier)
     line.add("backlog", backlog)
     line.add("checkpoint", checkpoint)
     line.add("log", log)
+    line.add("kept", kept.json)
     line.add("writers", writers)
     line.add("rejected", rejected)
     line.add("quarantined", quarantined)
     line.add("ignored", self.backlog.ignored)
     line.add("missing", missing)
+    line.add("hints", hints.json)
     return line.text
   }
 
@@ -139,20 +174,40 @@ extension StoreStatus {
       applier += ": \(holder.printable), term \(term), beat \(beatAge_ms) ms ago"
     }
     var waiting = "\(backlog.batches) batches, \(backlog.bytes) bytes"
+    if backlog.isEstimate { waiting = "about \(waiting)" }
     if backlog.batches > 0 { waiting += ", the oldest waits for \(backlog.oldest_ms) ms" }
     return """
       store        \(store.printable)
+      lease        \(lease)
       txid         \(txid)
       applier      \(applier)
       backlog      \(waiting)
       checkpoint   \(checkpoint.txid), \(checkpoint.bytes) bytes, \(checkpoint.age_s) s old
       log          \(log.segments) segments, \(log.bytes) bytes, from batch \(log.oldest) on
+      kept         \(kept.text)
       writers      \(writers)
       rejected     \(rejected)
       quarantined  \(quarantined)
       ignored      \(self.backlog.ignored)
       missing      \(missing)
+      hints        \(hints.text)
 
       """
+  }
+}
+
+extension StatedHints {
+  fileprivate var json: JSONObject {
+    var hints = JSONObject()
+    if let endpoint { hints.add("address", endpoint.address.description) }
+    hints.add("received", received)
+    hints.add("useful", useful)
+    hints.add("sent", sent)
+    return hints
+  }
+
+  fileprivate var text: String {
+    guard let endpoint else { return "none are taken" }
+    return "\(received) received, \(useful) useful, \(sent) sent, at \(endpoint.address)"
   }
 }

@@ -31,7 +31,12 @@ struct OutcomeCollector {
       lastDurable = input
       guard submission.waitsForOutcome else { return BatchReport(key: input.batch.key, nil) }
       do throws(StoreError) {
-        let outcome = try writer.outcomeBlocking(of: receipt, timeout: patience(submitted))
+        let limit = patience(submitted)
+        if let assistance = submission.assistance {
+          let outcome = try assistance.outcome(of: receipt, writer, timeout: limit)
+          return BatchReport(key: input.batch.key, outcome)
+        }
+        let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit)
         return BatchReport(key: input.batch.key, outcome)
       } catch {
         if error.code != .timeout, failure == nil { failure = error }

@@ -9,6 +9,8 @@ struct Submission {
   let waitsForOutcome: Bool
   /// How long to wait for a batch's outcome from when it is durable, and for room before that.
   let timeout: Seconds
+  /// nil: batches wait for an applier.
+  var assistance: SubmitAssistance?
 
   var options: Writer.Options {
     var options = Writer.Options()
@@ -29,6 +31,22 @@ struct Submission {
       }
     }
     try collector.finish()
+  }
+
+  /// Submits one batch of the command's own, and waits for what becomes of it.
+  func outcome(of batch: Batch) throws(StoreError) -> BatchReport {
+    let (writer, results) = try Writer.submitOnce(store: store, [batch], options: options)
+    var collector = OutcomeCollector(self, writer)
+    var report: BatchReport?
+    for result in results {
+      let input = InputBatch(batch: batch, input: "the batch", line: 1, isFromFile: false)
+      report =
+        collector.report(
+          of: SubmittedBatch(input: input, result: result, at: SystemClock().elapsed())) ?? report
+    }
+    try collector.finish()
+    guard let report else { throw StoreError(.io, "no outcome of the batch came", path: store) }
+    return report
   }
 
   /// Submits all batches of `source`, many at once. After an error, a time-out included, nothing more

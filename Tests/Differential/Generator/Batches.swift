@@ -21,14 +21,18 @@ struct BatchGenerator {
   private var waiting: [GeneratedBatch] = []
   private var chooseShadows: Chooser
   private var shadowNumber = 0
+  /// So has VACUUM.
+  private var chooseCompactions: Chooser
 
   init(seed: UInt64) {
     choose = Chooser(seed: seed)
     chooseShadows = Chooser(seed: ~seed)
+    chooseCompactions = Chooser(seed: seed.byteSwapped)
   }
 
   mutating func next() -> GeneratedBatch {
     if let batch = shadows() { return batch }
+    if chooseCompactions.chance(0.005) { return GeneratedBatch(batch: Batch([.init("VACUUM")])) }
     // A repeat of a batch with its key, or of its key alone.
     if let (key, earlier) = keys.randomOne(&choose), choose.chance(0.03) {
       if choose.chance(0.5) { return earlier }
@@ -143,7 +147,7 @@ struct BatchGenerator {
   private mutating func forbidden() -> GeneratedBatch {
     let statement = choose.one([
       "BEGIN", "COMMIT", "ROLLBACK", "END", "SAVEPOINT batch", "RELEASE batch", "ROLLBACK TO batch",
-      "ATTACH ':memory:' AS other", "DETACH main", "VACUUM", "CREATE TEMP TABLE x(a)",
+      "ATTACH ':memory:' AS other", "DETACH main", "VACUUM INTO 'x'", "CREATE TEMP TABLE x(a)",
       "CREATE TEMP VIEW x AS SELECT 1", "PRAGMA foreign_keys = OFF", "PRAGMA journal_mode = WAL",
       "PRAGMA writable_schema = ON", "PRAGMA recursive_triggers = ON",
       "DELETE FROM _sluice_writers", "UPDATE \"_SLUICE_state\" SET txid = 0",

@@ -94,6 +94,11 @@ struct ShadowNames {
         "INSERT INTO \(name)x VALUES (1)",
       ],
       ["CREATE TABLE \(name)x(a)", "ALTER TABLE \(name)x RENAME TO NAME"],
+      [
+        "CREATE VIEW pragma_foreign_key_list AS SELECT 1 AS id",
+        "CREATE VIEW pragma_table_xinfo AS SELECT 1 AS name", "CREATE TABLE \(name)x(a)",
+        "CREATE INDEX \(name)xi ON \(name)x(a)",
+      ],
     ])
     func named(_ name: String) -> [String] {
       made.map {
@@ -107,7 +112,10 @@ struct ShadowNames {
         [[create], [fill], named(other), [fill, fill]], [named(other)] + fills,
         [named(shadow) + [create], [fill]], [[create] + named(other) + [fill], [fill]],
       ])
-    let ends = [["DROP TABLE \(name)"], ["DROP VIEW IF EXISTS \(shadow)"]]
+    let ends = [
+      ["DROP TABLE \(name)"], ["DROP VIEW IF EXISTS \(shadow)"],
+      ["DROP VIEW IF EXISTS pragma_foreign_key_list"], ["DROP VIEW IF EXISTS pragma_table_xinfo"],
+    ]
     return (batches + ends).map { GeneratedBatch(batch: batch($0)) }
   }
 }

@@ -1,5 +1,6 @@
 import BenchmarkSupport
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BenchmarkSupport
 import SluiceJournal
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 import SluiceWriter

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
+import SluiceQuery
 import SluiceReader
 import SluiceShared
 

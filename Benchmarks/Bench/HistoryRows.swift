@@ -1,0 +1,128 @@
+import BenchmarkSupport
+import Glibc
+import SluiceApplier
+import SluiceJournal
+import SluiceQuery
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+
+/// Row 9: the batches of row 4, executed again from the log.
+func replays(_ work: WorkDirectory) throws -> Round {
+  let batches = 20_000
+  let store = work["store"]
+  try StoreCreation().make(at: store)
+  try fillJournal(of: store, batches: batches, rowsPerBatch: 1, batchesPerFlush: 16)
+  let applier = try Applier(path: store, options: quietOptions(drains: true))
+  let applying = try nanoseconds { try applier.run(shouldStop: { false }) }
+  let environment = Environment.posix()
+  let replaying = try nanoseconds {
+    let summary = try Replay.run(
+      RecordedHistory(store: store, environment), into: work["replayed.sqlite"])
+    guard summary.batches == UInt64(batches) + 1 else {
+      throw RunError("\(summary.batches) batches were replayed in place of \(batches + 1)")
+    }
+  }
+  return Round(
+    ours: Double(batches) / replaying * 1e9, baseline: Double(batches) / applying * 1e9)
+}
+
+/// Row 10: a database whose pages are half in a checkpoint and half in the log.
+func restores(_ work: WorkDirectory) throws -> Round {
+  let store = try large(work)
+  let environment = Environment.posix()
+  let snapshot = try PageStore(path: store, environment: environment).snapshot(.latest)
+  let path = work["restored.sqlite"]
+  let ours = try nanoseconds {
+    try Restoration.write(snapshot, to: path, environment)
+  }
+  return try perByte(work, of: path, ours)
+}
+
+/// Row 11: the same database, with the durable names that a checkpoint has.
+func checkpoints(_ work: WorkDirectory) throws -> Round {
+  let store = try large(work)
+  let environment = Environment.posix()
+  let pages = try PageStore(path: store, environment: environment)
+  let snapshot = try pages.snapshot(.latest)
+  let checkpoint = Checkpoint(
+    layout: pages.layout, store: pages.description.id, environment: environment)
+  let ours = try nanoseconds { try checkpoint.make(of: snapshot) }
+  return try perByte(
+    work, of: "\(pages.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))", ours)
+}
+
+/// Row 12: a process opens a store that has 512 MiB of log since its checkpoint, and reads a row, with what it
+/// reads in the page cache.
+func openings(_ work: WorkDirectory) throws -> Round {
+  let store = try large(work, updates: 4, parts: 32)
+  func open() throws -> Double {
+    try nanoseconds {
+      let found = try Database(path: store).read {
+        try $0.scalar("SELECT count(*) FROM filler WHERE id = 1")
+      }
+      guard found == .integer(1) else { throw RunError("the row is not there") }
+    }
+  }
+  _ = try open()
+  let times = Sample(try (0..<9).map { _ in try open() })
+  return Round(ours: times.median / 1e3, baseline: 50_000)
+}
+
+/// 256 MiB, of which updates write half anew, each in so many batches.
+private func large(_ work: WorkDirectory, updates: Int = 1, parts: Int = 1) throws -> String {
+  let plain = try PlainSQLite(work["plain.sqlite"])
+  try plain.execute(
+    """
+    PRAGMA synchronous = OFF;
+    CREATE TABLE filler(id INTEGER PRIMARY KEY, bytes BLOB);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(64 << 10))
+    INSERT INTO filler SELECT i, randomblob(4000) FROM n
+    """)
+  let store = work["store"]
+  var creation = StoreCreation()
+  creation.source = work["plain.sqlite"]
+  try creation.make(at: store)
+  let batches = (0..<updates * parts).map { i in
+    Batch([
+      Batch.Statement(
+        "UPDATE filler SET bytes = randomblob(4000) WHERE id % 2 AND id / 2 % \(parts) = \(i % parts)"
+      )
+    ])
+  }
+  for result in try Writer.submitOnce(store: store, batches).results { _ = try result.get() }
+  var options = quietOptions(drains: true)
+  // What is measured makes its own.
+  options.checkpointBytes = .max
+  options.checkpointSegments = .max
+  options.retention.keep = nil
+  try Applier(path: store, options: options).run(shouldStop: { false })
+  return store
+}
+
+/// Against a copy of the same file, durable as it is.
+private func perByte(_ work: WorkDirectory, of path: String, _ ours: Double) throws -> Round {
+  let copy = work["copy"]
+  var bytes = 0
+  let baseline = try nanoseconds { bytes = try copyFile(path, to: copy) }
+  return Round(
+    ours: Double(bytes) / ours * 1e9 / 1e6, baseline: Double(bytes) / baseline * 1e9 / 1e6)
+}
+
+/// As `cp` does, and durable; the number of bytes.
+private func copyFile(_ path: String, to copy: String) throws(RunError) -> Int {
+  let source = open(path, O_RDONLY | O_CLOEXEC)
+  let target = open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+  defer { for descriptor in [source, target] { close(descriptor) } }
+  let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+  defer { buffer.deallocate() }
+  var total = 0
+  while true {
+    let count = read(source, buffer.baseAddress, buffer.count)
+    guard count >= 0 else { break }
+    if count == 0, fsync(target) == 0 { return total }
+    guard count > 0, write(target, buffer.baseAddress, count) == count else { break }
+    total += count
+  }
+  throw RunError("\(path) cannot be copied: \(String(cString: strerror(errno)))")
+}

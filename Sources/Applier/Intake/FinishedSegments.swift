@@ -1,0 +1,70 @@
+internal import Logging
+internal import SluiceJournal
+internal import SluiceShared
+
+/// Segments that nothing new can come from. Each is removed once all it holds is published, and is tried
+/// again, ever more seldom, where that fails: nobody waits for it.
+struct FinishedSegments {
+  private var segments: [JournalSegmentReader] = []
+  /// Of these, what could not be removed, and until when it is left (boot time).
+  private var stuck: [String: (pause: Duration, until: Duration)] = [:]
+  private let environment: Environment
+  private let log: Logger
+
+  init(_ environment: Environment, _ log: Logger) {
+    self.environment = environment
+    self.log = log
+  }
+
+  mutating func add(_ segment: JournalSegmentReader) {
+    // Of a file that is open here NFS only hides the name when it is removed.
+    segment.closeFile()
+    segments.append(segment)
+  }
+
+  /// Removes those whose content is all in commits up to `txid`, which is published. Returns them.
+  mutating func remove(published txid: TxID) -> [JournalSegmentReader] {
+    guard !segments.isEmpty else { return [] }
+    let now = environment.clock.elapsed()
+    var removed: [JournalSegmentReader] = []
+    var kept: [JournalSegmentReader] = []
+    for segment in segments {
+      if remove(segment, published: txid, now) {
+        removed.append(segment)
+      } else {
+        kept.append(segment)
+      }
+    }
+    segments = kept
+    return removed
+  }
+
+  private mutating func remove(
+    _ segment: JournalSegmentReader, published txid: TxID, _ now: Duration
+  ) -> Bool {
+    let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
+    let isStuck = stuck[segment.path].map { $0.until > now } ?? false
+    guard !isStuck, isPublished || !environment.makes(.removeOnlyPublished) else { return false }
+    do throws(StoreError) { try environment.fileSystem.unlink(segment.path) } catch {
+      // ENOENT: removed already, or the reply to a first try was lost.
+      guard error.isNoSuchFile else {
+        leave(segment, error, now)
+        return false
+      }
+    }
+    stuck[segment.path] = nil
+    return true
+  }
+
+  private mutating func leave(
+    _ segment: JournalSegmentReader, _ error: StoreError, _ now: Duration
+  ) {
+    let pause = stuck[segment.path].map { min($0.pause * 2, HeldBack.longestPause) }
+    if pause == nil {
+      log.error(
+        "journal segment cannot be removed; all its batches are applied",
+        metadata: ["error": "\(error)"])
+    }
+    stuck[segment.path] = (pause ?? .seconds(1), now + (pause ?? .seconds(1)))
+  }
+}

@@ -1,0 +1,95 @@
+internal import Logging
+internal import SluiceJournal
+internal import SluiceLease
+internal import SluiceShared
+
+/// What a term publishes, and the beats that keep its lease.
+extension Leader {
+  func beacon(_ state: Beacon.State) -> Beacon {
+    status.checkpoint = checkpointer.newest
+    status.retention = options.retention.stated
+    status.backlogBatches = UInt64(intake.waiting.count)
+    status.backlogBytes = UInt64(intake.waiting.bytes)
+    status.oldest_ms = intake.age_ms
+    status.batchesPerSecond = rate.perSecond(at: environment.clock.elapsed())
+    status.quarantined = intake.quarantine.count
+    status.writers = UInt32(intake.writerCount)
+    status.ignored = UInt64(intake.ignoredCount)
+    status.hints = StatedHints(desk)
+    if state == .released { status.hints.endpoint = nil }
+    status.missing = missingBefore.addingReportingOverflow(intake.missing).partialValue
+    status.turn = turn.map { StatedTurn(number: $0.number, holder: $0.holder) }
+    let beacon = holder.beacon(state, status, time_ms: environment.clock.wallTime_ms())
+    options.metrics?.publishes(beacon)
+    return beacon
+  }
+
+  /// Publishes what is confirmed while the next group is prepared; one beacon is in flight at most.
+  func publishBeside() throws(StoreError) {
+    if let failedBeat { throw failedBeat }
+    try publisher.wait()
+    try renewed()
+    publisher.start(beacon(.active), holder)
+  }
+
+  func publishNow(_ state: Beacon.State) throws(StoreError) {
+    // A beat that was refused while pages were read ends the term here, too.
+    if let failedBeat { throw failedBeat }
+    try publisher.wait()
+    publisher.start(beacon(state), holder)
+    try publisher.wait()
+    try renewed()
+  }
+
+  private func renewed() throws(StoreError) {
+    guard let started = publisher.takeFinishedStart() else { return }
+    if let interval = publisher.interval { options.metrics?.sees(beatAge: interval) }
+    if try !lease.renew(beatStarted: started) {
+      throw StoreError(
+        .notLeading, "the lease ran out before it was renewed; this applier stands back")
+    }
+  }
+
+  /// What a commit came to that was begun at `began`, when the segment had `bytes`.
+  func measure(_ done: Session.Done, _ began: Duration, _ bytes: Int64) {
+    let now = environment.clock.elapsed()
+    rate.add(Int(done.committed), at: now)
+    options.metrics?.committed(
+      Int(done.committed), bytes: holder.usedBytes - bytes, in: now - began)
+  }
+
+  var isBeatDue: Bool {
+    environment.clock.elapsed() - publisher.lastStart >= options.beat
+  }
+
+  /// A long statement's progress keeps the lease. Where it does not, the statement goes on until
+  /// somebody has taken over: this term publishes no commit more, but the next one, if it is made
+  /// before that, is carried over. So one step that takes longer than a lease gets done in the end.
+  func beatDuringExecution() {
+    guard failedBeat == nil else { return lookWhetherClosed() }
+    guard isBeatDue else { return }
+    do throws(StoreError) { try publishNow(.active) } catch {
+      logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
+      failedBeat = error
+    }
+  }
+
+  private func lookWhetherClosed() {
+    let now = environment.clock.elapsed()
+    guard !isClosed, now - lastLook >= options.beat else { return }
+    lastLook = now
+    do throws(StoreError) { try holder.checkOpen() } catch {
+      if error.code == .notLeading { isClosed = true }
+    }
+  }
+
+  /// `pause`: since the last one.
+  func beatWhenDue(after pause: Duration? = nil) throws(StoreError) {
+    if environment.clock.elapsed() - publisher.lastStart >= pause ?? options.beat {
+      try publishNow(.active)
+      try holder.checkOpen()
+    } else if publisher.isDone {
+      try publisher.wait()
+    }
+  }
+}

@@ -1,0 +1,99 @@
+internal import SluiceHints
+internal import SluiceJournal
+internal import SluiceLease
+internal import SluiceShared
+
+/// When a term looks into the journal, and how it waits until then.
+///
+/// A look is some requests to the file server. So while hints come with all that is new, a leader with nothing
+/// to do waits for the next one, and looks by itself only now and then; and as soon as something is found that
+/// no hint came with, it looks as often as without (`HintProof`).
+extension Leader {
+  /// A term begins: what happens in it is told to the hints' end.
+  func takeHints() {
+    guard let desk else { return }
+    desk.begin(publisher.publishedTxID)
+    intake.onRead = { desk.found($0) }
+    intake.onTaken = { desk.executed($0, in: $1) }
+    publisher.onPublished = { desk.published($0) }
+    publisher.onWritten = desk.interrupt
+  }
+
+  /// Looks into the journal. Where a whole group waits already that is not urgent: each look is some round
+  /// trips, and what is new comes behind a turn of each other writer anyway.
+  func pollWhenDue() throws(StoreError) -> Bool {
+    desk?.take()
+    let now = environment.clock.elapsed()
+    if turn == nil, intake.waiting.count >= groupBound, now - lastPoll < options.slowestPoll {
+      return true
+    }
+    guard isLookDue(now) else { return false }
+    let hinted = desk?.takeWanted() ?? []
+    for writer in hinted { intake.writers.bringForward(writer) }
+    let pause = hintedPause(now)
+    if pause == nil, intake.hintedPause != nil { intake.writers.bringForward(nil) }
+    intake.hintedPause = pause
+    let found = try intake.poll()
+    lastPoll = environment.clock.elapsed()
+    hasMoreToRead = found
+    desk?.looked(isHinted: !hinted.isEmpty, finds: !intake.isIdle)
+    return found
+  }
+
+  private func isLookDue(_ now: Duration) -> Bool {
+    guard let desk, intake.isIdle else { return true }
+    if hasMoreToRead || desk.isLookWanted(at: now) { return true }
+    // A beacon on its way interrupts a rest, and is no reason to look.
+    return hintedPause(now).map { now - lastPoll >= $0 } ?? (now >= nextLook)
+  }
+
+  /// The pause between two looks where hints can be relied on, else nil. Nor while a turn is out: its end is to be
+  /// noticed in time, and its holder's signs of life come without hints.
+  private func hintedPause(_ now: Duration) -> Duration? {
+    guard let desk, desk.isProven, turn == nil else { return nil }
+    return desk.pause(after: now - lastWork)
+  }
+
+  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
+  func rest() throws(StoreError) {
+    let now = environment.clock.elapsed()
+    try beatWhenDue(after: restingBeat(now))
+    removePublished()
+    try keepHouse()
+    let pause = min(options.slowestPoll, max(.microseconds(50), (now - lastWork) / 128))
+    guard let desk else { return environment.clock.sleep(pause) }
+    desk.beginJudging()
+    nextLook = lastPoll + pause
+    // A beacon on its way interrupts it: what it publishes is waited for.
+    if desk.wait(atMost: hintedPause(now).map { rest(atMost: $0) } ?? max(.zero, nextLook - now)) {
+      try publisher.wait()
+    }
+  }
+
+  /// Until the next look, the next beat, or until it is to be seen whether the process is to stop.
+  private func rest(atMost pause: Duration) -> Duration {
+    let now = environment.clock.elapsed()
+    return min(
+      lastPoll + pause - now, publisher.lastStart + restingBeat(now) - now,
+      Limits.longestUnheededStop)
+  }
+
+  /// The pause between two beats: the longer the longer nothing has come, where the lease allows it and
+  /// standbys are told when the leader falls silent.
+  private func restingBeat(_ now: Duration) -> Duration {
+    guard let longest = lease.longestPauseBetweenBeats, hintedPause(now) != nil else {
+      return options.beat
+    }
+    return max(options.beat, min(longest, Limits.longestRestingBeat, (now - lastWork) / 8))
+  }
+}
+
+extension StatedHints {
+  /// As of now; of none where there is no desk.
+  init(_ desk: HintDesk?) {
+    self.init()
+    guard let desk else { return }
+    endpoint = desk.endpoint
+    (received, useful, sent) = (desk.counts.received, desk.counts.useful, desk.counts.sent)
+  }
+}

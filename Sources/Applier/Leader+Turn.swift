@@ -1,0 +1,56 @@
+internal import Logging
+internal import SluiceJournal
+internal import SluiceShared
+
+/// A turn that is out: its holder commits next.
+struct GrantedTurn {
+  /// The TxID of the batch that asked for it, and so the state that it begins on.
+  let number: TxID
+  let holder: WriterID
+  /// When it was granted (boot time).
+  let granted: Duration
+
+  /// Whether its time is over, where its holder was heard last at `heard`.
+  func isOver(at now: Duration, heard: Duration?) -> Bool {
+    let heard = max(granted, heard ?? granted)
+    return now - heard >= Limits.turnTime || now - granted >= Limits.longestTurn
+  }
+}
+
+/// The turn of an interactive transaction: who has it commits next, and everybody else waits for so long.
+///
+/// It makes a transaction succeed, and no promise rests on it: pages are accepted over the newest state only,
+/// whoever has the turn. So it may end at any time, and a term begins without one (GUARANTEES, 9).
+extension Leader {
+  /// Whether all that waits waits for the holder of the turn. Where its batches wait, they come first, also
+  /// behind its time: it is this applier that was late then.
+  func waitsForTurn() throws(StoreError) -> Bool {
+    guard let turn, environment.makes(.turnExcludes) else { return false }
+    if intake.waiting.has(turn.holder) {
+      if intake.next(1, bytes: .max).first?.id.writer == turn.holder { return false }
+      return !intake.bringForward { $0.writer == turn.holder }
+    }
+    let now = environment.clock.elapsed()
+    guard turn.isOver(at: now, heard: intake.lastNews(of: turn.holder)),
+      environment.makes(.turnEnds)
+    else { return true }
+    logger.notice(
+      "a transaction did not end within its turn; others go on",
+      metadata: ["writer": "\(turn.holder)", "turn": "\(turn.number)"])
+    self.turn = nil
+    return false
+  }
+
+  /// The turn that is out behind what was done of `batches`.
+  func turn(after done: Session.Done, of batches: ArraySlice<PendingBatch>) -> GrantedTurn? {
+    guard done.committed > 0, let last = batches.prefix(done.count).last else { return turn }
+    // A term that drains is over soon, and waits for nobody.
+    if done.grantsTurn, !options.drains {
+      return GrantedTurn(
+        number: execution.extent.txid, holder: last.id.writer,
+        granted: environment.clock.elapsed())
+    }
+    // Whatever its holder had executed meanwhile is behind the state that it begins on.
+    return last.id.writer == turn?.holder ? nil : turn
+  }
+}

@@ -1,0 +1,42 @@
+internal import SluiceJournal
+internal import SluiceReader
+internal import SluiceShared
+
+/// Where a term's batches are executed.
+extension Leader {
+  /// The worker is a child process where the options name a program for it.
+  static func execution(
+    _ store: PageStore, _ prepared: (any PreparedWorker)?, _ options: ApplierOptions,
+    _ environment: Environment
+  ) throws(StoreError) -> Execution {
+    let settings = Session.Settings(store.description, options)
+    let events = WorkerEvents()
+    let execution = Execution(
+      from: try store.snapshot(.latest), events, logger: options.logger, environment: environment,
+      prepared: prepared
+    ) { (snapshot) throws(WorkerEnd) in
+      if let program = options.worker {
+        return try ChildWorker(
+          program, store: store.layout, settings, batchTime: options.batchTime, environment
+        ).opened(at: snapshot.txid, events)
+      }
+      do throws(StoreError) {
+        guard let fault = options.workerFault else {
+          return try LocalWorker(snapshot, settings, events, environment)
+        }
+        // As a child process does.
+        let begins: Freshness =
+          environment.makes(.workerAtEnd)
+          ? .atLeast(snapshot.txid, timeout: .seconds(60)) : .latest
+        let store = try PageStore(path: store.layout.root, environment: environment)
+        return try LocalWorker(
+          try store.snapshot(begins), settings, events, environment, fault: fault)
+      } catch {
+        throw .failed(error)
+      }
+    }
+    // In this process nothing else is done meanwhile, so the term counts from when it is open.
+    if options.worker == nil { try execution.open() }
+    return execution
+  }
+}

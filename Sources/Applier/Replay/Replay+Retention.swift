@@ -1,0 +1,54 @@
+internal import SluiceJournal
+public import SluiceShared
+
+extension Replay {
+  /// As `compare`, of a store whose applier removes what is old meanwhile. Where it overtakes the replay,
+  /// that begins anew with what is the oldest checkpoint then, and `note` is told what was passed over.
+  ///
+  /// nil where it was overtaken each time: nothing was found that is not as recorded. Throws
+  /// `.snapshotExpired` where nothing was removed, and no checkpoint has the log behind it all the same.
+  public static func compare(
+    store path: String, _ environment: Environment, note: @escaping (String) -> Void = { _ in },
+    onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
+  ) throws(StoreError) -> Summary? {
+    for _ in 0..<Self.beginnings {
+      // First, so that what is removed later shows.
+      let kept = try Kept(path, environment)
+      do throws(StoreError) {
+        let history = try RecordedHistory(store: path, environment)
+        return try compare(history, note: note, onProgress: onProgress)
+      } catch {
+        guard error.isRemoval, try kept.lost(Kept(path, environment)) else { throw error }
+        note(
+          "what the replay was reading is not kept any more and is passed over; it begins anew with what is kept now"
+        )
+      }
+    }
+    note("the replay was overtaken \(Self.beginnings) times by what is removed, and is passed over")
+    return nil
+  }
+
+  private static let beginnings = 5
+
+  /// What a replay reads.
+  private struct Kept {
+    let log: Set<UInt64>
+    let old: Set<UInt64>
+    let checkpoints: Set<TxID>
+
+    init(_ path: String, _ environment: Environment) throws(StoreError) {
+      let layout = StoreLayout(path)
+      let fileSystem = environment.fileSystem
+      log = Set(try fileSystem.list(layout.log).compactMap(StoreLayout.logNumber))
+      old = Set(try fileSystem.list(layout.oldLog).compactMap(StoreLayout.logNumber))
+      checkpoints = Set(
+        try fileSystem.list(layout.checkpoints).compactMap(StoreLayout.checkpointTxID))
+    }
+
+    /// Whether something of it was moved or removed until `now`.
+    func lost(_ now: Kept) -> Bool {
+      !log.isSubset(of: now.log) || !old.isSubset(of: now.old)
+        || !checkpoints.isSubset(of: now.checkpoints)
+    }
+  }
+}

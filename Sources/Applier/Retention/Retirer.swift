@@ -1,0 +1,69 @@
+internal import SluiceShared
+
+/// Decides when it is time to remove what is old, and has it done beside the applier's work.
+final class Retirer {
+  private let retention: Retention
+  private let settings: RetentionSettings
+  private let environment: Environment
+  private var work: (any StartedWork)?
+  private let result = Monitor<Result<Retention.Done, StoreError>?>(nil)
+  private var next: Duration?
+
+  /// A term has other things to do in its first minute, unless it is to end before.
+  init(
+    _ retention: Retention, _ settings: RetentionSettings, startsAtOnce: Bool,
+    _ environment: Environment
+  ) {
+    self.retention = retention
+    self.settings = settings
+    self.environment = environment
+    if !startsAtOnce { next = environment.clock.elapsed() + settings.pause }
+  }
+
+  var isDue: Bool {
+    guard work == nil else { return false }
+    return next.map { environment.clock.elapsed() >= $0 } ?? true
+  }
+
+  /// Something is superseded now.
+  func hurry() { next = nil }
+
+  /// `now_ms` asks for the file server's time; where that is not known nothing goes.
+  func start(_ occasion: Retention.Occasion, now_ms: @escaping @Sendable () -> Int64?) {
+    next = environment.clock.elapsed() + settings.pause
+    let retention = retention
+    let result = result
+    work = environment.executor.start {
+      guard let now_ms = now_ms() else { return }
+      var occasion = occasion
+      occasion.now_ms = now_ms
+      do throws(StoreError) {
+        let done = try retention.run(occasion)
+        result.withLock { $0 = .success(done) }
+      } catch {
+        result.withLock { $0 = .failure(error) }
+      }
+    }
+  }
+
+  /// What came of what was started, once.
+  func finished() -> Result<Retention.Done, StoreError>? {
+    guard let work, work.isDone else { return nil }
+    self.work = nil
+    return result.withLock { result in
+      defer { result = nil }
+      return result
+    }
+  }
+
+  func wait() { work?.wait() }
+
+  /// At once, in this thread, without waiting for readers: the disk is full.
+  func makeRoom(_ occasion: Retention.Occasion) throws(StoreError) -> Retention.Done {
+    wait()
+    _ = finished()
+    var occasion = occasion
+    occasion.isUrgent = true
+    return try retention.run(occasion)
+  }
+}

@@ -1,0 +1,104 @@
+public import SluiceShared
+
+// A hint is one datagram of 64 bytes, sealed with the token of the applier that it goes to or comes from:
+//
+//   0  4  "SLH1"
+//   4  1  kind
+//   5  3  zero
+//   8  8  nonce of the question, which its answers repeat; 0 where no answer is wanted
+//  16 16  writer; zeros where no batch is meant
+//  32  8  sequence number of the batch; 0 where none is meant
+//  40  8  TxID; 0 where none is meant
+//  48 16  the first half of the HMAC-SHA-256 of the bytes before, with the token as the key
+
+/// A datagram that says "look". What it says is read from the store, never believed.
+public struct Hint: Hashable, Sendable {
+  public enum Kind: UInt8, Sendable {
+    /// A writer's batch is durable. No answer.
+    case written = 1
+    /// The same; and answer when it is published.
+    case question = 2
+    /// A standby asks whether somebody leads; answer, and again when the term ends in order.
+    case standby = 3
+    /// Somebody follows the log; answer when more than `txid` is published.
+    case follower = 4
+    /// The answer to any question for now: it was heard.
+    case heard = 5
+    /// What was asked for is published.
+    case published = 6
+    /// The term has ended in order.
+    case released = 7
+
+    public var isQuestion: Bool { self == .question || self == .standby || self == .follower }
+  }
+
+  public var kind: Kind
+  public var nonce: UInt64
+  /// Zeros where no batch is meant.
+  public var batch: BatchID
+  public var txid: TxID
+
+  public static let noBatch = BatchID(
+    writer: WriterID(high: 0, low: 0), sequence: SequenceNumber(0))
+
+  public init(_ kind: Kind, nonce: UInt64 = 0, batch: BatchID = noBatch, txid: TxID = .zero) {
+    self.kind = kind
+    self.nonce = nonce
+    self.batch = batch
+    self.txid = txid
+  }
+
+  private static let magic: UInt32 = 0x3148_4C53  // "SLH1"
+  private static let sealedBytes = 48
+
+  /// As it goes over the wire to or from whoever has this token in its beacon.
+  public func sealed(with token: Identifier128) -> [UInt8] {
+    var writer = ByteWriter(reserving: Limits.hintBytes)
+    writer.append(Self.magic)
+    writer.append(kind.rawValue)
+    writer.append(raw: [0, 0, 0])
+    writer.append(nonce)
+    writer.append(batch.writer)
+    writer.append(batch.sequence.rawValue)
+    writer.append(txid.rawValue)
+    writer.append(raw: Self.seal(writer.bytes, token))
+    return writer.bytes
+  }
+
+  /// nil: it is none of ours, or not sealed with this token.
+  public init?(_ bytes: [UInt8], sealedWith token: Identifier128) {
+    guard bytes.count == Limits.hintBytes else { return nil }
+    let content = [UInt8](bytes[..<Self.sealedBytes])
+    guard Self.areSame(bytes[Self.sealedBytes...], Self.seal(content, token)) else { return nil }
+    let decoded = content.withUnsafeBytes { raw -> Hint? in
+      var reader = ByteReader(raw)
+      do throws(DecodingError) {
+        guard try reader.integer(UInt32.self) == Self.magic,
+          let kind = Kind(rawValue: try reader.integer())
+        else { return nil }
+        _ = try reader.take(3)
+        let nonce = try reader.integer(UInt64.self)
+        let writer = try reader.identifier()
+        let sequence = SequenceNumber(try reader.integer())
+        return Hint(
+          kind, nonce: nonce, batch: BatchID(writer: writer, sequence: sequence),
+          txid: TxID(try reader.integer()))
+      } catch {
+        return nil
+      }
+    }
+    guard let decoded else { return nil }
+    self = decoded
+  }
+
+  private static func seal(_ content: [UInt8], _ token: Identifier128) -> [UInt8] {
+    var key = ByteWriter(reserving: 16)
+    key.append(token)
+    return [UInt8](SHA256.authenticate(content, key: key.bytes).prefix(16))
+  }
+
+  /// In a time that does not tell where they differ.
+  private static func areSame(_ a: ArraySlice<UInt8>, _ b: [UInt8]) -> Bool {
+    a.count == b.count && zip(a, b).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+  }
+}

@@ -1,0 +1,229 @@
+public import SluiceShared
+
+/// What an applier sent and got of hints since it began, for `status`.
+public struct HintCounts: Hashable, Sendable {
+  /// That were sealed with its token; all others are not counted.
+  public var received: UInt64 = 0
+  /// Looks for their sake that found something.
+  public var useful: UInt64 = 0
+  public var sent: UInt64 = 0
+
+  public init() {}
+}
+
+/// An applier's end of hints: takes those of writers, and answers those who wait.
+///
+/// It says when it is to be looked into the journal, and nothing else: what is there, the journal says. So
+/// whoever forges hints costs looks, and no more of those than polling does.
+///
+/// The loop's, but for `interrupt`.
+public final class HintDesk {
+  public let endpoint: HintEndpoint
+  public private(set) var counts = HintCounts()
+  private let socket: any HintSocket
+  private let clock: any Clock
+  private var proof = HintProof()
+  private var questions = HintQuestions()
+
+  /// What is known of one writer's batches: the highest numbers that were hinted at, read and published.
+  private struct Known {
+    var hinted = SequenceNumber(0)
+    var read = SequenceNumber(0)
+    var published = SequenceNumber(0)
+  }
+
+  /// Forgotten as a whole where there are too many: who asks for a batch is told later then, by its own look.
+  private var writers: [WriterID: Known] = [:]
+  /// What was executed and is not published yet.
+  private var unpublished: [(batch: BatchID, txid: TxID)] = []
+  private var txid = TxID.zero
+  /// News whose hint is awaited, the oldest first.
+  private var unhinted: [(batch: BatchID, found: Duration)] = []
+  /// Nobody can have hinted at what was there before.
+  private var isJudging = false
+  /// Writers at whose batches hints came that are not read.
+  private var wanted: Set<WriterID> = []
+  private var lastVainLook = Duration.zero
+
+  /// Throws `.io` where there can be no socket at `address`.
+  public init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
+    socket = try environment.hints.open(at: address)
+    clock = environment.clock
+    let token = Identifier128(high: environment.random(), low: environment.random())
+    endpoint = HintEndpoint(
+      address: socket.address, token: token,
+      loopback: address.isLoopback ? environment.hints.loopback : 0)
+  }
+
+  // MARK: a term
+
+  /// A term begins, in which `txid` is published.
+  public func begin(_ txid: TxID) {
+    self.txid = txid
+    (proof, questions, writers) = (HintProof(), HintQuestions(), [:])
+    (unpublished, unhinted, wanted, isJudging) = ([], [], [], false)
+  }
+
+  /// It has ended in order.
+  public func released() {
+    for question in questions.takeStandbys() { answer(.released, question.hint, question.sender) }
+  }
+
+  // MARK: waiting
+
+  /// Ends the wait under way, or the next one; from any thread.
+  public var interrupt: @Sendable () -> Void { { [socket] in socket.interrupt() } }
+
+  /// Waits until a hint wants a look, at most `limit`, or until a signal comes. True where it was interrupted.
+  public func wait(atMost limit: Duration) -> Bool {
+    let deadline = clock.elapsed() + limit
+    while true {
+      let hasCome = take(atMost: deadline - clock.elapsed())
+      if socket.takeInterrupt() { return true }
+      let now = clock.elapsed()
+      guard now < deadline, !isLookWanted(at: now), hasCome || !wanted.isEmpty else { return false }
+    }
+  }
+
+  /// Takes in what has come, and waits for the first for at most `limit`. False where nothing came.
+  @discardableResult
+  public func take(atMost limit: Duration = .zero) -> Bool {
+    var rest = limit
+    if !wanted.isEmpty {
+      rest = min(rest, lastVainLook + Limits.hintedLookPause - clock.elapsed())
+    }
+    var hasCome = false
+    for _ in 0..<Limits.hintsAtOnce {
+      guard let datagram = socket.receive(atMost: rest) else { break }
+      (rest, hasCome) = (.zero, true)
+      receive(datagram)
+    }
+    judge()
+    return hasCome
+  }
+
+  private func receive(_ datagram: HintDatagram) {
+    guard let hint = Hint(datagram.bytes, sealedWith: endpoint.token) else { return }
+    counts.received &+= 1
+    switch hint.kind {
+    case .written: note(hint.batch)
+    case .question:
+      note(hint.batch)
+      if writers[hint.batch.writer]?.published ?? SequenceNumber(0) >= hint.batch.sequence {
+        answer(.published, hint, datagram.sender)
+      } else {
+        hear(hint, datagram.sender)
+      }
+    case .follower:
+      if hint.txid < txid {
+        answer(.published, hint, datagram.sender)
+      } else {
+        hear(hint, datagram.sender)
+      }
+    case .standby: hear(hint, datagram.sender)
+    case .heard, .published, .released: break
+    }
+  }
+
+  private func hear(_ hint: Hint, _ sender: HintAddress) {
+    // Who finds no room gets no answer, and polls.
+    guard questions.add(hint, from: sender, at: clock.elapsed()) else { return }
+    answer(.heard, hint, sender)
+  }
+
+  /// No larger than the question.
+  private func answer(_ kind: Hint.Kind, _ question: Hint, _ sender: HintAddress) {
+    counts.sent &+= 1
+    let hint = Hint(kind, nonce: question.nonce, batch: question.batch, txid: txid)
+    socket.send(hint.sealed(with: endpoint.token), to: sender)
+  }
+
+  // MARK: looking
+
+  /// Whether polls may be slow.
+  public var isProven: Bool { proof.isProven }
+
+  /// From now on news must come with hints.
+  public func beginJudging() { isJudging = true }
+
+  private func change(_ writer: WriterID, _ body: (inout Known) -> Void) {
+    if writers[writer] == nil, writers.count >= Limits.hintWriters { writers = [:] }
+    body(&writers[writer, default: Known()])
+  }
+
+  private func note(_ batch: BatchID) {
+    change(batch.writer) { known in
+      known.hinted = max(known.hinted, batch.sequence)
+      if batch.sequence > known.read { wanted.insert(batch.writer) }
+    }
+    let now = clock.elapsed()
+    let before = unhinted.count
+    unhinted.removeAll { $0.batch.writer == batch.writer && $0.batch.sequence <= batch.sequence }
+    for _ in unhinted.count..<before { proof.cameWithHint(at: now) }
+  }
+
+  /// Whether a hint wants a look now.
+  public func isLookWanted(at now: Duration) -> Bool {
+    !wanted.isEmpty && now >= lastVainLook + Limits.hintedLookPause
+  }
+
+  /// Whose files hints were about: a look is about to be made.
+  public func takeWanted() -> Set<WriterID> {
+    defer { wanted = [] }
+    return wanted
+  }
+
+  /// A look was made, for the sake of a hint where `isHinted`.
+  public func looked(isHinted: Bool, finds: Bool) {
+    guard isHinted else { return }
+    if finds { counts.useful &+= 1 } else { lastVainLook = clock.elapsed() }
+  }
+
+  /// A look found a writer's batches up to this one.
+  public func found(_ batch: BatchID) {
+    change(batch.writer) { $0.read = max($0.read, batch.sequence) }
+    guard isJudging else { return }
+    if writers[batch.writer]?.hinted ?? SequenceNumber(0) >= batch.sequence {
+      proof.cameWithHint(at: clock.elapsed())
+    } else if unhinted.count < Limits.hintsAtOnce {
+      unhinted.append((batch, clock.elapsed()))
+    } else {
+      proof.cameWithout(at: clock.elapsed())
+    }
+  }
+
+  private func judge() {
+    let now = clock.elapsed()
+    while let first = unhinted.first, now - first.found > Limits.hintGrace {
+      unhinted.removeFirst()
+      proof.cameWithout(at: now)
+    }
+  }
+
+  /// How long it may be until the next look without a hint, when nothing has come for `quiet`.
+  public func pause(after quiet: Duration) -> Duration {
+    min(Limits.longestHintedPause, max(Limits.shortestHintedPause, quiet / 8))
+  }
+
+  // MARK: publishing
+
+  /// A batch was executed, in a commit that ends with `txid`.
+  public func executed(_ batch: BatchID, in txid: TxID) { unpublished.append((batch, txid)) }
+
+  /// Everything up to `txid` is published.
+  public func published(_ txid: TxID) {
+    guard txid > self.txid else { return }
+    self.txid = txid
+    let count = unpublished.prefix { $0.txid <= txid }.count
+    for (batch, _) in unpublished.prefix(count) {
+      change(batch.writer) { $0.published = max($0.published, batch.sequence) }
+      for question in questions.take(batch.writer, upTo: batch.sequence) {
+        answer(.published, question.hint, question.sender)
+      }
+    }
+    unpublished.removeFirst(count)
+    for question in questions.takeFollowers(before: txid) {
+      answer(.published, question.hint, question.sender)
+    }
+  }
+}

@@ -1,0 +1,198 @@
+public import SluiceShared
+
+/// The end of hints of who writes, waits, follows or stands by: tells an applier of batches, and asks to be
+/// told. One for a process and a store.
+///
+/// Where nothing is answered it says so (`isTrusted`), and whoever waits polls as without. After a fork a
+/// child has a socket of its own, and no questions.
+///
+/// `ask` and `wait` are for one thread at a time, all else for any.
+public final class HintLine: Sendable {
+  fileprivate struct Question {
+    let hint: Hint
+    var sent: Duration
+    /// How often it was sent since something was heard of it.
+    var unheard = 1
+    /// What was asked for has come, they say.
+    var isAnswered = false
+
+    /// When it is asked again.
+    var isDue: Duration {
+      sent + (unheard == 0 ? HintLine.renewal : HintLine.patience * (1 << min(unheard - 1, 5)))
+    }
+  }
+
+  fileprivate struct State {
+    var endpoint: HintEndpoint?
+    var socket: (any HintSocket)?
+    var questions: [Question] = []
+    /// An answer that came while it was asked, and that `wait` has not told yet.
+    var untold: Hint?
+    /// Questions in a row that were answered before something else told.
+    var answered = 0
+    var counts = HintCounts()
+  }
+
+  private let environment: Environment
+  private let state = ProcessLocal<State> { State() }
+
+  private static let patience = Duration.milliseconds(50)
+  private static let renewal = Duration.seconds(1)
+  private static let trustedAfter = 3
+  /// Sendings in a row without any answer, after which nobody is taken to be there.
+  private static let silentAfter = 3
+
+  public init(_ environment: Environment) { self.environment = environment }
+
+  // MARK: whom to ask
+
+  /// What the newest beacon says; nil: nobody takes hints.
+  public func aim(at endpoint: HintEndpoint?) {
+    state.withLock { state in
+      guard endpoint != state.endpoint else { return }
+      state.endpoint = endpoint
+      (state.questions, state.untold, state.answered, state.socket) = ([], nil, 0, nil)
+      guard let endpoint, endpoint.isReachable(on: environment.hints) else { return }
+      // Where there can be no socket, everything polls.
+      state.socket = try? environment.hints.open(at: endpoint.address.sender)
+    }
+  }
+
+  public var isAimed: Bool { state.withLock { $0.socket != nil } }
+
+  /// As seen from here.
+  public var counts: HintCounts { state.withLock { $0.counts } }
+
+  // MARK: telling
+
+  /// A batch is durable, and all before it of its writer.
+  public func tell(written batch: BatchID) {
+    state.withLock { $0.send(Hint(.written, batch: batch)) }
+  }
+
+  // MARK: asking
+
+  /// Asks these questions, those anew that are due, and gives up all others. False: there is nobody to ask.
+  public func ask(_ hints: [Hint]) -> Bool {
+    let now = environment.clock.elapsed()
+    // What was answered meanwhile is not taken for unanswered.
+    drain()
+    return state.withLock { state in
+      guard state.socket != nil else { return false }
+      var questions: [Question] = []
+      for hint in hints {
+        guard var known = state.questions.first(where: { $0.hint.asksTheSame(as: hint) }) else {
+          var hint = hint
+          hint.nonce = environment.random()
+          questions.append(Question(hint: hint, sent: now))
+          state.send(hint)
+          continue
+        }
+        if !known.isAnswered, now >= known.isDue {
+          known.sent = now
+          known.unheard += 1
+          state.send(known.hint)
+        }
+        questions.append(known)
+      }
+      state.giveUp(besides: hints)
+      state.questions = questions
+      if !questions.contains(where: { $0.hint.nonce == state.untold?.nonce }) { state.untold = nil }
+      return true
+    }
+  }
+
+  /// Waits for an answer, at most `limit` and not longer than until a question is to be asked again; nil
+  /// where none came, or after an `interrupt`.
+  public func wait(atMost limit: Duration) -> Hint? {
+    let now = environment.clock.elapsed()
+    if let untold = state.withLock({ $0.untold.take() }) { return untold }
+    let due = state.withLock { $0.questions.filter { !$0.isAnswered }.map(\.isDue).min() }
+    return receive(atMost: min(limit, (due ?? now + limit) - now))
+  }
+
+  public func interrupt() {
+    let socket = state.withLock { $0.socket }
+    socket?.interrupt()
+  }
+
+  /// Whether an answer to each question of now can be relied on to come, as far as can be told: who waits need
+  /// hardly look.
+  public var isTrusted: Bool {
+    state.withLock { state in
+      state.answered >= Self.trustedAfter && !state.questions.isEmpty
+        && state.questions.allSatisfy { !$0.isAnswered && $0.unheard < Self.silentAfter }
+    }
+  }
+
+  /// Whether somebody answers what is asked now.
+  public var isHeard: Bool {
+    state.withLock { state in
+      !state.questions.isEmpty && state.questions.allSatisfy { $0.unheard < Self.silentAfter }
+    }
+  }
+
+  private func receive(atMost limit: Duration) -> Hint? {
+    guard let (socket, endpoint) = state.withLock({ $0.place }) else { return nil }
+    guard let datagram = socket.receive(atMost: max(.zero, limit)) else {
+      _ = socket.takeInterrupt()
+      return nil
+    }
+    return take(datagram, endpoint)
+  }
+
+  private func drain() {
+    guard let (socket, endpoint) = state.withLock({ $0.place }) else { return }
+    for _ in 0..<Limits.hintsAtOnce {
+      guard let datagram = socket.receive(atMost: .zero) else { return }
+      guard let hint = take(datagram, endpoint), hint.kind != .heard else { continue }
+      state.withLock { $0.untold = hint }
+    }
+  }
+
+  private func take(_ datagram: HintDatagram, _ endpoint: HintEndpoint) -> Hint? {
+    guard let hint = Hint(datagram.bytes, sealedWith: endpoint.token) else { return nil }
+    return state.withLock { $0.take(hint) }
+  }
+}
+
+extension Hint {
+  fileprivate func asksTheSame(as other: Hint) -> Bool {
+    kind == other.kind && batch == other.batch && txid == other.txid
+  }
+}
+
+extension HintLine.State {
+  fileprivate var place: (any HintSocket, HintEndpoint)? {
+    guard let socket, let endpoint else { return nil }
+    return (socket, endpoint)
+  }
+
+  fileprivate mutating func send(_ hint: Hint) {
+    guard let (socket, endpoint) = place else { return }
+    counts.sent &+= 1
+    socket.send(hint.sealed(with: endpoint.token), to: endpoint.address)
+  }
+
+  /// An answer, once; nil where nothing was asked that it answers.
+  fileprivate mutating func take(_ hint: Hint) -> Hint? {
+    guard hint.nonce != 0, !hint.kind.isQuestion,
+      let place = questions.firstIndex(where: { $0.hint.nonce == hint.nonce && !$0.isAnswered })
+    else { return nil }
+    counts.received &+= 1
+    questions[place].unheard = 0
+    guard hint.kind != .heard else { return hint }
+    questions[place].isAnswered = true
+    counts.useful &+= 1
+    answered = min(answered + 1, 1 << 16)
+    return hint
+  }
+
+  /// What is asked no more although no answer came was told by something else: hints are not to be relied on.
+  fileprivate mutating func giveUp(besides hints: [Hint]) {
+    for question in questions where !question.isAnswered {
+      guard !hints.contains(where: { $0.asksTheSame(as: question.hint) }) else { continue }
+      answered = 0
+    }
+  }
+}

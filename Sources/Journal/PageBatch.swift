@@ -1,0 +1,160 @@
+public import SluiceShared
+
+// The content of a batch's field 7, `pages`:
+//
+//   varint base TxID, varint number of the turn (0: without one), varint page size,
+//   varint pages of the database after it, then chunks, each of at most 1 MiB of pages, one at least:
+//     varint how many pages (0: nothing but zeros follows)
+//     for each: varint (number − number of the page before, or 0) << 1 | whether it is an XOR
+//     u32 CRC-32C of these pages as they are to be
+//     u8 codec, varint length, bytes: the pages one behind the other, or what makes them of the base's
+//
+// Numbers ascend over all chunks; page 1 is always there, and SQLite's lock-byte page never. A page that
+// equals the base's is left out. There is one byte for each 128 of pages at least, over the first 512 KiB:
+// zeros where they compress to less.
+
+/// The pages that an interactive transaction changed, and the state that it read.
+///
+/// It is accepted if and only if that state is still the newest one. Made by `PageBatchEncoder`.
+public struct PageBatch: Hashable, Sendable {
+  /// The last batch of the snapshot that the transaction ran on.
+  public let base: TxID
+  /// The number of the turn that it commits in; nil: without one.
+  public let turn: TxID?
+  /// Bytes of a page.
+  public let pageSize: Int
+  /// Pages of the database after it.
+  public let pageCount: UInt32
+  /// How many of them it changes.
+  public let changed: Int
+  let chunks: [UInt8]
+
+  func encode(to writer: inout ByteWriter) {
+    let head = [base.rawValue, turn?.rawValue ?? 0, UInt64(pageSize), UInt64(pageCount)]
+    var content = ByteWriter(reserving: 32)
+    for number in head { content.append(varint: number) }
+    writer.append(varint: UInt64(content.count + chunks.count))
+    writer.append(raw: content.bytes)
+    writer.append(raw: chunks)
+  }
+
+  static let chunkBytes = 1 << 20
+  static let pageSizes: Set<Int> = Set((9...16).map { 1 << $0 })
+
+  /// So many bytes of pages take no byte of their own.
+  static let freeBytes = Int64(Block.size * Limits.mostRawBytesPerStoredByte)
+
+  static func leastBytes(ofPages bytes: Int64) -> Int64 {
+    bytes <= freeBytes ? 0 : bytes / Int64(Limits.mostRawBytesPerStoredByte)
+  }
+}
+
+/// What a batch is of an interactive transaction.
+public enum TransactionStep: Hashable, Sendable {
+  /// Asks for the turn. When it is applied the turn is granted: its TxID is the turn's number, and the state
+  /// to begin on.
+  case requestTurn
+  /// Gives the turn back, or takes back what asked for it.
+  case cancelTurn
+  case commit(PageBatch)
+}
+
+/// Makes a `PageBatch`, page by page. Memory: what the pages compress to, and 1 MiB.
+public struct PageBatchEncoder: ~Copyable {
+  private let base: TxID
+  private let turn: TxID?
+  private let pageSize: Int
+  private let pageCount: UInt32
+  private let compressor = Compressor()
+  private var chunks = ByteWriter()
+  private var tags = ByteWriter()
+  private var pages: [UInt8] = []
+  private var inChunk = 0
+  private var crc: UInt32 = 0
+  private var changed = 0
+  private var last: UInt32 = 0
+
+  /// `base`: the last batch of the snapshot that the transaction ran on. `pageCount`: of the database after
+  /// it.
+  public init(base: TxID, turn: TxID?, pageSize: Int, pageCount: UInt32) {
+    self.base = base
+    self.turn = turn
+    self.pageSize = pageSize
+    self.pageCount = pageCount
+  }
+
+  /// Adds page `number`, in ascending order, as the transaction left it; `before` is the page of the base,
+  /// nil where the base has none. One that did not change is left out.
+  ///
+  /// Throws `.limit` where the transaction is larger than one may be, `.invalid` for what is no page.
+  public mutating func add(
+    _ number: UInt32, _ page: UnsafeRawBufferPointer, over before: UnsafeRawBufferPointer?
+  ) throws(StoreError) {
+    guard page.count == pageSize, before?.count ?? pageSize == pageSize, number > last,
+      number <= pageCount
+    else {
+      throw StoreError(
+        .invalid, "pages are added whole and in ascending order; page \(number) is not")
+    }
+    if let before, number != 1, before.elementsEqual(page) { return }
+    guard Int64(changed + 1) * Int64(pageSize) <= Limits.transactionBytes,
+      chunks.count + pages.count <= Limits.batchBytes
+    else {
+      throw StoreError(
+        .limit,
+        "an interactive transaction changes at most \(Limits.transactionBytes) bytes of pages, which compress to \(Limits.batchBytes) at most; split it, or submit its statements as a batch"
+      )
+    }
+    let isXOR = append(page, over: before)
+    tags.append(varint: UInt64(number - last) << 1 | (isXOR ? 1 : 0))
+    crc = crc32c(page, continuing: crc)
+    last = number
+    changed += 1
+    inChunk += 1
+    if pages.count >= PageBatch.chunkBytes { endChunk() }
+  }
+
+  /// An XOR where most of it is zeros; false: the page as it is.
+  private mutating func append(
+    _ page: UnsafeRawBufferPointer, over before: UnsafeRawBufferPointer?
+  ) -> Bool {
+    guard let before else {
+      pages.append(contentsOf: page)
+      return false
+    }
+    let start = pages.count
+    var zeros = 0
+    for i in 0..<pageSize {
+      let difference = page[i] ^ before[i]
+      if difference == 0 { zeros += 1 }
+      pages.append(difference)
+    }
+    guard zeros * 2 < pageSize else { return true }
+    pages.replaceSubrange(start..., with: page)
+    return false
+  }
+
+  private mutating func endChunk() {
+    guard inChunk > 0 else { return }
+    chunks.append(varint: UInt64(inChunk))
+    chunks.append(raw: tags.bytes)
+    chunks.append(crc)
+    var stored: [UInt8] = []
+    let isSmaller = pages.withUnsafeBytes { compressor.append($0, level: 1, to: &stored) }
+    chunks.append(isSmaller ? Codec.zstd.rawValue : Codec.raw.rawValue)
+    chunks.append(counted: isSmaller ? stored : pages)
+    tags.bytes.removeAll(keepingCapacity: true)
+    pages.removeAll(keepingCapacity: true)
+    (inChunk, crc) = (0, 0)
+  }
+
+  public consuming func finish() -> PageBatch {
+    endChunk()
+    let missing =
+      Int(PageBatch.leastBytes(ofPages: Int64(changed) * Int64(pageSize))) - chunks.count
+    if missing > 0 { chunks.append(raw: [UInt8](repeating: 0, count: missing)) }
+    return PageBatch(
+      base: base, turn: turn, pageSize: pageSize, pageCount: pageCount, changed: changed,
+      chunks: chunks.bytes)
+  }
+}

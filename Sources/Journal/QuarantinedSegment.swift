@@ -1,0 +1,70 @@
+public import SluiceShared
+
+/// A journal segment in quarantine, for people: each whole frame that is in it, also behind a damage, where no
+/// applier reads.
+///
+/// Nothing else looks like a frame: its checksum begins with the segment's nonce and holds its place.
+public struct QuarantinedSegment {
+  /// A batch that can be read.
+  public struct Held: Sendable {
+    public var batch: BatchID
+    /// As it was submitted; nil where it cannot be decoded.
+    public var content: Batch?
+    /// Where its frame begins.
+    public var offset: Int64
+    /// Its frame continues those before it, so that appliers read it, too.
+    public var isChained: Bool
+  }
+
+  public let id: JournalSegmentID
+  public let path: String
+  /// Bytes of the file.
+  public let size: Int64
+  private let file: any File
+
+  /// Opens the segment `id` in quarantine; throws `.noSuchStore` with ENOENT where there is none.
+  public init(_ id: JournalSegmentID, _ layout: StoreLayout, _ fileSystem: any FileSystem)
+    throws(StoreError)
+  {
+    self.id = id
+    path = "\(layout.quarantine)/\(StoreLayout.journalName(id))"
+    file = try fileSystem.open(path, .shared)
+    size = try file.status().size
+  }
+
+  /// Passes each batch that can be read to `body`, in the order of the file. False where nothing can be read,
+  /// since the segment's header is damaged.
+  public func read(_ body: (Held) throws -> Void) throws -> Bool {
+    guard let (header, frames) = try JournalSegmentHeader.read(file), header.id == id else {
+      return false
+    }
+    var chain = frames
+    chain.scanner.readAhead = 1 << 20
+    var isChained = true
+    var offset = chain.offset
+    let end = min(size, Limits.mostJournalSegmentBytes)
+    while offset < end {
+      guard let frame = try chain.scanner.header(at: offset), frame.kind == .batches,
+        let bytes = try chain.scanner.section(
+          .batches, of: frame, limit: Int64(Limits.journalFrameBytes))
+      else {
+        isChained = false
+        offset += Int64(Block.size)
+        continue
+      }
+      isChained = isChained && frame.previous == chain.checksum
+      if isChained { chain.pass(frame) }
+      let places = (try? BatchList.ranges(bytes, count: Int(frame.count))) ?? []
+      for (i, place) in places.enumerated() {
+        try body(
+          Held(
+            batch: BatchID(
+              writer: id.writer, sequence: SequenceNumber(frame.first).advanced(by: UInt64(i))),
+            content: try? bytes[place].withUnsafeBytes { try Batch(decoding: $0) },
+            offset: frame.offset, isChained: isChained))
+      }
+      offset = frame.end
+    }
+    return true
+  }
+}

@@ -1,0 +1,92 @@
+/// A table in which each store has one item, and in which an item is written only if a condition holds:
+/// what a lease needs of DynamoDB.
+public protocol LockTable: Sendable {
+  /// Sends one request and waits for its answer, for `limit` or a little longer. Called by one thread at
+  /// a time.
+  ///
+  /// An answer may be lost, and a request may be carried out late, or twice.
+  func perform(_ request: LockRequest, atMost limit: Duration) -> Result<LockAnswer, LockFailure>
+}
+
+/// A store's item.
+public struct LockItem: Hashable, Sendable {
+  public enum State: String, Sendable {
+    case active, released
+  }
+
+  /// New with every beat; nil: somebody wrote an item without.
+  public var lockID: String?
+  /// Who holds it: unique to one lease of one process.
+  public var holder: String
+  /// Counts up with each holder, and is not the log's term.
+  public var term: Int64
+  /// How long its holder may be silent.
+  public var lease: Duration
+  public var state: State
+  /// Unix seconds at which the lease runs out unless it is renewed: for people, and for other users of
+  /// the table. Nobody here believes it.
+  public var expires_s: Int64
+
+  public init(
+    lockID: String?, holder: String, term: Int64, lease: Duration, state: State, expires_s: Int64
+  ) {
+    self.lockID = lockID
+    self.holder = holder
+    self.term = term
+    self.lease = lease
+    self.state = state
+    self.expires_s = expires_s
+  }
+}
+
+public enum LockRequest: Sendable {
+  /// The item, as of the last write (ConsistentRead).
+  case read
+  /// The whole item, in place of what was there.
+  case put(LockItem, if: LockCondition)
+  /// Of the item only what a beat changes: lock id, state and expiry.
+  case update(LockItem, if: LockCondition)
+}
+
+public enum LockCondition: Hashable, Sendable {
+  /// There is no item.
+  case absent
+  /// Nobody has written since that was read.
+  case unchanged(lockID: String?)
+  /// It is active, and this holder's, of this term.
+  case held(holder: String, term: Int64)
+  /// There is an item: for a simulator that leaves a check out.
+  case any
+
+  public func holds(of item: LockItem?) -> Bool {
+    switch self {
+    case .absent: item == nil
+    case .unchanged(let lockID): item.map { $0.lockID == lockID } ?? false
+    case .held(let holder, let term):
+      item.map { $0.state == .active && $0.holder == holder && $0.term == term } ?? false
+    case .any: item != nil
+    }
+  }
+}
+
+public enum LockAnswer: Sendable {
+  /// To a read; nil: there is none.
+  case item(LockItem?)
+  case written
+  /// The condition did not hold; the item as it is.
+  case refused(LockItem?)
+}
+
+/// A request that got no answer, or a useless one. It may have been carried out all the same.
+public struct LockFailure: Error, Hashable, Sendable {
+  /// True: the same again may work (throttling, an error of the server's, no answer). False: somebody
+  /// has to change something.
+  public var isPassing: Bool
+  /// What is wrong, and what to do.
+  public var message: String
+
+  public init(isPassing: Bool, _ message: String) {
+    self.isPassing = isPassing
+    self.message = message
+  }
+}

@@ -1,0 +1,41 @@
+internal import CoreMetrics
+public import SluiceShared
+
+/// Counts what is asked of another table.
+public struct MeteredTable: LockTable {
+  private let base: any LockTable
+  private let clock: any Clock
+  private let reads, puts, updates, failures: Counter
+  private let seconds: Timer
+
+  /// `store`: its directory.
+  public init(_ base: any LockTable, store: String, clock: any Clock) {
+    self.base = base
+    self.clock = clock
+    func counter(_ operation: String) -> Counter {
+      Measure.lockRequests.counter([("store", store), ("operation", operation)])
+    }
+    reads = counter("read")
+    puts = counter("put")
+    updates = counter("update")
+    failures = Measure.lockFailures.counter([("store", store)])
+    seconds = Measure.lockSeconds.timer([("store", store)])
+  }
+
+  public func perform(_ request: LockRequest, atMost limit: Duration) -> Result<
+    LockAnswer, LockFailure
+  > {
+    switch request {
+    case .read: reads.increment()
+    case .put: puts.increment()
+    case .update: updates.increment()
+    }
+    let began = clock.elapsed()
+    let result = base.perform(request, atMost: limit)
+    switch result {
+    case .success: seconds.record(clock.elapsed() - began)
+    case .failure: failures.increment()
+    }
+    return result
+  }
+}

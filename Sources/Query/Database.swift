@@ -1,0 +1,63 @@
+public import SluiceReader
+public import SluiceSQLite
+public import SluiceShared
+
+/// A store open for reading with SQL; any number of threads may use it.
+public final class Database: Sendable {
+  public let store: PageStore
+  private let number: UInt64
+  private let executor: any Executor
+  private let extensions: [LoadableExtension]
+  private let idle = Monitor<[ReadConnection]>([])
+  private static let mostIdle = 4
+
+  /// Opens the store at `path`; the process's connections to one store share what is known of it.
+  /// `extensions` are loaded for each of its connections; the store's own are code of whoever made
+  /// the store, so nothing loads them by itself.
+  public convenience init(path: String, extensions: [LoadableExtension] = []) throws(StoreError) {
+    self.init(
+      try PageStore.shared(path: path), executor: ThreadExecutor.shared, extensions: extensions)
+  }
+
+  /// Reads through `store`. `executor` is where the asynchronous `read` runs.
+  public init(
+    _ store: PageStore, executor: any Executor, extensions: [LoadableExtension] = []
+  ) {
+    ReadVFS.register()
+    self.store = store
+    self.executor = executor
+    self.extensions = extensions
+    number = PageStore.number(store)
+  }
+
+  /// Runs `body` in one read transaction, on a snapshot as fresh as asked for.
+  ///
+  /// Throws what `body` throws; `StoreError` where the store cannot be read (`.snapshotExpired`: call
+  /// again); `SQLiteError` for the SQL.
+  public func read<R>(
+    _ freshness: Freshness = .latest, _ body: (ReadTransaction) throws -> R
+  ) throws -> R {
+    let snapshot = try store.snapshot(freshness)
+    let connection =
+      try idle.withLock { $0.popLast() } ?? ReadConnection(store, number, extensions)
+    let transaction = try connection.begin(snapshot)
+    defer {
+      if connection.end(transaction) {
+        idle.withLock { if $0.count < Self.mostIdle { $0.append(connection) } }
+      }
+    }
+    return try body(transaction)
+  }
+
+  /// As the synchronous `read`, on a thread of its own, since reading waits for the file server.
+  public func read<R: Sendable>(
+    _ freshness: Freshness = .latest, _ body: @escaping @Sendable (ReadTransaction) throws -> R
+  ) async throws -> R {
+    try await withCheckedThrowingContinuation { continuation in
+      _ = executor.start {
+        let run: () throws -> R = { try self.read(freshness, body) }
+        continuation.resume(with: Result(catching: run))
+      }
+    }
+  }
+}

@@ -1,0 +1,16 @@
+public import SluiceReader
+internal import SluiceSQLite
+public import SluiceShared
+internal import SluiceVFS
+
+/// The file system for SQLite named `sluice` in the library that this process links.
+extension ReadVFS {
+  private static let fileSystem = StoreFileSystem(.linked)
+  private static let registration = VFSRegistration(name: name, fileSystem)
+
+  /// Makes it known to SQLite; once per process, further calls do nothing.
+  public static func register() { _ = registration }
+
+  /// Why the last call failed that did, on any connection: SQLite itself tells no more than a code.
+  public static var lastError: StoreError? { fileSystem.lastError }
+}

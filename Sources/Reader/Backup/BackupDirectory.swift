@@ -1,0 +1,227 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+/// A directory that a backup is written into, and the state in which it is.
+///
+/// What is there at any moment, and after a crash, is nothing or a whole copy: `store.json`, without which
+/// nothing is a store, comes last the first time; later on the log becomes longer as a log does, a beacon
+/// after its frames, a segment's name after its content; checkpoints come behind the log that they need.
+/// Nothing is ever removed of a copy that is whole.
+final class BackupDirectory {
+  /// The name of its mark.
+  static let markName = "backup.json"
+
+  let layout: StoreLayout
+  let store: StoreID
+  /// Held while this is written to.
+  private let mark: CopyMark
+  private let environment: Environment
+  private var fileSystem: any FileSystem { environment.fileSystem }
+
+  /// Opens or makes `path` for a copy of `source`. Throws `.invalid` where there is something that is no
+  /// copy, `.foreign` where it is another store's, `.busy` while another process writes to it.
+  init(_ path: String, of source: StoreLayout, _ store: StoreID, _ environment: Environment)
+    throws(StoreError)
+  {
+    layout = StoreLayout(path)
+    self.store = store
+    self.environment = environment
+    let fileSystem = environment.fileSystem
+    do throws(StoreError) {
+      try fileSystem.makeDirectory(layout.root, mode: 0o755)
+      try fileSystem.syncDirectory(Restoration.parts(layout.root).directory)
+    } catch {
+      guard error.isExistingFile else { throw error }
+    }
+    let names = try fileSystem.list(layout.root)
+    guard names.isEmpty || names.contains(Self.markName) else {
+      throw StoreError(
+        .invalid,
+        "the directory is not empty, and no backup; give a new one, or one that `sluice backup` has made",
+        path: layout.root)
+    }
+    if names.contains("store.json") {
+      let here = try fileSystem.status(layout.description)
+      let there = try fileSystem.status(source.description)
+      guard here.inode != there.inode || here.modified_ms != there.modified_ms else {
+        throw StoreError(
+          .invalid, "the store cannot be copied into itself; choose another directory",
+          path: layout.root)
+      }
+    }
+    mark = try CopyMark("\(layout.root)/\(Self.markName)", of: store, fileSystem)
+  }
+
+  /// What the copy has, and where it ends.
+  struct Whole {
+    let segment: LogSegment
+    let beacon: Beacon
+    let checkpoints: Set<TxID>
+  }
+
+  /// What is there; nil where nothing is yet, or no whole copy. What an earlier process left half made is
+  /// removed.
+  func whole() throws(StoreError) -> Whole? {
+    let files = Set(try list(layout.checkpoints))
+    for half in files.compactMap(StoreLayout.sidecarTxID)
+    where !files.contains(StoreLayout.checkpointName(half)) {
+      // Before the temporary database beside it, which says what it is.
+      try fileSystem.unlink("\(layout.checkpoints)/\(StoreLayout.sidecarName(half))")
+    }
+    for directory in [layout.root, layout.log, layout.checkpoints, layout.extensions] {
+      for name in try list(directory) where StoreLayout.temporaryTarget(name) != nil {
+        try fileSystem.unlink("\(directory)/\(name)")
+      }
+    }
+    guard try fileSystem.list(layout.root).contains("store.json") else {
+      try clear()
+      return nil
+    }
+    let found = try StoreDescription.read(layout, fileSystem).id
+    guard found == store else {
+      throw StoreError(
+        .foreign, "store.json of the copy is that of store \(found)", path: layout.description)
+    }
+    let log = Log(layout: layout, store: store, environment: environment)
+    let present = try log.present()
+    guard !present.isClosed else { throw isLed(present.segment) }
+    // Its predecessor is closed behind it.
+    if let before = try log.listed().first(where: { $0 < present.segment.number }) {
+      try close(before)
+    }
+    let names = Set(try list(layout.checkpoints))
+    return Whole(
+      segment: present.segment, beacon: present.beacon,
+      checkpoints: Set(
+        names.compactMap(StoreLayout.checkpointTxID)
+          .filter { names.contains(StoreLayout.sidecarName($0)) }))
+  }
+
+  private func list(_ directory: String) throws(StoreError) -> [String] {
+    do throws(StoreError) { return try fileSystem.list(directory) } catch {
+      guard error.isNoSuchFile else { throw error }
+      return []
+    }
+  }
+
+  /// Nobody was told that what is there is anything: it begins anew.
+  private func clear() throws(StoreError) {
+    for directory in [layout.log, layout.checkpoints] {
+      for name in try list(directory)
+      where StoreLayout.logNumber(name) ?? StoreLayout.checkpointTxID(name)?.rawValue
+        ?? StoreLayout.sidecarTxID(name)?.rawValue != nil
+      {
+        try fileSystem.unlink("\(directory)/\(name)")
+      }
+    }
+  }
+
+  // MARK: the first time
+
+  func makeDirectories(of content: BackupContent) throws(StoreError) {
+    for (name, mode) in content.directories {
+      do throws(StoreError) {
+        try fileSystem.makeDirectory("\(layout.root)/\(name)", mode: mode)
+      } catch {
+        guard error.isExistingFile else { throw error }
+      }
+    }
+  }
+
+  func write(extensions: [(name: String, bytes: [UInt8])]) throws(StoreError) {
+    guard !extensions.isEmpty else { return }
+    for one in extensions {
+      let path = "\(layout.extensions)/\(one.name)"
+      // From a backup that did not come to its end; its name is its content's.
+      if let there = try? fileSystem.open(path, .fixed).read(one.bytes.count + 1, at: 0) {
+        if there == one.bytes { continue }
+        try fileSystem.unlink(path)
+      }
+      try place(path) { (temporary) throws(StoreError) in
+        let file = try fileSystem.create(temporary, mode: 0o444)
+        try file.write(one.bytes, at: 0)
+        try file.sync()
+      }
+    }
+    try fileSystem.syncDirectory(layout.extensions)
+  }
+
+  /// `store.json`, the last of all names: from here on it is a store.
+  func describe(_ bytes: [UInt8]) throws(StoreError) {
+    if let there = try? fileSystem.open(layout.description, .shared).read(64 << 10, at: 0) {
+      guard there != bytes else { return }
+      let temporary =
+        "\(layout.root)/\(StoreLayout.temporaryName("store.json", environment.random()))"
+      let file = try fileSystem.create(temporary, mode: 0o444)
+      try file.write(bytes, at: 0)
+      try file.sync()
+      try PosixFileSystem.replace(layout.description, with: temporary)
+    } else {
+      for directory in [layout.journal, layout.log, layout.checkpoints, layout.root] {
+        try fileSystem.syncDirectory(directory)
+      }
+      try place(layout.description) { (temporary) throws(StoreError) in
+        let file = try fileSystem.create(temporary, mode: 0o444)
+        try file.write(bytes, at: 0)
+        try file.sync()
+      }
+    }
+    try fileSystem.syncDirectory(layout.root)
+  }
+
+  // MARK: what grows
+
+  func path(of segment: LogSegmentCopy) -> String { "\(layout.log)/\(segment.name)" }
+
+  /// Adds a segment behind `predecessor`, which is closed then.
+  func add(
+    _ segment: LogSegmentCopy, after predecessor: UInt64?,
+    onProgress: (Int64) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    let path = path(of: segment)
+    do throws(StoreError) {
+      try place(path) { (temporary) throws(StoreError) in
+        try segment.write(to: temporary, closedBy: nil, onProgress: onProgress)
+      }
+    } catch {
+      guard error.isExistingFile else { throw error }
+      let there = try LogSegment(path: path, store: store, environment: environment)
+      throw isLed(there)
+    }
+    try fileSystem.syncDirectory(layout.log)
+    if let predecessor { try close(predecessor) }
+  }
+
+  private func close(_ number: UInt64) throws(StoreError) {
+    let path = "\(layout.log)/\(StoreLayout.logName(number))"
+    let file = try fileSystem.open(path, .write)
+    guard try !Mark.isClosed(file) else { return }
+    try Mark.write(to: file, by: "backup", time_ms: environment.clock.wallTime_ms())
+  }
+
+  /// Points `current.sqlite` to the newest checkpoint.
+  func point(to txid: TxID) throws(StoreError) {
+    let target = "checkpoints/\(StoreLayout.checkpointName(txid))"
+    let present = try? fileSystem.readSymbolicLink(layout.current)
+    guard present != target else { return }
+    try fileSystem.replaceSymbolicLink(layout.current, target: target)
+    try fileSystem.syncDirectory(layout.root)
+  }
+
+  /// Has `write` make a file under another name, and gives it its own when that is whole.
+  private func place(
+    _ path: String, _ write: (String) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    let temporary = StoreLayout.temporaryName(path, environment.random())
+    defer { try? fileSystem.unlink(temporary) }
+    try write(temporary)
+    try fileSystem.link(temporary, to: path)
+  }
+
+  func isLed(_ segment: LogSegment) -> StoreError {
+    StoreError(
+      .foreign,
+      "the copy has gone its own way: an applier leads it, or did; back up into a new directory",
+      path: segment.file.path)
+  }
+}

@@ -1,0 +1,53 @@
+internal import Glibc
+internal import SluiceJournal
+internal import SluiceShared
+
+/// The file by which a directory, or the file that it lies beside, is known as a copy of a store:
+/// `{"copyOf": "<store id>"}`. What has none is nobody's to write to.
+///
+/// While a copy is written it is locked (`flock`), which ends with the process.
+final class CopyMark {
+  private let file: any File
+
+  static func content(_ store: StoreID) -> [UInt8] { Array("{\"copyOf\": \"\(store)\"}\n".utf8) }
+
+  /// Makes the mark, durably, unless it is there; throws `.foreign` where it is another store's, and
+  /// `.busy` while another process writes to the copy.
+  init(_ path: String, of store: StoreID, _ fileSystem: any FileSystem) throws(StoreError) {
+    do throws(StoreError) { _ = try fileSystem.create(path, mode: 0o644) } catch {
+      guard error.isExistingFile else { throw error }
+    }
+    file = try fileSystem.open(path, .write)
+    if let descriptor = file.openDescriptor, flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      let code = errno
+      guard code != EWOULDBLOCK else {
+        throw StoreError(
+          .busy, "another process is writing to this copy; wait for its end", path: path)
+      }
+      throw StoreError(
+        .io,
+        "flock failed: \(String(cString: strerror(code))); put the copy on another file system",
+        path: path, errno: code)
+    }
+    let bytes = try file.read(4096, at: 0)
+    // New, or of a process that died before it wrote it.
+    guard bytes.contains(where: { $0 != 0 }) else {
+      try file.write(Self.content(store), at: 0)
+      try file.sync()
+      try fileSystem.syncDirectory(Restoration.parts(path).directory)
+      return
+    }
+    let json = try? JSON.parse(String(decoding: bytes, as: UTF8.self))
+    guard let found = json?["copyOf"]?.string.flatMap({ StoreID($0) }) else {
+      throw StoreError(
+        .foreign,
+        "this is not the mark of a store's copy; choose another place, or remove what is here",
+        path: path)
+    }
+    guard found == store else {
+      throw StoreError(
+        .foreign, "this is a copy of store \(found), and not of \(store); choose another place",
+        path: path)
+    }
+  }
+}

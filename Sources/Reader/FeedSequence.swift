@@ -1,0 +1,129 @@
+public import SluiceShared
+
+/// The history as an `AsyncSequence`: for `for try await`.
+///
+/// Each iteration begins where the sequence was made to begin. What is read waits on a thread of its own, a
+/// few hundred batches ahead at most. Where the task is cancelled the iteration ends. It throws what the
+/// feed throws, and is over then; a new one goes on behind the last batch that was taken.
+public struct FeedSequence<Element: Sendable>: AsyncSequence, Sendable {
+  /// Reads what is there by now, so many elements at most; none where there is nothing new.
+  package typealias Read = (_ most: Int) throws -> [Element]
+
+  private let follows: Bool
+  private let environment: Environment
+  private let open: @Sendable () throws -> Read
+  /// How long nothing new is waited for before it is looked for again.
+  private static var pause: Duration { .milliseconds(50) }
+
+  package init(
+    follows: Bool, _ environment: Environment, _ open: @escaping @Sendable () throws -> Read
+  ) {
+    self.follows = follows
+    self.environment = environment
+    self.open = open
+  }
+
+  public func makeAsyncIterator() -> AsyncIterator {
+    AsyncIterator(Reader(open), follows: follows, environment)
+  }
+
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    private let reader: Reader
+    private let follows: Bool
+    private let environment: Environment
+    private var ready: ArraySlice<Element> = []
+    private var isOver = false
+
+    fileprivate init(_ reader: Reader, follows: Bool, _ environment: Environment) {
+      self.reader = reader
+      self.follows = follows
+      self.environment = environment
+    }
+
+    public mutating func next() async throws -> Element? {
+      while !isOver {
+        if let element = ready.popFirst() { return element }
+        guard !Task.isCancelled else { break }
+        do { ready = try await read()[...] } catch {
+          isOver = true
+          throw error
+        }
+        guard ready.isEmpty else { continue }
+        guard follows, (try? await Task.sleep(for: FeedSequence.pause)) != nil else { break }
+      }
+      isOver = true
+      return nil
+    }
+
+    private func read() async throws -> [Element] {
+      let reader = reader
+      return try await withCheckedThrowingContinuation { continuation in
+        _ = environment.executor.start {
+          let read: () throws -> [Element] = { try reader.read(Limits.batchesReadAhead) }
+          continuation.resume(with: Result(catching: read))
+        }
+      }
+    }
+  }
+
+  /// The feed of one iteration, opened when it is first read.
+  fileprivate final class Reader: @unchecked Sendable {
+    // Sendable: an iterator waits for each reading before it begins the next, and nobody else reads.
+    private let open: @Sendable () throws -> Read
+    private var opened: Read?
+
+    init(_ open: @escaping @Sendable () throws -> Read) { self.open = open }
+
+    func read(_ most: Int) throws -> [Element] {
+      let opened = try opened ?? open()
+      self.opened = opened
+      return try opened(most)
+    }
+  }
+}
+
+extension ChangeFeed {
+  /// What a sequence of changes consists of.
+  public enum Event: Sendable {
+    case batch(Entry)
+    /// Batches that are not kept any more, where those that are begin later.
+    case gone(Gap)
+  }
+
+  /// The history of the store at `path` from batch `first` on, to what is published now, or for ever.
+  ///
+  ///     for try await case .batch(let entry) in ChangeFeed.events(path: path, follows: true) { … }
+  public static func events(
+    path: String, from first: TxID = TxID(1), follows: Bool = false,
+    environment: Environment = .posix()
+  ) -> FeedSequence<Event> {
+    FeedSequence(follows: follows, environment) {
+      let feed = try ChangeFeed(path: path, from: first, environment: environment)
+      return { most in
+        try FeedSequence.some(of: most) { add in
+          try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
+            try add(.batch(entry))
+          }
+        }
+      }
+    }
+  }
+}
+
+extension FeedSequence {
+  /// Collects what `advance` adds until there is enough: the feed goes on with what it was thrown for.
+  package static func some(
+    of most: Int, _ advance: ((Element) throws -> Void) throws -> Void
+  ) throws -> [Element] {
+    var found: [Element] = []
+    do {
+      try advance { element in
+        guard found.count < most else { throw Enough() }
+        found.append(element)
+      }
+    } catch is Enough {}
+    return found
+  }
+}
+
+private struct Enough: Error {}

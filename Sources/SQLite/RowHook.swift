@@ -1,0 +1,94 @@
+internal import CSQLite
+public import SluiceShared
+
+/// A row that is about to be changed. Valid only during the hook's call.
+///
+/// Values are as SQLite has them (measured on 3.40.1): of a column that is REAL an integer may stand for a
+/// real, a column that was added later is NULL in rows that were not written since, and the columns come in
+/// the order in which a record has them (`RowHook.hasRecordOrder`).
+public struct RowEvent: ~Copyable {
+  public enum Kind: Hashable, Sendable { case insert, update, delete }
+
+  public let kind: Kind
+  /// Of a table without rowids 0.
+  public let oldRowID: Int64
+  public let newRowID: Int64
+  private let database: OpaquePointer
+  private let schema: UnsafePointer<CChar>
+  private let name: UnsafePointer<CChar>
+
+  init(
+    _ kind: Kind, _ oldRowID: Int64, _ newRowID: Int64, _ database: OpaquePointer,
+    _ schema: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>
+  ) {
+    self.kind = kind
+    self.oldRowID = oldRowID
+    self.newRowID = newRowID
+    self.database = database
+    self.schema = schema
+    self.name = name
+  }
+
+  /// "main", or "temp".
+  public var schemaName: String { String(cString: schema) }
+  public var table: String { String(cString: name) }
+
+  /// The row before; of an insertion nothing.
+  public var old: [SQLValue] { kind == .insert ? [] : values(after: false) }
+  /// The row behind; of a deletion nothing.
+  public var new: [SQLValue] { kind == .delete ? [] : values(after: true) }
+
+  private func values(after: Bool) -> [SQLValue] {
+    (0..<csqlite_preupdate_count(database)).map { column in
+      csqlite_preupdate_value(database, after ? 1 : 0, column).map { SQLValue($0) } ?? .null
+    }
+  }
+}
+
+/// Keeps the closure that SQLite calls before it changes a row.
+public final class RowHook {
+  fileprivate let body: (borrowing RowEvent) -> Void
+  fileprivate init(_ body: @escaping (borrowing RowEvent) -> Void) { self.body = body }
+
+  /// Whether this SQLite has it (`SQLITE_ENABLE_PREUPDATE_HOOK`), as Debian's has.
+  public static var isAvailable: Bool { csqlite_has_preupdate() != 0 }
+
+  /// Whether values come in the order of a record, in which generated columns that are not stored are
+  /// missing, and not in that of the table's columns: it depends on SQLite's version, and is tried.
+  public static func hasRecordOrder() throws(SQLiteError) -> Bool {
+    let connection = try Connection(path: ":memory:", flags: [.readWrite, .memory, .noMutex])
+    try connection.execute("CREATE TABLE t(a AS (1) VIRTUAL, b)")
+    var second: SQLValue?
+    connection.setRowHook { event in second = event.new.first }
+    try connection.execute("INSERT INTO t(b) VALUES ('b')")
+    return second == .text("b")
+  }
+}
+
+extension Connection {
+  /// Calls `body` before each row of an ordinary table is inserted, updated or deleted, by triggers and
+  /// foreign keys too (`sqlite3_preupdate_hook`). Nil removes it. `body` must not use the connection.
+  ///
+  /// Not told are rows of SQLite's own tables, of virtual tables (but of the tables that these keep their
+  /// content in), and what DDL does to a whole table. With a hook a DELETE of all rows goes row by row.
+  public func setRowHook(_ body: ((borrowing RowEvent) -> Void)?) {
+    let hook = body.map { RowHook($0) }
+    let context = hook.map { Unmanaged.passUnretained($0).toOpaque() }
+    csqlite_preupdate_hook(
+      handle,
+      hook == nil
+        ? nil
+        : { context, database, operation, schema, table, oldRowID, newRowID in
+          guard let context, let database, let schema, let table else { return }
+          let kind: RowEvent.Kind =
+            switch operation {
+            case SQLITE_INSERT: .insert
+            case SQLITE_UPDATE: .update
+            default: .delete
+            }
+          let hook = Unmanaged<RowHook>.fromOpaque(context).takeUnretainedValue()
+          hook.body(RowEvent(kind, oldRowID, newRowID, database, schema, table))
+        }, context)
+    rowHook = hook
+  }
+}

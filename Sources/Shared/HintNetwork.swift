@@ -1,0 +1,97 @@
+/// Where hints come from and go to: datagrams between processes, each of which may be lost, late, doubled,
+/// out of order, or a forgery. Nothing that is promised rests on one.
+public protocol HintNetwork: Sendable {
+  /// A number that two processes have in common where a loopback address leads from one to the other; 0
+  /// where that is not known.
+  var loopback: UInt64 { get }
+  /// A socket at an address; port 0 is any that is free. Throws `.io` where it cannot be had, or where there
+  /// is no network.
+  func open(at address: HintAddress) throws(StoreError) -> any HintSocket
+}
+
+/// A socket of one process. `receive` is for one thread at a time, all else for any.
+public protocol HintSocket: AnyObject, Sendable {
+  /// With the port that it got.
+  var address: HintAddress { get }
+  /// Never waits: what cannot go out at once is lost.
+  func send(_ bytes: [UInt8], to address: HintAddress)
+  /// The next datagram, waited for at most `limit`; nil after that, after an `interrupt`, or, now and then,
+  /// earlier.
+  func receive(atMost limit: Duration) -> HintDatagram?
+  /// Ends the `receive` that is under way, or the next one that finds no datagram.
+  func interrupt()
+  /// Whether there was an `interrupt` since this was last asked.
+  func takeInterrupt() -> Bool
+}
+
+public struct HintDatagram: Sendable {
+  public var bytes: [UInt8]
+  public var sender: HintAddress
+
+  public init(_ bytes: [UInt8], from sender: HintAddress) {
+    self.bytes = bytes
+    self.sender = sender
+  }
+}
+
+/// A numeric address and a UDP port.
+public struct HintAddress: Hashable, Sendable {
+  /// The 16 bytes of an IPv6 address as two big-endian numbers; of an IPv4 address the four bytes are the
+  /// upper half of `high`, and all else is 0.
+  public var high: UInt64
+  public var low: UInt64
+  public var port: UInt16
+  public var isIPv6: Bool
+
+  public init(high: UInt64, low: UInt64 = 0, port: UInt16, isIPv6: Bool = false) {
+    self.high = high
+    self.low = low
+    self.port = port
+    self.isIPv6 = isIPv6
+  }
+
+  /// 127.0.0.1, any port.
+  public static let loopback = HintAddress(high: 127 << 56 | 1 << 32, port: 0)
+
+  /// Whether it leads to processes of the same host only.
+  public var isLoopback: Bool { isIPv6 ? high == 0 && low == 1 : high >> 56 == 127 }
+  /// 0.0.0.0 or [::]: all addresses of a host, which are the address of none.
+  public var isUnspecified: Bool { high == 0 && low == 0 }
+
+  /// Where who sends to this address opens a socket: beside it where it is a loopback address, else anywhere.
+  public var sender: HintAddress {
+    var sender = isLoopback ? self : HintAddress(high: 0, port: 0, isIPv6: isIPv6)
+    sender.port = 0
+    return sender
+  }
+}
+
+/// Where an applier takes hints, as its beacon says.
+public struct HintEndpoint: Hashable, Sendable {
+  public var address: HintAddress
+  /// Random bytes with which each hint to it and from it is sealed: who can read the store knows them.
+  public var token: Identifier128
+  /// Of a loopback address: what it leads to (`HintNetwork.loopback`); 0 of any other.
+  public var loopback: UInt64
+
+  public init(address: HintAddress, token: Identifier128, loopback: UInt64) {
+    self.address = address
+    self.token = token
+    self.loopback = loopback
+  }
+
+  /// Whether a process on `network` can send to it, as far as is known.
+  public func isReachable(on network: any HintNetwork) -> Bool {
+    address.port != 0
+      && (!address.isLoopback || loopback != 0 && loopback == network.loopback)
+  }
+}
+
+/// No network: everything works by polling.
+public struct NoHints: HintNetwork {
+  public init() {}
+  public var loopback: UInt64 { 0 }
+  public func open(at address: HintAddress) throws(StoreError) -> any HintSocket {
+    throw StoreError(.io, "there is no network for hints here")
+  }
+}

@@ -1,0 +1,141 @@
+internal import CoreMetrics
+
+/// Counts what is asked of another file system.
+public struct MeteredFileSystem: FileSystem {
+  private let base: any FileSystem
+  private let counts = OperationCounts()
+
+  public init(_ base: any FileSystem) { self.base = base }
+
+  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+    try counts.opened(.open) { () throws(StoreError) in try base.open(path, access) }
+  }
+
+  public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    try counts.opened(.create) { () throws(StoreError) in try base.create(path, mode: mode) }
+  }
+
+  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+    try counts.opened(.create) { () throws(StoreError) in
+      try base.createUncached(path, mode: mode)
+    }
+  }
+
+  public func list(_ directory: String) throws(StoreError) -> [String] {
+    try counts.count(.list) { () throws(StoreError) in try base.list(directory) }
+  }
+
+  public func link(_ path: String, to newPath: String) throws(StoreError) {
+    try counts.count(.link) { () throws(StoreError) in try base.link(path, to: newPath) }
+  }
+
+  public func unlink(_ path: String) throws(StoreError) {
+    try counts.count(.unlink) { () throws(StoreError) in try base.unlink(path) }
+  }
+
+  public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+    try counts.count(.other) { () throws(StoreError) in try base.makeDirectory(path, mode: mode) }
+  }
+
+  public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+    try counts.count(.other) { () throws(StoreError) in try base.setPermissions(path, mode: mode) }
+  }
+
+  public func syncDirectory(_ path: String) throws(StoreError) {
+    try counts.count(.sync) { () throws(StoreError) in try base.syncDirectory(path) }
+  }
+
+  public func status(_ path: String) throws(StoreError) -> FileStatus {
+    try counts.count(.status) { () throws(StoreError) in try base.status(path) }
+  }
+
+  public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+    try counts.count(.other) { () throws(StoreError) in
+      try base.replaceSymbolicLink(path, target: target)
+    }
+  }
+
+  public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+    try counts.count(.other) { () throws(StoreError) in try base.readSymbolicLink(path) }
+  }
+
+  public func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
+
+  /// On the local disk: nobody asks what it costs.
+  public func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+
+  public var openFileLimit: Int { base.openFileLimit }
+}
+
+private final class MeteredFile: File {
+  private let base: any File
+  private let counts: OperationCounts
+
+  init(_ base: any File, _ counts: OperationCounts) {
+    self.base = base
+    self.counts = counts
+  }
+
+  var path: String { base.path }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  {
+    try counts.count(.read) { () throws(StoreError) in try base.read(into: buffer, at: offset) }
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
+    try counts.count(.write) { () throws(StoreError) in try base.write(bytes, at: offset) }
+  }
+
+  func sync() throws(StoreError) {
+    try counts.count(.sync) { () throws(StoreError) in try base.sync() }
+  }
+
+  func resize(to size: Int64) throws(StoreError) {
+    try counts.count(.resize) { () throws(StoreError) in try base.resize(to: size) }
+  }
+
+  func status() throws(StoreError) -> FileStatus {
+    try counts.count(.status) { () throws(StoreError) in try base.status() }
+  }
+
+  func nextData(from offset: Int64) throws(StoreError) -> Int64? {
+    try base.nextData(from: offset)
+  }
+}
+
+/// A counter for each kind of operation.
+private struct OperationCounts: Sendable {
+  enum Operation: String, CaseIterable {
+    case open, create, list, link, unlink, read, write, sync, resize, status, other
+  }
+
+  private let done: [Operation: Counter]
+  private let failed: [Operation: Counter]
+
+  init() {
+    func counters(_ measure: Measure) -> [Operation: Counter] {
+      Dictionary(
+        uniqueKeysWithValues: Operation.allCases.map {
+          ($0, measure.counter([("operation", $0.rawValue)]))
+        })
+    }
+    done = counters(.fileOperations)
+    failed = counters(.fileErrors)
+  }
+
+  func count<R>(_ operation: Operation, _ body: () throws(StoreError) -> R) throws(StoreError) -> R
+  {
+    done[operation]?.increment()
+    do throws(StoreError) { return try body() } catch {
+      failed[operation]?.increment()
+      throw error
+    }
+  }
+
+  func opened(_ operation: Operation, _ body: () throws(StoreError) -> any File)
+    throws(StoreError) -> any File
+  {
+    MeteredFile(try count(operation, body), self)
+  }
+}

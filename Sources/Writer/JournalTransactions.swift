@@ -1,0 +1,97 @@
+public import SluiceJournal
+public import SluiceShared
+
+/// Interactive transactions through a writer's journal.
+///
+/// The writer is used for nothing else: another batch of it that is executed while it has the turn ends the
+/// turn.
+public final class JournalTransactions: TransactionClient {
+  private let writer: Writer
+  /// See to it that somebody applies while this waits; nil: others do.
+  private let assistant: (any Assisting)?
+
+  /// How long it is waited before `keepsWaiting` is asked again.
+  private static let patience = Duration.milliseconds(25)
+
+  public init(_ writer: Writer, assistedBy assistant: (any Assisting)? = nil) {
+    self.writer = writer
+    self.assistant = assistant
+  }
+
+  public func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
+    let receipt = try writer.submitBlocking(Batch(.requestTurn))
+    while true {
+      do throws(StoreError) {
+        let outcome = try writer.outcomeBlocking(
+          of: receipt, timeout: Self.patience, assistedBy: assistant)
+        guard case .applied = outcome.outcome else {
+          throw StoreError(
+            .invalid, "the turn was not granted: \(Self.reason(outcome.outcome))",
+            batch: receipt.batch)
+        }
+        return Turn(base: outcome.txid, number: outcome.txid)
+      } catch {
+        guard error.code == .timeout else { throw error }
+        if keepsWaiting() { continue }
+        giveBack()
+        return nil
+      }
+    }
+  }
+
+  public func cancel(_ turn: Turn) { giveBack() }
+
+  /// Nobody waits for what becomes of it, and nothing depends on it.
+  private func giveBack() { _ = try? writer.submitBlocking(Batch(.cancelTurn)) }
+
+  public func extend(_ turn: Turn) { writer.giveSignOfLife() }
+
+  public func commit(_ pages: PageBatch, of turn: Turn?, timeout: Duration) throws(StoreError)
+    -> Commitment
+  {
+    try commit(pages, of: turn, timeout: timeout, key: nil)
+  }
+
+  /// As `commit(_:of:timeout:)`, with an idempotency key: what was committed under it once is not again. One
+  /// that met a conflict leaves its key free.
+  public func commit(
+    _ pages: PageBatch, of turn: Turn?, timeout: Duration, key: String?
+  ) throws(StoreError) -> Commitment {
+    guard pages.turn == turn?.number, turn.map({ $0.base == pages.base }) ?? true else {
+      throw StoreError(.invalid, "the pages name another turn, or another base, than it is")
+    }
+    let outcome: Outcome
+    let txid: TxID
+    do throws(StoreError) {
+      let receipt = try writer.submitBlocking(Batch(.commit(pages), key: key))
+      let applied = try writer.outcomeBlocking(
+        of: receipt, timeout: timeout, assistedBy: assistant)
+      (outcome, txid) = (applied.outcome, applied.txid)
+    } catch {
+      guard error.code == .outcomeUnknown, let batch = error.batch else { throw error }
+      guard let applied = try? writer.outcomeBlocking(ofDoubtful: batch, timeout: timeout) else {
+        throw error
+      }
+      (outcome, txid) = (applied.outcome, applied.txid)
+    }
+    switch outcome {
+    case .applied: return .committed(txid)
+    case .duplicate(let first, let original):
+      return original.isApplied ? .committed(first) : .refused(Self.reason(original))
+    case .rejected(let rejection) where rejection.code == Outcome.Rejection.Code.conflict:
+      return .conflict
+    case .rejected: return .refused(Self.reason(outcome))
+    }
+  }
+
+  private static func reason(_ outcome: Outcome) -> String {
+    switch outcome {
+    case .rejected(let rejection): rejection.message
+    case .applied, .duplicate: "it was taken for a repeat of an earlier batch"
+    }
+  }
+}
+
+extension Outcome {
+  fileprivate var isApplied: Bool { if case .applied = self { true } else { false } }
+}

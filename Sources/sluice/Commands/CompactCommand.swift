@@ -1,0 +1,84 @@
+import ArgumentParser
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+
+struct CompactCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compact",
+    abstract: "Rewrite the database so that it has no free pages (VACUUM).",
+    discussion: """
+      Submits VACUUM as a batch by itself, waits until it is applied, and prints how large the database \
+      was before and is now. Nothing else is applied meanwhile, and like any batch it has to be done \
+      within the applier's --batch-time; readers go on. It needs scratch space for twice the database. \
+      What it frees is given back when a checkpoint is made of it and older ones are retired; until \
+      then the store is larger by the whole database, once more.
+
+        sluice compact STORE
+        sluice compact STORE --auto-vacuum incremental
+
+      --auto-vacuum changes how the database gives free pages back, as PRAGMA auto_vacuum does: full \
+      with each commit, incremental when a batch says PRAGMA incremental_vacuum, none never.
+
+      Statistics for SQLite's planner are made by a batch, too: sluice submit STORE ANALYZE.
+      """)
+
+  enum AutoVacuum: String, CaseIterable, ExpressibleByArgument { case none, full, incremental }
+
+  @OptionGroup var place: StoreArgument
+
+  @Option(help: "Change it to that as well.")
+  var autoVacuum: AutoVacuum?
+
+  @Option(
+    help: ArgumentHelp(
+      "The batch's idempotency key; it is done once in 24 hours, however often it is submitted.",
+      valueName: "KEY"))
+  var id: String?
+
+  @Option(
+    help: ArgumentHelp("How long to wait until it is applied, in seconds.", valueName: "S"))
+  var timeout = Seconds(300)
+
+  @Flag(help: "Print a JSON object.")
+  var json = false
+
+  func run() throws {
+    let pages = try PageStore(path: place.store, environment: .posix())
+    let before = try pages.snapshot(.latest)
+    let settings = autoVacuum.map { [Batch.Statement("PRAGMA auto_vacuum = \($0.rawValue)")] } ?? []
+    let batch = Batch(settings + [Batch.Statement("VACUUM")], key: id)
+    let submission = Submission(store: place.store, waitsForOutcome: true, timeout: timeout)
+    let report = try submission.outcome(of: batch)
+    var output = OutputFile()
+    guard !report.isRejected, let txid = report.txid else {
+      try output.write((json ? report.json() : report.text()) + "\n")
+      try output.flush()
+      throw ExitCode.batchRejected
+    }
+    let after = try pages.snapshot(.atLeast(txid, timeout: timeout.duration))
+    try output.write(text(txid, before: before, after: after, report) + "\n")
+    try output.flush()
+  }
+
+  private func text(
+    _ txid: TxID, before: Snapshot, after: Snapshot, _ report: BatchReport
+  ) -> String {
+    let (before, after) = (bytes(before), bytes(after))
+    guard !json else {
+      var line = JSONObject()
+      line.add("status", report.isDuplicate ? "duplicate" : "applied")
+      line.add("txid", txid.rawValue)
+      line.add("bytesBefore", before)
+      line.add("bytes", after)
+      return line.text
+    }
+    return report.isDuplicate
+      ? "compacted before, as batch \(txid): the database has \(after) bytes"
+      : "compacted as batch \(txid): \(before) bytes before, \(after) now"
+  }
+
+  private func bytes(_ snapshot: Snapshot) -> UInt64 {
+    UInt64(snapshot.pageCount) * UInt64(snapshot.pageSize)
+  }
+}

@@ -1,0 +1,71 @@
+import SluiceApplier
+import SluiceJournal
+import SluiceLambda
+import SluiceShared
+import SluiceWriter
+
+/// Submits the event's batch, and answers with its outcome as `submit --json` prints it.
+///
+/// A batch without an id gets the invocation's, which is the same when Lambda tries an asynchronous event again:
+/// so it is applied once. A rejection is an answer; what fails the invocation is that the batch is not there, or
+/// may not be, and then the same event may be sent again.
+///
+/// With assistance, and where nobody leads, it applies what waits, its own and others'; before it answers the lease
+/// is given back, so that nobody waits for an environment that is frozen.
+///
+/// The writer stays open between events. Where the environment was frozen for longer than an applier waits for a
+/// silent writer, its segment is closed, and the next flush goes into a new one.
+struct WriterFunction: FunctionHandler {
+  private let writer: Writer
+  private let assistant: Assistant?
+  /// What is left of the function's time when it has to answer.
+  private let reserve: Duration
+  private let clock: any Clock = SystemClock()
+
+  init(_ store: String, assists: Bool) throws(StoreError) {
+    assistant = assists ? WriterFunction.assistant(store) : nil
+    reserve = Limits.functionReserve + (assists ? Limits.functionAssistReserve : .zero)
+    var options = Writer.Options()
+    // The caller can wait more cheaply than a function.
+    options.whenBacklogFull = .fail
+    writer = try Writer(store: store, options: options)
+  }
+
+  func answer(_ invocation: RuntimeAPI.Invocation) throws -> String {
+    let event = try invocation.json()
+    var batch: Batch
+    do throws(DecodingError) { batch = try Batch(json: event) } catch {
+      throw StoreError(.invalid, "the event: \(error)")
+    }
+    batch.key = batch.key ?? "lambda/\(invocation.requestID)"
+    guard invocation.remaining(clock) > reserve else {
+      throw StoreError(
+        .notSubmitted,
+        "the batch is not in the journal: \(invocation.remaining(clock)) are left of the function's time; give it more"
+      )
+    }
+    let receipt = try writer.submitBlocking(batch)
+    let outcome = try outcome(
+      of: receipt, within: invocation.remaining(clock) - reserve)
+    return BatchReport(key: batch.key, outcome).json()
+  }
+
+  /// What became of the batch; nil: it is durable, and will be applied when an applier runs.
+  private func outcome(of receipt: Receipt, within time: Duration) throws -> AppliedOutcome? {
+    do throws(StoreError) {
+      return try writer.outcomeBlocking(
+        of: receipt, timeout: max(.zero, time), assistedBy: assistant)
+    } catch  where error.code == .timeout {
+      return nil
+    }
+  }
+
+  /// An applier of the kind that `apply` runs, in a function with an applier's rights.
+  private static func assistant(_ store: String) -> Assistant {
+    var options = ApplierOptions(
+      holder: ApplyCommand.hostAndProcess, logger: LogOptions.warnings("assistant"))
+    options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
+    PosixFileSystem.raiseOpenFileLimit()
+    return Assistant(store: store, options: options)
+  }
+}

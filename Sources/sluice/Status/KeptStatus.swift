@@ -1,0 +1,122 @@
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+
+/// What there still is of the past, how much of it the applier keeps, and what goes next.
+struct KeptStatus {
+  /// The oldest state that can be read: as of this batch, and of this time; nil where none can.
+  var oldest: (txid: TxID, time_ms: Int64)?
+  var checkpoints = 0
+  /// Of checkpoints and log, what waits in `log/old/` to be deleted included.
+  var bytes: Int64 = 0
+  /// As the last applier said.
+  var settings: StatedRetention
+  /// When what is kept will begin later, unless more bytes than are allowed make it earlier, and with which
+  /// batch's state; nil where that hangs on a checkpoint that is still to be made.
+  var next: (txid: TxID, at_ms: Int64)?
+
+  /// `log` is what `log/` holds: the bytes of it, and its first batch.
+  init(
+    _ layout: StoreLayout, _ store: StoreID, _ settings: StatedRetention,
+    _ environment: Environment,
+    log: (bytes: Int64, oldest: TxID)
+  ) throws(StoreError) {
+    self.settings = settings
+    bytes = log.bytes
+    let fileSystem = environment.fileSystem
+    let names = Set(try fileSystem.list(layout.checkpoints))
+    let whole = names.compactMap(StoreLayout.checkpointTxID)
+      .filter { names.contains(StoreLayout.sidecarName($0)) }.sorted()
+    var made: [(txid: TxID, time_ms: Int64)] = []
+    for txid in whole {
+      let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+      do throws(StoreError) {
+        let status = try fileSystem.status(
+          "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))")
+        bytes += status.size + (try fileSystem.status(sidecar).size)
+        checkpoints += 1
+        // One that was made late has no log behind it.
+        guard txid.next >= log.oldest else { continue }
+        made.append((txid, status.modified_ms))
+        if oldest == nil {
+          let header = try CheckpointSidecar(path: sidecar, store: store, fileSystem: fileSystem)
+            .header
+          oldest = (txid, header.extent.time_ms)
+        }
+      } catch {
+        // It is being removed, or is damaged: a state that cannot be read.
+        guard error.isRemoval || [.damaged, .foreign, .unsupported].contains(error.code) else {
+          throw error
+        }
+      }
+    }
+    if settings.keep_ms > 0, made.count > 2 {
+      next = (made[1].txid, made[1].time_ms + Int64(clamping: settings.keep_ms))
+    }
+    bytes += try Self.waiting(layout, store, environment)
+  }
+
+  /// Bytes used in segments that are to be deleted.
+  private static func waiting(
+    _ layout: StoreLayout, _ store: StoreID, _ environment: Environment
+  ) throws(StoreError) -> Int64 {
+    var bytes: Int64 = 0
+    for name in try environment.fileSystem.list(layout.oldLog)
+    where StoreLayout.logNumber(name) != nil {
+      // Whatever else it is, or gone by now: it is not of what can be said here.
+      let segment = try? LogSegment(
+        path: "\(layout.oldLog)/\(name)", store: store, environment: environment)
+      bytes += (try? segment?.control().beacon)?.position.end ?? Block.firstLogFrame
+    }
+    return bytes
+  }
+
+  private var keep: String? {
+    guard settings.checkpoints > 0 else { return nil }
+    return settings.keep_ms == 0
+      ? KeepDuration.forever : KeepDuration(milliseconds: settings.keep_ms).description
+  }
+
+  var json: JSONObject {
+    var kept = JSONObject()
+    if let oldest {
+      kept.add("txid", oldest.txid.rawValue)
+      kept.add("time", timestamp(oldest.time_ms))
+    }
+    kept.add("bytes", bytes)
+    kept.add("checkpoints", checkpoints)
+    if let keep {
+      kept.add("keep", keep)
+      if settings.bytes > 0 { kept.add("keepBytes", settings.bytes) }
+      kept.add("keepCheckpoints", UInt64(settings.checkpoints))
+    }
+    if let next {
+      var object = JSONObject()
+      object.add("txid", next.txid.rawValue)
+      object.add("at", timestamp(next.at_ms))
+      kept.add("next", object)
+    }
+    return kept
+  }
+
+  var text: String {
+    var text = "nothing"
+    if let oldest {
+      text =
+        oldest.txid == .zero
+        ? "all from the beginning on"
+        : "from batch \(oldest.txid) on, of \(timestamp(oldest.time_ms))"
+    }
+    text += ", \(bytes) bytes, \(checkpoints) checkpoints"
+    if let keep {
+      text += "; the applier keeps "
+      text += keep == KeepDuration.forever ? "all" : keep
+      if settings.bytes > 0 { text += ", \(settings.bytes) bytes" }
+      text += ", \(settings.checkpoints) checkpoints at most"
+    }
+    if let next {
+      text += "; from batch \(next.txid) on at \(timestamp(next.at_ms))"
+    }
+    return text
+  }
+}

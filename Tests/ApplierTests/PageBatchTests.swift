@@ -1,0 +1,228 @@
+import Glibc
+import SluiceEdits
+import SluiceFakes
+import SluiceJournal
+import SluiceQuery
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@testable import SluiceApplier
+
+@Suite(
+  "The pages of an interactive transaction are committed over the state that they were made on")
+struct PageBatchTests {
+  private typealias Code = Outcome.Rejection.Code
+
+  private func store() throws -> TestStore {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)", "INSERT INTO t VALUES(1, 'one')")
+    return store
+  }
+
+  private func edited(_ store: TestStore, _ sql: String) throws -> EditedSnapshot {
+    let snapshot = try PageStore(path: store.path, environment: store.environment).snapshot(.latest)
+    let made = try EditedSnapshot(snapshot)
+    try made.execute(sql)
+    try made.take()
+    return made
+  }
+
+  private func submit(_ store: TestStore, _ edited: EditedSnapshot, key: String? = nil) throws
+    -> Outcome
+  {
+    try store.apply([Batch(.commit(try edited.batch()), key: key)])[0]
+  }
+
+  @Test("What it wrote is there, and all goes on from it")
+  func committed() throws {
+    let store = try store()
+    let edited = try edited(store, "UPDATE t SET v = 'two'; INSERT INTO t VALUES(7, 'seven')")
+    #expect(try submit(store, edited) == .applied(.init(changes: 0, lastRowID: 0, rows: nil)))
+    #expect(try store.query("SELECT v FROM t ORDER BY id") == [["two"], ["seven"]])
+    #expect(try store.apply("INSERT INTO t VALUES(8, 'eight')").isApplied)
+    #expect(try store.query("SELECT count(*) FROM t") == [[3]])
+    #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
+    let found = try Verification(store: store.path, store.environment) { _ in }.run()
+    #expect(found.damages == 0)
+  }
+
+  @Test("Over another state it is refused, and leaves nothing")
+  func conflict() throws {
+    let store = try store()
+    let first = try edited(store, "UPDATE t SET v = 'first'")
+    let second = try edited(store, "UPDATE t SET v = 'second'")
+    #expect(try submit(store, first).isApplied)
+    #expect(try submit(store, second).rejectionCode == Code.conflict)
+    #expect(try store.query("SELECT v FROM t") == [["first"]])
+    // It is nothing that somebody has to see to.
+    #expect(try store.query("SELECT count(*) FROM _sluice_rejected") == [[0]])
+    let again = try edited(store, "UPDATE t SET v = v || ' and second'")
+    #expect(try submit(store, again).isApplied)
+    #expect(try store.query("SELECT v FROM t") == [["first and second"]])
+  }
+
+  @Test("Without the check of the base an update is lost")
+  func withoutBase() throws {
+    let store = try store()
+    store.environment.omittedChecks = [.pagesOverNewest]
+    let first = try edited(store, "INSERT INTO t VALUES(2, 'first')")
+    let second = try edited(
+      store, "INSERT INTO t VALUES(3, 'second'); INSERT INTO t VALUES(4, 'x')")
+    #expect(try submit(store, first).isApplied)
+    _ = try submit(store, second)
+    #expect(try store.query("SELECT count(*) FROM t WHERE id = 2") != [[1]])
+  }
+
+  @Test("In one group with others each is where it was submitted")
+  func inGroup() throws {
+    let store = try store()
+    let edited = try edited(store, "UPDATE t SET v = 'pages'")
+    let outcomes = try store.apply([
+      Batch(.commit(try edited.batch()), key: "once"),
+      Batch([.init("UPDATE t SET v = v || ' sql'")]),
+      Batch(.commit(try edited.batch())),
+      Batch(.commit(try edited.batch()), key: "once"),
+    ])
+    #expect(outcomes[0].isApplied && outcomes[1].isApplied)
+    #expect(outcomes[2].rejectionCode == Code.conflict)
+    guard case .duplicate = outcomes[3] else {
+      Issue.record("\(outcomes[3])")
+      return
+    }
+    #expect(try store.query("SELECT v FROM t") == [["pages sql"]])
+  }
+
+  @Test("A transaction of one row is small")
+  func small() throws {
+    let store = try store()
+    try store.apply(
+      "CREATE TABLE big(id INTEGER PRIMARY KEY, a, b)", "CREATE INDEX ba ON big(a)",
+      "CREATE INDEX bb ON big(b)",
+      "INSERT INTO big WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 5000) SELECT n, hex(randomblob(20)), hex(randomblob(20)) FROM c"
+    )
+    let edited = try edited(
+      store, "INSERT INTO big VALUES(9000, hex(randomblob(20)), hex(randomblob(20)))")
+    let bytes = try Batch(.commit(try edited.batch())).encoded()
+    #expect(bytes.count < 1500, "\(bytes.count) bytes")
+    #expect(try submit(store, edited).isApplied)
+    #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
+  }
+
+  @Test("The schema may change, and tables may grow, shrink and go")
+  func schema() throws {
+    let store = try store()
+    for sql in [
+      "CREATE TABLE u(a, b UNIQUE); INSERT INTO u SELECT id, hex(zeroblob(5000)) FROM t",
+      "CREATE VIEW w AS SELECT * FROM u; CREATE TRIGGER r AFTER INSERT ON t BEGIN INSERT INTO u VALUES(new.id, new.v); END",
+      "INSERT INTO t SELECT value, hex(randomblob(500)) FROM json_each('[11,12,13,14,15,16,17,18,19,20,21]')",
+      "DELETE FROM t WHERE id > 10", "DROP TABLE u; DROP VIEW w; DROP TRIGGER r", "ANALYZE",
+      "CREATE VIRTUAL TABLE f USING fts5(x); INSERT INTO f VALUES('word')",
+    ] {
+      #expect(try submit(store, try edited(store, sql)).isApplied, "\(sql)")
+      #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
+    }
+    #expect(
+      try store.apply("INSERT INTO t VALUES(99, 'x')", "INSERT INTO f VALUES('other')").isApplied)
+    #expect(try store.query("SELECT x FROM f WHERE f MATCH 'word OR other'").count == 2)
+    let summary = try Replay.run(
+      RecordedHistory(store: store.path, store.environment), into: "\(store.path)/again.sqlite")
+    #expect(summary.takenPages == 7)
+  }
+
+  @Test("It is a right of its own")
+  func right() throws {
+    for (right, isGranted) in [
+      (TransactionRight.none, false), (.users([geteuid()]), true), (.users([geteuid() + 1]), false),
+      (.groups([.max]), false),
+    ] {
+      var creation = StoreCreation()
+      creation.transactions = right
+      let store = try TestStore(creation)
+      let outcome = try submit(store, try edited(store, "CREATE TABLE t(a)"))
+      #expect(outcome.isApplied == isGranted)
+      #expect(isGranted || outcome.rejectionCode == Code.notPermitted)
+      // A replay takes that from the record.
+      let summary = try Replay.run(
+        RecordedHistory(store: store.path, store.environment), into: "\(store.path)/again.sqlite")
+      #expect(summary.batches == 1 && summary.takenPages == (isGranted ? 1 : 0))
+    }
+  }
+
+  @Test("A right is what it says, or nothing")
+  func rightText() {
+    for text in ["all", "none", "uid:0", "gid:500,501"] {
+      #expect(TransactionRight(text)?.description == text)
+    }
+    for text in ["", "some", "uid:", "gid:5,", "gid:-1", "uid:a", "gid:5, 6"] {
+      #expect(TransactionRight(text) == nil)
+    }
+  }
+
+  // MARK: what is refused
+
+  /// A page batch that keeps to no rule, the check that finds it, and what becomes of it.
+  struct Unsound: Sendable, CustomStringConvertible {
+    var description: String
+    var sql = "UPDATE t SET v = 'bad'"
+    var code = Code.unsoundPages
+    var pageCount: Int?
+    var change: @Sendable (EditedSnapshot) -> Void = { _ in }
+  }
+
+  static let unsound: [Unsound] = [
+    Unsound(description: "change counter") { edited in
+      edited.change(1) { page in
+        for place in [24, 25, 26, 27, 92, 93, 94, 95] { page[place] = 0 }
+      }
+    },
+    Unsound(description: "magic") { $0.change(1) { $0[0] = 0 } },
+    Unsound(description: "page size") { $0.change(1) { $0[16] = 0x20 } },
+    Unsound(description: "WAL") { $0.change(1) { ($0[18], $0[19]) = (2, 2) } },
+    Unsound(description: "reserved bytes") { $0.change(1) { $0[20] = 8 } },
+    Unsound(description: "encoding") { $0.change(1) { $0[59] = 2 } },
+    Unsound(description: "size") { $0.change(1) { $0[31] += 1 } },
+    Unsound(description: "auto_vacuum") { $0.change(1) { $0[55] = 1 } },
+    Unsound(description: "free pages") { $0.change(1) { ($0[35], $0[39]) = (2, 1) } },
+    Unsound(description: "pages that nobody made", pageCount: 1 << 30) { edited in
+      edited.change(1) { $0.replaceSubrange(28..<32, with: [0x40, 0, 0, 0]) }
+    },
+    Unsound(description: "cookie") { $0.change(1) { $0[$0.count - 1] ^= 1 } },
+    Unsound(description: "a table of Sluice's", sql: "UPDATE _sluice_state SET txid = 999"),
+    Unsound(description: "VACUUM of it", sql: "DROP TABLE _sluice_rejected"),
+    Unsound(
+      description: "a trigger on one",
+      sql: "CREATE TRIGGER x AFTER UPDATE ON _sluice_state BEGIN DELETE FROM t; END"),
+    Unsound(
+      description: "a foreign key to one", sql: "CREATE TABLE k(a REFERENCES _sluice_state(id))",
+      code: Code.denied),
+    Unsound(
+      description: "schema that SQLite cannot read",
+      sql:
+        "CREATE VIEW v AS SELECT 1; PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE VIEW v AS SELECT FROM WHERE' WHERE name = 'v'"
+    ),
+    Unsound(
+      description: "an index on an unknown function",
+      sql:
+        "CREATE INDEX i ON t(abs(v)); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX i ON t(own(v))' WHERE name = 'i'"
+    ),
+  ]
+
+  @Test("What the database could not go on with is refused", arguments: unsound)
+  func refused(_ unsound: Unsound) throws {
+    let store = try store()
+    let edited = try edited(store, unsound.sql)
+    unsound.change(edited)
+    let pages = try edited.batch(pageCount: unsound.pageCount)
+    let outcome = try store.apply([Batch(.commit(pages))])[0]
+    #expect(outcome.rejectionCode == unsound.code, "\(outcome)")
+    #expect(try store.query("SELECT v FROM t") == [["one"]])
+    #expect(try store.apply("INSERT INTO t VALUES(2, 'next')").isApplied)
+    #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
+  }
+}
+
+extension PageBatchTests.Unsound: CustomTestStringConvertible {
+  var testDescription: String { description }
+}

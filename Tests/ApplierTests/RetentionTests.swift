@@ -1,0 +1,460 @@
+import Glibc
+import SluiceFakes
+import SluiceJournal
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@testable import SluiceApplier
+
+@Suite("What is older than what is to be kept goes, and nothing else", .serialized)
+struct RetentionTests {
+  /// A term and a checkpoint for each of batches 1 to `terms`; all of it is kept.
+  private func worked(_ terms: Int = 6) throws -> TestStore {
+    let store = try TestStore()
+    store.options.retention.keep = nil
+    for i in 1...terms {
+      try store.apply(i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))")
+      try makeCheckpoint(store)
+    }
+    return store
+  }
+
+  private func makeCheckpoint(_ store: TestStore) throws {
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try checkpointing(store).make(of: pages.snapshot(.latest))
+  }
+
+  private func checkpointing(_ store: TestStore) throws -> Checkpoint {
+    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
+    return Checkpoint(layout: store.layout, store: id, environment: store.environment)
+  }
+
+  private func settings(readers: Duration = .zero) -> RetentionSettings {
+    var settings = RetentionSettings()
+    settings.keep = .milliseconds(1)
+    settings.checkpoints = 2
+    settings.readers = readers
+    settings.listing = .zero
+    return settings
+  }
+
+  /// One round, as the store's present applier would make it, half a minute from now.
+  @discardableResult
+  private func retire(
+    _ store: TestStore, _ settings: RetentionSettings, isUrgent: Bool = false
+  ) throws -> Retention.Done {
+    let log = Log(
+      layout: store.layout, store: try checkpointing(store).store, environment: store.environment)
+    let present = try log.present()
+    var options = store.options
+    options.retention = settings
+    return try Retention(checkpointing(store), options, store.environment).run(
+      Retention.Occasion(
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        segment: present.segment.number, isSettled: true, isUrgent: isUrgent))
+  }
+
+  private func numbers(_ store: TestStore, _ directory: String) throws -> [UInt64] {
+    try store.names(directory).compactMap(StoreLayout.logNumber).sorted()
+  }
+
+  private func checkpoints(_ store: TestStore) throws -> [UInt64] {
+    try store.names(store.layout.checkpoints).compactMap(StoreLayout.checkpointTxID)
+      .map(\.rawValue).sorted()
+  }
+
+  private func damages(_ store: TestStore) throws -> [Verification.Damage] {
+    var damages: [Verification.Damage] = []
+    _ = try Verification(store: store.path, store.environment, onDamage: { damages.append($0) })
+      .run()
+    return damages
+  }
+
+  // MARK: what goes
+
+  @Test("Log and checkpoints go up to the second newest checkpoint, and the rest is whole")
+  func goes() throws {
+    let store = try worked()
+    // Segment 1 is `init`'s, each term has one more; the last batch is in 7.
+    #expect(try numbers(store, store.layout.log) == Array(1...7))
+    let done = try retire(store, settings())
+    #expect(done.base == TxID(5))
+    #expect(done.retired == Array(1...6))
+    #expect(try numbers(store, store.layout.log) == [7])
+    #expect(try numbers(store, store.layout.oldLog) == [])
+    #expect(try checkpoints(store) == [5, 6])
+    #expect(try damages(store) == [])
+    #expect(
+      try Replay.compare(RecordedHistory(store: store.path, store.environment)).last == TxID(6))
+    #expect(try store.query("SELECT count(*) FROM t") == [[5]])
+    try store.apply("INSERT INTO t VALUES(7)")
+    #expect(try store.query("SELECT count(*) FROM t") == [[6]])
+    #expect(try damages(store) == [])
+  }
+
+  @Test(
+    "An applier does it by itself, and where it keeps all, nothing goes", arguments: [true, false])
+  func byApplier(keepsAll: Bool) throws {
+    let store = try worked()
+    store.options.retention = settings()
+    if keepsAll { store.options.retention.keep = nil }
+    store.options.retention.checkpoints = keepsAll ? 100 : 2
+    try store.drain()
+    // Its own segment is 8, and has the last batch's checkpoint before it.
+    #expect(try numbers(store, store.layout.log) == (keepsAll ? Array(1...8) : [7, 8]))
+    #expect(try checkpoints(store) == (keepsAll ? Array(0...6) : [5, 6]))
+    #expect(try damages(store) == [])
+  }
+
+  /// As old advice had it, and as a damaged one is removed.
+  @Test("However young the oldest checkpoint is, the log before it stays", arguments: [nil, 60])
+  func youngCheckpoints(keep_s: Int?) throws {
+    let store = try worked()
+    for txid in try checkpoints(store).dropLast(2) {
+      for name in [
+        StoreLayout.checkpointName(TxID(txid)), StoreLayout.sidecarName(TxID(txid)),
+      ] { try store.environment.fileSystem.unlink("\(store.layout.checkpoints)/\(name)") }
+    }
+    var settings = settings(readers: .seconds(3600))
+    settings.keep = keep_s.map { .seconds($0) }
+    #expect(try retire(store, settings).isEmpty)
+    #expect(try numbers(store, store.layout.log) == Array(1...7))
+  }
+
+  @Test("Who was not told how much is kept keeps what the term before did")
+  func adopted() throws {
+    var untold = settings()
+    untold.isGiven = false
+    let stated = untold.adopted(after: StatedRetention(keep_ms: 5000, bytes: 77, checkpoints: 3))
+    #expect(stated.keep == .seconds(5) && stated.bytes == 77 && stated.checkpoints == 3)
+    #expect(untold.adopted(after: StatedRetention(checkpoints: 3)).keep == nil)
+    for nothing in [nil, StatedRetention()] {
+      #expect(untold.adopted(after: nothing).removesNothing)
+      #expect(!settings().adopted(after: nothing).removesNothing)
+    }
+    // The terms before kept all.
+    let store = try worked()
+    store.options.retention = untold
+    try store.drain()
+    #expect(try numbers(store, store.layout.log) == Array(1...8))
+    store.options.retention = settings()
+    try store.drain()
+    #expect(try numbers(store, store.layout.log).first != 1)
+    // A new store states what is kept before there is a term.
+    let fresh = try TestStore()
+    let beacon = try Log(
+      layout: fresh.layout, store: try checkpointing(fresh).store, environment: fresh.environment
+    ).present().beacon
+    #expect(beacon.status.retention == RetentionSettings().stated)
+  }
+
+  @Test("What is younger than what is kept stays")
+  func young() throws {
+    let store = try worked()
+    var settings = settings(readers: .seconds(3600))
+    settings.keep = .seconds(60)
+    settings.checkpoints = 100
+    #expect(try retire(store, settings).isEmpty)
+    #expect(try numbers(store, store.layout.log) == Array(1...7))
+  }
+
+  @Test("The segment before a new one stays for longer than a listing takes")
+  func unsettled() throws {
+    let store = try worked()
+    let log = Log(
+      layout: store.layout, store: try checkpointing(store).store, environment: store.environment)
+    let present = try log.present()
+    var options = store.options
+    options.retention = settings()
+    _ = try Retention(checkpointing(store), options, store.environment).run(
+      Retention.Occasion(
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        segment: present.segment.number, isSettled: false))
+    #expect(try numbers(store, store.layout.log) == [6, 7])
+  }
+
+  @Test("A checkpoint that is not published, or not what it says, supersedes nothing")
+  func unsound() throws {
+    let store = try worked()
+    let path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(TxID(5)))"
+    try store.environment.fileSystem.setPermissions(path, mode: 0o644)
+    let file = try store.environment.fileSystem.open(path, .write)
+    try file.resize(to: try file.status().size - 512)
+    let error = #expect(throws: StoreError.self) { try retire(store, settings()) }
+    #expect(error?.code == .damaged)
+    #expect(try numbers(store, store.layout.log) == Array(1...7))
+    #expect(try checkpoints(store) == Array(0...6))
+  }
+
+  @Test("Too many bytes make it less")
+  func bytes() throws {
+    let store = try worked()
+    var settings = settings()
+    settings.keep = .seconds(3600)
+    settings.checkpoints = 100
+    settings.bytes = 1 << 30
+    #expect(try retire(store, settings).removedCheckpoints == [])
+    settings.bytes = 1
+    #expect(try retire(store, settings).base == TxID(5))
+    #expect(try checkpoints(store) == [5, 6])
+  }
+
+  // MARK: who still reads
+
+  @Test("What is superseded stays for an hour, for readers that are behind")
+  func readers() throws {
+    let store = try worked()
+    let behind = try PageStore(path: store.path, environment: store.environment)
+    let done = try retire(store, settings(readers: .seconds(3600)))
+    #expect(done.removedCheckpoints == [] && done.deletedSegments == 0)
+    #expect(try numbers(store, store.layout.log) == [7])
+    #expect(try numbers(store, store.layout.oldLog) == Array(1...6))
+    #expect(try damages(store) == [])
+    for txid in 0...6 as ClosedRange<UInt64> {
+      #expect(try behind.snapshot(.asOf(.txid(TxID(txid)))).txid == TxID(txid))
+    }
+    // A round later nothing more goes; with the hour over, all.
+    #expect(try retire(store, settings(readers: .seconds(3600))).isEmpty)
+    _ = try retire(store, settings())
+    #expect(try numbers(store, store.layout.oldLog) == [])
+    #expect(try checkpoints(store) == [5, 6])
+  }
+
+  @Test("Without that it would not", arguments: [SafetyCheck.keepForReaders, .keepTwoCheckpoints])
+  func leftOut(_ check: SafetyCheck) throws {
+    let store = try worked()
+    store.environment.omittedChecks = [check]
+    try retire(store, settings(readers: .seconds(check == .keepForReaders ? 3600 : 0)))
+    #expect(try checkpoints(store) == (check == .keepForReaders ? [5, 6] : [6]))
+  }
+
+  @Test("What is gone is said to be gone")
+  func expired() throws {
+    let store = try worked()
+    try retire(store, settings())
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    for point in [HistoryPoint.txid(TxID(4)), .time_ms(0)] {
+      let error = #expect(throws: StoreError.self) { try pages.snapshot(.asOf(point)) }
+      #expect(error?.code == .snapshotExpired)
+      #expect(
+        error?.message.contains("what is kept begins with the state as of batch 5, since 20")
+          == true,
+        "\(String(describing: error))")
+    }
+    #expect(try pages.snapshot(.asOf(.txid(TxID(5)))).txid == TxID(5))
+    let log = Log(
+      layout: store.layout, store: pages.description.id, environment: store.environment)
+    let error = #expect(throws: StoreError.self) {
+      try log.history(after: TxID(2), upTo: log.present())
+    }
+    #expect(error?.code == .snapshotExpired)
+    #expect(error?.message.contains("begins with batch 6, since 20") == true)
+    let history = try RecordedHistory(store: store.path, store.environment)
+    let path = "\(store.path)/again.sqlite"
+    #expect(throws: StoreError.self) { try Replay.run(history, into: path, from: TxID(3)) }
+  }
+
+  @Test("A feed says what is gone, and goes on behind it")
+  func feed() throws {
+    let store = try worked()
+    var elsewhere = store.environment
+    elsewhere.fileSystem = StaleFileSystem(store.environment.fileSystem)
+    let early = try ChangeFeed(path: store.path, from: TxID(1), environment: elsewhere)
+    var seen: [UInt64] = []
+    struct Enough: Error {}
+    #expect(throws: Enough.self) {
+      try early.advance { entry in
+        guard entry.txid < TxID(3) else { throw Enough() }
+        seen.append(entry.txid.rawValue)
+      }
+    }
+    try retire(store, settings())
+    let behind = try ChangeFeed(path: store.path, from: TxID(3), environment: store.environment)
+    for (feed, first) in [(early, 3), (behind, 3)] as [(ChangeFeed, UInt64)] {
+      var gaps: [ChangeFeed.Gap] = []
+      seen = []
+      try feed.advance(onGap: { gaps.append($0) }) { seen.append($0.txid.rawValue) }
+      #expect(gaps.map(\.batches) == [TxID(first)...TxID(5)])
+      #expect(seen == [6])
+    }
+    let late = try ChangeFeed(path: store.path, from: TxID(6), environment: store.environment)
+    try late.advance(onGap: { _ in Issue.record("a gap") }) { #expect($0.txid == TxID(6)) }
+  }
+
+  // MARK: what others leave
+
+  @Test("A late claimant's file with a number that became free goes, and replaces nothing")
+  func strays() throws {
+    let store = try worked()
+    let fileSystem = store.environment.fileSystem
+    let name = StoreLayout.logName(3)
+    let stray = try fileSystem.open("\(store.layout.log)/\(name)", .shared).read(8192, at: 0)
+    try retire(store, settings(readers: .seconds(3600)))
+    let old = try fileSystem.status("\(store.layout.oldLog)/\(name)").inode
+    let file = try fileSystem.create("\(store.layout.log)/\(name)", mode: 0o644)
+    try file.resize(to: 1 << 20)
+    // As it is before its start frame: a header with a nonce of its own.
+    let header = LogSegmentHeader(
+      store: try checkpointing(store).store, number: 3, nonce: 99, term: 2, created_ms: 0,
+      holder: "late")
+    try file.write(header.encoded(), at: 4096)
+    #expect(stray.count == 8192)
+    // What had the number before is still found, and the history goes on.
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    #expect(try pages.snapshot(.asOf(.txid(TxID(2)))).txid == TxID(2))
+    #expect(try retire(store, settings(readers: .seconds(3600))).retired == [3])
+    #expect(try numbers(store, store.layout.log) == [7])
+    #expect(try fileSystem.status("\(store.layout.oldLog)/\(name)").inode == old)
+    // And it is closed, should it still be held.
+    #expect(try Mark.isClosed(file))
+    #expect(try damages(store) == [])
+  }
+
+  @Test("As by rename it would")
+  func strayReplaces() throws {
+    let store = try worked()
+    try retire(store, settings(readers: .seconds(3600)))
+    let fileSystem = store.environment.fileSystem
+    let name = StoreLayout.logName(3)
+    let old = try fileSystem.status("\(store.layout.oldLog)/\(name)").inode
+    _ = try fileSystem.create("\(store.layout.log)/\(name)", mode: 0o644)
+    store.environment.omittedChecks = [.retireByLink]
+    try retire(store, settings(readers: .seconds(3600)))
+    #expect(try fileSystem.status("\(store.layout.oldLog)/\(name)").inode != old)
+  }
+
+  @Test("Where it was cut off it goes on")
+  func cutOff() throws {
+    let store = try worked()
+    let fileSystem = store.environment.fileSystem
+    // A segment with both names, a checkpoint without its database.
+    let name = StoreLayout.logName(2)
+    try fileSystem.link("\(store.layout.log)/\(name)", to: "\(store.layout.oldLog)/\(name)")
+    try fileSystem.unlink("\(store.layout.checkpoints)/\(StoreLayout.checkpointName(TxID(2)))")
+    #expect(try damages(store) == [])
+    try retire(store, settings())
+    #expect(try numbers(store, store.layout.log) == [7])
+    #expect(
+      try Set(store.names(store.layout.checkpoints))
+        == Set(
+          [5, 6].flatMap {
+            [StoreLayout.checkpointName(TxID($0)), StoreLayout.sidecarName(TxID($0))]
+          }))
+  }
+
+  @Test("current.sqlite that a late applier set back leads to the newest again")
+  func setBack() throws {
+    let store = try worked()
+    let fileSystem = store.environment.fileSystem
+    try fileSystem.replaceSymbolicLink(
+      store.layout.current, target: "checkpoints/\(StoreLayout.checkpointName(TxID(1)))")
+    try retire(store, settings())
+    #expect(
+      try fileSystem.readSymbolicLink(store.layout.current)
+        == "checkpoints/\(StoreLayout.checkpointName(TxID(6)))")
+  }
+
+  // MARK: the order
+
+  @Test("The checkpoint's name is durable before anything goes, and the lowest goes first")
+  func order() throws {
+    for check in [nil, SafetyCheck.retireBehindDurable, .retireLowestFirst] {
+      let store = try worked()
+      let files = RemovalNotingFileSystem(store.environment.fileSystem)
+      store.environment.fileSystem = files
+      if let check { store.environment.omittedChecks = [check] }
+      try retire(store, settings(readers: .seconds(3600)))
+      let noted = files.noted
+      let synced = noted.firstIndex(of: "sync checkpoints")
+      let first = try #require(noted.firstIndex { $0.hasPrefix("unlink log/") })
+      let named = try #require(noted.firstIndex(of: "sync old"))
+      #expect(named < first)
+      #expect((synced.map { $0 < first } == true) == (check != .retireBehindDurable))
+      let unlinked = noted.filter { $0.hasPrefix("unlink log/") }
+      #expect((unlinked == unlinked.sorted()) == (check != .retireLowestFirst))
+    }
+  }
+
+  // MARK: a term that is long
+
+  @Test("A term goes over to a newer checkpoint before those go that it reads from")
+  func longTerm() throws {
+    let store = try TestStore()
+    store.options.retention = settings()
+    store.options.retention.pause = .milliseconds(1)
+    store.options.segmentBytes = 64 << 10
+    store.options.checkpointBytes = 128 << 10
+    let writer = try store.writer()
+    var n = 0
+    try store.apply("CREATE TABLE t(a, b)")
+    let applier = try Applier(
+      path: store.path, options: store.options, environment: store.environment)
+    var receipt: Receipt?
+    try applier.run(shouldStop: {
+      // One at a time.
+      if let sent = receipt,
+        (try? writer.outcomeBlocking(of: sent, timeout: .zero)) == nil
+      {
+        return false
+      }
+      n += 1
+      receipt = try? writer.submitBlocking(
+        Batch([
+          .init("INSERT INTO t VALUES(?, randomblob(20000))", [.integer(Int64(n))]),
+          .init("DELETE FROM t WHERE a < ?", [.integer(Int64(n - 4))]),
+        ]))
+      return n > 150
+    })
+    writer.closeBlocking()
+    try store.drain()
+    #expect(try checkpoints(store).count <= 3)
+    let first = try #require(try numbers(store, store.layout.log).first)
+    // It began in segment 3.
+    #expect(first > 6, "what the term began with must have gone")
+    #expect(try damages(store) == [])
+    #expect(try store.query("SELECT count(*) FROM t").count == 1)
+  }
+
+  // MARK: a full disk
+
+  /// In the claim, in its first beacons, in the commit.
+  @Test("A full disk ends no applier while something may go", arguments: 0..<8)
+  func fullDisk(_ writes: Int) throws {
+    let store = try worked()
+    let device = FillingDisk(store.environment.fileSystem, afterWrites: writes)
+    var settings = settings(readers: .seconds(3600))
+    settings.pause = .seconds(3600)
+    settings.keep = .seconds(3600)
+    // Superseded, and in its hour.
+    var early = settings
+    early.keep = .milliseconds(1)
+    try retire(store, early)
+    #expect(try numbers(store, store.layout.oldLog) == Array(1...6))
+    store.options.retention = settings
+    let writer = try store.writer()
+    let receipt = try writer.submitBlocking(Batch([.init("INSERT INTO t VALUES('full')")]))
+    let plain = store.environment
+    store.environment.fileSystem = device
+    store.options.leaseTime = .milliseconds(50)
+    try store.drain()
+    store.environment = plain
+    #expect(device.wasFull)
+    #expect(try numbers(store, store.layout.oldLog) == [])
+    #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(30)).outcome.isApplied)
+    writer.closeBlocking()
+    // What is kept by the settings is there.
+    #expect(try damages(store) == [])
+  }
+
+  @Test("And where nothing may go it says so, as ever")
+  func fullForGood() throws {
+    let store = try worked(2)
+    try retire(store, settings())
+    let device = FillingDisk(store.environment.fileSystem, afterWrites: 0)
+    store.environment.fileSystem = device
+    let error = #expect(throws: StoreError.self) { try store.drain() }
+    #expect(error?.isFullDisk == true)
+  }
+}

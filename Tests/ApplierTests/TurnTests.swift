@@ -1,0 +1,159 @@
+import SluiceEdits
+import SluiceJournal
+import SluiceQuery
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+import Synchronization
+import Testing
+
+@testable import SluiceApplier
+
+@Suite("Who has the turn commits next")
+struct TurnTests {
+  /// A store with an applier at work in another thread, until `body` returns.
+  private func led(_ omitted: Set<SafetyCheck> = [], _ body: (TestStore) throws -> Void) throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+    store.environment.omittedChecks = omitted
+    let isOver = Atomic(false)
+    let failure = Monitor<(any Error)?>(nil)
+    let (path, options, environment) = (store.path, store.options, store.environment)
+    let work = environment.executor.start {
+      do {
+        try Applier(path: path, options: options, environment: environment).run {
+          isOver.load(ordering: .relaxed)
+        }
+      } catch { failure.withLock { $0 = error } }
+    }
+    defer {
+      isOver.store(true, ordering: .relaxed)
+      work.wait()
+    }
+    try body(store)
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  private func client(_ store: TestStore) throws -> JournalTransactions {
+    JournalTransactions(try store.writer())
+  }
+
+  private func turn(_ client: JournalTransactions, atMost limit: Duration = .seconds(30)) throws
+    -> Turn?
+  {
+    let clock = SystemClock()
+    let begun = clock.elapsed()
+    return try client.requestTurn { clock.elapsed() - begun < limit }
+  }
+
+  private func pages(_ store: TestStore, _ turn: Turn, _ sql: String) throws -> PageBatch {
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    let edited = try EditedSnapshot(
+      try pages.snapshot(.atLeast(turn.base, timeout: .seconds(10))))
+    #expect(edited.snapshot.txid == turn.base)
+    try edited.execute(sql)
+    try edited.take()
+    return try edited.batch(turn: turn.number)
+  }
+
+  @Test("What others submit meanwhile comes behind it")
+  func others() throws {
+    try led { store in
+      let client = try client(store)
+      let writer = try store.writer()
+      for place in 0..<5 {
+        let turn = try #require(try turn(client))
+        let other = try writer.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('other')")]))
+        let pages = try pages(store, turn, "INSERT INTO t(v) SELECT count(*) FROM t")
+        let commitment = try client.commit(pages, of: turn, timeout: .seconds(30))
+        #expect(commitment == .committed(turn.base.next), "round \(place)")
+        let outcome = try writer.outcomeBlocking(of: other, timeout: .seconds(30))
+        #expect(outcome.txid == turn.base.next.next)
+      }
+      #expect(try store.query("SELECT count(*) FROM t") == [[10]])
+    }
+  }
+
+  @Test("Where others are not kept back, it is refused")
+  func withoutExclusion() throws {
+    try led([.turnExcludes]) { store in
+      let client = try client(store)
+      let writer = try store.writer()
+      let turn = try #require(try turn(client))
+      let pages = try pages(store, turn, "INSERT INTO t(v) VALUES('mine')")
+      let other = try writer.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('other')")]))
+      _ = try writer.outcomeBlocking(of: other, timeout: .seconds(30))
+      #expect(try client.commit(pages, of: turn, timeout: .seconds(30)) == .conflict)
+    }
+  }
+
+  /// A writer that commits pages which do not name the turn that it has.
+  private func commitUnnamed(_ omitted: Set<SafetyCheck>) throws -> Outcome {
+    var outcome: Outcome?
+    try led(omitted) { store in
+      let writer = try store.writer()
+      let request = try writer.submitBlocking(Batch(.requestTurn))
+      let base = try writer.outcomeBlocking(of: request, timeout: .seconds(30)).txid
+      let edited = try EditedSnapshot(
+        try PageStore(path: store.path, environment: store.environment)
+          .snapshot(.atLeast(base, timeout: .seconds(10))))
+      try edited.execute("INSERT INTO t(v) VALUES('unnamed')")
+      try edited.take()
+      let receipt = try writer.submitBlocking(Batch(.commit(try edited.batch())))
+      outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(30)).outcome
+    }
+    return try #require(outcome)
+  }
+
+  @Test("While it is out, pages must name it")
+  func named() throws {
+    #expect(try commitUnnamed([]).rejectionCode == Outcome.Rejection.Code.conflict)
+    #expect(try commitUnnamed([.turnNamed]).isApplied)
+  }
+
+  @Test("A holder that says nothing costs the others its time, once")
+  func deadHolder() throws {
+    try led { store in
+      let dead = try client(store)
+      let turn = try #require(try turn(dead))
+      let pages = try pages(store, turn, "INSERT INTO t(v) VALUES('late')")
+      let began = store.environment.clock.elapsed()
+      let writer = try store.writer()
+      let receipt = try writer.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('other')")]))
+      _ = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
+      let took = store.environment.clock.elapsed() - began
+      #expect(took > Limits.turnTime / 2)
+      #expect(took < Limits.turnTime * 3 * TestStore.patience)
+      // The late holder does not beat who came after it.
+      #expect(try dead.commit(pages, of: turn, timeout: .seconds(30)) == .conflict)
+      #expect(try store.query("SELECT v FROM t") == [["other"]])
+    }
+  }
+
+  @Test("A sign of life extends it, and what gives it back ends it at once")
+  func extended() throws {
+    try led { store in
+      let client = try client(store)
+      let first = try #require(try turn(client))
+      let clock = store.environment.clock
+      let writer = try store.writer()
+      let other = try writer.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('other')")]))
+      let began = clock.elapsed()
+      while clock.elapsed() - began < Limits.turnTime * 2 {
+        clock.sleep(.milliseconds(300))
+        client.extend(first)
+      }
+      let pages = try pages(store, first, "INSERT INTO t(v) VALUES('mine')")
+      #expect(
+        try client.commit(pages, of: first, timeout: .seconds(30)) == .committed(first.base.next))
+      _ = try writer.outcomeBlocking(of: other, timeout: .seconds(30))
+      #expect(try store.query("SELECT v FROM t ORDER BY id") == [["mine"], ["other"]])
+      let second = try #require(try turn(client))
+      let begun = clock.elapsed()
+      client.cancel(second)
+      let next = try writer.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('next')")]))
+      _ = try writer.outcomeBlocking(of: next, timeout: .seconds(30))
+      #expect(clock.elapsed() - begun < Limits.turnTime * TestStore.patience)
+    }
+  }
+}

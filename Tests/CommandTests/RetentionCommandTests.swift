@@ -1,0 +1,117 @@
+import ArgumentParser
+import Glibc
+import SluiceShared
+import Testing
+
+@testable import sluice
+
+@Suite("What is kept of the past is said, and so is what is gone")
+struct RetentionCommandTests {
+  @Test("Times with their units")
+  func durations() {
+    for (text, seconds) in [
+      ("2s", 2), ("30m", 1800), ("12h", 43_200), ("7d", 604_800), ("36500d", 3_153_600_000),
+    ] as [(String, Int64)] {
+      #expect(KeepDuration(argument: text)?.duration == .seconds(seconds), "\(text)")
+      let written = KeepDuration(milliseconds: UInt64(seconds) * 1000).description
+      #expect(written == text)
+    }
+    #expect(KeepDuration(argument: "forever")?.duration == .some(nil))
+    for text in ["", "d", "7", "0d", "-1d", "1.5h", "7 d", "36501d", "99999999999999999999s", "1w"]
+    {
+      #expect(KeepDuration(argument: text) == nil, "\(text)")
+    }
+  }
+
+  @Test("Bytes with theirs")
+  func bytes() {
+    for (text, bytes) in [
+      ("1", 1), ("5K", 5 << 10), ("500M", 500 << 20), ("20G", 20 << 30), ("3T", 3 << 40),
+    ] as [(String, Int64)] {
+      #expect(ByteCount(argument: text)?.bytes == bytes, "\(text)")
+    }
+    for text in ["", "M", "0", "-1G", "1.5G", "9999999999T", "1g", "1GB"] {
+      #expect(ByteCount(argument: text) == nil, "\(text)")
+    }
+  }
+
+  @Test("Fewer than two checkpoints are refused")
+  func tooFew() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    let result = try sluice(["apply", place.store, "--drain", "--keep-checkpoints", "1"])
+    #expect(result.code == 64 && result.errors.contains("--keep-checkpoints is 2 at least"))
+  }
+
+  /// Batches 1 to 6, a term and a checkpoint each, of which little is kept; returns the last status.
+  private func worked(_ place: Workplace) throws -> JSON {
+    for i in 1...6 {
+      try place.submit(
+        i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))", "--wait", "durable")
+      try #require(try sluice(["apply", place.store, "--drain", "--keep", "forever"]).code == 0)
+      try #require(try sluice(["checkpoint", place.store]).code == 0)
+    }
+    let before = try place.status()
+    #expect(before["kept"]?["txid"]?.integer == 0)
+    #expect(before["kept"]?["keep"]?.string == "forever")
+    #expect(before["kept"]?["checkpoints"]?.integer == 7)
+    #expect(before["kept"]?["next"] == nil)
+    // Older than a second, and without an hour for readers.
+    usleep(2_500_000)
+    for _ in 0..<2 {
+      let result = try sluice([
+        "apply", place.store, "--drain", "--keep", "1s", "--keep-bytes", "5G", "--keep-checkpoints",
+        "2", "--keep-for-readers", "1s",
+      ])
+      try #require(result.code == 0, "\(result.errors)")
+      usleep(1_500_000)
+    }
+    return try place.status()
+  }
+
+  @Test("In status, in what a feed says, and by an error of its own")
+  func gone() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    let status = try worked(place)
+    let kept = try #require(status["kept"])
+    #expect(kept["txid"]?.integer == 5)
+    #expect(kept["time"]?.string?.hasPrefix("20") == true)
+    #expect(kept["checkpoints"]?.integer == 2)
+    #expect(kept["keep"]?.string == "1s")
+    #expect(kept["keepBytes"]?.integer == 5 << 30)
+    #expect(kept["keepCheckpoints"]?.integer == 2)
+    #expect(status["log"]?["oldestTxid"]?.integer == 6)
+    let text = try sluice(["status", place.store]).output
+    #expect(text.contains("\nkept         from batch 5 on, of 20"))
+    #expect(text.contains("; the applier keeps 1s, 5368709120 bytes, 2 checkpoints at most"))
+
+    for arguments in [[], ["--from", "2"]] {
+      let first = arguments.isEmpty ? 1 : 2
+      let log = try sluice(["log", place.store, "--json"] + arguments)
+      #expect(log.code == 0)
+      let lines = try log.json()
+      #expect(lines.count == 2)
+      #expect(lines.first?["gone"]?["from"]?.integer == Int64(first))
+      #expect(lines.first?["gone"]?["to"]?.integer == 5)
+      #expect(lines.last?["txid"]?.integer == 6)
+      #expect(log.errors.contains("batches \(first) to 5, the last of 20"))
+      #expect(log.errors.contains("are not kept any more"))
+      let plain = try sluice(["log", place.store] + arguments)
+      #expect(plain.lines.count == 1 && plain.lines[0].hasPrefix("6  "))
+    }
+    for arguments in [
+      ["query", place.store, "SELECT 1", "--txid", "3"],
+      ["restore", place.store, "--into", "\(place.path)/copy", "--txid", "3"],
+      ["outcome", place.store, "--txid", "3"],
+    ] {
+      let result = try sluice(arguments)
+      #expect(result.code == 66, "\(arguments)")
+      #expect(result.errors.contains("not kept any more"), "\(result.errors)")
+    }
+    #expect(try place.query("SELECT count(*) FROM t", "--txid", "5").output.contains("4"))
+    let verified = try sluice(["verify", place.store, "--replay"])
+    #expect(verified.code == 0, "\(verified.output)\(verified.errors)")
+    #expect(try sluice(["replay", place.store, "--into", "\(place.path)/again"]).code == 0)
+  }
+}

@@ -1,0 +1,177 @@
+import SluiceFakes
+import SluiceHints
+import SluiceShared
+import Synchronization
+import Testing
+
+/// Between an applier's end and others', over UDP on this host, with a clock that the test moves.
+@Suite("Hints wake who waits, and nothing else")
+struct HintDeskTests {
+  private let environment: Environment
+  private let clock = ManualClock()
+  private let desk: HintDesk
+
+  init() throws {
+    var environment = Environment.posix()
+    environment.clock = clock
+    self.environment = environment
+    desk = try HintDesk(at: .loopback, environment)
+    desk.begin(TxID(10))
+    desk.beginJudging()
+  }
+
+  private func line() -> HintLine {
+    let line = HintLine(environment)
+    line.aim(at: desk.endpoint)
+    return line
+  }
+
+  static let writer = WriterID(high: 7, low: 8)
+  static func batch(_ number: UInt64) -> BatchID {
+    BatchID(writer: writer, sequence: SequenceNumber(number))
+  }
+
+  /// What a writer submits and the applier reads, executes and publishes.
+  private func serve(_ number: UInt64) {
+    desk.take()
+    desk.found(Self.batch(number))
+    desk.executed(Self.batch(number), in: TxID(10 + number))
+    desk.published(TxID(10 + number))
+  }
+
+  @Test func aQuestionIsHeardAndAnsweredWhenItsBatchIsPublished() {
+    let line = line()
+    #expect(line.ask([Hint(.question, batch: Self.batch(1))]))
+    desk.take()
+    #expect(desk.isLookWanted(at: clock.elapsed()))
+    #expect(desk.takeWanted() == [Self.writer])
+    #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
+    #expect(line.wait(atMost: .zero) == nil)
+    serve(1)
+    let answer = line.wait(atMost: .seconds(1))
+    #expect(answer?.kind == .published && answer?.batch == Self.batch(1))
+    // Nobody asks now, so nothing more comes.
+    serve(2)
+    #expect(line.wait(atMost: .zero) == nil)
+    #expect(desk.counts.received == 1 && desk.counts.sent == 2)
+  }
+
+  @Test func whatIsPublishedAlreadyIsAnsweredAtOnce() {
+    serve(1)
+    let line = line()
+    _ = line.ask([Hint(.question, batch: Self.batch(1))])
+    desk.take()
+    #expect(line.wait(atMost: .seconds(1))?.kind == .published)
+  }
+
+  @Test func aStandbyIsToldOfTheEnd() {
+    let line = line()
+    _ = line.ask([Hint(.standby)])
+    desk.take()
+    #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
+    desk.released()
+    #expect(line.wait(atMost: .seconds(1))?.kind == .released)
+  }
+
+  @Test func pollsAreSlowOnlyWhileEachPieceOfNewsHasItsHint() {
+    let line = line()
+    for number in 1...UInt64(Limits.leastHintProof) {
+      #expect(!desk.isProven)
+      line.tell(written: Self.batch(number))
+      serve(number)
+    }
+    #expect(desk.isProven)
+    // A hint that comes a little late is one.
+    desk.found(Self.batch(20))
+    clock.advance(by: Limits.hintGrace / 2)
+    line.tell(written: Self.batch(20))
+    desk.take()
+    clock.advance(by: Limits.hintGrace)
+    desk.take()
+    #expect(desk.isProven)
+    // One that does not come.
+    desk.found(Self.batch(21))
+    clock.advance(by: Limits.hintGrace * 2)
+    desk.take()
+    #expect(!desk.isProven)
+    // Then more are asked for, and for longer.
+    for number in 22..<(22 + UInt64(Limits.leastHintProof)) {
+      line.tell(written: Self.batch(number))
+      serve(number)
+    }
+    #expect(!desk.isProven)
+    clock.advance(by: .seconds(2))
+    for number in 40..<(40 + UInt64(Limits.leastHintProof * 2)) {
+      line.tell(written: Self.batch(number))
+      serve(number)
+    }
+    #expect(desk.isProven)
+  }
+
+  @Test func forgeriesCostNoMoreThanPolling() throws {
+    let stranger = try environment.hints.open(at: .loopback)
+    stranger.send([1, 2, 3], to: desk.endpoint.address)
+    let other = Hint(.written, batch: Self.batch(1))
+    stranger.send(
+      other.sealed(with: Identifier128(high: 1, low: 1)), to: desk.endpoint.address)
+    desk.take()
+    #expect(desk.counts.received == 0 && !desk.isLookWanted(at: clock.elapsed()))
+    // By somebody who knows the token: one look, which finds nothing, and then none for a while.
+    for number in 100...200 as ClosedRange<UInt64> {
+      let hint = Hint(.written, batch: Self.batch(number))
+      stranger.send(hint.sealed(with: desk.endpoint.token), to: desk.endpoint.address)
+    }
+    desk.take()
+    #expect(desk.isLookWanted(at: clock.elapsed()))
+    _ = desk.takeWanted()
+    desk.looked(isHinted: true, finds: false)
+    stranger.send(
+      Hint(.written, batch: Self.batch(300)).sealed(with: desk.endpoint.token),
+      to: desk.endpoint.address)
+    desk.take()
+    #expect(!desk.isLookWanted(at: clock.elapsed()))
+    clock.advance(by: Limits.hintedLookPause)
+    #expect(desk.isLookWanted(at: clock.elapsed()))
+  }
+
+  @Test func questionsOfOneAddressAreBounded() {
+    let line = line()
+    let most = UInt64(Limits.hintQuestionsOfOneAddress)
+    _ = line.ask((1...(most + 10)).map { Hint(.question, batch: Self.batch($0)) })
+    desk.take()
+    #expect(desk.counts.received == most + 10)
+    #expect(desk.counts.sent == most)
+    // What is not asked again is forgotten.
+    clock.advance(by: Limits.hintQuestionTime * 2)
+    let another = self.line()
+    _ = another.ask([Hint(.follower, txid: TxID(100))])
+    desk.take()
+    let before = desk.counts.sent
+    serve(1)
+    #expect(desk.counts.sent == before)
+  }
+
+  @Test func whoIsNotAnsweredAsksAgainAndThenTrustsNoMore() {
+    let line = line()
+    for number in 1...3 as ClosedRange<UInt64> {
+      _ = line.ask([Hint(.question, batch: Self.batch(number))])
+      serve(number)
+      while line.wait(atMost: .milliseconds(100)) != nil {}
+    }
+    _ = line.ask([Hint(.question, batch: Self.batch(4))])
+    #expect(line.isTrusted)
+    let sent = line.counts.sent
+    for _ in 0..<2 {
+      clock.advance(by: .milliseconds(100))
+      _ = line.ask([Hint(.question, batch: Self.batch(4))])
+    }
+    #expect(line.counts.sent == sent + 2)
+    #expect(!line.isTrusted)
+    desk.take()
+    while line.wait(atMost: .milliseconds(100)) != nil {}
+    #expect(line.isTrusted)
+    // Its outcome was found, and no hint told.
+    _ = line.ask([Hint(.question, batch: Self.batch(5))])
+    #expect(!line.isTrusted)
+  }
+}

@@ -1,0 +1,307 @@
+"""The writer's and the reader's function, run from their zip by a peer of Lambda.
+
+The zip is $SLUICE_FUNCTIONS, as `make dist` makes it; without, one of the command that was built for the tests.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+from peers import REGION, Peer
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SLUICE = pathlib.Path(os.environ.get("SLUICE", ROOT / ".build/debug/sluice"))
+sys.path.insert(0, str(ROOT / "infra"))
+
+import dist  # noqa: E402
+
+
+def until(what, condition, seconds=60):
+    for _ in range(seconds * 50):
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not come in {seconds} s")
+
+
+class Functions(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        place = tempfile.TemporaryDirectory(prefix="sluice-functions-")
+        cls.addClassCleanup(place.cleanup)
+        cls.place = pathlib.Path(place.name)
+        archive = os.environ.get("SLUICE_FUNCTIONS")
+        if not archive:
+            archive = cls.place / "functions.zip"
+            dist.functions(
+                archive,
+                [("bootstrap", dist.BOOTSTRAP.encode(), 0o755), ("sluice", SLUICE.read_bytes(), 0o755)],
+            )
+        cls.peer = Peer("ministack")
+        cls.addClassCleanup(cls.peer.stop)
+        cls.aws = cls.peer.client("lambda")
+        storage = cls.peer.client("s3")
+        storage.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
+        storage.put_object(Bucket="code", Key="functions.zip", Body=pathlib.Path(archive).read_bytes())
+        role = cls.peer.client("iam").create_role(RoleName="function", AssumeRolePolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ]}
+        ))
+        cls.role = role["Role"]["Arn"]
+
+    def setUp(self):
+        self.store = self.place / self.id().rpartition(".")[2]
+        self.appliers = []
+        self.addCleanup(self.stop_appliers)
+        self.sluice("init", self.store)
+
+    # MARK: What a test does
+
+    def sluice(self, *arguments, code=0):
+        end = subprocess.run([SLUICE, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+        if code is not None:
+            self.assertEqual(end.returncode, code, end.stderr)
+        return end.stdout
+
+    def start_applier(self):
+        self.appliers.append(subprocess.Popen([SLUICE, "apply", self.store, "--ttl", "2"], stderr=subprocess.DEVNULL))
+
+    def stop_appliers(self, how=signal.SIGTERM):
+        for applier in self.appliers:
+            applier.send_signal(how)
+            applier.wait()
+        self.appliers = []
+
+    def function(self, handler, timeout=30, **variables):
+        """A function for this test's store, with environments of its own."""
+        name = f"{self.store.name}-{handler}-{timeout}"[-64:]
+        self.aws.create_function(
+            FunctionName=name, Runtime="provided.al2023", Handler=handler, Timeout=timeout,
+            Role=self.role, Code={"S3Bucket": "code", "S3Key": "functions.zip"},
+            Environment={"Variables": {"SLUICE_STORE": str(self.store)} | variables},
+        )
+        return name
+
+    def invoke(self, function, event):
+        """The answer, and the kind of error if the invocation failed."""
+        answer = self.aws.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        return json.loads(answer["Payload"].read()), answer.get("FunctionError")
+
+    def answered(self, function, event):
+        answer, error = self.invoke(function, event)
+        self.assertIsNone(error, answer)
+        return answer
+
+    def environments(self):
+        """The processes that Lambda's peer runs for this test's store."""
+        found = []
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                variables = (process / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"lambda" in words and f"SLUICE_STORE={self.store}".encode() in variables:
+                found.append(int(process.name))
+        return found
+
+    def segments(self):
+        return list((self.store / "journal").glob("*.seg"))
+
+    # MARK: Tests
+
+    def test_a_batch_and_a_query(self):
+        self.start_applier()
+        writer, reader = self.function("writer"), self.function("reader")
+        made = self.answered(writer, {"statements": [["CREATE TABLE t(a, b)"]]})
+        self.assertEqual((made["status"], made["txid"]), ("applied", 1))
+        values = [[1, None], [2.5, "ü\"\n"], [{"base64": "AP8="}, 9007199254740993]]
+        event = {"id": "x", "statements": [{"sql": "INSERT INTO t VALUES (?, ?)", "rows": values}]}
+        inserted = {"status": "applied", "txid": 2, "changes": 3, "lastRowID": 3, "id": "x"}
+        self.assertEqual(self.answered(writer, event), inserted)
+        # Again, as a caller does who got no answer.
+        self.assertEqual(self.answered(writer, event)["status"], "duplicate")
+        query = {"sql": "SELECT a, b FROM t WHERE rowid > ?", "parameters": [0], "atLeast": 2}
+        self.assertEqual(self.answered(reader, query), {"txid": 3, "columns": ["a", "b"], "rows": values})
+        empty = {"sql": "SELECT a FROM t WHERE 0", "maxStaleness_ms": 60000}
+        self.assertEqual(self.answered(reader, empty), {"txid": 3, "columns": ["a"], "rows": []})
+
+    def test_a_batch_without_an_id_has_the_invocations(self):
+        self.start_applier()
+        answer = self.answered(self.function("writer"), {"statements": [["CREATE TABLE t(a)"]]})
+        self.assertRegex(answer["id"], "^lambda/[0-9a-f-]{36}$")
+
+    def test_a_rejection_is_an_answer(self):
+        self.start_applier()
+        answer = self.answered(self.function("writer"), {"statements": [["INSERT INTO missing VALUES (1)"]]})
+        self.assertEqual((answer["status"], answer["error"]["code"]), ("rejected", "SQLITE_ERROR"))
+
+    def test_what_cannot_be_meant_fails_and_the_environment_goes_on(self):
+        self.start_applier()
+        writer, reader = self.function("writer"), self.function("reader")
+        self.answered(writer, {"statements": [["CREATE TABLE t(a)"]]})
+        for function, event, code in [
+            (writer, {"statement": []}, "invalid"), (writer, [], "invalid"), (writer, "x", "invalid"),
+            (reader, {"sql": "DELETE FROM t"}, "invalid"), (reader, {"sql": "SELECT 1", "at": 1}, "invalid"),
+            (reader, {"sql": "SELECT 1", "parameters": 1}, "invalid"), (reader, {"sql": "SELECT"}, "SQLiteError"),
+            (reader, {"sql": "SELECT zeroblob(6000000)"}, "limit"),
+        ]:
+            answer, error = self.invoke(function, event)
+            self.assertIsNotNone(error, event)
+            self.assertEqual(answer["errorType"], code, answer)
+            self.assertTrue(answer["errorMessage"])
+        self.answered(reader, {"sql": "SELECT count(*) FROM t"})
+        self.assertEqual(len(self.environments()), 2)
+
+    def test_without_an_applier_the_batch_is_durable_before_the_time_is_over(self):
+        writer = self.function("writer", timeout=4)
+        answer = self.answered(writer, {"id": "k", "statements": [["CREATE TABLE t(a)"]]})
+        self.assertEqual(answer, {"status": "durable", "id": "k"})
+        self.sluice("apply", self.store, "--drain")
+        self.assertEqual(self.answered(writer, {"id": "k", "statements": [["CREATE TABLE t(a)"]]})["status"], "durable")
+        self.assertIn("applied 1", self.sluice("outcome", self.store, "--id", "k"))
+
+    def test_with_no_time_left_nothing_is_submitted(self):
+        answer, error = self.invoke(self.function("writer", timeout=1), {"statements": [["CREATE TABLE t(a)"]]})
+        self.assertIsNotNone(error)
+        self.assertEqual(answer["errorType"], "notSubmitted")
+        self.assertEqual(self.segments(), [])
+
+    def test_without_a_store_the_start_fails_and_says_why(self):
+        (self.store / "store.json").rename(self.store / "x")
+        answer, error = self.invoke(self.function("writer"), {"statements": [["CREATE TABLE t(a)"]]})
+        self.assertIsNotNone(error)
+        self.assertIn("no store", json.dumps(answer))
+
+    def test_frozen_between_events_while_its_segment_is_closed_and_the_applier_changes(self):
+        self.start_applier()
+        writer, reader = self.function("writer"), self.function("reader")
+        self.answered(writer, {"statements": [["CREATE TABLE t(a)"]]})
+        self.answered(writer, {"statements": [["INSERT INTO t VALUES (1)"]]})
+        self.answered(reader, {"sql": "SELECT count(*) FROM t"})
+        frozen = self.environments()
+        self.assertEqual(len(frozen), 2)
+        for process in frozen:
+            os.kill(process, signal.SIGSTOP)
+        self.stop_appliers(signal.SIGKILL)
+        # An applier takes a segment for its writer's last one when it was silent for a minute.
+        (segment,) = self.segments()
+        long_ago = time.time() - 120
+        os.utime(segment, (long_ago, long_ago))
+        time.sleep(2.5)
+        self.sluice("apply", self.store, "--drain")
+        self.assertEqual(self.segments(), [])
+        self.sluice("submit", self.store, "INSERT INTO t VALUES (2)", "--wait", "durable")
+        self.start_applier()
+        count = ("query", self.store, "SELECT count(*) AS n FROM t", "--json")
+        until("the applier", lambda: '{"n": 2}' in self.sluice(*count))
+        for process in frozen:
+            os.kill(process, signal.SIGCONT)
+        thawed = self.answered(writer, {"statements": [["INSERT INTO t VALUES (3)"]]})
+        self.assertEqual((thawed["status"], thawed["changes"]), ("applied", 1))
+        rows = self.answered(reader, {"sql": "SELECT a FROM t ORDER BY a"})["rows"]
+        self.assertEqual(rows, [[1], [2], [3]])
+        self.assertEqual(self.environments(), frozen)
+
+    def test_frozen_while_it_waits_for_the_outcome(self):
+        writer = self.function("writer")
+        answers = []
+        event = {"statements": [["CREATE TABLE t(a)"], ["INSERT INTO t VALUES (1)"]]}
+        call = threading.Thread(target=lambda: answers.append(self.invoke(writer, event)))
+        call.start()
+        until("the batch", lambda: any(segment.stat().st_blocks for segment in self.segments()))
+        (process,) = self.environments()
+        os.kill(process, signal.SIGSTOP)
+        # Past a lease, and past a takeover.
+        self.start_applier()
+        until("the outcome", lambda: "txid         1" in self.sluice("status", self.store, code=None))
+        self.stop_appliers(signal.SIGKILL)
+        self.start_applier()
+        time.sleep(2.5)
+        os.kill(process, signal.SIGCONT)
+        call.join()
+        ((answer, error),) = answers
+        self.assertIsNone(error, answer)
+        self.assertEqual((answer["status"], answer["txid"], answer["changes"]), ("applied", 1, 1))
+
+    def test_functions_alone_apply_what_they_submit(self):
+        writer = self.function("writer", SLUICE_ASSIST="1")
+        self.answered(writer, {"statements": [["CREATE TABLE t(a)"]]})
+        events = [{"id": str(n), "statements": [["INSERT INTO t VALUES (?)", [n]]]} for n in range(20)]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda event: self.answered(writer, event), events))
+        self.assertEqual([answer["status"] for answer in answers], ["applied"] * 20)
+        self.assertEqual(sorted(answer["txid"] for answer in answers), list(range(2, 22)))
+        # Each gave the lease back before it answered.
+        self.assertIn("released", self.sluice("status", self.store, code=None))
+
+    def test_frozen_past_its_lease_while_it_applies(self):
+        writer = self.function("writer", timeout=60, SLUICE_ASSIST="1")
+        self.answered(writer, {"statements": [["CREATE TABLE t(a)"]]})
+        # Some seconds of a processor, so that it is met in the middle of it.
+        slow = (
+            "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 8000000) "
+            "SELECT max(n) FROM c"
+        )
+        answers = []
+        call = threading.Thread(target=lambda: answers.append(self.invoke(writer, {"statements": [[slow]]})))
+        call.start()
+        until("its term", lambda: "active" in self.sluice("status", self.store, code=None))
+        (process,) = self.environments()
+        os.kill(process, signal.SIGSTOP)
+        self.start_applier()
+        until("the outcome", lambda: "txid         2" in self.sluice("status", self.store, code=None))
+        self.sluice("submit", self.store, "INSERT INTO t VALUES (-1)")
+        os.kill(process, signal.SIGCONT)
+        call.join()
+        ((answer, error),) = answers
+        self.assertIsNone(error, answer)
+        self.assertEqual((answer["status"], answer["txid"], answer["changes"]), ("applied", 2, 1))
+        rows = self.sluice("query", self.store, "SELECT count(*) AS n FROM t", "--json")
+        self.assertEqual(json.loads(rows), {"n": 2})
+
+    def test_many_at_once_are_each_applied_once(self):
+        self.start_applier()
+        writer = self.function("writer")
+        self.answered(writer, {"statements": [["CREATE TABLE t(a)"]]})
+        events = [{"id": str(n), "statements": [["INSERT INTO t VALUES (?)", [n]]]} for n in range(40)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda event: self.answered(writer, event), events))
+        self.assertEqual({answer["status"] for answer in answers}, {"applied"})
+        rows = self.sluice("query", self.store, "SELECT count(*) AS n, count(DISTINCT a) AS m FROM t", "--json")
+        self.assertEqual(json.loads(rows), {"n": 40, "m": 40})
+
+    def test_a_cold_start_is_told(self):
+        self.start_applier()
+        writer = self.function("writer")
+        seconds = []
+        for n in range(6):
+            begin = time.monotonic()
+            self.answered(writer, {"statements": [["CREATE TABLE IF NOT EXISTS t(a)"]]})
+            seconds.append(time.monotonic() - begin)
+        started = subprocess.run(
+            [SLUICE, "lambda", "writer"], capture_output=True, text=True,
+            env={"SLUICE_STORE": str(self.store), "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"},
+        )
+        self.assertEqual(started.returncode, 74)
+        self.assertIn("connecting to Lambda's API at 127.0.0.1:1", started.stderr)
+        ready = re.search(r"writer ready in (\d+) µs", started.stderr)
+        self.assertIsNotNone(ready, started.stderr)
+        print(
+            f"\ncold start: {ready[1]} µs until ready; first event {1000 * seconds[0]:.0f} ms, "
+            f"later ones {1000 * min(seconds[1:]):.0f} ms, the peer's part included", file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()

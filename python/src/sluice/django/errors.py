@@ -1,0 +1,85 @@
+"""The errors of a COMMIT that a site may want to tell apart, as Django's own errors.
+
+Both are `django.db.OperationalError`, so code that knows nothing of them goes on as before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+from typing import Any
+
+from django.db.utils import DatabaseErrorWrapper, OperationalError
+
+# SQLite's extended result codes. The module `sqlite3` names them from Python 3.11 on.
+_BUSY_SNAPSHOT = 517
+_IOERR_FSYNC = 1034
+
+# What SQLite says where the store, and not the statement, is what has failed.
+_OF_THE_STORE = frozenset(
+    {
+        "SQL logic error",
+        "access permission denied",
+        "attempt to write a readonly database",
+        "database is locked",
+        "database or disk is full",
+        "disk I/O error",
+    }
+)
+
+
+class TransactionConflict(OperationalError):
+    """The database has changed since the transaction began. Nothing of it was done; run it again.
+
+    `sluice.django.retry` does so. Before Python 3.11 the module `sqlite3` does not tell this from
+    "database is locked" after the timeout, so that is a `TransactionConflict` there, too.
+    """
+
+
+class OutcomeUnknown(OperationalError):
+    """The transaction may or may not be done: no outcome came in time.
+
+    Read the database to find out which. To run it again blindly may do it twice.
+    """
+
+
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Django's translation of driver errors, with the two above and what the extension says of them."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, sqlite3.OperationalError):
+            told = _known(error) or self._explained(error)
+            if told is not None:
+                self.wrapper.errors_occurred = True
+                raise told.with_traceback(trace) from error
+        super().__exit__(kind, error, trace)
+
+    def _explained(self, error: sqlite3.OperationalError) -> OperationalError | None:
+        """The error with the extension's own sentence, where it has one: SQLite tells a code only."""
+        if str(error) not in _OF_THE_STORE or self.wrapper.connection is None:
+            return None
+        try:
+            row = self.wrapper.connection.execute("PRAGMA sluice_error").fetchone()
+        except sqlite3.Error:
+            return None
+        return OperationalError(f"{error}: {row[0]}") if row and row[0] else None
+
+
+def _known(error: sqlite3.OperationalError) -> OperationalError | None:
+    code: Any = getattr(error, "sqlite_errorcode", None)
+    if code == _BUSY_SNAPSHOT or (code is None and str(error) == "database is locked"):
+        return TransactionConflict(
+            "the database has changed since the transaction began; nothing of it was done, run it "
+            "again (sluice.django.retry does)"
+        )
+    if code == _IOERR_FSYNC:
+        return OutcomeUnknown(
+            "it is not known whether the transaction was committed: no outcome came in time; read "
+            "the database before you repeat it"
+        )
+    return None

@@ -1,0 +1,156 @@
+"""Runs Django's own tests with its backend on a file, and with `sluice.django` on stores, and compares.
+
+Ends with 0 where each test came to the same outcome. The tests are those of the installed version's
+source distribution, which pip fetches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+import django
+
+STOCK = "django.db.backends.sqlite3"
+STORE = "sluice.django"
+
+# What rests on the database, from single statements to the admin; and the four that look at the
+# backend, at its transactions, its test databases and its servers.
+APPS = """
+  aggregation aggregation_regress annotations auth_tests backends basic bulk_create cache
+  constraints contenttypes_tests custom_pk datetimes db_functions defer delete delete_regress
+  expressions expressions_case expressions_window fixtures force_insert_update foreign_object
+  generic_relations get_or_create indexes inspectdb introspection lookup m2m_through
+  many_to_many many_to_one migrate_signals migrations model_fields model_inheritance
+  nested_foreign_keys null_queries one_to_one ordering prefetch_related queries
+  queryset_pickle raw_query save_delete_hooks schema select_for_update select_related
+  servers sessions_tests test_runner test_utils transaction_hooks transactions update
+  update_only_fields
+""".split()
+
+# What differs on purpose. From 5.1 on the other run begins its transactions in the same way.
+BY_DESIGN = (
+    {}
+    if django.VERSION >= (5, 1)
+    else {
+        "backends.base.test_base.DatabaseWrapperLoggingTests.test_commit_debug_log": (
+            "it wants BEGIN, which is BEGIN IMMEDIATE on a store"
+        )
+    }
+)
+
+HERE = pathlib.Path(__file__).resolve().parent
+VERSION = django.get_version()
+
+
+def main() -> int:
+    options = parser().parse_args()
+    work = pathlib.Path(options.work).resolve()
+    tests = fetched(work)
+    apps = [app for app in options.apps or APPS if (tests / app).is_dir()]
+    if missing := set(options.apps) - set(apps):
+        parser().error(f"Django {VERSION} has no tests named {', '.join(sorted(missing))}")
+    with tempfile.TemporaryDirectory(prefix="django-suite-") as directory:
+        expected = run(options, tests, apps, STOCK, work, directory)
+        found = run(options, tests, apps, options.engine, work, directory)
+    return compared(expected, found, options.engine)
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m django_suite", description=__doc__)
+    made.add_argument("apps", nargs="*", help="which folders of Django's tests; a choice unless given")
+    made.add_argument("--engine", default=STORE, help=f"what is compared; {STORE} unless given")
+    made.add_argument("--parallel", type=int, default=1, metavar="N", help="workers, each with a clone")
+    made.add_argument("--work", default=".build/django", help="where the tests and the logs go")
+    made.add_argument("--timeout", type=float, default=3600, metavar="S", help="of each of the two runs")
+    return made
+
+
+def fetched(work: pathlib.Path) -> pathlib.Path:
+    """The folder with Django's tests."""
+    root = work / f"django-{VERSION}"
+    if not (root / "tests" / "runtests.py").is_file():
+        shutil.rmtree(root, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+             "--no-deps", "--no-binary", "Django", "--dest", str(work), f"Django=={VERSION}"],
+            check=True,
+        )
+        (archive,) = work.glob(f"[dD]jango-{VERSION}.tar.gz")
+        with tarfile.open(archive) as content:
+            names = [
+                member for member in content.getmembers()
+                if member.name.split("/")[1:2] in (["tests"], ["docs"], ["django"])
+            ]
+            content.extractall(work, members=names)
+        found = work / archive.name[: -len(".tar.gz")]
+        if found != root:
+            found.rename(root)
+        # The tests are of the installed Django, not of a copy beside them.
+        (root / "django").rename(root / "django-source")
+    return root / "tests"
+
+
+def run(
+    options: argparse.Namespace,
+    tests: pathlib.Path,
+    apps: list[str],
+    engine: str,
+    work: pathlib.Path,
+    directory: str,
+) -> dict[str, str]:
+    """What became of each test with this backend."""
+    name = "stock" if engine == STOCK else engine.replace(".", "-")
+    databases = pathlib.Path(directory, name)
+    databases.mkdir()
+    results, log = work / f"{name}.json", work / f"{name}.log"
+    results.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "DJANGO_SUITE_ENGINE": engine,
+        "DJANGO_SUITE_DIRECTORY": str(databases),
+        "DJANGO_SUITE_RESULTS": str(results),
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])
+        ),
+    }
+    print(f"Django {VERSION} with {engine}: {len(apps)} apps, see {log}", flush=True)
+    with open(log, "w", encoding="utf-8") as output:
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "runtests.py", "--settings=django_suite.settings",
+             "--noinput", f"--parallel={options.parallel}", *apps],
+            cwd=tests, env=environment, stdout=output, stderr=subprocess.STDOUT,
+            timeout=options.timeout,
+        )
+    if not results.is_file():
+        sys.exit(f"the run with {engine} came to no end; {log} says why")
+    outcomes: dict[str, str] = json.loads(results.read_text("utf-8"))
+    return outcomes
+
+
+def compared(expected: dict[str, str], found: dict[str, str], engine: str) -> int:
+    different = {
+        name: (expected.get(name, "not run"), found.get(name, "not run"))
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name) and name not in BY_DESIGN
+    }
+    for name, (before, after) in different.items():
+        print(f"{name}: {before} with {STOCK}, {after} with {engine}")
+    same = len(expected.keys() | found.keys()) - len(different)
+    failed = sum(outcome == "failed" for outcome in expected.values())
+    print(f"{failed} of these fail with {STOCK} on a file, too" if failed else "all succeed there")
+    print(f"{same} passed, {len(different)} failed")
+    # A run that found no tests has compared nothing.
+    return 0 if same and not different else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
