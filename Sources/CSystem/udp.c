@@ -5,6 +5,8 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -115,6 +117,54 @@ int csystem_udp_parse(const char *host, struct csystem_udp_address *address) {
   address->high = be64toh(words[0]);
   address->low = be64toh(words[1]);
   return 0;
+}
+
+static int is_usable(const struct ifaddrs *interface) {
+  if (!interface->ifa_addr || !(interface->ifa_flags & IFF_UP) || (interface->ifa_flags & IFF_LOOPBACK)) return 0;
+  if (interface->ifa_addr->sa_family == AF_INET) {
+    uint32_t four = ntohl(((struct sockaddr_in *)interface->ifa_addr)->sin_addr.s_addr);
+    return four >> 16 != 0xa9fe;  // 169.254.0.0/16
+  }
+  return interface->ifa_addr->sa_family == AF_INET6 &&
+         !IN6_IS_ADDR_LINKLOCAL(&((struct sockaddr_in6 *)interface->ifa_addr)->sin6_addr);
+}
+
+int csystem_udp_own(struct csystem_udp_address *found, int room) {
+  struct ifaddrs *interfaces;
+  if (getifaddrs(&interfaces) != 0) return -errno;
+  int count = 0;
+  for (struct ifaddrs *interface = interfaces; interface; interface = interface->ifa_next) {
+    if (!is_usable(interface)) continue;
+    if (count < room) {
+      struct sockaddr_storage system;
+      memset(&system, 0, sizeof system);
+      memcpy(&system, interface->ifa_addr,
+             interface->ifa_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                        : sizeof(struct sockaddr_in));
+      from_system(&system, &found[count]);
+      found[count].port = 0;
+    }
+    count++;
+  }
+  freeifaddrs(interfaces);
+  return count;
+}
+
+int csystem_udp_source(const struct csystem_udp_address *peer, struct csystem_udp_address *source) {
+  int fd = socket(peer->six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  struct sockaddr_storage system;
+  socklen_t length = to_system(peer, &system);
+  int error = 0;
+  if (connect(fd, (struct sockaddr *)&system, length) != 0 ||
+      getsockname(fd, (struct sockaddr *)&system, &length) != 0) {
+    error = errno;
+  } else {
+    from_system(&system, source);
+    source->port = 0;
+  }
+  close(fd);
+  return -error;
 }
 
 void csystem_udp_format(const struct csystem_udp_address *address, char *text) {

@@ -75,7 +75,7 @@ private final class UDPHintSocket: HintSocket {
 }
 
 extension HintAddress: CustomStringConvertible {
-  fileprivate init(_ system: csystem_udp_address) {
+  init(_ system: csystem_udp_address) {
     self.init(high: system.high, low: system.low, port: system.port, isIPv6: system.six != 0)
   }
 
@@ -103,7 +103,7 @@ extension HintAddress: CustomStringConvertible {
 }
 
 extension csystem_udp_address {
-  fileprivate init(_ address: HintAddress) {
+  init(_ address: HintAddress) {
     self.init(
       high: address.high, low: address.low, port: address.port, six: address.isIPv6 ? 1 : 0)
   }

@@ -42,8 +42,8 @@ class TheNetwork(unittest.TestCase):
         allowed = {
             "FileSystemGroup": {("icmp", "127.0.0.1/32")},
             "EndpointGroup": {("icmp", "127.0.0.1/32")},
-            "ApplierGroup": {(2049, "NetworkCidr"), (443, "0.0.0.0/0")},
-            "FunctionGroup": {(2049, "NetworkCidr")},
+            "ApplierGroup": {(2049, "NetworkCidr"), ("udp", "NetworkCidr"), (443, "0.0.0.0/0")},
+            "FunctionGroup": {(2049, "NetworkCidr"), ("udp", "NetworkCidr")},
         }
         groups = of_type("AWS::EC2::SecurityGroup")
         self.assertEqual(set(groups), set(allowed))
@@ -59,7 +59,7 @@ class TheNetwork(unittest.TestCase):
             for rule in group["SecurityGroupEgress"] + group.get("SecurityGroupIngress", []):
                 self.assertEqual(rule["FromPort"], rule["ToPort"])
 
-    def test_nobody_comes_in_but_to_the_file_system_and_the_endpoints(self):
+    def test_nobody_comes_in_but_to_the_file_system_the_endpoints_and_with_hints(self):
         for name, group in of_type("AWS::EC2::SecurityGroup").items():
             sources = [
                 (rule["FromPort"], rule["SourceSecurityGroupId"]["Fn::GetAtt"][0])
@@ -68,8 +68,21 @@ class TheNetwork(unittest.TestCase):
             expected = {
                 "FileSystemGroup": [(2049, "ApplierGroup"), (2049, "FunctionGroup")],
                 "EndpointGroup": [(443, "ApplierGroup")],
+                "ApplierGroup": [(7400, "FunctionGroup")],
             }
             self.assertEqual(sources, expected.get(name, []), name)
+        # Beside the groups' own rules there is one, from the appliers to themselves.
+        rules = of_type("AWS::EC2::SecurityGroupIngress")
+        self.assertEqual(set(rules), {"ApplierHints"})
+        rule = rules["ApplierHints"]
+        for group in "GroupId", "SourceSecurityGroupId":
+            self.assertEqual(rule[group]["Fn::GetAtt"], ["ApplierGroup", "GroupId"])
+        self.assertEqual((rule["IpProtocol"], rule["FromPort"], rule["ToPort"]), ("udp", 7400, 7400))
+
+    def test_hints_are_taken_where_the_groups_let_them_in(self):
+        [container] = RESOURCES["ApplierTask"]["Properties"]["ContainerDefinitions"]
+        command = container["Command"]
+        self.assertEqual(command[command.index("--hints") + 1], "auto:7400")
 
     def test_only_the_public_network_has_a_way_to_the_internet(self):
         for name, resource in RESOURCES.items():

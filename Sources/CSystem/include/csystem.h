@@ -116,6 +116,11 @@ void csystem_event_set(int event);
 int csystem_event_take(int event);
 /// inet_pton(3); 0, or -1 where `host` is no numeric address.
 int csystem_udp_parse(const char *host, struct csystem_udp_address *address);
+/// This host's own addresses, with port 0: of interfaces that are up, without loopback and link-local ones. How
+/// many there are, of which the first `room` are stored, or -errno.
+int csystem_udp_own(struct csystem_udp_address *found, int room);
+/// The address of this host that datagrams to `peer` would come from. Nothing is sent. 0 or -errno.
+int csystem_udp_source(const struct csystem_udp_address *peer, struct csystem_udp_address *source);
 /// inet_ntop(3), into 46 bytes.
 void csystem_udp_format(const struct csystem_udp_address *address, char *text);
 /// A number of what loopback addresses reach from here: this boot of this kernel, and the network

@@ -95,7 +95,7 @@ struct ApplyCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Take hints of writers here, as datagrams, in place of looking into the journal all the time: a numeric address of this host that they reach and a free UDP port, as 10.0.0.5:7400 (with several stores, the ports above it too), or off. The default serves this host only.",
+      "Take hints of writers here, as datagrams, in place of looking into the journal all the time: a numeric address of this host that they reach and a free UDP port, as 10.0.0.5:7400 or, where the host has one address, auto:7400 (with several stores, the ports above it too), or off. The default serves this host only.",
       valueName: "ADDRESS"))
   var hints = HintArgument.address(.loopback)
 
@@ -118,10 +118,8 @@ struct ApplyCommand: ParsableCommand {
     guard keepForReaders.duration != nil else {
       throw ValidationError("--keep-for-readers is a time, such as 1h")
     }
-    if case .address(let address) = hints, address.port != 0,
-      Int(address.port) + stores.count - 1 > Int(UInt16.max)
-    {
-      throw ValidationError("--hints: there are not enough ports above \(address.port)")
+    if hints.port != 0, Int(hints.port) + stores.count - 1 > Int(UInt16.max) {
+      throw ValidationError("--hints: there are not enough ports above \(hints.port)")
     }
     if let holder, !(1...256).contains(holder.utf8.count) {
       throw ValidationError("--holder is a name of 1 to 256 bytes")
@@ -147,6 +145,7 @@ struct ApplyCommand: ParsableCommand {
     // Several stores share it, and so what one batch takes another lacks.
     if inProcess { sqlite3_hard_heap_limit64(Int64(128 + 64 * stores.count) << 20) }
     PosixFileSystem.raiseOpenFileLimit()
+    let hints = try hints.resolved()
     let metrics = try metrics.start()
     if let port = metrics?.port {
       logging.logger("applier").info("metrics are shown", metadata: ["port": "\(port)"])
@@ -156,7 +155,7 @@ struct ApplyCommand: ParsableCommand {
     StopSignal.install()
     let failures = Monitor<[StoreError]>([])
     ThreadExecutor(threadLimit: stores.count).concurrently(stores.count) { i in
-      do throws(StoreError) { try apply(i, environment) } catch {
+      do throws(StoreError) { try apply(i, hints, environment) } catch {
         failures.withLock { $0.append(error) }
       }
     }
@@ -165,7 +164,9 @@ struct ApplyCommand: ParsableCommand {
     if let last = errors.last { throw last }
   }
 
-  private func apply(_ place: Int, _ environment: Environment) throws(StoreError) {
+  private func apply(_ place: Int, _ hints: HintArgument, _ environment: Environment)
+    throws(StoreError)
+  {
     let store = stores[place]
     var logger = logging.logger("applier")
     if stores.count > 1 { logger[metadataKey: "store"] = "\(store)" }

@@ -1,19 +1,25 @@
 import ArgumentParser
 import SluiceShared
 
-/// Where `apply --hints` takes hints: `10.0.0.5:7400`, `[fd00::5]:7400`, or `off`.
+/// Where `apply --hints` takes hints: `10.0.0.5:7400`, `[fd00::5]:7400`, `auto:7400`, or `off`.
 enum HintArgument: ExpressibleByArgument, Equatable {
   case off
   case address(HintAddress)
+  /// At the address under which others find this host.
+  case own(port: UInt16)
 
   init?(argument: String) {
     guard argument != "off" else {
       self = .off
       return
     }
+    guard let parts = MetricsAddress(argument: argument) else { return nil }
+    guard parts.host != "auto" else {
+      self = .own(port: parts.port)
+      return
+    }
     // Of an address that stands for all nobody knows where to send.
-    guard let parts = MetricsAddress(argument: argument),
-      let address = HintAddress(host: parts.host, port: parts.port), !address.isUnspecified
+    guard let address = HintAddress(host: parts.host, port: parts.port), !address.isUnspecified
     else { return nil }
     self = .address(address)
   }
@@ -22,7 +28,22 @@ enum HintArgument: ExpressibleByArgument, Equatable {
     switch self {
     case .off: "off"
     case .address(let address): "\(address)"
+    case .own(let port): "auto:\(port)"
     }
+  }
+
+  var port: UInt16 {
+    switch self {
+    case .off: 0
+    case .address(let address): address.port
+    case .own(let port): port
+    }
+  }
+
+  /// With the host's own address in place of `auto`. Throws `.invalid` where that cannot be told.
+  func resolved() throws(StoreError) -> HintArgument {
+    guard case .own(let port) = self else { return self }
+    return .address(try OwnAddress.find(port: port))
   }
 
   /// For the store at this place of several: each has a port of its own, one above the other.

@@ -1,0 +1,28 @@
+import SluiceShared
+import Testing
+
+@testable import sluice
+
+@Suite("--hints is an address that others reach, or off")
+struct HintArgumentTests {
+  @Test func parsed() throws {
+    #expect(HintArgument(argument: "off") == .off)
+    #expect(HintArgument(argument: "auto:7400") == .own(port: 7400))
+    for (text, host, port) in [
+      ("10.0.0.5:7400", "10.0.0.5", 7400), ("[fd00::5]:0", "fd00::5", 0),
+    ] as [(String, String, UInt16)] {
+      let address = try #require(HintAddress(host: host, port: port))
+      #expect(HintArgument(argument: text) == .address(address), "\(text)")
+    }
+    for text in ["", "auto", "auto:", "auto:65536", ":7400", "0.0.0.0:7400", "[::]:1", "host:1"] {
+      #expect(HintArgument(argument: text) == nil, "\(text)")
+    }
+  }
+
+  @Test func eachStoreHasAPortOfItsOwn() throws {
+    let hints = try #require(HintArgument(argument: "10.0.0.5:7400"))
+    #expect(hints.address(forStore: 2)?.port == 7402)
+    #expect(try #require(HintArgument(argument: "10.0.0.5:0")).address(forStore: 2)?.port == 0)
+    #expect(HintArgument.off.address(forStore: 0) == nil)
+  }
+}
