@@ -66,7 +66,9 @@ let package = Package(
     module("Metrics", ["SluiceShared", "CMicrohttpd", coreMetrics]),
     module("Lease", ["SluiceShared", "SluiceJournal", coreMetrics]),
     module("DynamoDB", ["SluiceShared", "SluiceLease", "CCurl"]),
-    module("Reader", ["SluiceShared", "SluiceJournal", "SluiceVFS", "CSQLite", coreMetrics]),
+    module(
+      "Reader",
+      ["SluiceShared", "SluiceJournal", "SluiceHints", "SluiceVFS", "CSQLite", coreMetrics]),
     module(
       "Query",
       ["SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceReader", "CSQLite"]),

@@ -9,22 +9,35 @@ public struct FeedSequence<Element: Sendable>: AsyncSequence, Sendable {
   /// Reads what is there by now, so many elements at most; none where there is nothing new.
   package typealias Read = (_ most: Int) throws -> [Element]
 
+  /// A feed that was opened.
+  package struct Source {
+    let read: Read
+    let txid: () -> TxID
+
+    /// `txid` tells up to which batch it was read.
+    package init(read: @escaping Read, txid: @escaping () -> TxID) {
+      self.read = read
+      self.txid = txid
+    }
+  }
+
+  private let path: String
   private let follows: Bool
   private let environment: Environment
-  private let open: @Sendable () throws -> Read
-  /// How long nothing new is waited for before it is looked for again.
-  private static var pause: Duration { .milliseconds(50) }
+  private let open: @Sendable () throws -> Source
 
   package init(
-    follows: Bool, _ environment: Environment, _ open: @escaping @Sendable () throws -> Read
+    path: String, follows: Bool, _ environment: Environment,
+    _ open: @escaping @Sendable () throws -> Source
   ) {
+    self.path = path
     self.follows = follows
     self.environment = environment
     self.open = open
   }
 
   public func makeAsyncIterator() -> AsyncIterator {
-    AsyncIterator(Reader(open), follows: follows, environment)
+    AsyncIterator(Reader(path, environment, open), follows: follows, environment)
   }
 
   public struct AsyncIterator: AsyncIteratorProtocol {
@@ -49,10 +62,26 @@ public struct FeedSequence<Element: Sendable>: AsyncSequence, Sendable {
           throw error
         }
         guard ready.isEmpty else { continue }
-        guard follows, (try? await Task.sleep(for: FeedSequence.pause)) != nil else { break }
+        guard follows, await isThereNews() else { break }
       }
       isOver = true
       return nil
+    }
+
+    /// Waits for what is new; false where the task is cancelled.
+    private func isThereNews() async -> Bool {
+      let (reader, isCancelled) = (reader, Monitor(false))
+      await withTaskCancellationHandler {
+        await withCheckedContinuation { continuation in
+          environment.executor.detach {
+            reader.wait(shouldStop: { isCancelled.withLock { $0 } })
+            continuation.resume()
+          }
+        }
+      } onCancel: {
+        isCancelled.withLock { $0 = true }
+      }
+      return !Task.isCancelled
     }
 
     private func read() async throws -> [Element] {
@@ -69,15 +98,30 @@ public struct FeedSequence<Element: Sendable>: AsyncSequence, Sendable {
   /// The feed of one iteration, opened when it is first read.
   fileprivate final class Reader: @unchecked Sendable {
     // Sendable: an iterator waits for each reading before it begins the next, and nobody else reads.
-    private let open: @Sendable () throws -> Read
-    private var opened: Read?
+    private let path: String
+    private let environment: Environment
+    private let open: @Sendable () throws -> Source
+    private var opened: Source?
+    private var news: NewsWait?
 
-    init(_ open: @escaping @Sendable () throws -> Read) { self.open = open }
+    init(
+      _ path: String, _ environment: Environment, _ open: @escaping @Sendable () throws -> Source
+    ) {
+      self.path = path
+      self.environment = environment
+      self.open = open
+    }
 
     func read(_ most: Int) throws -> [Element] {
       let opened = try opened ?? open()
       self.opened = opened
-      return try opened(most)
+      if news == nil { news = try NewsWait(path: path, environment: environment) }
+      return try opened.read(most)
+    }
+
+    func wait(shouldStop: () -> Bool) {
+      guard let opened else { return }
+      news?.wait(behind: opened.txid(), shouldStop: shouldStop)
     }
   }
 }
@@ -97,15 +141,16 @@ extension ChangeFeed {
     path: String, from first: TxID = TxID(1), follows: Bool = false,
     environment: Environment = .posix()
   ) -> FeedSequence<Event> {
-    FeedSequence(follows: follows, environment) {
+    FeedSequence(path: path, follows: follows, environment) {
       let feed = try ChangeFeed(path: path, from: first, environment: environment)
-      return { most in
-        try FeedSequence.some(of: most) { add in
-          try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
-            try add(.batch(entry))
+      return .init(
+        read: { most in
+          try FeedSequence.some(of: most) { add in
+            try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
+              try add(.batch(entry))
+            }
           }
-        }
-      }
+        }, txid: { feed.txid })
     }
   }
 }

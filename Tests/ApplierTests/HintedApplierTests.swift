@@ -1,5 +1,6 @@
 import SluiceFakes
 import SluiceJournal
+import SluiceReader
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -51,6 +52,40 @@ struct HintedApplierTests {
       _ = try writer.outcomeBlocking(of: receipt, timeout: .seconds(20))
       SystemClock().sleep(pause)
     }
+  }
+
+  @Test func whoFollowsIsToldAndAsksForLittle() throws {
+    let running = try Running(store, hints: .loopback)
+    defer { running.stop() }
+    let files = CountingFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    nonisolated(unsafe) let news = try NewsWait(path: store.path, environment: environment)
+    nonisolated(unsafe) let log = Log(
+      layout: store.layout, store: try StoreDescription.read(store.layout, files).id,
+      environment: store.environment)
+    let writer = try store.writer()
+    let stops = Monitor(false)
+    let follower = ThreadExecutor.shared.start {
+      var seen = TxID.zero
+      while !stops.withLock({ $0 }) {
+        news.wait(behind: seen, atMost: .seconds(1))
+        seen = (try? log.present())?.extent.txid ?? seen
+      }
+    }
+    try write(20, writer, pause: .milliseconds(100))
+    files.reset()
+    SystemClock().sleep(.seconds(5))
+    let atRest = files.total
+    files.reset()
+    try write(5, writer, pause: .milliseconds(400))
+    let written = files.total
+    stops.withLock { $0 = true }
+    follower.wait()
+    print("a follower: \(atRest) requests in five seconds of rest, \(written) for five batches")
+    // Without hints it looks 20 times a second.
+    #expect(atRest <= 25)
+    #expect(written <= 40)
   }
 
   /// What leader and writer ask for ten writes, one each 200 ms.
@@ -107,16 +142,22 @@ struct HintedApplierTests {
     #expect(SystemClock().elapsed() - quick < .milliseconds(600) * TestStore.patience)
   }
 
-  @Test func aLeaderAndTwoStandbysAtRestAskForLittle() throws {
+  @Test func aLeaderTwoStandbysAndAHundredWritersAtRestAskForLittle() throws {
     let all = try (0..<3).map { _ in try Running(store, hints: .loopback) }
     defer { for running in all { running.stop() } }
-    let writer = try store.writer()
-    try write(30, writer, pause: .milliseconds(60))
-    writer.closeBlocking()
-    SystemClock().sleep(.seconds(40))
-    for running in all { running.files.reset() }
+    let files = CountingFileSystem(store.environment.fileSystem)
+    var environment = store.environment
+    environment.fileSystem = files
+    // Each has written, and knows the outcome. A minute later their segments are retired.
+    let writers = try (0..<100).map { _ in
+      try Writer(store: store.path, environment: environment)
+    }
+    defer { for writer in writers { writer.closeBlocking() } }
+    for writer in writers { try write(1, writer, pause: .milliseconds(20)) }
+    SystemClock().sleep(.seconds(80))
+    for counted in all.map(\.files) + [files] { counted.reset() }
     SystemClock().sleep(.seconds(10))
-    let totals = all.map(\.files.total)
+    let totals = all.map(\.files.total) + [files.total]
     print(
       "at rest for ten seconds: \(totals), lists \(all.map { $0.files.count(.list) }), reads \(all.map { $0.files.count(.read) }), writes \(all.map { $0.files.count(.write) })"
     )

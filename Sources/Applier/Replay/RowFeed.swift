@@ -68,15 +68,16 @@ extension RowFeed {
     path: String, from first: TxID = TxID(1), follows: Bool = false,
     environment: Environment = .posix()
   ) -> FeedSequence<Event> {
-    FeedSequence(follows: follows, environment) {
+    FeedSequence(path: path, follows: follows, environment) {
       let feed = try RowFeed(path: path, from: first, environment: environment)
-      return { most in
-        try FeedSequence.some(of: most) { add in
-          try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
-            try add(.batch(entry))
+      return .init(
+        read: { most in
+          try FeedSequence.some(of: most) { add in
+            try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
+              try add(.batch(entry))
+            }
           }
-        }
-      }
+        }, txid: { feed.txid })
     }
   }
 }

@@ -48,8 +48,6 @@ struct LogCommand: ParsableCommand {
   @Flag(help: "With --json: add the rows that each batch changed.")
   var rows = false
 
-  private static let pause = Duration.milliseconds(50)
-
   func validate() throws {
     guard json || !rows else {
       throw ValidationError("--rows goes with --json: what a row was is told as an object")
@@ -62,12 +60,12 @@ struct LogCommand: ParsableCommand {
     let printer = Printer(json: json)
     if rows {
       let feed = try RowFeed(path: place.store, from: first, environment: environment)
-      try run(printer, environment.clock, at: { feed.txid }) {
+      try run(printer, environment, at: { feed.txid }) {
         try feed.advance(onGap: printer.tell) { try printer.print(LogLine($0.batch, changes: $0)) }
       }
     } else {
       let feed = try ChangeFeed(path: place.store, from: first, environment: environment)
-      try run(printer, environment.clock, at: { feed.txid }) {
+      try run(printer, environment, at: { feed.txid }) {
         try feed.advance(onGap: printer.tell) { try printer.print(LogLine($0)) }
       }
     }
@@ -75,13 +73,14 @@ struct LogCommand: ParsableCommand {
 
   /// Prints what `advance` passes, and goes on with what comes if that is wished.
   private func run(
-    _ printer: Printer, _ clock: any Clock, at txid: () -> TxID, _ advance: () throws -> Void
+    _ printer: Printer, _ environment: Environment, at txid: () -> TxID,
+    _ advance: () throws -> Void
   ) throws {
+    let news = follow ? try NewsWait(path: place.store, environment: environment) : nil
     repeat {
-      let before = txid()
       do { try advance() } catch is Gone { return }
       try printer.flush()
-      if follow, txid() == before { clock.sleep(Self.pause) }
+      news?.wait(behind: txid(), shouldStop: { !printer.hasReader })
     } while follow && printer.hasReader
   }
 

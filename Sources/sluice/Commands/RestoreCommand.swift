@@ -63,6 +63,8 @@ struct RestoreCommand: ParsableCommand {
   private func keepUp(_ environment: Environment) throws {
     StopSignal.install()
     let copy = try WarmCopy(of: place.store, at: into, environment)
+    let news = try NewsWait(path: place.store, environment: environment)
+    var newest = TxID.zero
     var output = OutputFile()
     while !StopSignal.wasReceived {
       var progress = ProgressLine("restoring", total: 0, environment.clock)
@@ -72,11 +74,13 @@ struct RestoreCommand: ParsableCommand {
         onProgress: { done, total in progress.show(done, of: total) })
       progress.end()
       if let made {
+        newest = made
         try output.write("\(made) \(into)\n")
         try output.flush()
       }
       // Half of the time at most goes into copying.
-      rest(max(Self.pause, environment.clock.elapsed() - began), environment.clock)
+      rest(environment.clock.elapsed() - began, environment.clock)
+      news.wait(behind: newest, shouldStop: { StopSignal.wasReceived })
     }
   }
 

@@ -1,0 +1,75 @@
+internal import SluiceHints
+internal import SluiceJournal
+public import SluiceShared
+
+/// Waits until a store has published more than somebody who follows it has seen.
+///
+/// It looks at the newest beacon as a reader does: often, and the more seldom the better the applier's hints can
+/// be relied on. What a hint says is not believed: it ends a pause, and what was published the beacon says. Used
+/// by one thread at a time.
+public final class NewsWait {
+  private let log: Log
+  private let line: HintLine
+  private let clock: any Clock
+  /// When there was something new last.
+  private var lastNews: Duration
+
+  /// Where no applier answers: "behind by less than a poll".
+  private static let pause = Duration.milliseconds(50)
+  /// Where one answers, and its answers have not proven themselves yet. One that is lost is asked for anew in time.
+  private static let heardPause = Duration.milliseconds(250)
+
+  /// Throws as `PageStore` does.
+  public init(path: String, environment: Environment) throws(StoreError) {
+    let layout = StoreLayout(path)
+    let description = try StoreDescription.read(layout, environment.fileSystem)
+    log = Log(layout: layout, store: description.id, environment: environment)
+    line = HintLine(environment)
+    clock = environment.clock
+    lastNews = clock.elapsed()
+  }
+
+  /// Returns when more than `txid` is published, after `limit`, or when `shouldStop` says so, which is asked
+  /// several times a second.
+  public func wait(
+    behind txid: TxID, atMost limit: Duration = .seconds(60), shouldStop: () -> Bool = { false }
+  ) {
+    let end = clock.elapsed() + limit
+    while !shouldStop(), clock.elapsed() < end {
+      guard let present = try? log.present() else {
+        // Whoever follows meets what is in the way, and tells.
+        return clock.sleep(Self.pause)
+      }
+      guard present.extent.txid <= txid else {
+        lastNews = clock.elapsed()
+        return
+      }
+      let isActive = present.beacon.state == .active && !present.isClosed
+      line.aim(at: isActive ? present.beacon.status.hints.endpoint : nil)
+      rest(behind: txid, until: end, shouldStop)
+    }
+  }
+
+  /// Until the next look.
+  private func rest(behind txid: TxID, until end: Duration, _ shouldStop: () -> Bool) {
+    let began = clock.elapsed()
+    let question = Hint(.follower, txid: txid)
+    while !shouldStop(), line.ask([question]) {
+      let next = min(end, began + pause(began))
+      let now = clock.elapsed()
+      guard now < next else { return }
+      if line.wait(atMost: min(next - now, Limits.longestUnheededStop))?.kind == .published {
+        return
+      }
+    }
+    clock.sleep(max(.zero, min(end, began + Self.pause) - clock.elapsed()))
+  }
+
+  private func pause(_ now: Duration) -> Duration {
+    if line.isTrusted {
+      return min(
+        Limits.longestHintedPause, max(Limits.shortestHintedPause, (now - lastNews) / 8))
+    }
+    return line.isHeard ? Self.heardPause : Self.pause
+  }
+}
