@@ -96,8 +96,9 @@ public final class Applier {
       let newest = try LeaseObservation.newest(of: log, &observed)
       if let newest {
         let now = environment.clock.elapsed()
-        isBeating = newest != beat?.seen
-        if isBeating { beat = (newest, now) }
+        if newest != beat?.seen { beat = (newest, now) }
+        // One that rests says for how long it may be silent.
+        isBeating = now - (beat?.since ?? now) <= newest.nextBeat * 5 / 4
         options.metrics?.sees(beatAge: now - (beat?.since ?? now))
       }
       if let seen = newest, try lease.mayClaim(seen) {

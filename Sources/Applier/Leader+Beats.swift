@@ -16,6 +16,8 @@ extension Leader {
     status.writers = UInt32(intake.writerCount)
     status.ignored = UInt64(intake.ignoredCount)
     status.hints = StatedHints(desk)
+    status.nextBeat_ms = UInt32(
+      clamping: restingBeat(environment.clock.elapsed()).wholeMilliseconds)
     if state == .released { status.hints.endpoint = nil }
     status.missing = missingBefore.addingReportingOverflow(intake.missing).partialValue
     status.turn = turn.map { StatedTurn(number: $0.number, holder: $0.holder) }
@@ -44,10 +46,11 @@ extension Leader {
   private func renewed() throws(StoreError) {
     guard let started = publisher.takeFinishedStart() else { return }
     if let interval = publisher.interval { options.metrics?.sees(beatAge: interval) }
-    if try !lease.renew(beatStarted: started) {
-      throw StoreError(
-        .notLeading, "the lease ran out before it was renewed; this applier stands back")
-    }
+    if try !lease.renew(beatStarted: started) { throw leaseRanOut }
+  }
+
+  var leaseRanOut: StoreError {
+    StoreError(.notLeading, "the lease ran out before it was renewed; this applier stands back")
   }
 
   /// What a commit came to that was begun at `began`, when the segment had `bytes`.

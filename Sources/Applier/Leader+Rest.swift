@@ -57,6 +57,7 @@ extension Leader {
   /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
   func rest() throws(StoreError) {
     let now = environment.clock.elapsed()
+    guard try lease.keep() else { throw leaseRanOut }
     try beatWhenDue(after: restingBeat(now))
     removePublished()
     try keepHouse()
@@ -80,7 +81,7 @@ extension Leader {
 
   /// The pause between two beats: the longer the longer nothing has come, where the lease allows it and
   /// standbys are told when the leader falls silent.
-  private func restingBeat(_ now: Duration) -> Duration {
+  func restingBeat(_ now: Duration) -> Duration {
     guard let longest = lease.longestPauseBetweenBeats, hintedPause(now) != nil else {
       return options.beat
     }

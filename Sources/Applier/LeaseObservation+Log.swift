@@ -36,5 +36,6 @@ extension LeaseObservation {
       isReleased: beacon?.state == .released)
     hints = beacon?.status.hints.endpoint
     txid = beacon?.extent.txid ?? .zero
+    nextBeat = .milliseconds(beacon?.status.nextBeat_ms ?? 0)
   }
 }

@@ -38,7 +38,8 @@ public import SluiceShared
 // 4004  8  hints received
 // 4012  8  looks for their sake that found something
 // 4020  8  hints sent
-// 4028 16  zero
+// 4028  4  within so many milliseconds the next beacon comes; 0: within a second or two, as it is not said
+// 4032 12  zero
 // 4044  8  what is kept of the past, milliseconds; 0: all, or it is not said
 // 4052  8  … and bytes of log and checkpoints at most; 0: however many
 // 4060  4  … and checkpoints at most; 0: it is not said what is kept
@@ -260,6 +261,8 @@ public struct ApplierStatus: Hashable, Sendable {
   public var hints = StatedHints()
   /// The turn that is out.
   public var turn: StatedTurn?
+  /// Within so many milliseconds the next beacon comes, unless the applier is gone; 0: it does not say.
+  public var nextBeat_ms: UInt32 = 0
 
   public init() {}
 
@@ -295,6 +298,7 @@ public struct ApplierStatus: Hashable, Sendable {
     writer.append(turn?.holder ?? WriterID(high: 0, low: 0))
     writer.append(raw: [UInt8](repeating: 0, count: Self.hintsPlace - writer.count))
     hints.encode(to: &writer)
+    writer.append(nextBeat_ms)
     writer.append(raw: [UInt8](repeating: 0, count: Self.retentionPlace - writer.count))
     retention.encode(to: &writer)
     writer.append(raw: [UInt8](repeating: 0, count: Self.tail - writer.count))
@@ -333,6 +337,7 @@ public struct ApplierStatus: Hashable, Sendable {
     turn = number == .zero ? nil : StatedTurn(number: number, holder: holder)
     _ = try reader.take(Self.hintsPlace - reader.position)
     hints = try StatedHints(from: &reader)
+    nextBeat_ms = try reader.integer()
     _ = try reader.take(Self.retentionPlace - reader.position)
     retention = try StatedRetention(from: &reader)
     _ = try reader.take(Self.tail - reader.position)

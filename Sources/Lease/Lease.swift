@@ -18,6 +18,8 @@ public protocol Lease: AnyObject {
   /// then it must stop leading. Called from the loop's own progress, so that a hung applier does
   /// not stay the leader.
   func renew(beatStarted started: Duration) throws(StoreError) -> Bool
+  /// Between two beats of a holder at rest: renews what beats do not. False as of `renew`.
+  func keep() throws(StoreError) -> Bool
   /// The holder stops; others need not wait for the lease to run out.
   func release() throws(StoreError)
   /// The longest pause between two beats of a holder that has nothing to do; nil: no longer than else.
@@ -27,6 +29,7 @@ public protocol Lease: AnyObject {
 extension Lease {
   public func acquire() throws(StoreError) -> Bool { true }
   public func abandon() {}
+  public func keep() throws(StoreError) -> Bool { true }
   public var longestPauseBetweenBeats: Duration? { nil }
 }
 
@@ -42,6 +45,8 @@ public struct LeaseObservation: Hashable, Sendable {
   /// Where its holder takes hints, and what it has published; no part of that either.
   public var hints: HintEndpoint?
   public var txid = TxID.zero
+  /// For how long its holder may be silent before its next beat, as it says.
+  public var nextBeat: Duration = .zero
 
   public init(segment: UInt64, counter: UInt64, isReleased: Bool) {
     self.segment = segment

@@ -32,6 +32,8 @@ public final class TableLease: Lease {
   struct Timing {
     /// Between two renewals: 2 s of 10.
     var renewal: Duration
+    /// … of a holder at rest: 3 s. One may go unanswered, and another one is in time.
+    var restingRenewal: Duration
     /// Between two looks of a standby: 1 s, less where the lease is under 4 s.
     var look: Duration
     /// That one request may take.
@@ -41,6 +43,7 @@ public final class TableLease: Lease {
 
     init(_ lease: Duration) {
       renewal = lease / 5
+      restingRenewal = lease * 3 / 10
       look = min(.seconds(1), lease / 4)
       request = min(.seconds(1), lease / 2)
       release = min(.seconds(2), lease / 2)
@@ -152,10 +155,11 @@ public final class TableLease: Lease {
     throw lost()
   }
 
-  private func renewWhenDue() throws(StoreError) {
-    guard let held = tenure, flight == nil, now >= held.nextRenewal, now >= pacing.notBefore else {
-      return
-    }
+  /// `later`: than is usual.
+  private func renewWhenDue(later: Duration = .zero) throws(StoreError) {
+    guard let held = tenure, flight == nil, now >= held.nextRenewal + later,
+      now >= pacing.notBefore
+    else { return }
     tenure?.asked(at: now, renewal: timing.renewal)
     send(renewal(of: held))
     // Where it is done at once.
@@ -167,10 +171,21 @@ public final class TableLease: Lease {
   }
 
   public func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+    try renewed(later: .zero)
+  }
+
+  /// The item is what others elect by, so at rest it alone is kept, and a beat may come much later.
+  public func keep() throws(StoreError) -> Bool {
+    try renewed(later: timing.restingRenewal - timing.renewal)
+  }
+
+  public var longestPauseBetweenBeats: Duration? { Limits.longestRestingBeat }
+
+  private func renewed(later: Duration) throws(StoreError) -> Bool {
     try land()
     guard let held = tenure else { return false }
     guard now <= held.deadline else { return false }
-    try renewWhenDue()
+    try renewWhenDue(later: later)
     return tenure.map { now <= $0.deadline } ?? false
   }
 

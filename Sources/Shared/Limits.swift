@@ -160,8 +160,8 @@ public enum Limits {
   public static let hintGrace = Duration.milliseconds(50)
   /// The pause between two looks for the sake of hints that found nothing: forgeries cost no more than polling.
   public static let hintedLookPause = Duration.milliseconds(50)
-  /// The longest pause between two beats of a leader at rest: `status` calls one silent after 10 s.
-  public static let longestRestingBeat = Duration.seconds(4)
+  /// The longest pause between two beats of a leader at rest, where the lease allows it.
+  public static let longestRestingBeat = Duration.seconds(30)
   /// How long a standby leaves it at what it has prepared, where nothing was published since.
   public static let longestUnpreparedRest = Duration.seconds(60)
   /// How long a stop may be unnoticed in a pause.

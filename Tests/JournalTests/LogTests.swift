@@ -140,9 +140,10 @@ struct LogTests {
     fails.withLock { $0 = false }
     var status = ApplierStatus()
     status.uncleanTerms = 7
+    status.nextBeat_ms = 12_000
     try store.holder.publish(store.holder.beacon(.active, status, time_ms: 0))
     let present = try store.log.present()
-    #expect(present.beacon.status.uncleanTerms == 7)
+    #expect(present.beacon.status == status)
     #expect(present.extent.txid == TxID(1))
     #expect(throws: StoreError.self) { try store.commit() }
     // Nor in a closed segment.

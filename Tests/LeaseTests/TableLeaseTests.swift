@@ -86,6 +86,28 @@ struct TableLeaseTests {
     #expect(try stand(c, atMost: .seconds(20)) != nil)
   }
 
+  @Test("At rest the item alone is kept, with fewer requests, though one in two goes unanswered")
+  func kept() throws {
+    let a = Process(table, "a")
+    #expect(try take(a))
+    let b = Process(table, "b")
+    let requests = table.requests
+    for _ in 0..<300 {
+      #expect(try a.lease.keep())
+      clock.sleep(.milliseconds(200))
+    }
+    #expect((18...21).contains(table.requests - requests))
+    for i in 0..<300 {
+      if i % 30 == 0 { table.next(.lost) }
+      #expect(try a.lease.keep())
+      #expect(try !take(b))
+      clock.sleep(.milliseconds(200))
+    }
+    // As a beat does, it says when the time is over.
+    clock.sleep(Self.time)
+    #expect(try !a.lease.keep())
+  }
+
   @Test("A standby reads at most once a second, but for a few looks at a holder that stops")
   func looks() throws {
     let a = Process(table, "a")
