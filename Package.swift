@@ -119,8 +119,8 @@ let package = Package(
     .executableTarget(
       name: "sluice-nfs-probe",
       dependencies: [
-        "BenchmarkSupport", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceReader",
-        "SluiceQuery", "SluiceWriter", arguments,
+        "BenchmarkSupport", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite",
+        "SluiceReader", "SluiceQuery", "SluiceWriter", arguments,
       ],
       path: "Tests/nfs/Probe", swiftSettings: settings),
     .target(name: "CLossy", path: "Tests/Crash/Lossy"),

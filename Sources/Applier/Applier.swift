@@ -119,7 +119,10 @@ public final class Applier {
         lastPrepared = (environment.clock.elapsed(), newest?.txid ?? .zero)
         _ = try hasOwnKind()
       }
-      let pause = options.standbyPoll + .milliseconds(Int64(jitter))
+      // One that rests is looked at less often: within a second, where it is to end in order without a hint.
+      let rests = (newest?.nextBeat ?? .zero) > .seconds(2)
+      let pause =
+        max(options.standbyPoll, rests ? .seconds(1) : .zero) + .milliseconds(Int64(jitter))
       jitter = 0
       line.aim(at: newest?.hints)
       rest(pause, isBeating: isBeating, shouldStop)

@@ -33,15 +33,32 @@ extension Leader {
     let pause = hintedPause(now)
     if pause == nil, intake.hintedPause != nil { intake.writers.bringForward(nil) }
     intake.hintedPause = pause
-    let found = try intake.poll()
+    let found = try look(at: hinted, isHinted: pause != nil, now)
     lastPoll = environment.clock.elapsed()
     hasMoreToRead = found
     desk?.looked(isHinted: !hinted.isEmpty, finds: !intake.isIdle)
     return found
   }
 
+  /// Where all that is new is said to be of writers whose segments are known, a listing would find none of it.
+  private func look(at hinted: Set<WriterID>, isHinted: Bool, _ now: Duration) throws(StoreError)
+    -> Bool
+  {
+    guard let desk, isHinted, now - intake.lastListing < Limits.shortestHintedPause,
+      intake.mayReadNext(of: hinted)
+    else { return try intake.poll() }
+    let found = try intake.poll(lists: false)
+    guard !desk.hasRead(hinted) else { return found }
+    // It is in another segment, or the hint is a forgery.
+    for writer in hinted { intake.writers.bringForward(writer) }
+    return try intake.poll() || found
+  }
+
   private func isLookDue(_ now: Duration) -> Bool {
-    guard let desk, intake.isIdle else { return true }
+    guard intake.isIdle else { return true }
+    guard let desk else { return hasMoreToRead || now >= nextLook }
+    // Somebody may wait for what the beacon on its way publishes, and of what is new a hint comes.
+    if hintedPause(now) != nil, publisher.isUnderWay, !desk.isLookWanted(at: now) { return false }
     if hasMoreToRead || desk.isLookWanted(at: now) { return true }
     // A beacon on its way interrupts a rest, and is no reason to look.
     return hintedPause(now).map { now - lastPoll >= $0 } ?? (now >= nextLook)
@@ -61,14 +78,23 @@ extension Leader {
     try beatWhenDue(after: restingBeat(now))
     removePublished()
     try keepHouse()
-    let pause = min(options.slowestPoll, max(.microseconds(50), (now - lastWork) / 128))
-    guard let desk else { return environment.clock.sleep(pause) }
-    desk.beginJudging()
+    let pause = unhintedPause(now)
     nextLook = lastPoll + pause
-    // A beacon on its way interrupts it: what it publishes is waited for.
-    if desk.wait(atMost: hintedPause(now).map { rest(atMost: $0) } ?? max(.zero, nextLook - now)) {
-      try publisher.wait()
+    guard let desk else {
+      return environment.clock.sleep(max(.zero, rest(atMost: pause)))
     }
+    desk.beginJudging()
+    // A beacon on its way interrupts it: what it publishes is waited for.
+    if desk.wait(atMost: rest(atMost: hintedPause(now) ?? pause)) { try publisher.wait() }
+  }
+
+  /// Between two looks where no hints can be relied on. After a long quiet it is a thousandth of that: who comes
+  /// then waits for so much longer than it has been quiet, and a store that nobody writes costs little.
+  private func unhintedPause(_ now: Duration) -> Duration {
+    let quiet = now - lastWork
+    let usual = min(options.slowestPoll, max(.microseconds(50), quiet / 128))
+    guard turn == nil, !options.drains else { return usual }
+    return max(usual, min(Limits.longestHintedPause, quiet / 1000))
   }
 
   /// Until the next look, the next beat, or until it is to be seen whether the process is to stop.
@@ -79,12 +105,9 @@ extension Leader {
       Limits.longestUnheededStop)
   }
 
-  /// The pause between two beats: the longer the longer nothing has come, where the lease allows it and
-  /// standbys are told when the leader falls silent.
+  /// The pause between two beats: the longer the longer nothing has come, where the lease allows it.
   func restingBeat(_ now: Duration) -> Duration {
-    guard let longest = lease.longestPauseBetweenBeats, hintedPause(now) != nil else {
-      return options.beat
-    }
+    guard let longest = lease.longestPauseBetweenBeats else { return options.beat }
     return max(options.beat, min(longest, Limits.longestRestingBeat, (now - lastWork) / 8))
   }
 }

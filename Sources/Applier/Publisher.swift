@@ -44,6 +44,8 @@ final class Publisher {
     inFlight = (work, beacon, started)
   }
 
+  /// A beacon is on its way, or was written and not taken note of.
+  var isUnderWay: Bool { inFlight != nil }
   var isDone: Bool { inFlight?.work.isDone ?? false }
 
   /// Waits for the beacon in flight; throws what its writing threw.

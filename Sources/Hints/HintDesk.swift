@@ -173,6 +173,11 @@ public final class HintDesk {
     return wanted
   }
 
+  /// All that hints said of these writers was read.
+  public func hasRead(_ hinted: Set<WriterID>) -> Bool {
+    hinted.allSatisfy { writer in writers[writer].map { $0.read >= $0.hinted } ?? true }
+  }
+
   /// A look was made, for the sake of a hint where `isHinted`.
   public func looked(isHinted: Bool, finds: Bool) {
     guard isHinted else { return }

@@ -157,7 +157,7 @@ public enum Limits {
   public static let shortestHintedPause = Duration.seconds(1)
   public static let longestHintedPause = Duration.seconds(5)
   /// How long after its news a hint may come and still prove itself.
-  public static let hintGrace = Duration.milliseconds(50)
+  public static let hintGrace = Duration.milliseconds(250)
   /// The pause between two looks for the sake of hints that found nothing: forgeries cost no more than polling.
   public static let hintedLookPause = Duration.milliseconds(50)
   /// The longest pause between two beats of a leader at rest, where the lease allows it.

@@ -41,7 +41,7 @@ report() {
           for (j = 1; j <= count; j++) need("budget " name[j])
         } else {
           need(f[i])
-          verified = 1
+          if (f[i] != "speed") verified = 1
         }
       }
       if (verified) need("verify")

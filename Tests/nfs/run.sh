@@ -5,7 +5,7 @@
 # usage: run.sh [-o ONLY] [-d DIR] [SERVER…]
 #   SERVER   ganesha or knfsd, one after the other                      (default: both)
 #   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart busy
-#            busycrash, which are the default, and large; crash in place of busycrash
+#            busycrash, which are the default, large and speed; crash in place of busycrash
 #   -d DIR   state directory                                   (default: PROJECT/.build/nfs)
 # Ends with 0 when every promise was kept, and when this machine cannot run it, which a line says;
 # with NFS_REQUIRED=1 in the environment the latter is a failure.
@@ -37,7 +37,7 @@ known() {
   done
 }
 known server "ganesha knfsd" $SERVERS
-known scenario "${ALL//,/ } large crash" ${ONLY//,/ }
+known scenario "${ALL//,/ } large crash speed" ${ONLY//,/ }
 [[ ",$ONLY," != *,crash,* || ",$ONLY," != *,busycrash,* ]] || { echo "crash and busycrash each cost a host; name one" >&2; exit 2; }
 known sabotage "late large lost twice order money" $SABOTAGE
 [ -n "${ONLY//,/}" ] || { echo "no scenario is named" >&2; exit 2; }

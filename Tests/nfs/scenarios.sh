@@ -3,6 +3,7 @@
 # shellcheck shell=bash disable=SC2154
 . "$HERE/stage.sh"
 . "$HERE/budgets.sh"
+. "$HERE/speed.sh"
 STORE=/mnt/efs/store VIEW=/mnt/ro/store
 # Planted by hand, to see that it is noticed: an applier that is missed too late, or a change to the
 # tables that no writer made.
@@ -418,7 +419,10 @@ DEAD=
 main() {
   watch_machine &
   if wanted budgets; then budgets || result scenario counting "request counts" "" "FAILED: see hook.log"; fi
-  if [ "$ONLY" != budgets ]; then
+  if wanted speed; then
+    speed && result scenario speed "3 ms, beside a lock per write" "" ok || result scenario speed "3 ms, beside a lock per write" "" "FAILED: ${FAILURES[*]}"
+  fi
+  if [[ ! $ONLY =~ ^(budgets|speed|,)*$ ]]; then
     begin_work || { result scenario begin "the beginning" "" "FAILED: see hook.log"; return; }
     sleep 1
     if wanted latency; then scenario latency "5 ms more to the server, hand-over" latency_added; fi

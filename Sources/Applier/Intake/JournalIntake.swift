@@ -55,6 +55,7 @@ final class JournalIntake {
   /// The file server's clock, as it was asked once: its time, and this host's boot time then.
   private var serverClock: (time_ms: Int64, boot: Duration)?
   var lastComplaint: Duration?
+  private(set) var lastListing = Duration.zero
 
   init(
     layout: StoreLayout, store: StoreID, environment: Environment, name: String, openFiles: Int,
@@ -121,10 +122,10 @@ final class JournalIntake {
   /// one only, and the batches in the earlier one would be taken for missing. So a segment is read
   /// only after a listing that began when it was known: those before it were there by then, and are
   /// known too, or were removed.
-  func poll() throws(StoreError) -> Bool {
+  func poll(lists: Bool = true) throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
     heldBack.goOn(now)
-    if try list(now) { _ = try list(now) }
+    if lists, try list(now) { _ = try list(now) }
     // However much of others waits, a little is read of who has nothing waiting.
     let isCrowded = isFull
     guard waiting.weight < JournalIntake.mostWaitingWeight * 3 / 2 else { return false }
@@ -344,6 +345,7 @@ final class JournalIntake {
 
   /// Takes in what is new. Returns whether some of it must not be read before the next listing.
   private func list(_ now: Duration) throws(StoreError) -> Bool {
+    lastListing = now
     let listing: [String]
     do throws(StoreError) { listing = try environment.fileSystem.list(layout.journal) } catch {
       guard error.isTooManyFiles else { throw error }

@@ -11,6 +11,6 @@ struct Probe: AsyncParsableCommand {
     subcommands: [
       WriteRole.self, ReadRole.self, VerifyRole.self, RequestCounts.self, CommitLoad.self,
       Requests.self, Budget.self, Gap.self, Rate.self, FloodRole.self, AskRole.self,
-      ServerAhead.self,
+      ServerAhead.self, SpeedRole.self,
     ])
 }

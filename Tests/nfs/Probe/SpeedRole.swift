@@ -1,0 +1,139 @@
+import ArgumentParser
+import BenchmarkSupport
+import Glibc
+import SluiceJournal
+import SluiceQuery
+import SluiceReader
+import SluiceSQLite
+import SluiceShared
+import SluiceWriter
+
+/// How long things take over a network, and what that is held against: the round trips that they need, and a
+/// lock around each write.
+struct SpeedRole: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "speed", subcommands: [Bare.self, Lone.self, Busy.self, Locked.self])
+
+  /// Times of one kind, of which the median counts.
+  struct Times {
+    private var microseconds: [Double] = []
+
+    mutating func measure<R>(_ body: () throws -> R) rethrows -> R {
+      let began = SystemClock().elapsed()
+      defer { add(SystemClock().elapsed() - began) }
+      return try body()
+    }
+
+    mutating func add(_ time: Duration) { microseconds.append(time / .microseconds(1)) }
+
+    func tell(_ name: String) { print(name, Int(Sample(microseconds).median)) }
+  }
+}
+
+extension SpeedRole {
+  /// Synchronous writes of one block, and reads of it past the cache: a round trip each.
+  struct Bare: ParsableCommand {
+    @Argument var file: String
+    @Argument var count: Int
+
+    func run() throws {
+      let file = try PosixFileSystem().createUncached(file, mode: 0o600)
+      let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 4096)
+      defer { block.deallocate() }
+      block.initializeMemory(as: UInt8.self, repeating: 7)
+      var (writes, reads) = (Times(), Times())
+      for place in 0..<count {
+        try writes.measure { try file.write(UnsafeRawBufferPointer(block), at: Int64(place) * 4096) }
+        _ = try reads.measure { try file.read(into: block, at: Int64(place) * 4096) }
+      }
+      writes.tell("write")
+      reads.tell("read")
+    }
+  }
+
+  /// One batch after the other, each waited for; then the present is read.
+  struct Lone: ParsableCommand {
+    @Argument var store: String
+    @Argument var count: Int
+
+    func run() throws {
+      let writer = try Writer(store: store)
+      let database = try Database(path: store)
+      var (durable, applied, latest) = (Times(), Times(), Times())
+      for number in 0..<count + 40 {
+        let began = SystemClock().elapsed()
+        let receipt = try writer.submitBlocking(Workload.flood("lone", Int64(number)))
+        let isDurable = SystemClock().elapsed() - began
+        let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
+        let isApplied = SystemClock().elapsed() - began
+        let read = SystemClock().elapsed()
+        let snapshot = try database.read(.latest) { $0.txid }
+        guard snapshot >= outcome.txid else { throw RunError("\(outcome.txid) is not shown") }
+        // The first ones, while hints prove themselves and caches are filled, do not count.
+        guard number >= 40 else { continue }
+        durable.add(isDurable)
+        applied.add(isApplied)
+        latest.add(SystemClock().elapsed() - read)
+      }
+      writer.closeBlocking()
+      durable.tell("durable")
+      applied.tell("applied")
+      latest.tell("latest")
+    }
+  }
+
+  /// Many batches at once, for so many seconds, each waited for.
+  struct Busy: ParsableCommand {
+    @Argument var store: String
+    @Argument var name: String
+    @Argument var seconds: Int
+    @Option var atOnce: Int64 = 200
+
+    func run() throws {
+      let writer = try Writer(store: store)
+      let began = SystemClock().elapsed()
+      var number: Int64 = 0
+      while SystemClock().elapsed() - began < .seconds(seconds) {
+        let batches = (number + 1...number + atOnce).map { Workload.flood(name, $0) }
+        number += atOnce
+        for result in writer.submitBlocking(batches) {
+          _ = try writer.outcomeBlocking(of: result.get(), timeout: .seconds(60))
+        }
+      }
+      print("rate", Int(Double(number) / ((SystemClock().elapsed() - began) / .seconds(1))))
+      writer.closeBlocking()
+    }
+  }
+
+  /// What Sluice takes the place of: a lock, one write to the database itself, the lock given back. The lock
+  /// is a file that one of several makes, so that it costs as little as a request to a table.
+  struct Locked: ParsableCommand {
+    @Argument var directory: String
+    @Argument var seconds: Int
+
+    func run() throws {
+      let fileSystem = PosixFileSystem()
+      let lock = "\(directory)/lock"
+      let began = SystemClock().elapsed()
+      var times = Times()
+      var writes = 0
+      while SystemClock().elapsed() - began < .seconds(seconds) {
+        try times.measure {
+          while (try? fileSystem.create(lock, mode: 0o600)) == nil {
+            SystemClock().sleep(.milliseconds(Int64.random(in: 5...50)))
+          }
+          let connection = try Connection(path: "\(directory)/database.sqlite", flags: [.readWrite, .create])
+          try connection.execute("PRAGMA synchronous = FULL")
+          try connection.execute("CREATE TABLE IF NOT EXISTS t(a)")
+          try connection.execute("INSERT INTO t VALUES (1)")
+          try connection.close()
+          try fileSystem.unlink(lock)
+        }
+        writes += 1
+      }
+      times.tell("each")
+      let passed = (SystemClock().elapsed() - began) / .seconds(1)
+      print("rate", fixed(Double(writes) / passed, 2))
+    }
+  }
+}
