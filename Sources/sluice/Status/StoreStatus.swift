@@ -33,16 +33,13 @@ struct StoreStatus {
     var state: ApplierState
     var beatAge_ms: Int64
 
-    /// One whose beat is older than this is silent: ten beats.
-    private static let silence_ms: Int64 = 10_000
-
     init(_ present: Log.Present, _ clock: any Clock) {
       beatAge_ms = max(0, clock.wallTime_ms() - present.beacon.time_ms)
       state =
         switch present.beacon.state {
         // Segment 1 is `init`'s.
         case .released: present.segment.header.number == 1 ? .none : .released
-        case .active: beatAge_ms > Applier.silence_ms ? .silent : .active
+        case .active: beatAge_ms > Limits.silentApplier_ms ? .silent : .active
         }
     }
   }
