@@ -117,7 +117,8 @@ typedef struct sluice_writer sluice_writer;
 /* Opens the store at a path. Nothing is written yet. */
 int sluice_writer_open(const char *store, sluice_writer **writer);
 
-/* Ends this writer's part of the journal. What was submitted stays durable. Receipts stay valid. */
+/* Ends this writer's part of the journal. What was submitted stays durable. Receipts stay valid. No other thread may
+   be in a call with the writer. */
 void sluice_writer_close(sluice_writer *writer);
 
 /* What to ask for the outcome of a batch with. Ended by `sluice_receipt_free`. */

@@ -4,13 +4,14 @@
 //
 // It stands before the functions by which programs open databases, and makes the SQLite library that the caller
 // meant know vfs=sluice before it does as it was told. The extension is libsluice.so in the same directory. A program
-// that contains its SQLite and does not share it is out of reach.
+// that contains its SQLite and does not share it is out of reach. For PHP: SLUICE_SQLITE=libsqlite3.so.0 beside it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <limits.h>
 #include <link.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct sqlite3 sqlite3;
@@ -21,20 +22,20 @@ enum { OK = 0, CANTOPEN = 14, OPEN_READWRITE = 2, OPEN_CREATE = 4, OPEN_URI = 64
 
 #define SHOWN __attribute__((visibility("default")))
 
-// A function of the library that the code at `caller` was linked with. There may be several, and the one of a plugin
+// The library that the code at `caller` means by the functions of SQLite. There may be several, and the one of a plugin
 // is not among those that RTLD_NEXT looks through.
-static void *meant(const void *caller, const char *name) {
+static void *meant(const void *caller) {
   Dl_info info;
   struct link_map *map = NULL;
-  void *found = NULL;
   if (dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) && map && map->l_name[0]) {
     void *library = dlopen(map->l_name, RTLD_LAZY | RTLD_NOLOAD);
     if (library) {
-      found = dlsym(library, name);
+      // It stays: its own code has called.
       dlclose(library);
+      if (dlsym(library, "sqlite3_open_v2")) return library;
     }
   }
-  return found ? found : dlsym(RTLD_NEXT, name);
+  return RTLD_NEXT;
 }
 
 static void complain(const char *why) {
@@ -58,14 +59,15 @@ static entry_point entry(void) {
 
 typedef int open_function(const char *, sqlite3 **, int, const char *);
 
-// A library takes an extension by itself when it opens a connection, so one is opened that nobody needs. Of two
-// threads that come at once either finds that the other has done it.
-static void introduce(const void *caller, open_function *open) {
-  void *(*find)(const char *) = (void *(*)(const char *))meant(caller, "sqlite3_vfs_find");
-  int (*begin)(entry_point) = (int (*)(entry_point))meant(caller, "sqlite3_auto_extension");
-  int (*cancel)(entry_point) = (int (*)(entry_point))meant(caller, "sqlite3_cancel_auto_extension");
-  int (*close)(sqlite3 *) = (int (*)(sqlite3 *))meant(caller, "sqlite3_close");
-  if (!find || !begin || !cancel || !close) return complain("this SQLite is older than 3.14");
+// Makes a library know stores, unless it does. It takes an extension by itself when it opens a connection, so one is
+// opened that nobody needs. Of two threads that come at once either finds that the other has done it.
+static void introduce(void *library) {
+  open_function *open = (open_function *)dlsym(library, "sqlite3_open_v2");
+  void *(*find)(const char *) = (void *(*)(const char *))dlsym(library, "sqlite3_vfs_find");
+  int (*begin)(entry_point) = (int (*)(entry_point))dlsym(library, "sqlite3_auto_extension");
+  int (*cancel)(entry_point) = (int (*)(entry_point))dlsym(library, "sqlite3_cancel_auto_extension");
+  int (*close)(sqlite3 *) = (int (*)(sqlite3 *))dlsym(library, "sqlite3_close");
+  if (!open || !find || !begin || !cancel || !close) return complain("this is no SQLite, or older than 3.14");
   if (find("sluice")) return;
   entry_point point = entry();
   if (!point) return complain(dlerror());
@@ -78,13 +80,24 @@ static void introduce(const void *caller, open_function *open) {
   if (!find("sluice")) complain("this SQLite is older than 3.14");
 }
 
+// What is loaded with RTLD_DEEPBIND, as PHP loads its extensions, calls its own libraries past whatever stands before
+// them. So that library can be named, and is introduced before the program begins.
+__attribute__((constructor)) static void introduce_named(void) {
+  const char *name = getenv("SLUICE_SQLITE");
+  if (!name) return;
+  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+  if (!library) return complain(dlerror());
+  introduce(library);
+}
+
 static int opened(const void *caller, const char *name, sqlite3 **connection, int flags, const char *vfs) {
-  open_function *open = (open_function *)meant(caller, "sqlite3_open_v2");
+  void *library = meant(caller);
+  open_function *open = (open_function *)dlsym(library, "sqlite3_open_v2");
   if (!open) {
     *connection = NULL;
     return CANTOPEN;
   }
-  introduce(caller, open);
+  introduce(library);
   // Whoever names a store means a URI, also where the program does not say that its names are some.
   if (name && strncmp(name, "file:", 5) == 0 && strstr(name, "vfs=sluice")) flags |= OPEN_URI;
   return open(name, connection, flags, vfs);

@@ -4,16 +4,20 @@ import os
 import subprocess
 import unittest
 
-from test_hosts import COMMAND, PATIENCE, StoreCase
+from test_hosts import COMMAND, StoreCase
 
 
 class RefusedTests(StoreCase):
-    def test_a_store_that_takes_no_transactions_says_so(self):
-        store = f"{self.directory}/queue"
-        self.command("init", store, "--transactions", "none")
+    def another(self, *options):
+        store = f"{self.directory}/other"
+        self.command("init", store, *options)
         applier = subprocess.Popen([COMMAND, "apply", store], stderr=subprocess.DEVNULL)
         self.addCleanup(applier.wait)
         self.addCleanup(applier.terminate)
+        return store
+
+    def test_a_store_that_takes_no_transactions_says_so(self):
+        store = self.another("--transactions", "none")
         self.command("submit", store, "CREATE TABLE item(name)")
         printed = self.python("""
             load()
@@ -54,12 +58,16 @@ class RefusedTests(StoreCase):
         self.command("verify", self.store)
 
     def test_a_path_that_is_no_utf8(self):
-        os.symlink(self.store, os.fsencode(self.directory) + b"/\xff")
-        os.rename(self.plain, os.fsencode(self.directory) + b"/\xff.sqlite")
+        directory = os.fsencode(self.directory)
+        os.symlink(self.store, directory + b"/\xff")
+        os.mkdir(directory + b"/\xff\xff")
+        os.rename(self.plain, directory + b"/\xff.sqlite")
         printed = self.python("""
             load()
             import ctypes
-            print(error(lambda: connect(path=sys.argv[3] + "/%FF")))
+            # A link to a store may have any name.
+            connect(path=sys.argv[3] + "/%FF").execute("INSERT INTO item VALUES ('by a link')")
+            print(error(lambda: connect(path=sys.argv[3] + "/%FF%FF")))
             library = ctypes.CDLL(extension)
             library.sluice_error.restype = ctypes.c_char_p
             print(library.sluice_error().decode())
@@ -68,10 +76,12 @@ class RefusedTests(StoreCase):
             c.execute(f"ATTACH 'file:{sys.argv[3]}/%FF.sqlite' AS plain")
             c.execute("INSERT INTO plain.t VALUES (8)")
             print(c.execute("SELECT n FROM plain.t").fetchall())
-            c.execute("INSERT INTO item VALUES ('beside it')")
+            print(one(c, "SELECT name FROM item"))
         """, self.directory)
         self.assertEqual(
-            printed, "unable to open database file\na store has a path, and that is UTF-8\n[(7,), (8,)]\n")
+            printed,
+            "unable to open database file\na store has a path, and that is UTF-8; make a link to it that is\n"
+            "[(7,), (8,)]\nby a link\n")
 
     def test_a_child_of_a_transaction_commits_nothing(self):
         printed = self.python("""
@@ -97,8 +107,6 @@ class RefusedTests(StoreCase):
         self.assertEqual(printed[3:], ["0", "parent"])
 
     def test_of_two_stores_in_one_transaction_neither_is_written(self):
-        other = f"{self.directory}/other"
-        self.command("init", other)
         printed = self.python("""
             load()
             c = sqlite3.connect("file::memory:", uri=True, isolation_level=None)
@@ -113,7 +121,7 @@ class RefusedTests(StoreCase):
             if c.in_transaction: c.execute("ROLLBACK")
             print(one(c, "SELECT count(*) FROM a.item"), one(c, "SELECT count(*) FROM b.sqlite_schema WHERE name = 't'"))
             c.execute("INSERT INTO a.item VALUES ('yes')")
-        """, other)
+        """, self.another())
         self.assertEqual(printed, "SQL logic error\n0 0\n")
 
 
