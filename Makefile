@@ -26,7 +26,7 @@ help:
 	@echo 'make bench         speed, as ratios to bare files and plain SQLite'
 	@echo 'make build         the command, for release: .build/release/sluice'
 	@echo 'make dist          a tarball, and the zip of functions for AWS Lambda: .build/dist'
-	@echo 'make extension     the SQLite extension: .build/release/libsluice.so'
+	@echo 'make extension     the SQLite extension, which C programs link too: .build/release/libsluice.so'
 	@echo 'make hosts         it in sqlite3, Python, Perl, Ruby and PHP (installs what is missing of them)'
 	@echo 'make wheel         the Python package, with both inside: python/dist; make python tests it'
 	@echo 'make django        Django'"'"'s own tests on files and on stores, compared: ARGS="--parallel 2 queries"'
@@ -142,30 +142,33 @@ build: deps
 # environment is there.
 DIST := .build/dist
 STATIC := .build/static
-dist: deps
+dist: extension
 	rm -rf $(STATIC) && mkdir -p $(STATIC)
 	for library in sqlite3 zstd jansson; do \
 	  ln -s "$$(gcc -print-file-name=lib$$library.a)" $(STATIC) || exit 1; \
 	done
 	$(SWIFT) build $(RELEASE) --product sluice -Xlinker -L$(CURDIR)/$(STATIC)
-	python3 infra/dist.py .build/release/sluice $(DIST)
+	python3 infra/dist.py .build/release/sluice $(DIST) $(EXTENSION) $(PRELOAD)
 	$(if $(wildcard $(PEERS)/ready),cd Tests/Infrastructure && \
 	  SLUICE=$(CURDIR)/.build/release/sluice SLUICE_FUNCTIONS=$(CURDIR)/$(DIST)/sluice-lambda.zip \
 	  $(CURDIR)/$(PEERS)/bin/python -m unittest test_functions)
 
 # One file that links no SQLite, with Swift's runtime inside, and what Debian has as archives. It shows its entry
-# points and nothing else. `-z defs`: whatever of SQLite is called by name, and not through the host's table of
-# functions, fails here.
+# points and nothing else, each with a version. `-z defs`: whatever of SQLite is called by name, and not through the
+# host's table of functions, fails here. Beside it are the header for C and what programs preload that load nothing.
 EXTENSION := .build/release/libsluice.so
-ENTRIES := sqlite3_sluice_init sqlite3_sluice_auto_init sluice_error
+PRELOAD := .build/release/libsluice-preload.so
 ARCHIVES := .build/archives
 extension: deps $(ARCHIVES)/ready
 	$(SWIFT) build $(RELEASE) --product SluiceExtension
 	$(SWIFT)c -emit-library -static-stdlib -use-ld=lld -o $(EXTENSION) \
-	  .build/release/SluiceExtension.build/EntryPoints.swift.o .build/release/libSluiceExtension.a \
+	  .build/release/SluiceExtension.build/*.swift.o .build/release/libSluiceExtension.a \
 	  -L$(ARCHIVES) -lzstd -ljansson -l:libcrypto.a $(ARCHIVES)/stand-ins.o \
-	  -Xlinker --version-script=$(ARCHIVES)/entries.map -Xlinker -soname=libsluice.so \
+	  -Xlinker --version-script=Sources/CSluice/libsluice.map -Xlinker -soname=libsluice.so \
 	  -Xlinker --gc-sections -Xlinker -z -Xlinker defs -Xlinker -s
+	gcc -std=c11 -O2 -fPIC -shared -s -fvisibility=hidden -Wall -Wextra -Werror -Wl,-z,defs \
+	  -Wl,-soname,libsluice-preload.so -o $(PRELOAD) Sources/Preload/preload.c
+	cp Sources/CSluice/sluice.h .build/release/
 
 # Debian compiles archives for executables. In a library its jansson does not reach C's `stdin`, which only
 # `json_loadf` looks at, and nobody calls that: it gets one of its own.
@@ -181,7 +184,6 @@ $(ARCHIVES)/ready: Makefile | deps
 	objcopy --redefine-sym stdin=jansson_stdin "$$(gcc -print-file-name=libjansson.a)" \
 	  $(ARCHIVES)/libjansson.a
 	echo "$$STAND_INS" | gcc -x c -O2 -fno-math-errno -fPIC -c -o $(ARCHIVES)/stand-ins.o -
-	printf '{ global: $(ENTRIES:%=%;) local: *; };\n' > $(ARCHIVES)/entries.map
 	touch $@
 
 hosts: extension

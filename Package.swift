@@ -54,6 +54,8 @@ let package = Package(
     .systemLibrary(name: "CJansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CCrypto", providers: [.apt(["libssl-dev"])]),
     .target(name: "CSystem"),
+    // The extension's own header, which programs in C include.
+    .systemLibrary(name: "CSluice"),
     .target(name: "CCurl"),
     .target(name: "CMicrohttpd"),
     // The static library: the shared one makes each start of a process 5 ms longer.
@@ -83,7 +85,7 @@ let package = Package(
       "Extension",
       [
         "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceReader", "SluiceWriter",
-        "SluiceTransactions", "CSQLite", "CSystem",
+        "SluiceTransactions", "CSQLite", "CSluice", "CSystem",
       ]),
     module(
       "Applier",

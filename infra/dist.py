@@ -1,8 +1,9 @@
 """Makes what is deployed of a release build: a tarball, the functions' zip, and their checksums.
 
-    infra/dist.py BINARY DIRECTORY
+    infra/dist.py BINARY DIRECTORY [LIBRARY…]
 
-BINARY is the command, built with the libraries in it (see `make dist`). Both archives have the same bytes for the
+BINARY is the command, built with the libraries in it (see `make dist`), and each LIBRARY goes beside it into the tarball,
+with the header and the example for C. Both archives have the same bytes for the
 same input. What would not start where it is meant for is refused (`check`), and nothing is made.
 """
 
@@ -26,6 +27,7 @@ NEWEST = {"GLIBC": (2, 34), "GLIBCXX": (3, 4, 29), "CXXABI": (1, 3, 13), "GCC": 
 LIBRARIES = {
     "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"
 }
+INTERFACE = {"include/sluice.h": "Sources/CSluice/sluice.h", "examples/c/orders.c": "examples/c/orders.c"}
 DOCUMENTS = ["README.md", "docs/OPERATIONS.md", "docs/GUARANTEES.md", "docs/FORMAT.md", "infra/sluice.yaml"]
 
 BOOTSTRAP = """#!/bin/sh
@@ -73,24 +75,30 @@ def functions(path, files):
             archive.writestr(entry, content)
 
 
-def make(binary, directory):
+def make(binary, directory, libraries=()):
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     stripped = directory / "sluice"
     subprocess.run(["strip", "--strip-all", "-o", stripped, binary], check=True)
     stripped.chmod(0o755)
-    problems = check(stripped)
+    problems = [(binary, problem) for problem in check(stripped)]
+    problems += [(library, problem) for library in libraries for problem in check(library)]
     if problems:
         stripped.unlink()
-        for problem in problems:
-            print(f"{binary}: {problem}", file=sys.stderr)
+        for file, problem in problems:
+            print(f"{file}: {problem}", file=sys.stderr)
         return 1
     version = subprocess.run([stripped, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     name = f"sluice-{version}-linux-{os.uname().machine}"
     command = stripped.read_bytes()
     documents = [(document, (ROOT / document).read_bytes(), 0o644) for document in DOCUMENTS]
     image = [("Dockerfile", (ROOT / "infra/Dockerfile").read_bytes(), 0o644)]
-    tarball(directory / f"{name}.tar.gz", name, [("bin/sluice", command, 0o755)] + documents + image)
+    interface = [(f"lib/{library.name}", library.read_bytes(), 0o755) for library in libraries]
+    if interface:
+        interface += [(inside, (ROOT / file).read_bytes(), 0o644) for inside, file in INTERFACE.items()]
+    tarball(
+        directory / f"{name}.tar.gz", name, [("bin/sluice", command, 0o755)] + interface + documents + image
+    )
     functions(
         directory / "sluice-lambda.zip", [("bootstrap", BOOTSTRAP.encode(), 0o755), ("sluice", command, 0o755)]
     )
@@ -104,6 +112,7 @@ def make(binary, directory):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
-    sys.exit(make(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])))
+    given = [pathlib.Path(word) for word in sys.argv[1:]]
+    sys.exit(make(given[0], given[1], given[2:]))

@@ -1,14 +1,16 @@
 internal import CSQLite
+internal import CSluice
 internal import CSystem
 internal import SluiceReader
 internal import SluiceVFS
 
 // What `libsluice.so` shows to the process that loads it. All else in it is hidden, Swift's runtime too, and it
-// links no SQLite: each call that it makes goes to the library of the host that loaded it.
+// links no SQLite: each call that it makes goes to the library of the host that loaded it. Programs in C have more
+// entry points, in `C/`; `sluice.h` declares all, and the compiler holds each to its declaration.
 
 /// For `sqlite3_load_extension`, which takes this name from the file's. The extension stays loaded.
-@c(sqlite3_sluice_init)
-public func loadExtension(
+@c @implementation
+public func sqlite3_sluice_init(
   _ connection: OpaquePointer?, _ message: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
   _ routines: UnsafeRawPointer?
 ) -> Int32 {
@@ -17,8 +19,8 @@ public func loadExtension(
 }
 
 /// For `sqlite3_auto_extension`, which takes any answer but SQLITE_OK for a failure.
-@c(sqlite3_sluice_auto_init)
-public func loadExtensionByItself(
+@c @implementation
+public func sqlite3_sluice_auto_init(
   _ connection: OpaquePointer?, _ message: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?,
   _ routines: UnsafeRawPointer?
 ) -> Int32 {
@@ -27,8 +29,8 @@ public func loadExtensionByItself(
 
 /// Why the last call failed that did in this thread, valid until the next one; an empty text before that. SQLite
 /// tells who opens a store no more than a code.
-@c(sluice_error)
-public func lastErrorOfThread() -> UnsafePointer<CChar>? { csystem_kept_text() }
+@c @implementation
+public func sluice_error() -> UnsafePointer<CChar>? { csystem_kept_text() }
 
 /// Makes the file system known to the library that `routines` are of, unless it knows it.
 private func register(

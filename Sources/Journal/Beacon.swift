@@ -266,6 +266,9 @@ public struct ApplierStatus: Hashable, Sendable {
 
   public init() {}
 
+  /// An applier whose beat is older is silent: ten beats of one that works, and two and a half of one that rests.
+  public var longestSilence_ms: Int64 { max(Limits.silentApplier_ms, Int64(nextBeat_ms) * 5 / 2) }
+
   /// Where the turn is.
   private static let turnPlace = 3072
 

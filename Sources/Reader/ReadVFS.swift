@@ -71,13 +71,13 @@ package final class StoreFileSystem: VirtualFileSystem {
 
   /// A directory's ends with a slash, as what is to be one may from the first; that tells a store, and what SQLite takes to belong to it, from
   /// files without a look at the disk.
-  package func fullPath(_ path: String) -> String? {
-    let isNamed = path.hasSuffix("/")
-    guard isNamed || Self.isDirectory(path) else { return nil }
-    guard let full = realpath(path, nil) else { return isNamed ? path : path + "/" }
+  package func fullPath(_ path: UnsafePointer<CChar>) -> String? {
+    let given = String(validatingCString: path)
+    guard given?.hasSuffix("/") == true || Self.isDirectory(path) else { return nil }
+    let full = realpath(path, nil)
     defer { free(full) }
-    // Where a link leads to a name that is no UTF-8, the way there has one.
-    let text = String(validatingCString: full) ?? path
+    // Where a link leads to a name that is no UTF-8, the way there has one; or the other way round.
+    guard let text = full.flatMap({ String(validatingCString: $0) }) ?? given else { return nil }
     return text.hasSuffix("/") ? text : text + "/"
   }
 
@@ -114,6 +114,7 @@ package final class StoreFileSystem: VirtualFileSystem {
         return open(SnapshotFile(try store(name), try freshness(name), self), flags)
       }
       guard flags & SQLITE_OPEN_MAIN_DB == 0 || Self.isFile(path) else {
+        guard name.path != nil else { throw Self.notUTF8 }
         throw StoreError(
           .noSuchStore,
           "there is no store; check the path, make one with `sluice init`, and where a plain database is to be created, name its file system: file:PATH?vfs=unix",
@@ -145,10 +146,12 @@ package final class StoreFileSystem: VirtualFileSystem {
     return stat(path, &found) == 0 && found.st_mode & S_IFMT != S_IFDIR
   }
 
+  private static var notUTF8: StoreError {
+    StoreError(.invalid, "a store has a path, and that is UTF-8; make a link to it that is")
+  }
+
   private func store(_ name: VFSName) throws(StoreError) -> PageStore {
-    guard let path = name.path else {
-      throw StoreError(.invalid, "a store has a path, and that is UTF-8")
-    }
+    guard let path = name.path else { throw Self.notUTF8 }
     if let number = name.parameter(PageStore.numberParameter).flatMap({ UInt64($0) }),
       let known = PageStore.numbered(number)
     {

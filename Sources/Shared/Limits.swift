@@ -106,6 +106,10 @@ public enum Limits {
   public static let backlogBytes = 64 << 20
   /// How seldom an assistant tries whose terms come to nothing.
   public static let longestAssistancePause = Duration.seconds(60)
+  /// An applier that works is silent when its beat is older than this: ten beats.
+  public static let silentApplier_ms: Int64 = 10_000
+  /// How long an applier that a program started, and tells to end, is waited for.
+  public static let applierEnd = Duration.seconds(10)
   /// A batch that waits for longer while an applier leads is late (`status`).
   public static let longestHealthyWait_ms: UInt64 = 60_000
   /// Metrics in one line of CloudWatch's embedded format: its own limit.

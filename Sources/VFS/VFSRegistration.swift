@@ -123,8 +123,7 @@ private func setNames(_ vfs: inout sqlite3_vfs) {
   vfs.xFullPathname = { vfs, path, capacity, output in
     guard let vfs, let path, let output else { return SQLITE_MISUSE }
     let context = contextOf(vfs)
-    let full = String(validatingCString: path).flatMap { context.fileSystem.fullPath($0) }
-    guard let full = full?.utf8CString else {
+    guard let full = context.fileSystem.fullPath(path)?.utf8CString else {
       guard let base = context.base else { return SQLITE_CANTOPEN }
       return base.pointee.xFullPathname(base, path, capacity, output)
     }

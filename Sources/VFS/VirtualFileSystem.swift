@@ -54,8 +54,8 @@ public protocol VirtualFileSystem: AnyObject, Sendable {
   func exists(_ path: UnsafePointer<CChar>) -> Bool
   /// Whether a file of that name is the default file system's to look for and to delete.
   func isElsewhere(_ path: UnsafePointer<CChar>) -> Bool
-  /// Nil: what the default file system makes of it.
-  func fullPath(_ path: String) -> String?
+  /// Nil: what the default file system makes of it, as of a path that is no UTF-8 and leads to none.
+  func fullPath(_ path: UnsafePointer<CChar>) -> String?
   /// Unix milliseconds: what 'now' means in SQL.
   func currentTime_ms() -> Int64
   /// What `sqlite3_errmsg` adds for an error that came from here.
@@ -66,7 +66,7 @@ extension VirtualFileSystem {
   public func delete(_ path: String) throws(VFSFailure) {}
   public func exists(_ path: UnsafePointer<CChar>) -> Bool { false }
   public func isElsewhere(_ path: UnsafePointer<CChar>) -> Bool { false }
-  public func fullPath(_ path: String) -> String? { path }
+  public func fullPath(_ path: UnsafePointer<CChar>) -> String? { String(validatingCString: path) }
   public var lastErrorText: String? { nil }
 }
 

@@ -14,7 +14,8 @@ struct FuzzTarget: Sendable {
   let run: @Sendable (UnsafeRawBufferPointer) -> Void
 
   static let all: [FuzzTarget] = [
-    journalSegment, journalFrame, batch, commitFrame, logSegment, beacon, mark, checkpointSidecar,
+    journalSegment, journalFrame, batch, pageBatch, commitFrame, logSegment, beacon, mark,
+    checkpointSidecar,
     storeDescription, ndjson, sqlScript,
   ]
 }

@@ -35,7 +35,7 @@ struct GoldenBytes {
 
   func batches() throws -> [[UInt8]] {
     var batches: [[UInt8]] = []
-    for (header, file) in try headers("journal") + headers("journal-one-shot") {
+    for (header, file) in try ["journal", "journal-one-shot", "journal-pages"].flatMap(headers) {
       guard let section = header.section(.batches), section.codec == .raw else { continue }
       let start = Int(header.offset + section.offset)
       let bytes = Array(file[start..<start + Int(section.storedBytes)])
@@ -44,6 +44,20 @@ struct GoldenBytes {
       }
     }
     return batches
+  }
+
+  /// What interactive transactions commit, out of these batches.
+  func pageBatches() throws -> [[UInt8]] {
+    try batches().compactMap { bytes in
+      guard case .commit(let pages)? = try bytes.withUnsafeBytes({ try Batch(decoding: $0) }).step
+      else { return nil }
+      var writer = ByteWriter()
+      pages.encode(to: &writer)
+      return try writer.bytes.withUnsafeBytes { bytes in
+        var reader = ByteReader(bytes)
+        return Array(try reader.counted())
+      }
+    }
   }
 
   /// Each section of the log's frames, behind the byte that chooses its decoder.

@@ -68,6 +68,20 @@ class Dist(unittest.TestCase):
         self.assertEqual(names["bin/sluice"].mode, 0o755)
         self.assertLessEqual({"Dockerfile", "infra/sluice.yaml", "docs/OPERATIONS.md"}, set(names))
 
+    def test_libraries_lie_beside_the_command_with_what_c_needs(self):
+        binary = self.compiled("#include <stdio.h>\nint main(void) { puts(\"1.2.3\"); }")
+        library = self.place / "libsluice.so"
+        source = self.place / "library.c"
+        for text, code in [("int a;", 0), ("#include <stdlib.h>\nint a(void) { return arc4random() == 0; }", 1)]:
+            source.write_text(text)
+            subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+            self.assertEqual(dist.make(binary, self.place / "made", [library]), code)
+            if code == 0:
+                (archive,) = (self.place / "made").glob("*.tar.gz")
+                with tarfile.open(archive) as file:
+                    names = {entry.name.split("/", 1)[1] for entry in file.getmembers()}
+                self.assertLessEqual({"lib/libsluice.so", "include/sluice.h", "examples/c/orders.c"}, names)
+
     def test_the_dockerfile_is_sound(self):
         found = subprocess.run(
             [pathlib.Path(sys.executable).with_name("hadolint"), "--failure-threshold", "style", "infra/Dockerfile"],

@@ -9,7 +9,8 @@ import Synchronization
 /// nonces.
 enum GoldenFiles {
   static let names = [
-    "journal", "journal-one-shot", "log-1", "log-2", "log-3", "checkpoint", "store",
+    "journal", "journal-one-shot", "journal-pages", "log-1", "log-2", "log-3", "checkpoint",
+    "store",
   ]
 
   static let many = Batch([
@@ -56,6 +57,10 @@ enum GoldenFiles {
     let only = try shot.flush([Samples.batch.encoded()], ends: true)
     files["journal-one-shot"] = content(
       fileSystem.disk, path(layout, JournalSegmentID(writer: only.writer, number: 1)))
+    let pages = JournalWriter(layout: layout, store: Samples.store, environment: environment)
+    let turn = try pages.flush(try GoldenPages.batches.map { try $0.encoded() })
+    files["journal-pages"] = content(
+      fileSystem.disk, path(layout, JournalSegmentID(writer: turn.writer, number: 1)))
     return files
   }
 

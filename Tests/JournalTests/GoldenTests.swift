@@ -80,6 +80,29 @@ struct GoldenTests {
     #expect(frames[0].frame.endsSegment)
   }
 
+  @Test func pagesOfTransactions() throws {
+    let frames = try journal(golden("journal-pages"))
+    #expect(frames.map(\.batches) == [try GoldenPages.batches])
+    #expect(frames[0].frame.sections[0].codec == .raw)
+    #expect(
+      try pages(of: frames[0].batches[1]) == [1: GoldenPages.first, 4: GoldenPages.fourth])
+    #expect(try pages(of: frames[0].batches[2]) == [1: GoldenPages.changed])
+  }
+
+  /// Over a base whose page 1 is `GoldenPages.base`.
+  private func pages(of batch: Batch) throws -> [UInt32: [UInt8]] {
+    var pages: [UInt32: [UInt8]] = [:]
+    try batch.encoded().withUnsafeBytes { bytes in
+      guard case .commit(let encoded)? = try EncodedBatch(bytes).step else { return }
+      try encoded.forEachPage { (_, page) throws(StoreError) in
+        page.copyBytes(from: GoldenPages.base)
+      } _: { (number, page) throws(StoreError) in
+        pages[number] = Array(page)
+      }
+    }
+    return pages
+  }
+
   @Test func theLog() throws {
     let layout = StoreLayout("/s")
     let fileSystem = MemoryFileSystem()

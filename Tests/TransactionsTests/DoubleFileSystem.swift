@@ -91,7 +91,9 @@ final class DoubleFileSystem: VirtualFileSystem {
     strstr(path, "/double-") == nil
   }
 
-  func fullPath(_ path: String) -> String? { path.hasPrefix("/double-") ? path : nil }
+  func fullPath(_ path: UnsafePointer<CChar>) -> String? {
+    String(validatingCString: path).flatMap { $0.hasPrefix("/double-") ? $0 : nil }
+  }
 
   func currentTime_ms() -> Int64 { Int64(Date().timeIntervalSince1970 * 1000) }
 }

@@ -33,20 +33,13 @@ struct StoreStatus {
     var state: ApplierState
     var beatAge_ms: Int64
 
-    /// One whose beat is older than this is silent: ten beats of one that works …
-    private static let silence_ms: Int64 = 10_000
-    /// … and two and a half of one that rests, and said for how long.
-    private static func silence_ms(after beacon: Beacon) -> Int64 {
-      max(silence_ms, Int64(beacon.status.nextBeat_ms) * 5 / 2)
-    }
-
     init(_ present: Log.Present, _ clock: any Clock) {
       beatAge_ms = max(0, clock.wallTime_ms() - present.beacon.time_ms)
       state =
         switch present.beacon.state {
         // Segment 1 is `init`'s.
         case .released: present.segment.header.number == 1 ? .none : .released
-        case .active: beatAge_ms > Applier.silence_ms(after: present.beacon) ? .silent : .active
+        case .active: beatAge_ms > present.beacon.status.longestSilence_ms ? .silent : .active
         }
     }
   }
