@@ -622,6 +622,31 @@ class TestStoreTests(DirectoryCase):
             self.assertEqual(self.run_tests("--keepdb", test=test), {test})
             self.assertTrue(os.path.exists(test))
 
+    def test_its_applier_stays_where_it_is_not_removed(self) -> None:
+        # Django's own tests of its creation do this in mid-run, and with --keepdb it is so, too.
+        test = str(self.directory / "test-store")
+        done = self.python(
+            "-c",
+            textwrap.dedent("""
+                import django
+                django.setup()
+                from unittest import mock
+                from django.db import connection
+                from django_site.models import Account
+                name = connection.settings_dict["NAME"]
+                connection.creation.create_test_db(verbosity=0)
+                test = connection.settings_dict["NAME"]
+                with mock.patch.object(connection.creation, "_destroy_test_db"):
+                    connection.creation.destroy_test_db(name, verbosity=0)
+                connection.settings_dict.update(NAME=test, OPTIONS={"timeout": 5})
+                Account.objects.create(name="written")
+                connection.creation.destroy_test_db(name, verbosity=0)
+            """),
+            settings=self.SETTINGS.format(store=self.store, test=test),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse(os.path.exists(test))
+
     def test_workers_have_clones(self) -> None:
         test = str(self.directory / "test-store")
         self.assertEqual(

@@ -50,20 +50,6 @@ class DatabaseCreation(creation.DatabaseCreation):
         else:
             stores.remove(test_database_name)
 
-    def destroy_test_db(
-        self,
-        old_database_name: str | None = None,
-        verbosity: int = 1,
-        keepdb: bool = False,
-        suffix: str | None = None,
-    ) -> None:
-        name = self.connection.settings_dict["NAME"]
-        if suffix is not None:
-            name = self.get_test_db_clone_settings(suffix)["NAME"]
-        super().destroy_test_db(old_database_name, verbosity, keepdb, suffix)
-        if not self.is_in_memory_db(name):
-            appliers.stop(name)
-
     def setup_worker_connection(self, _worker_id: int) -> None:
         if self.is_in_memory_db(self.connection.settings_dict["NAME"]):
             super().setup_worker_connection(_worker_id)
