@@ -497,6 +497,22 @@ class TurnTests(SiteCase):
         self.assertEqual(self.balance(), 100)
         self.assertEqual(self.first.does("result = Entry.objects.count()"), 100)
 
+    def test_single_statements_of_four_processes_wait_for_each_other(self) -> None:
+        # Each takes the turn for itself. Without, whoever comes second meets a conflict.
+        players = [self.player() for _ in range(4)]
+        for player in players:
+            player.begin(
+                """
+                account = Account.objects.get(name='a')
+                for _ in range(25):
+                    Entry.objects.create(account=account, amount=1)
+                """
+            )
+        for player in players:
+            answer = player.end()
+            self.assertNotIn("error", answer, answer.get("trace"))
+        self.assertEqual(self.first.does("result = Entry.objects.count()"), 100)
+
     def test_a_get_request_waits_for_nobody(self) -> None:
         self.second.does("result = Client().get('/balance').status_code")
         self.first.does(ENTER)
