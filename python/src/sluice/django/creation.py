@@ -30,7 +30,8 @@ class DatabaseCreation(creation.DatabaseCreation):
         settings: dict[str, Any] = self.connection.settings_dict
         if self.is_in_memory_db(settings["NAME"]):
             return dict(super().get_test_db_clone_settings(suffix))
-        return {**settings, "NAME": f"{os.fspath(settings['NAME'])}_{suffix}"}
+        root, extension = os.path.splitext(os.fspath(settings["NAME"]))
+        return {**settings, "NAME": f"{root}_{suffix}{extension}"}
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         source = self.connection.settings_dict["NAME"]
