@@ -108,7 +108,9 @@ def attempt(database, number):
     except database.Error as error:
         # Of a COMMIT only a conflict, and a turn that did not come, say that nothing was done.
         locked = "locked" in str(error) or "BUSY" in str(error).upper()
-        note("unknown" if committing and not locked else "refused", number, repr(error)[:100])
+        step = "COMMIT" if committing else "before"
+        code = getattr(error, "sqlite_errorcode", getattr(error, "extendedresult", ""))
+        note("unknown" if committing and not locked else "refused", number, step, code, repr(error)[:100])
         roll_back(database)
         time.sleep(chance.random() / 20)
         return
