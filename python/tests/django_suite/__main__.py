@@ -54,7 +54,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="django-suite-") as directory:
         expected = run(options, tests, apps, STOCK, work, directory)
         found = run(options, tests, apps, options.engine, work, directory)
-    return compared(expected, found, options.engine)
+    status = compared(expected, found, options.engine)
+    if options.kill is not None:
+        print(f"{options.killed} appliers were killed meanwhile")
+        if options.killed == 0:
+            print("that shows nothing; let it run longer, or kill more often")
+            return 1
+    return status
 
 
 def all_apps(tests: pathlib.Path) -> list[str]:
@@ -74,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--kill", type=float, metavar="S", help="kills the applier that leads a store every S seconds"
     )
+    made.set_defaults(killed=0)
     made.add_argument("--work", default=".build/django", help="where the tests and the logs go")
     made.add_argument("--timeout", type=float, default=7200, metavar="S", help="of each of the two runs")
     return made
@@ -156,9 +163,7 @@ def killing(
         yield
     finally:
         killer.stop()
-    print(f"{killer.killed} appliers were killed meanwhile")
-    if killer.killed == 0:
-        print("let it run longer, or kill more often")
+    options.killed = killer.killed
 
 
 def compared(expected: dict[str, str], found: dict[str, str], engine: str) -> int:
