@@ -11,7 +11,7 @@ SOURCES := Package.swift Sources Tests Benchmarks
 SEED ?=
 ROUNDS ?= 2000
 
-.PHONY: help run test sanitize simulate nfs crash fuzz differential bench build dist extension hosts wheel \
+.PHONY: help run test sanitize simulate nfs crash fuzz differential bench bench-django build dist extension hosts stress wheel \
   environment python django site lint format clean deps
 
 help:
@@ -24,10 +24,12 @@ help:
 	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, JOBS=1, TARGETS="beacon mark"'
 	@echo 'make differential  random SQL through the queue and through SQLite alone, compared'
 	@echo 'make bench         speed, as ratios to bare files and plain SQLite'
+	@echo 'make bench-django  a Django site, against the lock in DynamoDB around each write'
 	@echo 'make build         the command, for release: .build/release/sluice'
 	@echo 'make dist          a tarball, and the zip of functions for AWS Lambda: .build/dist'
 	@echo 'make extension     the SQLite extension, which C programs link too: .build/release/libsluice.so'
 	@echo 'make hosts         it in sqlite3, Python, Perl, Ruby and PHP (installs what is missing of them)'
+	@echo 'make stress        transactions by many processes, killed and stopped: MINUTES=10, SEED=; NFS=1 on two hosts'
 	@echo 'make wheel         the Python package, with both inside: python/dist; make python tests it'
 	@echo 'make django        Django'"'"'s own tests on files and on stores, compared: ARGS="--parallel 2 queries"'
 	@echo 'make site          the example site: two processes, an applier killed; and without any applier'
@@ -116,6 +118,10 @@ bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench
 	.build/release/sluice-bench $(ARGS)
 
+# A site's writes against those with django_sqlite_efs: on the local disk, and on two hosts over NFS.
+bench-django: wheel $(PEERS)/ready
+	Benchmarks/Django/run $(ARGS)
+
 # A build of its own, optimized and with the safety checks to leave out. One strand runs at a time, so
 # exclusive access is checked by the other builds.
 # SHORT=1 looks for each planted fault in 80 seeds only, which find most of them.
@@ -190,6 +196,12 @@ hosts: extension
 	$(SWIFT) build $(RELEASE) --product sluice
 	Tests/Hosts/run $(EXTENSION) .build/release/sluice $(ARGS)
 
+# Read-modify-write transactions through three SQLite libraries, with kills and pauses; NFS=1: on two hosts over NFS.
+MINUTES ?= 1
+stress: extension
+	$(SWIFT) build $(RELEASE) --product sluice
+	Tests/Stress/run $(EXTENSION) .build/release/sluice --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 # The command in the package needs no library of its host but C's.
 NATIVE := python/src/sluice/native
 wheel: extension
@@ -217,7 +229,10 @@ python: environment
 	  test_package test_django test_django_store $(ARGS)
 
 # Django's own tests, once with its backend on files and once with the package's on stores, compared one by one.
+# All apps unless ARGS name some; ARGS='--kill 10' kills an applier every ten seconds.
 django: environment
+	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r python/tests/django_suite/requirements.txt
 	cd python/tests && ../../$(ENVIRONMENT)/bin/python -B -m django_suite --work ../../.build/django $(ARGS)
 
 # The example site: its tests, and itself, with appliers of which one is killed and without any.

@@ -468,6 +468,27 @@ class ForkTests(SiteCase):
         self.account.refresh_from_db()
         self.assertEqual(self.account.balance, 7)
 
+    def test_a_child_without_autocommit_opens_its_own_too(self) -> None:
+        parents = connection.connection
+
+        def child() -> None:
+            transaction.set_autocommit(False)
+            Account.objects.update(balance=7)
+            assert connection.connection is not parents
+            transaction.commit()
+
+        self.assertEqual(self.in_child(child), 0)
+        self.account.refresh_from_db()
+        self.assertEqual(self.account.balance, 7)
+
+    def test_opening_can_be_watched_as_djangos_own_tests_do(self) -> None:
+        real = connection.ensure_connection
+        base = "django.db.backends.base.base.BaseDatabaseWrapper.ensure_connection"
+        connection.close()
+        with mock.patch(base, side_effect=real) as opened:
+            Account.objects.count()
+        self.assertTrue(opened.called)
+
     def test_a_child_that_closes_leaves_its_parents_connection_alone(self) -> None:
         closed = mock.Mock()
 

@@ -497,6 +497,22 @@ class TurnTests(SiteCase):
         self.assertEqual(self.balance(), 100)
         self.assertEqual(self.first.does("result = Entry.objects.count()"), 100)
 
+    def test_single_statements_of_four_processes_wait_for_each_other(self) -> None:
+        # Each takes the turn for itself. Without, whoever comes second meets a conflict.
+        players = [self.player() for _ in range(4)]
+        for player in players:
+            player.begin(
+                """
+                account = Account.objects.get(name='a')
+                for _ in range(25):
+                    Entry.objects.create(account=account, amount=1)
+                """
+            )
+        for player in players:
+            answer = player.end()
+            self.assertNotIn("error", answer, answer.get("trace"))
+        self.assertEqual(self.first.does("result = Entry.objects.count()"), 100)
+
     def test_a_get_request_waits_for_nobody(self) -> None:
         self.second.does("result = Client().get('/balance').status_code")
         self.first.does(ENTER)
@@ -621,6 +637,31 @@ class TestStoreTests(DirectoryCase):
         for _ in range(2):
             self.assertEqual(self.run_tests("--keepdb", test=test), {test})
             self.assertTrue(os.path.exists(test))
+
+    def test_its_applier_stays_where_it_is_not_removed(self) -> None:
+        # Django's own tests of its creation do this in mid-run, and with --keepdb it is so, too.
+        test = str(self.directory / "test-store")
+        done = self.python(
+            "-c",
+            textwrap.dedent("""
+                import django
+                django.setup()
+                from unittest import mock
+                from django.db import connection
+                from django_site.models import Account
+                name = connection.settings_dict["NAME"]
+                connection.creation.create_test_db(verbosity=0)
+                test = connection.settings_dict["NAME"]
+                with mock.patch.object(connection.creation, "_destroy_test_db"):
+                    connection.creation.destroy_test_db(name, verbosity=0)
+                connection.settings_dict.update(NAME=test, OPTIONS={"timeout": 5})
+                Account.objects.create(name="written")
+                connection.creation.destroy_test_db(name, verbosity=0)
+            """),
+            settings=self.SETTINGS.format(store=self.store, test=test),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertFalse(os.path.exists(test))
 
     def test_workers_have_clones(self) -> None:
         test = str(self.directory / "test-store")

@@ -168,10 +168,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     # Forks
 
-    def ensure_connection(self) -> None:
+    # Not `ensure_connection`, before which it would be simpler: tests replace that of Django's base class, and
+    # call this class's from there.
+    def _cursor(self, name: str | None = None) -> Any:
+        self._leave_if_forked()
+        return super()._cursor(name)
+
+    def set_autocommit(self, *arguments: Any, **named: Any) -> None:
+        self._leave_if_forked()
+        super().set_autocommit(*arguments, **named)
+
+    def _leave_if_forked(self) -> None:
         if self.connection is not None and self._process != os.getpid():
             self._leave_to_parent()
-        super().ensure_connection()
 
     def _close(self) -> None:
         if self.connection is not None and self._process != os.getpid():

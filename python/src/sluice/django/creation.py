@@ -30,7 +30,8 @@ class DatabaseCreation(creation.DatabaseCreation):
         settings: dict[str, Any] = self.connection.settings_dict
         if self.is_in_memory_db(settings["NAME"]):
             return dict(super().get_test_db_clone_settings(suffix))
-        return {**settings, "NAME": f"{os.fspath(settings['NAME'])}_{suffix}"}
+        root, extension = os.path.splitext(os.fspath(settings["NAME"]))
+        return {**settings, "NAME": f"{root}_{suffix}{extension}"}
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         source = self.connection.settings_dict["NAME"]
@@ -49,20 +50,6 @@ class DatabaseCreation(creation.DatabaseCreation):
             super()._destroy_test_db(test_database_name, verbosity)
         else:
             stores.remove(test_database_name)
-
-    def destroy_test_db(
-        self,
-        old_database_name: str | None = None,
-        verbosity: int = 1,
-        keepdb: bool = False,
-        suffix: str | None = None,
-    ) -> None:
-        name = self.connection.settings_dict["NAME"]
-        if suffix is not None:
-            name = self.get_test_db_clone_settings(suffix)["NAME"]
-        super().destroy_test_db(old_database_name, verbosity, keepdb, suffix)
-        if not self.is_in_memory_db(name):
-            appliers.stop(name)
 
     def setup_worker_connection(self, _worker_id: int) -> None:
         if self.is_in_memory_db(self.connection.settings_dict["NAME"]):
