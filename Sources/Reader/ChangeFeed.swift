@@ -90,12 +90,14 @@ public final class ChangeFeed {
     onCommit: (Commit, inout LogCursor) throws(StoreError) -> Void,
     _ body: (Entry) throws -> Void
   ) throws {
-    for attempt in 1... {
+    var attempt = 1
+    while true {
       if let gap {
         try onGap(gap)
         self.gap = nil
       }
       let present = try log.present()
+      let before = txid
       failure = nil
       do throws(StoreError) {
         return try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
@@ -105,7 +107,9 @@ public final class ChangeFeed {
         }
       } catch {
         if let failure { throw failure }
-        guard error.isRemoval, attempt < Self.attempts else { throw error }
+        // However long the way is: what counts is how often in a row it does not get on.
+        attempt = txid > before ? 1 : attempt + 1
+        guard error.isRemoval, attempt <= Self.attempts else { throw error }
         // Behind by more than is kept, or what was read was just removed.
         log.forgetFiles()
         try begin()

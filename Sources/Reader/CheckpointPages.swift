@@ -65,14 +65,16 @@ final class CheckpointPages: Sendable {
 }
 
 extension CheckpointPages {
-  /// The newest checkpoint that can be read and is newer neither than `txid` nor than `point`.
-  static func newest(upTo txid: TxID, asOf point: HistoryPoint? = nil, _ files: StoreFiles)
-    throws(StoreError) -> CheckpointPages
-  {
+  /// The newest checkpoint that can be read and is newer neither than `txid` nor than `point`, and none of
+  /// `damaged`.
+  static func newest(
+    upTo txid: TxID, asOf point: HistoryPoint? = nil, except damaged: Set<TxID> = [],
+    _ files: StoreFiles
+  ) throws(StoreError) -> CheckpointPages {
     var failure: StoreError?
     var later: TxID?
     let candidates = try named(files)
-    for candidate in candidates where candidate <= txid {
+    for candidate in candidates where candidate <= txid && !damaged.contains(candidate) {
       // Of one that is named later nothing need be read.
       if case .txid(let last)? = point, candidate > last {
         later = candidate

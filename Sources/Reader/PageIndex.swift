@@ -109,9 +109,10 @@ struct PageIndex: Sendable {
   }
 
   private mutating func slot(of segment: LogSegment, _ files: StoreFiles) -> UInt32 {
-    if let known = segments.lastIndex(where: { $0.segment.header == segment.header }) {
-      return UInt32(known)
+    let isItself = { (other: SegmentPages) in
+      other.segment.header == segment.header || !files.environment.makes(.placeInItsSegment)
     }
+    if let known = segments.lastIndex(where: isItself) { return UInt32(known) }
     if segments.count >= Self.manySegments { forgetUnusedSegments() }
     segments.append(SegmentPages(segment, files))
     return UInt32(segments.count - 1)

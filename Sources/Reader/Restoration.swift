@@ -20,6 +20,63 @@ public enum Restoration {
     }
   }
 
+  /// How often it begins anew where retention removes what it reads.
+  private static let attempts = 5
+
+  /// Writes what `store` has at `freshness` to `path`, as `write(_:to:)` does; `begins` is told of each beginning.
+  ///
+  /// It begins anew where retention removes what it reads meanwhile, as long as anything that is kept gives the
+  /// same state. Where a page of a checkpoint is damaged, the state is made from an older one and the log
+  /// behind it, and `note` is told; where there is none, that damage is thrown.
+  @discardableResult
+  public static func write(
+    _ freshness: Freshness, of store: PageStore, to path: String, _ environment: Environment,
+    note: (StoreError) -> Void = { _ in }, begins: (Snapshot) -> Void = { _ in },
+    onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
+  ) throws(StoreError) -> Snapshot {
+    let checkpoints = store.layout.checkpoints + "/"
+    var damaged: Set<TxID> = []
+    var damage: StoreError?
+    var attempt = 1
+    while true {
+      let wanted = try store.snapshot(freshness)
+      let snapshot: Snapshot
+      do throws(StoreError) {
+        snapshot = try damaged.isEmpty ? wanted : older(wanted, of: store, than: damaged, environment)
+      } catch {
+        throw damage ?? error
+      }
+      begins(snapshot)
+      do throws(StoreError) {
+        try write(snapshot, to: path, environment, onProgress: onProgress)
+        return snapshot
+      } catch {
+        if error.code == .damaged, error.path?.hasPrefix(checkpoints) == true,
+          damaged.insert(snapshot.checkpointTxID).inserted
+        {
+          damage = damage ?? error
+          note(error)
+          continue
+        }
+        guard error.code == .snapshotExpired, attempt < attempts else { throw error }
+        attempt += 1
+      }
+    }
+  }
+
+  /// The same state, from a checkpoint that is not among the damaged ones.
+  private static func older(
+    _ snapshot: Snapshot, of store: PageStore, than damaged: Set<TxID>, _ environment: Environment
+  ) throws(StoreError) -> Snapshot {
+    let log = Log(layout: store.layout, store: store.description.id, environment: environment)
+    let found = try Snapshot.recorded(
+      in: log, upTo: log.present(), asOf: .txid(snapshot.txid), except: damaged)
+    guard found.txid == snapshot.txid else {
+      throw StoreError(.snapshotExpired, "the state is not kept", path: store.layout.checkpoints)
+    }
+    return found
+  }
+
   /// Has `write` make a file of another name beside `path`, durably, and then gives it that name. Whatever
   /// fails, nothing is left of it.
   public static func making<R>(

@@ -6,10 +6,11 @@ extension SnapshotDraft {
   /// The published present, or what it was at `point` before that, from the newest checkpoint on. Throws
   /// `.snapshotExpired` where retention removed something in the meantime: begin anew.
   static func building(
-    _ log: Log, upTo present: Log.Present, asOf point: HistoryPoint? = nil, _ files: StoreFiles
+    _ log: Log, upTo present: Log.Present, asOf point: HistoryPoint? = nil,
+    except damaged: Set<TxID> = [], _ files: StoreFiles
   ) throws(StoreError) -> SnapshotDraft {
     var draft = SnapshotDraft(
-      try CheckpointPages.newest(upTo: present.extent.txid, asOf: point, files))
+      try CheckpointPages.newest(upTo: present.extent.txid, asOf: point, except: damaged, files))
     for span in try log.history(after: draft.extent.txid, upTo: present) {
       if draft.stands(at: point) { return draft }
       if try draft.addMergedIndex(of: span, asOf: point, files.environment) { continue }

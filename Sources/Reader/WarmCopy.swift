@@ -32,7 +32,9 @@ public final class WarmCopy {
     let names = try Restoration.checkedNames(path, fileSystem)
     let markName = "\(name).copy"
     guard !names.contains(name) || names.contains(markName) else { throw Restoration.taken(path) }
-    mark = try CopyMark("\(directory)/\(markName)", of: store.description.id, fileSystem)
+    mark = try CopyMark(
+      "\(directory)/\(markName)", of: store.description.id, isAlone: !names.contains(name),
+      fileSystem)
     // What died before it was whole.
     for other in names where StoreLayout.temporaryTarget(other) == name {
       try fileSystem.unlink("\(directory)/\(other)")
@@ -49,7 +51,11 @@ public final class WarmCopy {
     for attempt in 1... {
       do throws(StoreError) {
         let snapshot = try store.snapshot(.latest)
-        guard snapshot.txid != made?.txid else { return nil }
+        guard snapshot.txid != made?.txid else {
+          // The same state, perhaps from a newer checkpoint: the older one's files are let go.
+          made = snapshot
+          return nil
+        }
         try replace(by: snapshot) { (written, proven) throws(StoreError) in
           isStopped = shouldStop()
           guard !isStopped else { throw StoreError(.busy, "the copy is given up", path: path) }

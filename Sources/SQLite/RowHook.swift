@@ -3,9 +3,8 @@ public import SluiceShared
 
 /// A row that is about to be changed. Valid only during the hook's call.
 ///
-/// Values are as SQLite has them (measured on 3.40.1): of a column that is REAL an integer may stand for a
-/// real, a column that was added later is NULL in rows that were not written since, and the columns come in
-/// the order in which a record has them (`RowHook.hasRecordOrder`).
+/// Values are as SQLite has them: of a column that is REAL an integer may stand for a real, and in which order
+/// they come says `RowReading`.
 public struct RowEvent: ~Copyable {
   public enum Kind: Hashable, Sendable { case insert, update, delete }
 
@@ -16,10 +15,11 @@ public struct RowEvent: ~Copyable {
   private let database: OpaquePointer
   private let schema: UnsafePointer<CChar>
   private let name: UnsafePointer<CChar>
+  private let absent: OpaquePointer?
 
   init(
     _ kind: Kind, _ oldRowID: Int64, _ newRowID: Int64, _ database: OpaquePointer,
-    _ schema: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>
+    _ schema: UnsafePointer<CChar>, _ name: UnsafePointer<CChar>, absent: OpaquePointer?
   ) {
     self.kind = kind
     self.oldRowID = oldRowID
@@ -27,20 +27,24 @@ public struct RowEvent: ~Copyable {
     self.database = database
     self.schema = schema
     self.name = name
+    self.absent = absent
   }
 
   /// "main", or "temp".
   public var schemaName: String { String(cString: schema) }
   public var table: String { String(cString: name) }
 
-  /// The row before; of an insertion nothing.
-  public var old: [SQLValue] { kind == .insert ? [] : values(after: false) }
-  /// The row behind; of a deletion nothing.
-  public var new: [SQLValue] { kind == .delete ? [] : values(after: true) }
+  /// The row before; of an insertion nothing. nil: its record ends before the column, which was added to the
+  /// table later and has its default there.
+  public var old: [SQLValue?] { kind == .insert ? [] : values(after: false) }
+  /// The row behind; of a deletion nothing. nil as in `old`: SQLite copies records from one table into another.
+  public var new: [SQLValue?] { kind == .delete ? [] : values(after: true) }
 
-  private func values(after: Bool) -> [SQLValue] {
+  private func values(after: Bool) -> [SQLValue?] {
     (0..<csqlite_preupdate_count(database)).map { column in
-      csqlite_preupdate_value(database, after ? 1 : 0, column).map { SQLValue($0) } ?? .null
+      guard let value = csqlite_preupdate_value(database, after ? 1 : 0, column), value != absent
+      else { return nil }
+      return SQLValue(value)
     }
   }
 }
@@ -48,21 +52,15 @@ public struct RowEvent: ~Copyable {
 /// Keeps the closure that SQLite calls before it changes a row.
 public final class RowHook {
   fileprivate let body: (borrowing RowEvent) -> Void
-  fileprivate init(_ body: @escaping (borrowing RowEvent) -> Void) { self.body = body }
+  fileprivate let absent: OpaquePointer?
+
+  fileprivate init(_ body: @escaping (borrowing RowEvent) -> Void, absent: OpaquePointer?) {
+    self.body = body
+    self.absent = absent
+  }
 
   /// Whether this SQLite has it (`SQLITE_ENABLE_PREUPDATE_HOOK`), as Debian's has.
   public static var isAvailable: Bool { csqlite_has_preupdate() != 0 }
-
-  /// Whether values come in the order of a record, in which generated columns that are not stored are
-  /// missing, and not in that of the table's columns: it depends on SQLite's version, and is tried.
-  public static func hasRecordOrder() throws(SQLiteError) -> Bool {
-    let connection = try Connection(path: ":memory:", flags: [.readWrite, .memory, .noMutex])
-    try connection.execute("CREATE TABLE t(a AS (1) VIRTUAL, b)")
-    var second: SQLValue?
-    connection.setRowHook { event in second = event.new.first }
-    try connection.execute("INSERT INTO t(b) VALUES ('b')")
-    return second == .text("b")
-  }
 }
 
 extension Connection {
@@ -72,7 +70,7 @@ extension Connection {
   /// Not told are rows of SQLite's own tables, of virtual tables (but of the tables that these keep their
   /// content in), and what DDL does to a whole table. With a hook a DELETE of all rows goes row by row.
   public func setRowHook(_ body: ((borrowing RowEvent) -> Void)?) {
-    let hook = body.map { RowHook($0) }
+    let hook = body.map { RowHook($0, absent: csqlite_absent_value(handle)) }
     let context = hook.map { Unmanaged.passUnretained($0).toOpaque() }
     csqlite_preupdate_hook(
       handle,
@@ -87,7 +85,8 @@ extension Connection {
             default: .delete
             }
           let hook = Unmanaged<RowHook>.fromOpaque(context).takeUnretainedValue()
-          hook.body(RowEvent(kind, oldRowID, newRowID, database, schema, table))
+          hook.body(
+            RowEvent(kind, oldRowID, newRowID, database, schema, table, absent: hook.absent))
         }, context)
     rowHook = hook
   }

@@ -11,6 +11,8 @@ public enum SchemaPragma: String, Sendable {
   case foreignKeys = "foreign_key_list"
   /// Number, name, unique, origin (`pk`, `u`, `c`), partial.
   case indexes = "index_list"
+  /// Schema, name, kind, columns, without rowids, strict.
+  case kind = "table_list"
 
   /// The statement that asks it of the table with this name.
   public func text(of table: String) -> String { "PRAGMA main.\(rawValue)(\(quoted(table)))" }

@@ -163,8 +163,14 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case compareOutcomes
   /// Where a replay's pages are not the recorded ones, the content of all tables is compared.
   case compareContents
+  /// Where a feed of rows makes other pages than the recorded ones, its rows are compared with the record.
+  case compareRows
+  /// A page's place counts in the segment, by number and nonce, that says it.
+  case placeInItsSegment
   /// What a backup has copied of the log is read back, and whole, before the copy publishes it.
   case provenCopy
+  /// A backup is told whole when also what an earlier one had left unsynced is durable.
+  case settledCopy
   /// A new backup gets its store.json when all else is durable.
   case describedLast
 }

@@ -191,6 +191,72 @@ struct BackupFaultTests {
     #expect(damages == (check == nil ? 0 : 1) && summary.last == TxID(check == nil ? 3 : 4))
   }
 
+  @Test("Page checksums that the copy's file system keeps otherwise are no copy")
+  func sidecar() throws {
+    let store = try BackedUpStore()
+    try store.work(1...2)
+    // The disk changes what was written.
+    var environment = store.environment
+    let changing = ChangingFileSystem(suffix: ".pages")
+    environment.fileSystem = changing
+    #expect(store.failure(environment) == .damaged)
+    #expect(changing.changed.withLock { $0 } > 0)
+    #expect(try !store.names(store.copy).contains("store.json"))
+    environment.omittedChecks = [.provenCopy]
+    #expect(store.failure(environment) == nil)
+  }
+
+  /// A byte of what is written to files of a name, before its random part, comes out as another one.
+  private final class ChangingFileSystem: HookedFileSystem, @unchecked Sendable {
+    // Sendable: as the class that it is made of, and a lock.
+    let changed = Monitor(0)
+    private let suffix: String
+
+    init(suffix: String) {
+      self.suffix = suffix
+      super.init(PosixFileSystem())
+    }
+
+    override func did(_ operation: FileOperation) {
+      guard operation.action == .sync,
+        StoreLayout.temporaryTarget(operation.path)?.hasSuffix(suffix) == true
+      else { return }
+      changed.withLock { $0 += 1 }
+      chmod(operation.path, 0o644)
+      let descriptor = Glibc.open(operation.path, O_RDWR)
+      defer { close(descriptor) }
+      var byte: UInt8 = 0
+      pread(descriptor, &byte, 1, 4100)
+      byte ^= 1
+      pwrite(descriptor, &byte, 1, 4100)
+    }
+  }
+
+  @Test("What an earlier process left unsynced is durable when a copy is told", arguments: [nil, SafetyCheck.settledCopy])
+  func settled(without check: SafetyCheck?) throws {
+    let store = try BackedUpStore()
+    try store.work(1...2)
+    try store.backUp()
+    let synced = Monitor<Set<String>>([])
+    var environment = store.environment
+    environment.fileSystem = HookedFileSystem(PosixFileSystem()) { operation in
+      if [.sync, .syncDirectory].contains(operation.action) {
+        synced.withLock { _ = $0.insert(operation.path) }
+      }
+      return .done
+    }
+    if let check { environment.omittedChecks = [check] }
+    // Nothing is new, and all that there is could be of a process that was killed.
+    try store.backUp(environment)
+    let newest = try #require(
+      store.names("\(store.copy)/log").compactMap(StoreLayout.logNumber).max())
+    let wanted: Set = [
+      "\(store.copy)/log/\(StoreLayout.logName(newest))", "\(store.copy)/log",
+      "\(store.copy)/checkpoints", store.copy, store.place,
+    ]
+    #expect(synced.withLock { wanted.isSubset(of: $0) } == (check == nil))
+  }
+
   // MARK: retention
 
   /// What is older than the newest two checkpoints goes at once.

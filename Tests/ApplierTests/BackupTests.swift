@@ -31,6 +31,8 @@ struct BackupTests {
         "backup.json", "checkpoints", "current.sqlite", "journal", "log", "store.json",
       ])
     #expect(try PosixFileSystem().status("\(copy)/journal").permissions & 0o7777 == 0o3777)
+    let mark = try PosixFileSystem().open("\(copy)/backup.json", .fixed).read(4096, at: 0)
+    #expect(String(decoding: mark, as: UTF8.self).contains("\"whole\": true}"))
     // What is before the checkpoint is not in it.
     let feed = try ChangeFeed(path: copy, from: TxID(5), environment: store.environment)
     var seen: [UInt64] = []
@@ -130,6 +132,81 @@ struct BackupTests {
     try Applier(path: store.copy, options: options, environment: store.environment)
       .run(shouldStop: { false })
     #expect(store.failure() == .foreign)
+  }
+
+  /// Everything in a directory, and what is in its files.
+  private func content(_ path: String) throws -> [String: [UInt8]] {
+    let fileSystem = PosixFileSystem()
+    var found: [String: [UInt8]] = [:]
+    for name in try fileSystem.list(path) {
+      let status = try fileSystem.status("\(path)/\(name)")
+      if status.kind == .directory {
+        for (inner, bytes) in try content("\(path)/\(name)") { found["\(name)/\(inner)"] = bytes }
+      } else if status.kind != .symbolicLink {
+        found[name] = try fileSystem.open("\(path)/\(name)", .fixed)
+          .read(Int(status.size), at: 0)
+      }
+    }
+    return found
+  }
+
+  @Test("Nothing of a copy that was whole is removed, whatever it lacks")
+  func untouched() throws {
+    let store = try BackedUpStore()
+    try store.work(1...2)
+    _ = try store.backUp()
+    let fileSystem = PosixFileSystem()
+    // What somebody else keeps there, under names that could be ours.
+    _ = try fileSystem.create("\(store.copy)/notes.0123456789abcdef.tmp", mode: 0o644)
+    // The database of a checkpoint was lost.
+    let sums = "\(store.copy)/checkpoints/\(StoreLayout.sidecarName(TxID(1)))"
+    _ = try fileSystem.create(sums, mode: 0o444)
+    // store.json is gone.
+    let description = try fileSystem.open("\(store.copy)/store.json", .fixed).read(4096, at: 0)
+    try fileSystem.unlink("\(store.copy)/store.json")
+    let before = try content(store.copy)
+    let error = #expect(throws: StoreError.self) { try store.backUp() }
+    #expect(error?.code == .damaged && error?.message.contains("copy the store's store.json") == true)
+    #expect(try content(store.copy) == before)
+    // Or that of another store.
+    let other = try TestStore()
+    let foreign = try fileSystem.open("\(other.path)/store.json", .fixed).read(4096, at: 0)
+    try fileSystem.create("\(store.copy)/store.json", mode: 0o444).write(foreign, at: 0)
+    #expect(store.failure() == .foreign)
+    try fileSystem.unlink("\(store.copy)/store.json")
+    #expect(try content(store.copy) == before)
+    // As the message says.
+    try fileSystem.create("\(store.copy)/store.json", mode: 0o444).write(description, at: 0)
+    try store.work(3...3)
+    #expect(try store.backUp().isFirst == false)
+    #expect(try content(store.copy).keys.contains("notes.0123456789abcdef.tmp"))
+    try fileSystem.unlink(sums)
+    try store.expectWhole(upTo: 4)
+  }
+
+  @Test("A mark that says nothing, or not that the copy is unfinished, gives no right to remove")
+  func marks() throws {
+    let store = try BackedUpStore()
+    try store.work(1...2)
+    let fileSystem = PosixFileSystem()
+    // Somebody's own file of that name.
+    try fileSystem.makeDirectory(store.copy, mode: 0o755)
+    _ = try fileSystem.create("\(store.copy)/backup.json", mode: 0o644)
+    try fileSystem.makeDirectory("\(store.copy)/log", mode: 0o755)
+    let precious = "\(store.copy)/log/\(StoreLayout.logName(1))"
+    try fileSystem.create(precious, mode: 0o644).write([1], at: 0)
+    #expect(store.failure() == .foreign)
+    #expect(try fileSystem.status(precious).size == 1)
+    // Of an earlier version, which did not say.
+    let id = try StoreDescription.read(store.store.layout, fileSystem).id
+    try fileSystem.open("\(store.copy)/backup.json", .write)
+      .write(Array("{\"copyOf\": \"\(id)\"}\n".utf8), at: 0)
+    #expect(store.failure() == .damaged)
+    #expect(try fileSystem.status(precious).size == 1)
+    // With nothing in it, it is begun anew.
+    try fileSystem.unlink(precious)
+    #expect(try store.backUp().isFirst)
+    try store.expectWhole(upTo: 3)
   }
 
   @Test("One at a time")

@@ -207,6 +207,38 @@ struct RowFeedTests {
     #expect(try told(store).count == 2)
   }
 
+  /// As another SQLite could make other rows and count the same.
+  @Test("Rows that are others than the recorded ones are a difference")
+  func otherRows() throws {
+    for (made, recorded, forged, what) in [
+      (
+        "CREATE TABLE t(a)", "INSERT INTO t VALUES('x1')", "INSERT INTO t VALUES('x2')",
+        "row 1 of table t is ('x1') in the record, ('x2') replayed"
+      ),
+      (
+        "CREATE TABLE t(a PRIMARY KEY, b) WITHOUT ROWID", "INSERT INTO t VALUES('k', 1)",
+        "INSERT INTO t VALUES('k', 2)", "a row of table t, ('k', 2), is not there in the record"
+      ),
+    ] {
+      let store = try TestStore()
+      try store.apply(made)
+      try store.apply(recorded)
+      var log = try ForgedLog(store.layout, store.environment)
+      try log.change(commit: 2) { sections in
+        let text = Array(recorded.utf8)
+        let place = try #require(
+          sections[.batches].indices.first { sections[.batches][$0...].starts(with: text) })
+        sections[.batches].replaceSubrange(place..<place + text.count, with: Array(forged.utf8))
+      }
+      try log.write(store.environment)
+      let feed = try RowFeed(path: store.path, from: TxID(2), environment: store.environment)
+      let error = #expect(throws: StoreError.self) { try feed.advance { _ in } }
+      #expect(error?.code == .damaged && error?.message.contains(what) == true, "\(error?.message ?? "")")
+      store.environment.omittedChecks = [.compareRows]
+      #expect(throws: Never.self) { try told(store, from: 2) }
+    }
+  }
+
   @Test("As a sequence, which goes on with what comes, and ends with its task")
   func sequence() async throws {
     let store = try TestStore()

@@ -11,6 +11,7 @@ struct RowHookTests {
     connection.setRowHook { event in
       let values = (event.old + event.new).map { value in
         switch value {
+        case nil: "absent"
         case .integer(let number): "\(number)"
         case .text(let text): text
         default: "-"
@@ -43,15 +44,31 @@ struct RowHookTests {
   /// What `RowTable` makes good: should SQLite tell it otherwise one day, that does no harm.
   @Test("As a record has them")
   func records() throws {
-    let order = try RowHook.hasRecordOrder()
+    let order = try RowReading().hasRecordOrder(.inserted, hasRowIDs: true)
     let connection = try memory()
     try connection.execute(
       "CREATE TABLE t(v AS (a) VIRTUAL, a, r REAL); INSERT INTO t VALUES(7, 2)")
-    var seen: [SQLValue] = []
+    var seen: [SQLValue?] = []
     connection.setRowHook { event in seen = event.new }
     try connection.execute("INSERT INTO t VALUES(8, 3)")
     #expect(seen.count == 3)
     #expect(seen[order ? 0 : 1] == .integer(8))
     #expect([SQLValue.integer(3), .real(3)].contains(seen[order ? 1 : 2]))
+  }
+
+  @Test("A column that a record ends before is told from one that is NULL")
+  func absent() throws {
+    #expect(try RowReading().tellsAbsent)
+    let connection = try memory()
+    try connection.execute(
+      """
+      CREATE TABLE t(a, b); INSERT INTO t VALUES (1, NULL); ALTER TABLE t ADD COLUMN c;
+      CREATE TABLE u(a, b, c)
+      """)
+    var seen: [[SQLValue?]] = []
+    connection.setRowHook { event in seen.append(event.kind == .insert ? event.new : event.old) }
+    // It copies the record as it is.
+    try connection.execute("INSERT INTO u SELECT * FROM t; UPDATE t SET a = 2; DELETE FROM t")
+    #expect(seen == [[1, .null, nil], [1, .null, nil], [2, .null, .null]])
   }
 }

@@ -68,6 +68,9 @@ public struct Mutation: Sendable {
       .indexOfThatTime, "a finished segment's index used as of an earlier batch",
       ["which is not what was there as of"]),
     Mutation(
+      .placeInItsSegment, "a page's place taken for another segment's",
+      Sign.damage + Sign.wrongContent),
+    Mutation(
       .deduplicate, "batch executed again when it is found again", ["is in the history twice"]),
     Mutation(
       .ownWriter, "a stranger's file read under a writer's id",

@@ -61,8 +61,9 @@ struct SimulatorTests {
           .shadowedPragmas, .lateRights,
           .kindAfterClaim, .successorOfMarked, .verdictByName, .boundedLooks, .extensionContent,
           .undoneForgotten,
-          .undoneWithTransaction, .compareOutcomes, .compareContents, .retireBehindDurable,
-          .provenCopy, .describedLast, .commitsAlone, .turnNamed,
+          .undoneWithTransaction, .compareOutcomes, .compareContents, .compareRows,
+          .retireBehindDurable,
+          .provenCopy, .settledCopy, .describedLast, .commitsAlone, .turnNamed,
         ])
   }
 

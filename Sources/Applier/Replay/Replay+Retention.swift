@@ -1,4 +1,4 @@
-internal import SluiceJournal
+public import SluiceJournal
 public import SluiceShared
 
 extension Replay {
@@ -11,12 +11,39 @@ extension Replay {
     store path: String, _ environment: Environment, note: @escaping (String) -> Void = { _ in },
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary? {
+    try overtaking(path, environment, note) { (history) throws(StoreError) in
+      try compare(history, note: note, onProgress: onProgress)
+    }
+  }
+
+  /// As `run`, of a store whose applier removes what is old meanwhile: where it overtakes the replay, that begins
+  /// anew with what is kept then, and `note` is told.
+  public static func run(
+    store path: String, into file: String, from first: TxID? = nil, to point: HistoryPoint? = nil,
+    _ environment: Environment, note: @escaping (String) -> Void = { _ in },
+    onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
+  ) throws(StoreError) -> Summary {
+    let summary = try overtaking(path, environment, note) { (history) throws(StoreError) in
+      try run(history, into: file, from: first, to: point, note: note, onProgress: onProgress)
+    }
+    guard let summary else {
+      throw StoreError(
+        .snapshotExpired,
+        "the replay was overtaken again and again by what is removed; begin with a later checkpoint (`--from`), or keep more (`--keep`)",
+        path: path)
+    }
+    return summary
+  }
+
+  private static func overtaking(
+    _ path: String, _ environment: Environment, _ note: (String) -> Void,
+    _ replay: (RecordedHistory) throws(StoreError) -> Summary
+  ) throws(StoreError) -> Summary? {
     for _ in 0..<Self.beginnings {
       // First, so that what is removed later shows.
       let kept = try Kept(path, environment)
       do throws(StoreError) {
-        let history = try RecordedHistory(store: path, environment)
-        return try compare(history, note: note, onProgress: onProgress)
+        return try replay(RecordedHistory(store: path, environment))
       } catch {
         guard error.isRemoval, try kept.lost(Kept(path, environment)) else { throw error }
         note(

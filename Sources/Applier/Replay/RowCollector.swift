@@ -7,50 +7,45 @@ internal import SluiceShared
 /// are looked up between statements, before the schema changes, since nothing can be asked in the hook.
 final class RowCollector {
   private let session: Session
-  private let hasRecordOrder: Bool
+  private let reading: RowReading
+  private let defaults: ColumnDefaults
   /// Whether the batch at an index was applied; of others nothing is left.
   private let isApplied: (Int) -> Bool
-  /// The row that a default is missing in, as it was before the commit.
-  private let earlier: (RowTable, _ rowID: Int64) throws(StoreError) -> [RowChange.Column]?
 
   private struct Pending {
     var kind: RowEvent.Kind
     var table: String
     var oldRowID: Int64
     var newRowID: Int64
-    var old: [SQLValue]
-    var new: [SQLValue]
-  }
-
-  /// Where a row lies, to know whether it was written in this commit.
-  private struct Place: Hashable {
-    var table: ExactText
-    var rowID: Int64
+    var old: [SQLValue?]
+    var new: [SQLValue?]
   }
 
   private var current: Int?
+  /// The last batch that was begun and is in `batches`.
+  private var last: Int?
+  /// About the memory that the rows of the batches before take.
+  private var spent = 0
   private var pending: [Pending] = []
   private var tables: [ExactText: RowTable] = [:]
-  private var written: Set<Place> = []
   private var roots: [ExactText: SQLValue]?
   /// Changes of the batch before a statement that changes the schema.
   private var told = 0
-  private var bytes = 0
   /// By the batch's index in its commit.
-  private(set) var changes: [Int: [RowChange]] = [:]
-  /// How many there were of a batch of which they would take too much memory.
-  private(set) var leftOut: [Int: UInt64] = [:]
+  private(set) var batches: [Int: ChangedRows] = [:]
+  /// Where the schema was changed: after so many changes of a batch.
+  private(set) var schemaChanges: [(batch: Int, after: Int)] = []
   /// What kept a name from being found.
   private(set) var failure: StoreError?
 
   init(
-    _ session: Session, hasRecordOrder: Bool, isApplied: @escaping (Int) -> Bool,
-    earlier: @escaping (RowTable, Int64) throws(StoreError) -> [RowChange.Column]?
+    _ session: Session, _ reading: RowReading, _ defaults: ColumnDefaults,
+    isApplied: @escaping (Int) -> Bool
   ) {
     self.session = session
-    self.hasRecordOrder = hasRecordOrder
+    self.reading = reading
+    self.defaults = defaults
     self.isApplied = isApplied
-    self.earlier = earlier
     session.connection.setRowHook { [unowned self] event in note(event) }
     session.onBatch = { [unowned self] index in begin(index) }
     session.run.onSchemaChange = { [unowned self] isDone in schemaChanges(isDone) }
@@ -70,39 +65,46 @@ final class RowCollector {
       current = nil
       return
     }
-    if changes.keys.contains(where: { $0 >= index })
-      || leftOut.keys.contains(where: { $0 >= index })
-    {
+    if let last, last >= index {
       // Again, after a rollback.
-      changes = changes.filter { $0.key < index }
-      leftOut = leftOut.filter { $0.key < index }
+      batches = batches.filter { $0.key < index }
+      schemaChanges.removeAll { $0.batch >= index }
       tables = [:]
+      spent = batches.values.reduce(0) { $0 + $1.byteCount }
+    } else if let last {
+      spent += batches[last]?.byteCount ?? 0
     }
-    if index == 0 { written = [] }
+    last = nil
     current = isApplied(index) ? index : nil
-    if let current { changes[current] = [] }
+    guard let current else { return }
+    batches[current] = ChangedRows()
+    last = current
+  }
+
+  /// Whether the commit's rows may take more memory.
+  private var hasRoom: Bool {
+    guard let current, let batch = batches[current] else { return false }
+    return batch.isTold && spent + batch.byteCount < Limits.rowChangeBytes
   }
 
   private func note(_ event: borrowing RowEvent) {
     guard let current, event.schemaName == "main" else { return }
     let table = event.table
     guard !table.lowercased().hasPrefix("_sluice_") else { return }
-    guard bytes < Limits.rowChangeBytes else {
-      let dropped = (changes.removeValue(forKey: current)?.count ?? 0) + pending.count
+    guard hasRoom else {
+      batches[current]?.leaveOut(1 + pending.count)
       pending = []
-      leftOut[current, default: 0] += UInt64(dropped) + 1
       return
     }
     let row = Pending(
       kind: event.kind, table: table, oldRowID: event.oldRowID, newRowID: event.newRowID,
       old: event.old, new: event.new)
-    bytes += row.old.reduce(64) { $0 + $1.byteCount + 32 }
-    bytes += row.new.reduce(64) { $0 + $1.byteCount + 32 }
+    batches[current]?.count(row.old + row.new)
     pending.append(row)
   }
 
   private func schemaChanges(_ isDone: Bool) {
-    guard current != nil else { return }
+    guard let current else { return }
     // The statement may have made one, and filled the tables in which it keeps its content.
     if isDone { session.run.forgetVirtualTables() }
     nameColumns()
@@ -110,9 +112,10 @@ final class RowCollector {
     do throws(SQLiteError) {
       if isDone {
         try addMade()
+        schemaChanges.append((current, batches[current]?.changes.count ?? 0))
       } else {
         roots = try rootPages()
-        told = current.flatMap { changes[$0]?.count } ?? 0
+        told = batches[current]?.changes.count ?? 0
       }
     } catch {
       fail(error)
@@ -125,46 +128,37 @@ final class RowCollector {
     guard let current, !pending.isEmpty else { return }
     let rows = pending
     pending = []
-    do throws(StoreError) {
-      for row in rows {
+    for row in rows {
+      do throws(StoreError) {
         guard let table = try table(row.table), !table.isShadow else { continue }
-        changes[current]?.append(try change(row, table))
+        do throws(RowTable.Untold) {
+          batches[current]?.append(try change(row, table))
+        } catch {
+          batches[current]?.refuse(error.reason)
+        }
+      } catch {
+        failure = failure ?? error
+        return
       }
-    } catch {
-      failure = failure ?? error
     }
   }
 
-  private func change(_ row: Pending, _ table: RowTable) throws(StoreError) -> RowChange {
-    var change = RowChange(
-      kind: .insert, table: table.name, rowID: table.hasRowIDs ? row.newRowID : nil)
-    let place = Place(table: ExactText(table.name), rowID: row.oldRowID)
+  private func change(_ row: Pending, _ table: RowTable) throws(RowTable.Untold) -> RowChange {
+    var change = RowChange(kind: .insert, table: table.name)
     switch row.kind {
-    case .insert: change.kind = .insert
-    case .update: change.kind = .update
+    case .insert:
+      change.new = try table.columns(row.new, .inserted, rowID: row.newRowID)
+    case .update:
+      change.kind = .update
+      change.old = try table.columns(row.old, .old, rowID: row.oldRowID)
+      change.new = try table.columns(row.new, .updated, rowID: row.newRowID)
     case .delete:
       change.kind = .delete
-      change.rowID = table.hasRowIDs ? row.oldRowID : nil
+      change.old = try table.columns(row.old, .old, rowID: row.oldRowID)
     }
-    if row.kind != .insert {
-      var old = table.columns(row.old, rowID: row.oldRowID)
-      let mayLack =
-        table.hasRowIDs
-        && table.defaults.keys.contains {
-          $0 >= row.old.count || row.old[$0] == .null
-        }
-      // Added to the table when the row was there already.
-      if mayLack, !written.contains(place), let there = try earlier(table, row.oldRowID) {
-        old = there
-      }
-      change.old = old
-    }
-    if row.kind != .delete { change.new = table.columns(row.new, rowID: row.newRowID) }
-    if row.kind == .update, row.oldRowID != row.newRowID, table.hasRowIDs {
-      change.oldRowID = row.oldRowID
-    }
-    if row.kind != .delete {
-      written.insert(Place(table: ExactText(table.name), rowID: row.newRowID))
+    if table.hasRowIDs {
+      change.rowID = row.kind == .delete ? row.oldRowID : row.newRowID
+      if row.kind == .update, row.oldRowID != row.newRowID { change.oldRowID = row.oldRowID }
     }
     return change
   }
@@ -174,8 +168,7 @@ final class RowCollector {
     session.permissions.mode = .applier
     do throws(SQLiteError) {
       let found = try RowTable(
-        name, session.connection, hasRecordOrder: hasRecordOrder,
-        isShadow: session.run.isShadowTable(name))
+        name, session.connection, reading, defaults, isShadow: session.run.isShadowTable(name))
       tables[ExactText(name)] = found
       return found
     } catch {
@@ -211,12 +204,15 @@ final class RowCollector {
       }
       guard let found, !found.isShadow else { continue }
       // A virtual table's module may have made and filled it by statements of its own, which were told.
-      if changes[current]?.dropFirst(told).contains(where: { $0.table == name }) == true {
-        continue
-      }
-      for (rowID, columns) in try found.rows(session.connection) {
-        if let rowID { written.insert(Place(table: ExactText(name), rowID: rowID)) }
-        changes[current]?.append(
+      let isTold = batches[current]?.changes.dropFirst(told).contains { $0.table == name }
+      guard isTold != true else { continue }
+      try found.rows(session.connection) { (rowID, columns) in
+        guard hasRoom else {
+          batches[current]?.leaveOut(1)
+          return
+        }
+        batches[current]?.count(columns.map(\.value))
+        batches[current]?.append(
           RowChange(kind: .insert, table: name, rowID: rowID, new: columns))
       }
     }

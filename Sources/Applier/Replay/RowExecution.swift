@@ -13,10 +13,15 @@ internal import SluiceShared
 final class RowExecution {
   private let log: Log
   private let settings: Session.Settings
-  private let hasRecordOrder: Bool
+  private let reading: RowReading
+  private let defaults = ColumnDefaults()
   private let environment: Environment
   /// The recorded state behind the last commit; nil: to be looked up.
-  private var base: Snapshot?
+  private(set) var base: Snapshot?
+  /// Where the commit behind it is.
+  private var baseSegment: UInt64 = 0
+  /// No checkpoint is older, and none will be.
+  private var oldest: TxID?
   private var session: Session?
   private var term: UInt64?
   private var lastOwner: UInt32 = 0
@@ -25,13 +30,14 @@ final class RowExecution {
   struct Executed {
     var last: TxID
     var first: TxID
-    /// nil: the state before it is not kept, or no statement of it is known.
-    var changes: [Int: [RowChange]]?
-    var leftOut: [Int: UInt64]
+    /// By the batch's index; of batches that were not applied nothing.
+    var rows: [Int: ChangedRows] = [:]
+    /// Why rows of none of its batches are told.
+    var untold: String?
   }
 
   private(set) var executed: Executed?
-  private static let attempts = 3
+  private static let attempts = 5
 
   /// Throws `.unsupported` where this SQLite has no preupdate hook.
   init(_ layout: StoreLayout, _ environment: Environment) throws(StoreError) {
@@ -41,7 +47,7 @@ final class RowExecution {
         "this SQLite was built without SQLITE_ENABLE_PREUPDATE_HOOK, so that it cannot tell which rows a batch changes; run with one that has it, as Debian's has"
       )
     }
-    do throws(SQLiteError) { hasRecordOrder = try RowHook.hasRecordOrder() } catch {
+    do throws(SQLiteError) { reading = try RowReading() } catch {
       throw StoreError(.io, "SQLite cannot be asked how it tells rows: \(error)")
     }
     let description = try StoreDescription.read(layout, environment.fileSystem)
@@ -55,8 +61,10 @@ final class RowExecution {
   /// Executes a commit, unless it was the last one.
   func execute(_ commit: Commit, _ cursor: inout LogCursor) throws(StoreError) {
     guard executed?.last != commit.last else { return }
-    guard let before = try base(before: commit) else {
-      executed = Executed(last: commit.last, first: commit.first, changes: nil, leftOut: [:])
+    guard let before = try base(before: commit, in: cursor.segment.number) else {
+      executed = Executed(
+        last: commit.last, first: commit.first,
+        untold: "the state of the database before this batch is not kept")
       return
     }
     let replayed = try ReplayedCommit(commit, &cursor)
@@ -64,8 +72,9 @@ final class RowExecution {
     let behind = before.adding(
       entries: entries, in: cursor.segment, meta: commit.meta, extent: commit.extent)
     if try replayed.commitsPages(&cursor) {
-      // No statement of it is known.
-      executed = Executed(last: commit.last, first: commit.first, changes: nil, leftOut: [:])
+      executed = Executed(
+        last: commit.last, first: commit.first,
+        untold: "of an interactive transaction the log has pages and no statements")
       session = nil
       base = behind
       return
@@ -77,10 +86,9 @@ final class RowExecution {
       try owner(writer, before, behind)
     }
     do throws(StoreError) {
-      let collector = try collect(replayed, request, (entries, cursor.segment), before)
-      executed = Executed(
-        last: commit.last, first: commit.first, changes: collector.changes,
-        leftOut: collector.leftOut)
+      let collector = try collect(
+        replayed, request, (entries, cursor.segment), (before, behind))
+      executed = Executed(last: commit.last, first: commit.first, rows: collector.batches)
     } catch {
       session = nil
       base = nil
@@ -89,33 +97,54 @@ final class RowExecution {
     base = behind
   }
 
-  /// The state before a commit; nil where it is not kept.
-  private func base(before commit: Commit) throws(StoreError) -> Snapshot? {
+  /// The state before a commit of `segment`; nil where it is not kept.
+  private func base(before commit: Commit, in segment: UInt64) throws(StoreError) -> Snapshot? {
     let last = TxID(commit.first.rawValue - 1)
-    if let base, base.txid == last { return base }
-    session = nil
-    base = nil
-    do throws(StoreError) {
-      base = try Snapshot.recorded(in: log, upTo: log.present(), asOf: .txid(last))
-    } catch {
-      guard error.isRemoval else { throw error }
-      log.forgetFiles()
+    let known = base?.txid == last ? base : nil
+    let isNewSegment = segment != baseSegment
+    baseSegment = segment
+    if let known, !isNewSegment { return known }
+    // Before a new segment it is looked up anew: from a newer checkpoint, so that older ones are let go.
+    guard let found = try recorded(last) ?? known else {
+      session = nil
+      base = nil
+      return nil
     }
-    guard base?.txid == last else { return nil }
-    return base
+    if let known, known.checkpointTxID == found.checkpointTxID { return known }
+    session = nil
+    base = found
+    return found
+  }
+
+  /// The state behind batch `last`; nil where it is not kept. That one file was gone when it was to be opened
+  /// says nothing of that: retention removes, and something newer has come instead.
+  private func recorded(_ last: TxID) throws(StoreError) -> Snapshot? {
+    if let oldest, last < oldest { return nil }
+    for attempt in 1...Self.attempts {
+      do throws(StoreError) {
+        let found = try Snapshot.recorded(in: log, upTo: log.present(), asOf: .txid(last))
+        return found.txid == last ? found : nil
+      } catch {
+        guard error.isRemoval else { throw error }
+      }
+      log.forgetFiles()
+      oldest = try environment.fileSystem.list(log.layout.checkpoints)
+        .compactMap(StoreLayout.checkpointTxID).min()
+      if let oldest, last < oldest { return nil }
+      environment.clock.sleep(.milliseconds(10 * attempt))
+    }
+    return nil
   }
 
   private func collect(
     _ replayed: ReplayedCommit, _ request: Session.Request,
-    _ recorded: (pages: [PageEntry], segment: LogSegment), _ before: Snapshot
+    _ recorded: (pages: [PageEntry], segment: LogSegment),
+    _ states: (before: Snapshot, behind: Snapshot)
   ) throws(StoreError) -> RowCollector {
     for _ in 0..<Self.attempts {
-      let session = try current(before)
+      let session = try current(states.before)
       let collector = RowCollector(
-        session, hasRecordOrder: hasRecordOrder, isApplied: { replayed.isApplied($0) },
-        earlier: { [self] (table, rowID) throws(StoreError) in
-          try row(rowID, of: table, in: before)
-        })
+        session, reading, defaults, isApplied: { replayed.isApplied($0) })
       var isSame = false
       let done = try session.commit(request) { [environment] (content, _) throws(StoreError) in
         if let difference = replayed.difference(from: content),
@@ -128,7 +157,11 @@ final class RowExecution {
       }
       if let failure = collector.failure { throw failure }
       if session.mustReopen || !isSame { self.session = nil }
-      if done.committed > 0 { return collector }
+      guard done.committed > 0 else { continue }
+      if !isSame, environment.makes(.compareRows) {
+        try compare(collector, with: states.behind, replayed)
+      }
+      return collector
     }
     throw replayed.difference("none of its batches is executed again as part of this commit")
   }
@@ -142,14 +175,18 @@ final class RowExecution {
 
   // MARK: what only the recorded pages say
 
-  /// A row as it was before a commit.
-  private func row(_ rowID: Int64, of table: RowTable, in snapshot: Snapshot) throws(StoreError)
-    -> [RowChange.Column]?
-  {
-    try DatabaseReader(snapshot, settings.extensions, environment).reading {
+  /// Throws where rows that this execution has made are others in the record. Equal pages have equal rows;
+  /// another SQLite may make other pages of the same rows.
+  private func compare(
+    _ collector: RowCollector, with behind: Snapshot, _ replayed: ReplayedCommit
+  ) throws(StoreError) {
+    let rows = ChangedContent(collector.batches, after: collector.schemaChanges.last)
+    guard !rows.isEmpty else { return }
+    let difference = try DatabaseReader(behind, settings.extensions, environment).reading {
       (connection) throws(SQLiteError) in
-      try table.row(rowID, connection)
+      try rows.difference(from: connection, reading, defaults)
     }
+    if let difference { throw replayed.difference(difference) }
   }
 
   private func owner(_ writer: WriterID, _ before: Snapshot, _ behind: Snapshot)

@@ -11,16 +11,18 @@ public import SluiceShared
 public final class RowFeed {
   public struct Entry: Sendable {
     public var batch: ChangeFeed.Entry
-    /// In the order in which they were made; empty of a batch that was not applied. nil: not told, because
-    /// there are too many (`leftOut`), because the state before is not kept any more, or because it is an
-    /// interactive transaction, of which the log has pages and no statements.
+    /// In the order in which they were made; empty of a batch that was not applied. nil: not told, and
+    /// `untold` says why.
     public var changes: [RowChange]?
+    /// Why rows are not told: there are too many (`leftOut`), the state before is not kept any more, it is an
+    /// interactive transaction, of which the log has no statements, or SQLite does not tell a value for certain.
+    public var untold: String?
     /// How many rows were changed where these are too many to be told (`Limits.rowChangeBytes`).
     public var leftOut: UInt64?
   }
 
   private let feed: ChangeFeed
-  private let execution: RowExecution
+  let execution: RowExecution
 
   /// From batch `first` on, or from what is kept behind it. Throws as `PageStore` does, and `.unsupported`
   /// where SQLite has no preupdate hook.
@@ -40,11 +42,12 @@ public final class RowFeed {
       onGap: onGap,
       onCommit: { (commit, cursor) throws(StoreError) in try execution.execute(commit, &cursor) }
     ) { batch in
-      var entry = Entry(batch: batch, changes: nil, leftOut: nil)
-      if let executed = execution.executed, let changes = executed.changes {
-        let index = Int(batch.txid.rawValue - executed.first.rawValue)
-        entry.leftOut = executed.leftOut[index]
-        entry.changes = entry.leftOut == nil ? changes[index] ?? [] : nil
+      var entry = Entry(batch: batch, untold: execution.executed?.untold)
+      if let executed = execution.executed, executed.untold == nil {
+        let rows = executed.rows[Int(batch.txid.rawValue - executed.first.rawValue)]
+        entry.untold = rows?.untold
+        entry.leftOut = rows?.leftOut
+        entry.changes = entry.untold == nil ? rows?.changes ?? [] : nil
       }
       try body(entry)
     }

@@ -103,3 +103,12 @@ static inline sqlite3_value *csqlite_preupdate_value(sqlite3 *db, int after, int
                    : sqlite3_preupdate_old(db, column, &value);
   return code == SQLITE_OK ? value : 0;
 }
+// The one value that SQLite answers with where there is none to answer with (measured on 3.40.1: also for a
+// column that a row's record ends before). Only to be compared by its address; null if it cannot be had.
+static inline sqlite3_value *csqlite_absent_value(sqlite3 *db) {
+  sqlite3_stmt *statement = 0;
+  if (sqlite3_prepare_v2(db, "SELECT 1", -1, &statement, 0) != SQLITE_OK) return 0;
+  sqlite3_value *value = sqlite3_column_value(statement, 1);
+  sqlite3_finalize(statement);
+  return value;
+}

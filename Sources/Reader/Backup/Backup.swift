@@ -63,6 +63,7 @@ public struct Backup: Sendable {
     var summary = Summary(txid: content.extent.txid, isFirst: true)
     var progress = Progress(
       total: content.segments.reduce(content.checkpoint.byteCount) { $0 + $1.byteCount })
+    try destination.clear()
     try destination.makeDirectories(of: content)
     if !environment.makes(.describedLast) {
       try destination.describe(content.descriptionBytes)
@@ -82,6 +83,7 @@ public struct Backup: Sendable {
     summary.segments = content.segments.count
     try destination.point(to: content.checkpoint.txid)
     try destination.describe(content.descriptionBytes)
+    try destination.finish([])
     summary.bytes = progress.total / 2
     return summary
   }
@@ -93,6 +95,7 @@ public struct Backup: Sendable {
     let number = whole.segment.number
     let content = try BackupContent(layout, from: number, environment)
     try connect(whole, to: content)
+    try destination.tidy(whole)
     let first = content.segments.first { $0.number == number }
     let grown = max(0, (first?.byteCount ?? 0) - whole.beacon.position.end)
     let later = content.segments.filter { $0.number > number }
@@ -121,6 +124,7 @@ public struct Backup: Sendable {
     }
     try destination.point(to: max(content.checkpoint.txid, whole.checkpoints.max() ?? .zero))
     try destination.describe(content.descriptionBytes)
+    try destination.finish([whole.predecessor, number].compactMap(\.self))
     summary.segments = later.count + (grown > 0 ? 1 : 0)
     summary.checkpoints = hasCheckpoint ? 0 : 1
     summary.bytes = progress.total / 2
@@ -219,7 +223,7 @@ extension Backup {
       try tar.end()
     }
     try tar.symbolicLink("current.sqlite", to: "checkpoints/\(name)")
-    try tar.file(BackupDirectory.markName, mode: 0o644, CopyMark.content(store))
+    try tar.file(BackupDirectory.markName, mode: 0o644, CopyMark.content(store, isWhole: true))
     try tar.file("store.json", mode: 0o444, content.descriptionBytes)
     try tar.finish()
     return Summary(

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import SluiceJournal
 internal import SluiceShared
 
@@ -6,7 +7,8 @@ internal import SluiceShared
 /// What is there at any moment, and after a crash, is nothing or a whole copy: `store.json`, without which
 /// nothing is a store, comes last the first time; later on the log becomes longer as a log does, a beacon
 /// after its frames, a segment's name after its content; checkpoints come behind the log that they need.
-/// Nothing is ever removed of a copy that is whole.
+/// Nothing is ever removed of a copy that was whole once, which its mark says; and before it is known whose copy
+/// it is, nothing is changed.
 final class BackupDirectory {
   /// The name of its mark.
   static let markName = "backup.json"
@@ -33,7 +35,7 @@ final class BackupDirectory {
     } catch {
       guard error.isExistingFile else { throw error }
     }
-    let names = try fileSystem.list(layout.root)
+    let names = Set(try fileSystem.list(layout.root))
     guard names.isEmpty || names.contains(Self.markName) else {
       throw StoreError(
         .invalid,
@@ -49,70 +51,110 @@ final class BackupDirectory {
           path: layout.root)
       }
     }
-    mark = try CopyMark("\(layout.root)/\(Self.markName)", of: store, fileSystem)
+    mark = try CopyMark(
+      "\(layout.root)/\(Self.markName)", of: store,
+      isAlone: names.isSubset(of: [Self.markName]), fileSystem)
   }
 
   /// What the copy has, and where it ends.
   struct Whole {
     let segment: LogSegment
     let beacon: Beacon
+    /// The segment before it.
+    let predecessor: UInt64?
     let checkpoints: Set<TxID>
   }
 
-  /// What is there; nil where nothing is yet, or no whole copy. What an earlier process left half made is
-  /// removed.
+  /// What is there; nil where nothing is yet, or no whole copy. Nothing is changed.
+  ///
+  /// Throws `.damaged` where there was a whole copy, and `store.json` is gone.
   func whole() throws(StoreError) -> Whole? {
-    let files = Set(try list(layout.checkpoints))
-    for half in files.compactMap(StoreLayout.sidecarTxID)
-    where !files.contains(StoreLayout.checkpointName(half)) {
-      // Before the temporary database beside it, which says what it is.
-      try fileSystem.unlink("\(layout.checkpoints)/\(StoreLayout.sidecarName(half))")
-    }
-    for directory in [layout.root, layout.log, layout.checkpoints, layout.extensions] {
-      for name in try list(directory) where StoreLayout.temporaryTarget(name) != nil {
-        try fileSystem.unlink("\(directory)/\(name)")
-      }
-    }
     guard try fileSystem.list(layout.root).contains("store.json") else {
-      try clear()
+      let isEmpty = try parts().isEmpty
+      guard mark.isWhole == false || isEmpty else {
+        throw StoreError(
+          .damaged,
+          "this copy was whole, and store.json is missing in it, so nothing of it is touched; copy the store's store.json here and begin again, or back up into a new directory",
+          path: layout.description)
+      }
       return nil
     }
     let found = try StoreDescription.read(layout, fileSystem).id
     guard found == store else {
       throw StoreError(
-        .foreign, "store.json of the copy is that of store \(found)", path: layout.description)
+        .foreign,
+        "store.json of the copy is that of store \(found), and not of \(store); back up into a new directory",
+        path: layout.description)
     }
     let log = Log(layout: layout, store: store, environment: environment)
     let present = try log.present()
     guard !present.isClosed else { throw isLed(present.segment) }
-    // Its predecessor is closed behind it.
-    if let before = try log.listed().first(where: { $0 < present.segment.number }) {
-      try close(before)
-    }
     let names = Set(try list(layout.checkpoints))
     return Whole(
       segment: present.segment, beacon: present.beacon,
+      predecessor: try log.listed().first { $0 < present.segment.number },
       checkpoints: Set(
         names.compactMap(StoreLayout.checkpointTxID)
           .filter { names.contains(StoreLayout.sidecarName($0)) }))
+  }
+
+  /// Takes away what an earlier process left half made of a copy that is whole, which is gone on with now.
+  func tidy(_ whole: Whole) throws(StoreError) {
+    // Its predecessor is closed behind it.
+    if let before = whole.predecessor { try close(before) }
+    let names = Set(try list(layout.checkpoints))
+    let half = Set(
+      names.compactMap(StoreLayout.temporaryTarget).compactMap(StoreLayout.checkpointTxID)
+        .filter {
+          names.contains(StoreLayout.sidecarName($0))
+            && !names.contains(StoreLayout.checkpointName($0))
+        })
+    // Without the temporary database beside it, page checksums are what is left of a checkpoint that was lost.
+    for txid in half {
+      try fileSystem.unlink("\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))")
+    }
+    if !half.isEmpty { try fileSystem.syncDirectory(layout.checkpoints) }
+    try removeTemporaries()
+  }
+
+  /// Takes away what an earlier process left of a copy that it did not come to the end of: nobody was told that
+  /// it is anything.
+  func clear() throws(StoreError) {
+    guard mark.isWhole == false else { return }
+    for path in try parts() { try fileSystem.unlink(path) }
+    try removeTemporaries()
+  }
+
+  /// Segments and checkpoints.
+  private func parts() throws(StoreError) -> [String] {
+    var found: [String] = []
+    for directory in [layout.log, layout.checkpoints] {
+      found += try list(directory).filter(Self.isPart).map { "\(directory)/\($0)" }
+    }
+    return found
+  }
+
+  private static func isPart(_ name: String) -> Bool {
+    StoreLayout.logNumber(name) != nil || StoreLayout.checkpointTxID(name) != nil
+      || StoreLayout.sidecarTxID(name) != nil
+  }
+
+  private func removeTemporaries() throws(StoreError) {
+    for directory in [layout.root, layout.log, layout.checkpoints, layout.extensions] {
+      for name in try list(directory) {
+        guard let target = StoreLayout.temporaryTarget(name) else { continue }
+        let isOurs =
+          directory == layout.extensions || Self.isPart(target)
+          || ["store.json", "current.sqlite"].contains(target)
+        if isOurs { try fileSystem.unlink("\(directory)/\(name)") }
+      }
+    }
   }
 
   private func list(_ directory: String) throws(StoreError) -> [String] {
     do throws(StoreError) { return try fileSystem.list(directory) } catch {
       guard error.isNoSuchFile else { throw error }
       return []
-    }
-  }
-
-  /// Nobody was told that what is there is anything: it begins anew.
-  private func clear() throws(StoreError) {
-    for directory in [layout.log, layout.checkpoints] {
-      for name in try list(directory)
-      where StoreLayout.logNumber(name) ?? StoreLayout.checkpointTxID(name)?.rawValue
-        ?? StoreLayout.sidecarTxID(name)?.rawValue != nil
-      {
-        try fileSystem.unlink("\(directory)/\(name)")
-      }
     }
   }
 
@@ -167,6 +209,26 @@ final class BackupDirectory {
       }
     }
     try fileSystem.syncDirectory(layout.root)
+  }
+
+  /// Makes all of it durable, also what an earlier process wrote that did not come to that, and says then that
+  /// it is whole. `segments`: those that were written last.
+  func finish(_ segments: [UInt64]) throws(StoreError) {
+    if environment.makes(.settledCopy) {
+      for number in segments {
+        try fileSystem.open("\(layout.log)/\(StoreLayout.logName(number))", .write).sync()
+      }
+      for directory in [layout.log, layout.checkpoints, layout.root] {
+        try fileSystem.syncDirectory(directory)
+      }
+      do throws(StoreError) {
+        try fileSystem.syncDirectory(Restoration.parts(layout.root).directory)
+      } catch {
+        // Who may not read there has not made the directory.
+        guard [EACCES, EPERM].contains(error.errno) else { throw error }
+      }
+    }
+    try mark.finish()
   }
 
   // MARK: what grows

@@ -71,6 +71,7 @@ struct CheckpointCopy {
     let sums = try fileSystem.create(made[0], mode: 0o444)
     try readSidecar { (piece, offset) throws(StoreError) in try sums.write(piece, at: offset) }
     try sums.sync()
+    try proveSidecar(fileSystem.open(made[0], .shared))
     let file = try fileSystem.create(made[1], mode: 0o444)
     try readDatabase { (piece, offset) throws(StoreError) in
       try file.write(piece, at: offset)
@@ -80,6 +81,8 @@ struct CheckpointCopy {
     try pages(of: fileSystem.open(made[1], .shared)) { (piece, _) throws(StoreError) in
       try onProgress(Int64(piece.count))
     }
+    // Their names are durable first: by them it is known that page checksums alone are half a copy.
+    try fileSystem.syncDirectory(directory)
     try link(made[0], to: "\(directory)/\(names[0])")
     do throws(StoreError) {
       try fileSystem.syncDirectory(directory)
@@ -87,9 +90,23 @@ struct CheckpointCopy {
     } catch {
       // Alone it would look like what is left of a lost checkpoint.
       try? fileSystem.unlink("\(directory)/\(names[0])")
+      try? fileSystem.syncDirectory(directory)
       throw error
     }
     try fileSystem.syncDirectory(directory)
+  }
+
+  /// The page checksums as they lie in the copy are those of the store.
+  private func proveSidecar(_ copy: any File) throws(StoreError) {
+    guard environment.makes(.provenCopy) else { return }
+    try readSidecar { (piece, offset) throws(StoreError) in
+      guard try copy.read(piece.count, at: offset) == piece else {
+        throw StoreError(
+          .damaged,
+          "the page checksums of a checkpoint are read back from the copy as others than were written; check the file system that the copy is on",
+          path: copy.path, offset: offset)
+      }
+    }
   }
 
   private func link(_ temporary: String, to path: String) throws(StoreError) {

@@ -62,17 +62,20 @@ struct ReplayCommand: ParsableCommand {
 
   func run() throws {
     let environment = Environment.posix()
-    let history =
-      if let log {
-        try RecordedHistory(archive: log, foreignKeys: !noForeignKeys, environment)
-      } else {
-        try RecordedHistory(store: store ?? "", environment)
-      }
     var progress = ProgressLine("replaying", total: 0, environment.clock)
-    let summary = try Replay.run(
-      history, into: into, from: from.map { TxID($0) }, to: point.point,
-      note: { Sluice.warn($0) },
-      onProgress: { done, total in progress.show(done, of: total) })
+    let first = from.map { TxID($0) }
+    func note(_ text: String) { Sluice.warn(text) }
+    func show(_ done: Int64, of total: Int64) { progress.show(done, of: total) }
+    let summary =
+      if let log {
+        try Replay.run(
+          RecordedHistory(archive: log, foreignKeys: !noForeignKeys, environment), into: into,
+          from: first, to: point.point, note: note, onProgress: show)
+      } else {
+        try Replay.run(
+          store: store ?? "", into: into, from: first, to: point.point, environment, note: note,
+          onProgress: show)
+      }
     progress.end()
     point.tell(summary.last)
     if summary.takenPages > 0 {

@@ -49,13 +49,17 @@ struct RestoreCommand: ParsableCommand {
     let environment = Environment.posix()
     guard !follow else { return try keepUp(environment) }
     let store = try PageStore(path: place.store, environment: environment)
-    let snapshot = try store.snapshot(point.point.map { .asOf($0) } ?? .latest)
-    point.tell(snapshot.txid)
-    var progress = ProgressLine("restoring", total: 2 * snapshot.byteCount, environment.clock)
-    try Restoration.write(snapshot, to: into, environment) { written, proven in
-      progress.show(written + proven)
+    var progress = ProgressLine("restoring", total: 0, environment.clock)
+    var total: Int64 = 0
+    let snapshot = try Restoration.write(
+      point.point.map { .asOf($0) } ?? .latest, of: store, to: into, environment,
+      note: { Sluice.warn("\($0); the file is made from an older checkpoint") },
+      begins: { total = 2 * $0.byteCount }
+    ) { written, proven in
+      progress.show(written + proven, of: total)
     }
     progress.end()
+    point.tell(snapshot.txid)
     var output = OutputFile()
     try output.write("\(snapshot.txid) \(into)\n")
     try output.flush()

@@ -9,6 +9,7 @@ extension JSONObject {
       add("changed", changes.map(\.json))
     } else {
       addNull("changed")
+      if let untold = entry.untold { add("untold", untold) }
       if let leftOut = entry.leftOut { add("leftOut", leftOut) }
     }
   }
