@@ -24,6 +24,16 @@ struct DatabaseCheck {
     }
   }
 
+  /// What the user is to know of rows that violate a foreign key.
+  func foreignKeys() throws(SQLiteError) -> String? {
+    let found = try ForeignKeyViolations().added(in: database)
+    guard found.count > 0 else { return nil }
+    let rows =
+      found.count == 1 ? "1 row violates a foreign key" : "\(found.count) rows violate foreign keys"
+    return
+      "\(rows), the first: \(found.first); they are taken over as they are, and stand in no batch's way; PRAGMA foreign_key_check lists them"
+  }
+
   /// The same without CHECK constraints, and for each table that can be looked at.
   private func findingsByTable() throws(SQLiteError) -> [String] {
     try database.execute("PRAGMA ignore_check_constraints = ON")

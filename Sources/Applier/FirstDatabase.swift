@@ -9,6 +9,8 @@ struct FirstDatabase {
   /// Of a new one.
   let pageSize: Int
   let extensions: [LoadableExtension]
+  /// The store will have batches keep to foreign keys.
+  let enforcesForeignKeys: Bool
   let note: (String) -> Void
 
   /// Makes it; returns its page size.
@@ -30,7 +32,9 @@ struct FirstDatabase {
       try refuseReservedNames(in: database)
       try database.execute("BEGIN; \(Bookkeeping.schema) COMMIT")
       if source != nil {
-        for finding in try DatabaseCheck(database).findings() { note(finding) }
+        let check = DatabaseCheck(database)
+        for finding in try check.findings() { note(finding) }
+        if enforcesForeignKeys, let finding = try check.foreignKeys() { note(finding) }
       }
       let size = try database.scalar("PRAGMA page_size")
       try database.close()

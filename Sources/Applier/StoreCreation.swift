@@ -72,7 +72,8 @@ public struct StoreCreation: Sendable {
     let fileSystem = environment.fileSystem
     let database = "\(layout.checkpoints)/\(MadeFiles.databaseName)"
     let size = try FirstDatabase(
-      path: database, pageSize: pageSize, extensions: loaded.map(\.loadable), note: note
+      path: database, pageSize: pageSize, extensions: loaded.map(\.loadable),
+      enforcesForeignKeys: foreignKeys, note: note
     ).make(from: original)
     if !loaded.isEmpty { try StoreExtensions.write(loaded, to: layout, fileSystem) }
     var description = StoreDescription(

@@ -9,6 +9,8 @@ public enum SchemaPragma: String, Sendable {
   case allColumns = "table_xinfo"
   /// Number, column within it, table referred to, column, column referred to.
   case foreignKeys = "foreign_key_list"
+  /// Rows that violate a foreign key: table, rowid, table referred to, number of the foreign key.
+  case foreignKeyCheck = "foreign_key_check"
   /// Number, name, unique, origin (`pk`, `u`, `c`), partial.
   case indexes = "index_list"
   /// Schema, name, kind, columns, without rowids, strict.

@@ -12,6 +12,8 @@ public enum Limits {
   public static let parametersPerStatement = 32_766
   /// Bytes of an idempotency key, in UTF-8; not empty.
   public static let keyBytes = 512
+  /// Rows that violate a foreign key and are told apart from others; with more only their number is kept.
+  public static let violationsTold = 1 << 17
   /// Bytes of the result rows that one batch may ask for.
   public static let resultBytes = 1 << 20
   /// Bytes of an error message that is recorded.
@@ -68,6 +70,11 @@ public enum Limits {
   public static let handledBatchBytes = keyBytes + 64
   /// Batches of a quarantined segment that are listed one by one, and files that a repair names likewise.
   public static let batchesListedOfSegment = 1000
+  /// Bytes of these.
+  public static let bytesListedOfSegment = 128 << 20
+  /// Bytes of what claims to be a frame in such a segment, and is none, that are summed before the rest is
+  /// left: four of the largest.
+  public static let bytesSummedInVain = 4 * Int64(journalFrameBytes)
   public static let filesNamedByRepair = 4
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   public static let commitBytes: Int64 = 4 << 30
@@ -80,9 +87,10 @@ public enum Limits {
   public static let longestTurn = Duration.seconds(30)
   /// Bytes of journal and temporary files that one group may use on the local disk.
   public static let scratchBytes: Int64 = 16 << 30
-  /// A scratch disk that is full while a group of batches has less than this there is a device at
-  /// fault, which stops the applier; with more, it is the group that filled it.
+  /// A scratch disk that is full while a group of batches has less than this there, or less than one of so
+  /// many parts of it, was filled by others. That is no fault of the group's, and stops the applier.
   public static let leastScratchBytes: Int64 = 64 << 20
+  public static let partsOfScratchDisk: Int64 = 2
   /// Batches in one commit.
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).

@@ -7,9 +7,9 @@ internal import SluiceVFS
 /// What must hold at a batch's end, and what becomes of one that stopped before it.
 extension BatchRun {
   /// What must hold before the savepoint is released.
-  func checkEnd(_ batch: EncodedBatch) throws(Stop) {
+  func checkEnd(_ batch: EncodedBatch, _ context: Context) throws(Stop) {
     if let change = state.schemaChange { try checkSchema(change) }
-    try checkForeignKeys(batch)
+    try checkForeignKeys(batch, context)
     // Only after the check: turning it off makes SQLite forget violations.
     do throws(StoreError) {
       try deferNothing()
@@ -105,6 +105,12 @@ extension BatchRun {
       return Outcome.Rejection(
         code: Outcome.Rejection.Code.stepLimit,
         message: "\(error.message): a batch takes at most \(stepsPerBatch) steps; split it")
+    }
+    if state.ranOutOfTime, let batchTime {
+      return Outcome.Rejection(
+        code: Outcome.Rejection.Code.timeLimit,
+        message:
+          "\(error.message): a batch takes at most \(batchTime.inSeconds) s of processor time; split it")
     }
     let prefix = name.map { "\($0): " } ?? ""
     // A function that is denied has the code of any mistake, and only the text says why.

@@ -121,12 +121,7 @@ extension BatchRun {
       let isViolated = connection.deferredForeignKeyViolations
       defer {
         permissions.endStatement()
-        // SQLite sets it when the pragma is compiled, run or not.
-        if permissions.sawDeferral {
-          state.hasDeferred = true
-          // Turned off it makes SQLite forget what was deferred by it.
-          if isViolated { settings.mayBeViolated = true }
-        }
+        if permissions.sawDeferral { noteDeferral(isViolated: isViolated) }
       }
       do throws(SQLiteError) {
         guard let (statement, length) = try connection.prepare(encoded.sql, persistent: true) else {
@@ -168,6 +163,14 @@ extension BatchRun {
         ))
     }
     return entry
+  }
+
+  /// SQLite defers when the pragma is compiled, run or not.
+  private func noteDeferral(isViolated: Bool) {
+    state.hasDeferred = true
+    state.hasJustDeferred = true
+    // Turned off it makes SQLite forget what was deferred by it.
+    if isViolated { settings.mayBeViolated = true }
   }
 
   private func bind(

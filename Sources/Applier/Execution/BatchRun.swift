@@ -49,6 +49,8 @@ final class BatchRun {
   /// The names, in lower case; nil where they are to be read again.
   var knownVirtualTables: [String]?
   var stepsPerBatch = Int64(Limits.stepsPerBatch)
+  /// Processor time of a batch; nil: not looked at.
+  var batchTime: Duration?
   /// What failed below the database file, if anything did.
   var deviceFailure: () -> StoreError? = { nil }
   /// Whether more pages were changed than a commit may have, since this was asked last.
@@ -83,7 +85,7 @@ final class BatchRun {
       onProgress()
       guard permissions.mode.isOfBatch else { return false }
       state.took(steps: Int64(BatchRun.stepsPerCall))
-      return state.ranOutOfSteps || isInVain()
+      return state.ranOutOfSteps || state.isOutOfTime() || isInVain()
     }
   }
 
@@ -115,6 +117,8 @@ final class BatchRun {
   struct Context {
     var txid: TxID
     var entropy: Identifier128
+    /// Of its commit.
+    var time_ms: Int64
     /// It is the only batch of its commit.
     var isAlone: Bool
   }
@@ -176,7 +180,7 @@ final class BatchRun {
   {
     try own(changeNothing)
     determinism.begin(context.txid, entropy: context.entropy, connection)
-    state = BatchState(steps: stepsPerBatch)
+    state = BatchState(steps: stepsPerBatch, time: batchTime)
     budget.wasExhausted = false
     _ = takeFullCommit()
     permissions.beginBatch()
@@ -190,6 +194,7 @@ final class BatchRun {
       return .needsConnection
     }
     do throws(Stop) {
+      try noteViolations(before: batch, context)
       try settings.begin(batch)
       let before = connection.totalChanges
       for (i, check) in batch.guards.enumerated() { try run(guard: check, i + 1, context) }
@@ -199,12 +204,13 @@ final class BatchRun {
         try settings.turn(before: i)
         try run(
           statement, i + 1, context, wantsRows: batch.wantsResults, &rows, &resultBytes)
+        if state.hasJustDeferred { try noteViolations(beforeForgetting: batch) }
       }
       // As it would be before a COMMIT, which writes what virtual tables keep.
       let changes = connection.totalChanges - before
       try flushVirtualTables()
       permissions.mode = .applier
-      try checkEnd(batch)
+      try checkEnd(batch, context)
       let applied = Outcome.Applied(
         changes: changes, lastRowID: connection.lastInsertRowID,
         rows: batch.wantsResults ? rows : nil)

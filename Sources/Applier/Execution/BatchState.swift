@@ -1,4 +1,6 @@
+internal import Glibc
 internal import SluiceJournal
+internal import SluiceShared
 
 /// What is known of one batch while it runs; each batch begins with a new one.
 struct BatchState {
@@ -10,6 +12,12 @@ struct BatchState {
   /// It deferred all foreign keys. That must not outlast it; but turning it off has all cached statements
   /// compiled anew, so it is turned off only then.
   var hasDeferred = false
+  /// By the statement that ran last.
+  var hasJustDeferred = false
+  /// The rows that violated a foreign key before it; nil: they were not looked at, and it needs none.
+  var violationsBefore: ForeignKeyViolations?
+  /// The import that it is a piece of, where an earlier piece began it.
+  var openImport: OpenImport?
   /// It wrote to a virtual table, which may remember things beside its content.
   private(set) var hasWrittenVirtual = false
   /// To one that it has not made itself.
@@ -23,7 +31,26 @@ struct BatchState {
   /// that was made since it was not. FTS then fails in the next savepoint, or in the commit.
   var mustRollBack = false
 
-  init(steps: Int64) { stepsLeft = steps }
+  /// By this thread's use of the processor; nil: none.
+  private var timeEnd: Duration?
+  private(set) var ranOutOfTime = false
+
+  init(steps: Int64, time: Duration? = nil) {
+    stepsLeft = steps
+    timeEnd = time.map { BatchState.processorTime + $0 }
+  }
+
+  /// Of this thread: what it waits for is not counted.
+  private static var processorTime: Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+
+  mutating func isOutOfTime() -> Bool {
+    if let timeEnd { ranOutOfTime = BatchState.processorTime >= timeEnd }
+    return ranOutOfTime
+  }
 
   mutating func took(steps: Int64) {
     stepsLeft -= steps
@@ -45,6 +72,8 @@ struct BatchState {
   mutating func undo() {
     mustRollBack = hasWrittenVirtual && olderVirtualTables != nil
     ranOutOfSteps = false
+    ranOutOfTime = false
+    timeEnd = nil
     stepsLeft = .max / 2
   }
 }

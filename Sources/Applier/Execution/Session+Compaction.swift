@@ -29,7 +29,7 @@ extension BatchRun {
   fileprivate func compact(_ compaction: Compaction, in database: DatabaseFile) throws(StoreError)
     -> BatchEnd?
   {
-    state = BatchState(steps: stepsPerBatch)
+    state = BatchState(steps: stepsPerBatch, time: batchTime)
     budget.wasExhausted = false
     _ = takeFullCommit()
     permissions.mode = .compaction

@@ -19,7 +19,7 @@ extension Session {
 
   /// The transaction is committed at the latest after this long, so that nobody waits for a large
   /// group.
-  private static let longestGroup: Duration = .milliseconds(250)
+  static let longestGroup: Duration = .milliseconds(250)
 
   /// `offender` says which of `batches` is rejected unexecuted, if any is.
   func execute(
@@ -114,7 +114,8 @@ extension Session {
     _ batch: PendingBatch, in group: Group, isAlone: Bool, turn: TxID?
   ) throws(StoreError) -> BatchEnd {
     if let beforeBatch { try beforeBatch(batch.id) }
-    let context = BatchRun.Context(txid: group.nextTxID, entropy: group.entropy, isAlone: isAlone)
+    let context = BatchRun.Context(
+      txid: group.nextTxID, entropy: group.entropy, time_ms: group.time_ms, isAlone: isAlone)
     let result = batch.frame.withBatch(batch.index) { bytes -> Result<BatchEnd, StoreError> in
       do throws(DecodingError) {
         let bytes = try bytes.get()

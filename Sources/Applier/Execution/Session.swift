@@ -64,6 +64,8 @@ final class Session {
     var scratchBytes = Limits.scratchBytes
     var cacheBytes = Limits.cacheBytes
     var stepsPerBatch = Limits.stepsPerBatch
+    /// Processor time of a batch; nil: who watches this process sees to it.
+    var batchTime: Duration?
     var extensions: [LoadableExtension] = []
     /// Whose interactive transactions are accepted.
     var transactions = TransactionRight.all
@@ -123,6 +125,7 @@ final class Session {
       connection.setAuthorizer { request in permissions.decide(request) }
       run = try BatchRun(connection, permissions, determinism, fileSystem.budget, environment)
       run.stepsPerBatch = Int64(settings.stepsPerBatch)
+      run.batchTime = settings.batchTime
       unowned let database = database
       run.deviceFailure = { database.failure }
       run.takeFullCommit = { database.takeFullCommit() }

@@ -100,8 +100,9 @@ public struct RecordedHistory {
     let path = "\(layout.checkpoints)/first"
     defer { try? environment.fileSystem.unlink(path) }
     let pageSize = if let description { description.pageSize } else { try firstPageSize(log) }
-    let size = try FirstDatabase(path: path, pageSize: pageSize, extensions: [], note: { _ in })
-      .make(from: nil)
+    let size = try FirstDatabase(
+      path: path, pageSize: pageSize, extensions: [], enforcesForeignKeys: false, note: { _ in }
+    ).make(from: nil)
     var described =
       description
       ?? StoreDescription(id: log.store, pageSize: size, lease: .file, foreignKeys: true)
