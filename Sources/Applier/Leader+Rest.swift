@@ -54,20 +54,44 @@ extension Leader {
     return desk.pause(after: now - lastWork)
   }
 
-  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
-  func rest() throws(StoreError) {
+  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet. Returns how long it is.
+  func rest() throws(StoreError) -> Duration {
     let now = environment.clock.elapsed()
     try beatWhenDue(after: restingBeat(now))
     removePublished()
     try keepHouse()
-    let pause = min(options.slowestPoll, max(.microseconds(50), (now - lastWork) / 128))
-    guard let desk else { return environment.clock.sleep(pause) }
+    let pause = unhintedPause(now)
+    guard let desk else { return options.many == nil ? pause : restAmongMany(now, pause) }
     desk.beginJudging()
     nextLook = lastPoll + pause
-    // A beacon on its way interrupts it: what it publishes is waited for.
-    if desk.wait(atMost: hintedPause(now).map { rest(atMost: $0) } ?? max(.zero, nextLook - now)) {
-      try publisher.wait()
+    guard options.many == nil else { return restAmongMany(now, hintedPause(now) ?? pause) }
+    return hintedPause(now).map { rest(atMost: $0) } ?? max(.zero, nextLook - now)
+  }
+
+  /// Between two looks where no hint can be relied on. Of many stores most are never written to; one that is
+  /// comes before those.
+  private func unhintedPause(_ now: Duration) -> Duration {
+    let quiet = now - lastWork
+    guard options.many != nil, !options.drains, turn == nil else {
+      return min(options.slowestPoll, max(.microseconds(50), quiet / 128))
     }
+    guard hasCommitted else { return Limits.longestPauseAmongMany }
+    return min(Limits.longestPauseAmongMany, max(Limits.shortestPauseAmongMany, quiet / 16))
+  }
+
+  /// Until the next look, the next beat, or a look that a hint wants and that comes too early now. Its process
+  /// has a place among few: one that was not used for a while is given up.
+  private func restAmongMany(_ now: Duration, _ pause: Duration) -> Duration {
+    if now - lastWork >= Limits.restingWorkerTime { execution.letGo() }
+    var next = min(lastPoll + pause, publisher.lastStart + restingBeat(now))
+    if let wanted = desk?.nextWantedLook { next = min(next, wanted) }
+    return max(.zero, next - now)
+  }
+
+  /// Rests on this thread.
+  func wait(atMost pause: Duration) {
+    guard let desk else { return environment.clock.sleep(pause) }
+    wasInterrupted = desk.wait(atMost: pause)
   }
 
   /// Until the next look, the next beat, or until it is to be seen whether the process is to stop.
@@ -81,9 +105,9 @@ extension Leader {
   /// The pause between two beats: the longer the longer nothing has come, where the lease allows it and
   /// standbys are told when the leader falls silent.
   private func restingBeat(_ now: Duration) -> Duration {
-    guard let longest = lease.longestPauseBetweenBeats, hintedPause(now) != nil else {
-      return options.beat
-    }
+    guard let longest = lease.longestPauseBetweenBeats else { return options.beat }
+    if options.many != nil { return max(options.beat, min(longest, Limits.longestRestingBeat)) }
+    guard hintedPause(now) != nil else { return options.beat }
     return max(options.beat, min(longest, Limits.longestRestingBeat, (now - lastWork) / 8))
   }
 }

@@ -24,11 +24,4 @@ enum HintArgument: ExpressibleByArgument, Equatable {
     case .address(let address): "\(address)"
     }
   }
-
-  /// For the store at this place of several: each has a port of its own, one above the other.
-  func address(forStore place: Int) -> HintAddress? {
-    guard case .address(var address) = self else { return nil }
-    if address.port != 0 { address.port &+= UInt16(place) }
-    return address
-  }
 }
