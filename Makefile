@@ -11,7 +11,8 @@ SOURCES := Package.swift Sources Tests Benchmarks
 SEED ?=
 ROUNDS ?= 2000
 
-.PHONY: help run test sanitize simulate nfs crash fuzz differential bench bench-django build dist extension hosts stress wheel \
+.PHONY: help run test sanitize simulate nfs crash fuzz differential bench bench-django stores build dist extension \
+  hosts stress wheel \
   environment python django site lint format clean deps
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo 'make crash         processes killed at named points, power failing: ROUNDS=2000, SEED='
 	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, JOBS=1, TARGETS="beacon mark"'
 	@echo 'make differential  random SQL through the queue and through SQLite alone, compared'
+	@echo 'make stores        1,000 stores on four processes: what they take at rest, and one killed'
 	@echo 'make bench         speed, as ratios to bare files and plain SQLite'
 	@echo 'make bench-django  a Django site, against the lock in DynamoDB around each write'
 	@echo 'make build         the command, for release: .build/release/sluice'
@@ -113,6 +115,10 @@ fuzz: deps
 differential: deps
 	$(SWIFT) build $(RELEASE) --product sluice-differential
 	.build/release/sluice-differential $(if $(SEED),--seed $(SEED) --seeds 1) $(if $(SECONDS),--seconds $(SECONDS) --seeds 1000000) $(ARGS)
+
+stores: deps
+	$(SWIFT) build $(RELEASE) --product sluice
+	Benchmarks/Stores/measure.py .build/release/sluice $(ARGS)
 
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench

@@ -1,9 +1,78 @@
 internal import Logging
 internal import SluiceHints
+internal import SluiceJournal
+internal import SluiceLease
 internal import SluiceShared
 
-/// How a standby waits until its next look at the beacon.
+/// What a standby remembers from one look at the beacon to the next.
+struct Standing {
+  /// Milliseconds that the next pause is longer by: standbys do not look all at once.
+  var jitter: UInt64 = 0
+  /// The beacon, and since when it is what it is, as far as was seen (boot time).
+  var beat: (seen: LeaseObservation, since: Duration)?
+}
+
+/// How a standby looks at the beacon, and waits until its next look.
 extension Applier {
+  enum Look {
+    case leads(Leader)
+    /// `isBeating`: the beacon is another than at the last look, or none was to come since. `hints`: where its holder takes them.
+    case rests(Duration, isBeating: Bool, hints: HintEndpoint?)
+  }
+
+  func beginStanding() {
+    options.logger.info("standing by", metadata: ["store": "\(layout.root)"])
+    standing = Standing(jitter: environment.random() % 50)
+  }
+
+  /// Looks at the beacon, and claims where the lease allows it.
+  func look() throws(StoreError) -> Look {
+    var isBeating = false
+    let newest = try LeaseObservation.newest(of: log, &observed)
+    if let newest {
+      let now = environment.clock.elapsed()
+      if newest != standing.beat?.seen { standing.beat = (newest, now) }
+      // One that rests says for how long it may be silent.
+      isBeating = now - (standing.beat?.since ?? now) <= newest.nextBeat * 5 / 4
+      options.metrics?.sees(beatAge: now - (standing.beat?.since ?? now))
+    }
+    if let seen = newest, try lease.mayClaim(seen), !holdsBack(seen) {
+      try Applier.checkScratch(environment)
+      try checkWorker()
+      do throws(StoreError) {
+        if let leader = try claim(seen) { return .leads(leader) }
+      } catch {
+        guard error.endsOnlyTheTerm || madeRoom(for: error) else { throw error }
+        options.logger.warning("claim given up", metadata: ["reason": "\(error)"])
+      }
+      // Somebody else was faster; losers do not come back all at once.
+      observed = nil
+      standing.jitter = environment.random() % 100
+    } else if isPreparationDue(newest) {
+      // What it meets counts when this process claims.
+      if options.many == nil { try? prepare() }
+      lastPrepared = (environment.clock.elapsed(), newest?.txid ?? .zero)
+      _ = try hasOwnKind()
+    }
+    defer { standing.jitter = 0 }
+    // One that rests is looked at less often: within a second, where it is to end in order without a hint.
+    let rests = (newest?.nextBeat ?? .zero) > .seconds(2)
+    let pause = max(options.standbyPoll, rests ? .seconds(1) : .zero)
+    return .rests(
+      pause + .milliseconds(Int64(standing.jitter)), isBeating: isBeating, hints: newest?.hints)
+  }
+
+  /// Where nothing was published since, there is nothing new to prepare for, for a while.
+  private func isPreparationDue(_ seen: LeaseObservation?) -> Bool {
+    guard let lastPrepared else { return true }
+    let age = environment.clock.elapsed() - lastPrepared.at
+    guard options.many == nil else { return age >= Limits.longestUnpreparedRest }
+    guard worker?.isThere ?? true, line.isHeard, seen?.txid == lastPrepared.txid else {
+      return age >= options.leaseTime / 2
+    }
+    return age >= Limits.longestUnpreparedRest
+  }
+
   /// Waits for `pause`; for longer while the leader's beacon moves and the leader answers hints, and until it
   /// says that its term has ended. That it leads only the beacon shows: it is looked at now and then, and as
   /// often as without hints from when the leader falls silent.

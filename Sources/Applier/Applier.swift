@@ -9,7 +9,7 @@ public import SluiceShared
 /// The process that executes batches: stands by, is elected, leads, and stands by again.
 ///
 /// Synchronous and without threads of its own; `run` returns when it is told to stop. Several
-/// appliers of one store are safe at any time; several stores in one process, each on its thread.
+/// appliers of one store are safe at any time; for many stores in one process there is `Fleet`.
 public final class Applier {
   let layout: StoreLayout
   private(set) var description: StoreDescription
@@ -24,12 +24,15 @@ public final class Applier {
   /// To whoever leads, while this process stands by.
   let line: HintLine
   /// The newest segment when it was last listed.
-  private var observed: LogSegment?
+  var observed: LogSegment?
+  var standing = Standing()
+  /// Whether others are to have this claim.
+  var holdsBack: (LeaseObservation) -> Bool = { _ in false }
   /// Opened while standing by, and kept up, so that the time without an applier is short.
-  private var pages: PageStore?
-  private var lastPrepared: (at: Duration, txid: TxID)?
+  var pages: PageStore?
+  var lastPrepared: (at: Duration, txid: TxID)?
   /// nil: what executes batches needs no preparation.
-  private let worker: StandbyWorker?
+  let worker: StandbyWorker?
   /// What the last term of this process had named, and what did not end the process.
   var survived: [Attempt] = []
 
@@ -51,7 +54,9 @@ public final class Applier {
     desk = try Applier.desk(options, environment)
     line = HintLine(environment)
     log = Log(layout: layout, store: description.id, environment: environment)
-    worker = Applier.standbyWorker(layout, description, self.options, environment)
+    worker =
+      options.many == nil
+      ? Applier.standbyWorker(layout, description, self.options, environment) : nil
     isGivenLease = lease != nil
     if let lease {
       self.lease = lease
@@ -71,73 +76,41 @@ public final class Applier {
     defer { lease.abandon() }
     while !shouldStop() {
       guard let leader = try standBy(shouldStop) else { return }
-      defer { lease.abandon() }
-      switch try leader.run(shouldStop: shouldStop) {
-      case .stopped:
-        options.metrics?.termEnded(isLost: false)
-        leftBehind = leader.intake.leftBehind
-        return
-      case .deposed(let error, let executing):
-        survived = executing
-        options.metrics?.termEnded(isLost: true)
-        options.logger.warning(
-          "no longer leading", metadata: ["reason": "\(error)"])
-      }
+      let end = try leader.run(shouldStop: shouldStop)
+      if ended(end, leader) { return }
+    }
+  }
+
+  /// A term is over. True where it was told to stop.
+  func ended(_ end: Leader.End, _ leader: Leader) -> Bool {
+    lease.abandon()
+    // Of many stores most rest: what is not needed to look at the beacon is opened by the next claim.
+    if options.many != nil { (pages, observed) = (nil, nil) }
+    switch end {
+    case .stopped:
+      options.metrics?.termEnded(isLost: false)
+      leftBehind = leader.intake.leftBehind
+      return true
+    case .deposed(let error, let executing):
+      survived = executing
+      options.metrics?.termEnded(isLost: true)
+      options.logger.warning("no longer leading", metadata: ["reason": "\(error)"])
+      return false
     }
   }
 
   /// Watches the holder until this process may lead and wins; nil when told to stop.
   private func standBy(_ shouldStop: () -> Bool) throws(StoreError) -> Leader? {
-    options.logger.info("standing by", metadata: ["store": "\(layout.root)"])
-    var jitter = environment.random() % 50
-    var beat: (seen: LeaseObservation, since: Duration)?
+    beginStanding()
     while !shouldStop() {
-      var isBeating = false
-      let newest = try LeaseObservation.newest(of: log, &observed)
-      if let newest {
-        let now = environment.clock.elapsed()
-        if newest != beat?.seen { beat = (newest, now) }
-        // One that rests says for how long it may be silent.
-        isBeating = now - (beat?.since ?? now) <= newest.nextBeat * 5 / 4
-        options.metrics?.sees(beatAge: now - (beat?.since ?? now))
+      switch try look() {
+      case .leads(let leader): return leader
+      case .rests(let pause, let isBeating, let hints):
+        line.aim(at: hints)
+        rest(pause, isBeating: isBeating, shouldStop)
       }
-      if let seen = newest, try lease.mayClaim(seen) {
-        try Applier.checkScratch(environment)
-        try checkWorker()
-        do throws(StoreError) {
-          if let leader = try claim(seen) { return leader }
-        } catch {
-          guard error.endsOnlyTheTerm || madeRoom(for: error) else { throw error }
-          options.logger.warning("claim given up", metadata: ["reason": "\(error)"])
-        }
-        // Somebody else was faster; losers do not come back all at once.
-        observed = nil
-        jitter = environment.random() % 100
-      } else if isPreparationDue(newest) {
-        // What it meets counts when this process claims.
-        try? prepare()
-        lastPrepared = (environment.clock.elapsed(), newest?.txid ?? .zero)
-        _ = try hasOwnKind()
-      }
-      // One that rests is looked at less often: within a second, where it is to end in order without a hint.
-      let rests = (newest?.nextBeat ?? .zero) > .seconds(2)
-      let pause =
-        max(options.standbyPoll, rests ? .seconds(1) : .zero) + .milliseconds(Int64(jitter))
-      jitter = 0
-      line.aim(at: newest?.hints)
-      rest(pause, isBeating: isBeating, shouldStop)
     }
     return nil
-  }
-
-  /// Where nothing was published since, there is nothing new to prepare for, for a while.
-  private func isPreparationDue(_ seen: LeaseObservation?) -> Bool {
-    guard let lastPrepared else { return true }
-    let age = environment.clock.elapsed() - lastPrepared.at
-    guard worker?.isThere ?? true, line.isHeard, seen?.txid == lastPrepared.txid else {
-      return age >= options.leaseTime / 2
-    }
-    return age >= Limits.longestUnpreparedRest
   }
 
   /// Throws where the program that executes batches is not there.
@@ -159,7 +132,7 @@ public final class Applier {
   /// Opens the database, or follows the log. Where that is not possible, the claim may be what mends it (a
   /// beacon that cannot be read). A holder that died in the middle of a beacon makes readers wait, but not
   /// its successor.
-  private func prepare() throws(StoreError) {
+  func prepare() throws(StoreError) {
     worker?.start()
     guard (try? log.present(waits: false)) != nil else { return }
     worker?.follow()
@@ -222,7 +195,7 @@ public final class Applier {
 
   /// False where the store is elected in another way by now: then by that from here on. It is asked now and
   /// then while standing by, and when the log is claimed, which `LeaseChange` relies on.
-  private func hasOwnKind() throws(StoreError) -> Bool {
+  func hasOwnKind() throws(StoreError) -> Bool {
     // On NFS a name that was replaced is stale for 30 s, but not behind an open of its directory.
     _ = try environment.fileSystem.list(layout.root)
     let kind = try StoreDescription.read(layout, environment.fileSystem).lease

@@ -54,6 +54,8 @@ public struct ApplierOptions: Sendable {
   public var logger: Logger
   /// The store's own, verified: each connection that executes batches loads them.
   var extensions: [LoadableExtension] = []
+  /// Where the process has many stores.
+  var many: OneOfMany?
   /// Of the store; `Applier` makes them.
   var metrics: ApplierMetrics?
   /// What befalls a worker in this process: for a simulator, which has no child processes.

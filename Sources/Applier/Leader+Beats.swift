@@ -38,7 +38,8 @@ extension Leader {
     // A beat that was refused while pages were read ends the term here, too.
     if let failedBeat { throw failedBeat }
     try publisher.wait()
-    publisher.start(beacon(state), holder)
+    // Among many stores a turn for nothing costs others time.
+    publisher.start(beacon(state), holder, isAwaited: options.many != nil)
     try publisher.wait()
     try renewed()
   }

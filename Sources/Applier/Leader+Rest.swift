@@ -71,8 +71,8 @@ extension Leader {
     return desk.pause(after: now - lastWork)
   }
 
-  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet.
-  func rest() throws(StoreError) {
+  /// Nothing to do: a beat when it is time, then a pause that grows with the quiet. Returns how long it is.
+  func rest() throws(StoreError) -> Duration {
     let now = environment.clock.elapsed()
     guard try lease.keep() else { throw leaseRanOut }
     try beatWhenDue(after: restingBeat(now))
@@ -80,34 +80,54 @@ extension Leader {
     try keepHouse()
     let pause = unhintedPause(now)
     nextLook = lastPoll + pause
-    guard let desk else {
-      return environment.clock.sleep(max(.zero, rest(atMost: pause)))
-    }
-    desk.beginJudging()
-    // A beacon on its way interrupts it: what it publishes is waited for.
-    if desk.wait(atMost: rest(atMost: hintedPause(now) ?? pause)) { try publisher.wait() }
+    desk?.beginJudging()
+    let longest = hintedPause(now) ?? pause
+    return options.many == nil ? rest(atMost: longest) : restAmongMany(now, longest)
   }
 
   /// Between two looks where no hints can be relied on. After a long quiet it is a thousandth of that: who comes
-  /// then waits for so much longer than it has been quiet, and a store that nobody writes costs little.
+  /// then waits for so much longer than it has been quiet, and a store that nobody writes costs little. Of many
+  /// stores most are never written to; one that is comes before those.
   private func unhintedPause(_ now: Duration) -> Duration {
     let quiet = now - lastWork
     let usual = min(options.slowestPoll, max(.microseconds(50), quiet / 128))
     guard turn == nil, !options.drains else { return usual }
-    return max(usual, min(Limits.longestHintedPause, quiet / 1000))
+    guard options.many != nil else {
+      return max(usual, min(Limits.longestHintedPause, quiet / 1000))
+    }
+    guard hasCommitted else { return Limits.longestPauseAmongMany }
+    return min(Limits.longestPauseAmongMany, max(Limits.shortestPauseAmongMany, quiet / 16))
+  }
+
+  /// Until the next look, the next beat, or a look that a hint wants and that comes too early now. Its process
+  /// has a place among few: one that was not used for a while is given up.
+  private func restAmongMany(_ now: Duration, _ pause: Duration) -> Duration {
+    if now - lastWork >= Limits.restingWorkerTime { execution.letGo() }
+    var next = min(lastPoll + pause, publisher.lastStart + restingBeat(now))
+    if let wanted = desk?.nextWantedLook { next = min(next, wanted) }
+    if let keep = lease.longestPauseBetweenKeeps { next = min(next, now + keep) }
+    return max(.zero, next - now)
+  }
+
+  /// Rests on this thread.
+  func wait(atMost pause: Duration) {
+    guard let desk else { return environment.clock.sleep(pause) }
+    wasInterrupted = desk.wait(atMost: pause)
   }
 
   /// Until the next look, the next beat, or until it is to be seen whether the process is to stop.
   private func rest(atMost pause: Duration) -> Duration {
     let now = environment.clock.elapsed()
-    return min(
+    let next = min(
       lastPoll + pause - now, publisher.lastStart + restingBeat(now) - now,
       Limits.longestUnheededStop)
+    return max(.zero, next)
   }
 
   /// The pause between two beats: the longer the longer nothing has come, where the lease allows it.
   func restingBeat(_ now: Duration) -> Duration {
     guard let longest = lease.longestPauseBetweenBeats else { return options.beat }
+    if options.many != nil { return max(options.beat, min(longest, Limits.longestRestingBeat)) }
     return max(options.beat, min(longest, Limits.longestRestingBeat, (now - lastWork) / 8))
   }
 }

@@ -1,5 +1,6 @@
 internal import SluiceJournal
 internal import SluiceReader
+internal import SluiceSQLite
 internal import SluiceShared
 
 /// Where a term's batches are executed.
@@ -36,7 +37,16 @@ extension Leader {
       }
     }
     // In this process nothing else is done meanwhile, so the term counts from when it is open.
-    if options.worker == nil { try execution.open() }
+    if options.worker == nil, options.many == nil { try execution.open() }
+    if let many = options.many {
+      execution.places = many.workers
+      // Most of many stores have a question or two, and nothing to execute.
+      execution.askWithoutWorker = { (snapshot, writer) throws(StoreError) in
+        try DatabaseReader(snapshot, [], environment).reading { (connection) throws(SQLiteError) in
+          try BookkeepingTables.writer(writer, in: connection)
+        }
+      }
+    }
     return execution
   }
 }

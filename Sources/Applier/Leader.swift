@@ -47,8 +47,11 @@ final class Leader {
   /// After that: when the own mark was last looked at, and whether it was set.
   var lastLook: Duration = .zero
   var isClosed = false
-  private var hasLookedAround = false
-  private var hasCommitted = false
+  var hasBegun = false
+  /// The last rest ended since a beacon was written.
+  var wasInterrupted = false
+  private(set) var hasLookedAround = false
+  private(set) var hasCommitted = false
   private(set) var lastWork: Duration
   private var lastPrune: Duration = .zero
   var lastPoll: Duration = .zero
@@ -93,10 +96,12 @@ final class Leader {
     publisher = Publisher(environment)
     let checkpoint = Checkpoint(
       layout: store.layout, store: store.description.id, environment: environment)
-    checkpointer = Checkpointer(checkpoint, options, environment)
+    var housekeeping = environment
+    if let many = options.many { housekeeping.executor = many.housekeeping }
+    checkpointer = Checkpointer(checkpoint, options, housekeeping)
     retirer = Retirer(
       Retention(checkpoint, options, environment), options.retention,
-      startsAtOnce: options.retiresAtOnce(in: won.holder.header.number), environment)
+      startsAtOnce: options.retiresAtOnce(in: won.holder.header.number), housekeeping)
     execution = try Leader.execution(store, worker, options, environment)
     status.rejected = execution.rejected
     checkpointer.assume(newest: status.checkpoint)
@@ -119,59 +124,12 @@ final class Leader {
     }
   }
 
-  // MARK: the loop
-
-  func run(shouldStop: @escaping () -> Bool) throws(StoreError) -> End {
-    watch(shouldStop)
-    intake.serverTime_ms = { [time] in time.serverTime_ms() }
-    intake.history = { [unowned self] (writer) throws(StoreError) in
-      guard let known = try execution.known(writer) else { return nil }
-      return KnownWriter(
-        owner: known.owner, sequence: known.sequence, asOf: execution.extent.txid)
-    }
-    do throws(StoreError) {
-      try intake.lookIntoQuarantine()
-      try settle()
-      while true {
-        if shouldStop() || isAssistanceOver() { return try release() }
-        let found = try pollWhenDue()
-        try checkTime()
-        if try waitsForTurn() {
-          try rest()
-        } else if !intake.isIdle {
-          try work()
-        } else {
-          if found {
-            // There may be more of what is nobody's batch, or in the history, than can be looked at within
-            // a lease.
-            try beatWhenDue()
-            removePublished()
-            if hasLookedAround { try keepHouse() }
-            continue
-          }
-          if status.isWatched, intake.isComplete { status.clear() }
-          if options.drains, !intake.isRetiring {
-            try publisher.wait()
-            try keepHouse()
-            return try release()
-          }
-          try rest()
-        }
-      }
-    } catch {
-      publisher.abandon()
-      takeBackNames(after: error)
-      if error.endsOnlyTheTerm || madeRoom(for: error) {
-        return .deposed(error, executing: status.executing)
-      }
-      throw error
-    }
-  }
+  // MARK: its work
 
   /// Opening the database may have taken longer than the lease. Nobody took over meanwhile (the mark
   /// says so), so the term counts from here; and no batch is named before that is known. Where it took less
   /// than a beat, the first beacon is as good, and somebody waits for the first commit.
-  private func settle() throws(StoreError) {
+  func settle() throws(StoreError) {
     let started = environment.clock.elapsed()
     guard started - claimed >= options.beat else { return }
     publisher.start(beacon(.active), holder)
@@ -195,7 +153,7 @@ final class Leader {
   }
 
   /// Executes and publishes one group.
-  private func work() throws(StoreError) {
+  func work() throws(StoreError) {
     if status.isWatched {
       try workWatched()
     } else {
@@ -222,7 +180,7 @@ final class Leader {
     groupBound = min(Limits.batchesPerCommit, max(Leader.smallestGroup, done.count * 2))
   }
 
-  private func watch(_ shouldStop: @escaping () -> Bool) {
+  func watch(_ shouldStop: @escaping () -> Bool) {
     execution.events.onProgress = { [unowned self] in beatDuringExecution() }
     execution.events.isInVain = { [unowned self] in isClosed }
     execution.events.shouldStop = shouldStop
@@ -280,7 +238,7 @@ final class Leader {
   }
 
   /// Ends the term where its time is far behind the files that it reads.
-  private func checkTime() throws(StoreError) {
+  func checkTime() throws(StoreError) {
     guard options.clockTolerance != nil, let file_ms = intake.takeLatestFile_ms(),
       time.isBehind(file_ms, after: execution.extent.time_ms)
     else { return }
@@ -352,10 +310,12 @@ final class Leader {
 
   // MARK: the end
 
-  private func release() throws(StoreError) -> End {
+  func release() throws(StoreError) -> End {
     try handOver()
     logger.info("released")
-    // A checkpoint needs no term: whoever leads now, it says the same. Nor does removing what is old.
+    // A checkpoint needs no term: whoever leads now, it says the same. Nor does removing what is old. Other
+    // stores do not wait for it.
+    if options.many != nil, !options.drains { return .stopped }
     checkpointer.wait()
     endRetiring()
     return .stopped

@@ -30,11 +30,12 @@ final class Publisher {
   /// What the term's first beacon, written with the claim, said.
   func published(_ txid: TxID) { publishedTxID = txid }
 
-  func start(_ beacon: Beacon, _ holder: LogHolder) {
+  /// `isAwaited`: the caller waits for it now, and need not be told that it is written.
+  func start(_ beacon: Beacon, _ holder: LogHolder, isAwaited: Bool = false) {
     precondition(inFlight == nil, "one beacon in flight at most")
     let started = environment.clock.elapsed()
     lastStart = started
-    let (failure, onWritten) = (failure, onWritten)
+    let (failure, onWritten) = (failure, isAwaited ? nil : onWritten)
     let work = environment.executor.start {
       do throws(StoreError) { try holder.publish(beacon) } catch {
         failure.withLock { $0 = error }

@@ -4,7 +4,7 @@ public import SluiceShared
 //
 //   0  4  "SLH1"
 //   4  1  kind
-//   5  3  zero
+//   5  3  whose hints these are (`HintEndpoint.name`), so that many stores can share a socket
 //   8  8  nonce of the question, which its answers repeat; 0 where no answer is wanted
 //  16 16  writer; zeros where no batch is meant
 //  32  8  sequence number of the batch; 0 where none is meant
@@ -56,7 +56,7 @@ public struct Hint: Hashable, Sendable {
     var writer = ByteWriter(reserving: Limits.hintBytes)
     writer.append(Self.magic)
     writer.append(kind.rawValue)
-    writer.append(raw: [0, 0, 0])
+    writer.append(raw: HintEndpoint.name(token))
     writer.append(nonce)
     writer.append(batch.writer)
     writer.append(batch.sequence.rawValue)
@@ -89,6 +89,11 @@ public struct Hint: Hashable, Sendable {
     }
     guard let decoded else { return nil }
     self = decoded
+  }
+
+  /// The name in a datagram, before anything of it is checked; nil: it is none of ours.
+  public static func name(in datagram: [UInt8]) -> [UInt8]? {
+    datagram.count == Limits.hintBytes ? [UInt8](datagram[5..<8]) : nil
   }
 
   private static func seal(_ content: [UInt8], _ token: Identifier128) -> [UInt8] {

@@ -47,9 +47,9 @@ public final class HintDesk {
 
   /// Throws `.io` where there can be no socket at `address`.
   public init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
-    socket = try environment.hints.open(at: address)
-    clock = environment.clock
     let token = Identifier128(high: environment.random(), low: environment.random())
+    socket = try environment.hints.open(at: address, for: HintEndpoint.name(token))
+    clock = environment.clock
     endpoint = HintEndpoint(
       address: socket.address, token: token,
       loopback: address.isLoopback ? environment.hints.loopback : 0)
@@ -73,6 +73,14 @@ public final class HintDesk {
 
   /// Ends the wait under way, or the next one; from any thread.
   public var interrupt: @Sendable () -> Void { { [socket] in socket.interrupt() } }
+
+  /// Whether there was an `interrupt` since this was last asked.
+  public func takeInterrupt() -> Bool { socket.takeInterrupt() }
+
+  /// When a look that a hint wants may be made (boot time); nil: none is wanted.
+  public var nextWantedLook: Duration? {
+    wanted.isEmpty ? nil : lastVainLook + Limits.hintedLookPause
+  }
 
   /// Waits until a hint wants a look, at most `limit`, or until a signal comes. True where it was interrupted.
   public func wait(atMost limit: Duration) -> Bool {

@@ -54,7 +54,8 @@ public final class HintLine: Sendable {
       (state.questions, state.untold, state.answered, state.socket) = ([], nil, 0, nil)
       guard let endpoint, endpoint.isReachable(on: environment.hints) else { return }
       // Where there can be no socket, everything polls.
-      state.socket = try? environment.hints.open(at: endpoint.address.sender)
+      state.socket = try? environment.hints.open(
+        at: endpoint.address.sender, for: HintEndpoint.name(endpoint.token))
     }
   }
 

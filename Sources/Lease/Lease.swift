@@ -22,6 +22,8 @@ public protocol Lease: AnyObject {
   func keep() throws(StoreError) -> Bool
   /// The holder stops; others need not wait for the lease to run out.
   func release() throws(StoreError)
+  /// How often `keep` is to be called at least; nil: it does nothing.
+  var longestPauseBetweenKeeps: Duration? { get }
   /// The longest pause between two beats of a holder that has nothing to do; nil: no longer than else.
   var longestPauseBetweenBeats: Duration? { get }
 }
@@ -31,6 +33,7 @@ extension Lease {
   public func abandon() {}
   public func keep() throws(StoreError) -> Bool { true }
   public var longestPauseBetweenBeats: Duration? { nil }
+  public var longestPauseBetweenKeeps: Duration? { nil }
 }
 
 /// What a standby sees of the newest log segment.

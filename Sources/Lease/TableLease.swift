@@ -180,6 +180,7 @@ public final class TableLease: Lease {
   }
 
   public var longestPauseBetweenBeats: Duration? { Limits.longestRestingBeat }
+  public var longestPauseBetweenKeeps: Duration? { timing.look }
 
   private func renewed(later: Duration) throws(StoreError) -> Bool {
     try land()

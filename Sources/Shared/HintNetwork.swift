@@ -7,6 +7,16 @@ public protocol HintNetwork: Sendable {
   /// A socket at an address; port 0 is any that is free. Throws `.io` where it cannot be had, or where there
   /// is no network.
   func open(at address: HintAddress) throws(StoreError) -> any HintSocket
+  /// As `open(at:)`, for hints of this name only (`HintEndpoint.name`): where sockets are shared.
+  func open(at address: HintAddress, for name: [UInt8]) throws(StoreError) -> any HintSocket
+}
+
+extension HintNetwork {
+  public func open(at address: HintAddress, for name: [UInt8]) throws(StoreError)
+    -> any HintSocket
+  {
+    try open(at: address)
+  }
 }
 
 /// A socket of one process. `receive` is for one thread at a time, all else for any.
@@ -78,6 +88,14 @@ public struct HintEndpoint: Hashable, Sendable {
     self.address = address
     self.token = token
     self.loopback = loopback
+  }
+
+  /// The name of an applier's end of hints in each datagram to it and from it: three bytes that say nothing of
+  /// the token.
+  public static func name(_ token: Identifier128) -> [UInt8] {
+    var writer = ByteWriter(reserving: 16)
+    writer.append(token)
+    return [UInt8](SHA256.authenticate([UInt8]("name".utf8), key: writer.bytes).prefix(3))
   }
 
   /// Whether a process on `network` can send to it, as far as is known.

@@ -176,6 +176,23 @@ public enum Limits {
   public static let longestRestingBeat = Duration.seconds(30)
   /// How long a standby leaves it at what it has prepared, where nothing was published since.
   public static let longestUnpreparedRest = Duration.seconds(60)
+  /// Of many stores in one process: threads that look after them, how many of them execute batches at once, and
+  /// how many stores beside those keep the process that executes theirs.
+  public static let threadsOfMany = 16
+  public static let executingOfMany = 4
+  public static let restingWorkersOfMany = 4
+  /// How long such a process is kept without a batch.
+  public static let restingWorkerTime = Duration.seconds(5)
+  /// Between two looks into the journal of one of many stores, where hints have not proven themselves.
+  public static let shortestPauseAmongMany = Duration.milliseconds(10)
+  public static let longestPauseAmongMany = Duration.seconds(2)
+  /// Between two times that a process releases some of its stores, for others to lead.
+  public static let shortestPauseBetweenReleases = Duration.seconds(1)
+  public static let longestPauseBetweenReleases = Duration.seconds(600)
+  /// Between two looks at a directory that was no store, beside stores.
+  public static let pauseForNoStore = Duration.seconds(30)
+  /// A store that failed is tried again after this, where the process has others.
+  public static let pauseAfterFailure = Duration.seconds(10)
   /// How long a stop may be unnoticed in a pause.
   public static let longestUnheededStop = Duration.milliseconds(200)
 }

@@ -18,11 +18,4 @@ struct HintArgumentTests {
       #expect(HintArgument(argument: text) == nil, "\(text)")
     }
   }
-
-  @Test func eachStoreHasAPortOfItsOwn() throws {
-    let hints = try #require(HintArgument(argument: "10.0.0.5:7400"))
-    #expect(hints.address(forStore: 2)?.port == 7402)
-    #expect(try #require(HintArgument(argument: "10.0.0.5:0")).address(forStore: 2)?.port == 0)
-    #expect(HintArgument.off.address(forStore: 0) == nil)
-  }
 }

@@ -21,8 +21,15 @@ struct HintTests {
       String(byte >> 4, radix: 16) + String(byte & 15, radix: 16)
     }.joined()
     #expect(
-      hex == "534c483102000000" + "8877665544332211" + "00000000000000010000000000000002"
-        + "0300000000000000" + "0400000000000000" + "72775283c3ea90678a236df3315f4c2f")
+      hex == "534c4831021eb7e6" + "8877665544332211" + "00000000000000010000000000000002"
+        + "0300000000000000" + "0400000000000000" + "ee89375a205dcd50f8ed53c51ba96cef")
+  }
+
+  @Test func itSaysWhoseItIsBeforeItIsChecked() {
+    #expect(
+      Hint.name(in: Self.hint.sealed(with: Self.token)) == HintEndpoint.name(Self.token))
+    #expect(HintEndpoint.name(Self.token) != HintEndpoint.name(Identifier128(high: 0, low: 0)))
+    #expect(Hint.name(in: [1, 2, 3]) == nil)
   }
 
   @Test func oneByteMoreLessOrChangedMakesItNone() {

@@ -67,9 +67,7 @@ final class BookkeepingTables {
   init(_ connection: Connection) throws(SQLiteError) {
     self.connection = connection
     do throws(SQLiteError) {
-      selectWriter = try connection.prepare(
-        "SELECT sequence, expired, owner FROM main._sluice_writers WHERE writer = ?",
-        persistent: true)
+      selectWriter = try connection.prepare(BookkeepingTables.writerQuery, persistent: true)
     } catch {
       guard error.message.contains("no such column") else { throw error }
       throw SQLiteError(
@@ -129,6 +127,21 @@ final class BookkeepingTables {
       owner: UInt32(truncatingIfNeeded: selectWriter.columnInteger(2)))
     writers[id] = state
     return state
+  }
+
+  private static let writerQuery =
+    "SELECT sequence, expired, owner FROM main._sluice_writers WHERE writer = ?"
+
+  /// As `writer`, of a database that is only read.
+  static func writer(_ id: WriterID, in connection: Connection) throws(SQLiteError) -> WriterState?
+  {
+    let row = try connection.query(writerQuery, [.blob(id.blob)]).first
+    guard let row, case .integer(let sequence) = row[0], case .integer(let expired) = row[1],
+      case .integer(let owner) = row[2]
+    else { return nil }
+    return WriterState(
+      sequence: SequenceNumber(UInt64(sequence)), isExpired: expired != 0,
+      owner: UInt32(truncatingIfNeeded: owner))
   }
 
   func setWriter(_ id: WriterID, _ state: WriterState) {

@@ -48,7 +48,14 @@ final class Execution {
   private var prepared: (any PreparedWorker)?
   private let logger: Logger
   private let environment: Environment
-  private var worker: (any ExecutionWorker)?
+  private var worker: (any ExecutionWorker)? {
+    didSet { place = worker == nil ? nil : place ?? places?.take() }
+  }
+  /// Where many stores have few workers; nil: no others are.
+  var places: WorkerPlaces?
+  private var place: WorkerPlaces.Place?
+  /// Answers `known` while there is no worker; nil: one is made for it.
+  var askWithoutWorker: ((Snapshot, WriterID) throws(StoreError) -> WriterState?)?
   /// What is known against batches that wait; against most nothing is.
   private var suspicions: [BatchID: Suspicion] = [:]
   private var strayEnds = 0
@@ -75,6 +82,9 @@ final class Execution {
     }
   }
 
+  /// Ends the worker; the next question makes another.
+  func letGo() { worker = nil }
+
   /// Reads from the newest checkpoint on from now on, so that no older one, nor the log before it, is in use
   /// here; what executes batches begins anew. False where nothing newer can be read.
   func rebase(_ store: PageStore) throws(StoreError) -> Bool {
@@ -93,6 +103,7 @@ final class Execution {
 
   /// What the database knows of a writer.
   func known(_ writer: WriterID) throws(StoreError) -> WriterState? {
+    if worker == nil, let askWithoutWorker { return try askWithoutWorker(snapshot, writer) }
     while true {
       do throws(WorkerEnd) {
         let state = try current().known(writer)

@@ -17,6 +17,7 @@ struct ApplyCommand: ParsableCommand {
 
         sluice apply /mnt/efs/orders
         sluice apply /mnt/efs/orders /mnt/efs/stock --ttl 5 --checkpoint-age 60
+        sluice apply --all /mnt/efs/stores
         sluice apply /mnt/efs/orders --drain
         sluice apply /mnt/efs/orders --keep 30d --keep-bytes 200G
         sluice apply /mnt/efs/orders --metrics 127.0.0.1:9464
@@ -26,12 +27,19 @@ struct ApplyCommand: ParsableCommand {
 
       It ends with an error (a full disk, damage, a wrong clock) to be started anew by whoever \
       supervises it. Where it serves several stores, only the store concerned is stopped, and tried \
-      again every 10 seconds. With the child process that executes batches it takes some \
-      150 MiB for each store, and at most 256 MiB while a batch near its limit is executed.
+      again every 10 seconds; processes that serve the same stores share them evenly. With the child process \
+      that executes batches it takes some 150 MiB, and at most 256 MiB while a batch near its limit is \
+      executed. Of many stores few have such a process at a time.
       """)
 
   @Argument(help: "The stores' directories.", completion: .directory)
-  var stores: [String]
+  var stores: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Serve all stores in this directory, those that appear later too.", valueName: "DIRECTORY"),
+    completion: .directory)
+  var all: String?
 
   @Option(
     help: ArgumentHelp(
@@ -95,7 +103,7 @@ struct ApplyCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Take hints of writers here, as datagrams, in place of looking into the journal all the time: a numeric address of this host that they reach and a free UDP port, as 10.0.0.5:7400 or, where the host has one address, auto:7400 (with several stores, the ports above it too), or off. The default serves this host only.",
+      "Take hints of writers here, as datagrams, in place of looking into the journal all the time: a numeric address of this host that they reach and a free UDP port, as 10.0.0.5:7400 or, where the host has one address, auto:7400, or off. The default serves this host only.",
       valueName: "ADDRESS"))
   var hints = HintArgument.address(.loopback)
 
@@ -105,6 +113,13 @@ struct ApplyCommand: ParsableCommand {
 
   func validate() throws {
     for store in stores { try Path.check(store, "the store's directory") }
+    if let all { try Path.check(all, "the directory of stores") }
+    guard stores.isEmpty == (all != nil) else {
+      throw ValidationError(
+        all == nil
+          ? "name a store's directory, or a directory of stores with --all"
+          : "--all serves what is in a directory; name no stores beside it")
+    }
     try ApplyCommand.check(ttl: ttl)
     guard batchTime.duration >= .milliseconds(100) else {
       throw ValidationError("--batch-time is 0.1 seconds at least, not \(batchTime)")
@@ -117,9 +132,6 @@ struct ApplyCommand: ParsableCommand {
     }
     guard keepForReaders.duration != nil else {
       throw ValidationError("--keep-for-readers is a time, such as 1h")
-    }
-    if hints.port != 0, Int(hints.port) + stores.count - 1 > Int(UInt16.max) {
-      throw ValidationError("--hints: there are not enough ports above \(hints.port)")
     }
     if let holder, !(1...256).contains(holder.utf8.count) {
       throw ValidationError("--holder is a name of 1 to 256 bytes")
@@ -142,8 +154,11 @@ struct ApplyCommand: ParsableCommand {
         throw ValidationError("the store \(store) is given twice")
       }
     }
+    if let all { _ = try fileSystem.list(all) }
+    let isOne = all == nil && stores.count == 1
     // Several stores share it, and so what one batch takes another lacks.
-    if inProcess { sqlite3_hard_heap_limit64(Int64(128 + 64 * stores.count) << 20) }
+    let sessions = isOne ? 1 : Limits.executingOfMany + Limits.restingWorkersOfMany
+    if inProcess { sqlite3_hard_heap_limit64(Int64(128 + 64 * sessions) << 20) }
     PosixFileSystem.raiseOpenFileLimit()
     let hints = try hints.resolved()
     let metrics = try metrics.start()
@@ -153,33 +168,43 @@ struct ApplyCommand: ParsableCommand {
     defer { metrics?.finish() }
     let environment = metrics == nil ? Environment.posix() : MetricsOutput.environment
     StopSignal.install()
-    let failures = Monitor<[StoreError]>([])
-    ThreadExecutor(threadLimit: stores.count).concurrently(stores.count) { i in
-      do throws(StoreError) { try apply(i, hints, environment) } catch {
-        failures.withLock { $0.append(error) }
-      }
+    if isOne { return try apply(stores[0], hints, environment) }
+    let logger = logging.logger("applier")
+    let fleet = try Fleet(
+      all.map { .all(in: $0) } ?? .these(stores), options: options(logger, hints),
+      environment: environment
+    ) { (store, options) in
+      options.logger[metadataKey: "store"] = "\(store)"
     }
-    let errors = failures.withLock { $0 }
+    let errors = fleet.run { StopSignal.wasReceived }
     for error in errors.dropLast() { Sluice.warn(error.description) }
     if let last = errors.last { throw last }
   }
 
-  private func apply(_ place: Int, _ hints: HintArgument, _ environment: Environment)
+  private func apply(_ store: String, _ hints: HintArgument, _ environment: Environment)
     throws(StoreError)
   {
-    let store = stores[place]
-    var logger = logging.logger("applier")
-    if stores.count > 1 { logger[metadataKey: "store"] = "\(store)" }
+    let applier = try Applier(
+      path: store, options: options(logging.logger("applier"), hints), environment: environment)
+    try applier.run { StopSignal.wasReceived }
+    guard drain, var error = applier.leftBehind?.error else { return }
+    error.path = StoreLayout(store).journal
+    throw error
+  }
+
+  private func options(_ logger: Logger, _ hints: HintArgument) -> ApplierOptions {
     var options = ApplierOptions(holder: holder ?? ApplyCommand.hostAndProcess, logger: logger)
     options.leaseTime = ttl.duration
     options.beat = min(options.beat, ttl.duration / 5)
     options.drains = drain
-    options.hints = hints.address(forStore: place)
+    if case .address(let address) = hints { options.hints = address }
     if !inProcess {
       options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
     }
     options.batchTime = batchTime.duration
-    options.openSegments = min(8192, PosixFileSystem().openFileLimit / 2) / stores.count
+    // Few of many stores have as many.
+    options.openSegments =
+      min(8192, PosixFileSystem().openFileLimit / 2) / max(1, min(stores.count, 64))
     options.checkpointAge = checkpointAge?.duration
     options.retention.isGiven = keep != nil || keepBytes != nil || keepCheckpoints != nil
     if let keep { options.retention.keep = keep.duration }
@@ -189,27 +214,8 @@ struct ApplyCommand: ParsableCommand {
     // Where little time is kept, it is looked at more often.
     options.retention.pause = min(
       options.retention.pause,
-      max(.seconds(1), min(keep?.duration ?? .seconds(60), options.retention.readers) / 4))
-    while true {
-      do throws(StoreError) {
-        let applier = try Applier(path: store, options: options, environment: environment)
-        try applier.run { StopSignal.wasReceived }
-        if drain, var error = applier.leftBehind?.error {
-          error.path = StoreLayout(store).journal
-          throw error
-        }
-        return
-      } catch {
-        guard stores.count > 1, !drain, !StopSignal.wasReceived else { throw error }
-        logger.error("stopped; tried again in 10 s", metadata: ["error": "\(error)"])
-        ApplyCommand.pause()
-      }
-    }
-  }
-
-  /// Ten seconds, or until told to stop.
-  private static func pause() {
-    for _ in 0..<100 where !StopSignal.wasReceived { SystemClock().sleep(.milliseconds(100)) }
+      max(.seconds(1), min(keep?.duration ?? .seconds(3600), options.retention.readers) / 4))
+    return options
   }
 
   static var hostAndProcess: String {

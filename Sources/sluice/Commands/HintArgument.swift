@@ -32,24 +32,9 @@ enum HintArgument: ExpressibleByArgument, Equatable {
     }
   }
 
-  var port: UInt16 {
-    switch self {
-    case .off: 0
-    case .address(let address): address.port
-    case .own(let port): port
-    }
-  }
-
   /// With the host's own address in place of `auto`. Throws `.invalid` where that cannot be told.
   func resolved() throws(StoreError) -> HintArgument {
     guard case .own(let port) = self else { return self }
     return .address(try OwnAddress.find(port: port))
-  }
-
-  /// For the store at this place of several: each has a port of its own, one above the other.
-  func address(forStore place: Int) -> HintAddress? {
-    guard case .address(var address) = self else { return nil }
-    if address.port != 0 { address.port &+= UInt16(place) }
-    return address
   }
 }

@@ -1,0 +1,232 @@
+import Foundation
+import Logging
+import SluiceFakes
+import SluiceHints
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@testable import SluiceApplier
+
+/// Real fleets, in this process, on stores of a directory.
+@Suite("One process serves many stores, and each as if it were alone", .serialized)
+struct FleetTests {
+  private let directory = try? Directory()
+
+  /// A directory of stores, removed with this object.
+  private final class Directory {
+    let path = NSTemporaryDirectory() + "sluice-fleet-\(UUID().uuidString)"
+
+    init() throws {
+      try FileManager.default.createDirectory(
+        atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    @discardableResult
+    func make(_ name: String) throws -> String {
+      let store = "\(path)/\(name)"
+      try StoreCreation().make(at: store, environment: .posix())
+      return store
+    }
+  }
+
+  /// A fleet on threads of its own, until it is stopped.
+  private final class Running {
+    let fleet: Fleet
+    let files: CountingFileSystem
+    private let stops = Monitor(false)
+    private let errors = Monitor<[StoreError]?>(nil)
+
+    init(
+      _ stores: Fleet.Stores, holder: String = "one",
+      _ change: (inout ApplierOptions) -> Void = { _ in }
+    ) throws {
+      var options = ApplierOptions(holder: holder)
+      options.logger.logLevel = .critical
+      options.leaseTime = .seconds(2)
+      options.hints = .loopback
+      change(&options)
+      var environment = Environment.posix()
+      files = CountingFileSystem(environment.fileSystem)
+      environment.fileSystem = files
+      fleet = try Fleet(stores, options: options, environment: environment)
+      let (fleet, stops, errors) = (fleet, stops, errors)
+      startThread {
+        let found = fleet.run { stops.withLock { $0 } }
+        errors.withLock { $0 = found }
+        errors.wakeAll()
+      }
+    }
+
+    @discardableResult
+    func stop() -> [StoreError] {
+      stops.withLock { $0 = true }
+      return ended()
+    }
+
+    func ended() -> [StoreError] { errors.wait { $0 } }
+
+    var leads: Int { fleet.state.withLock { $0.leads } }
+  }
+
+  private func eventually(
+    _ what: String, within limit: Duration = .seconds(20), _ condition: () throws -> Bool
+  ) rethrows {
+    let end = SystemClock().elapsed() + limit * TestStore.patience
+    while try !condition() {
+      guard SystemClock().elapsed() < end else {
+        Issue.record("not so in time: \(what)")
+        return
+      }
+      SystemClock().sleep(.milliseconds(20))
+    }
+  }
+
+  private static func write(_ sql: String, _ store: String) throws -> Outcome {
+    let writer = try Writer(store: store)
+    defer { writer.closeBlocking() }
+    let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
+    return try writer.outcomeBlocking(
+      of: receipt, timeout: .seconds(30) * TestStore.patience
+    ).outcome
+  }
+
+  private static func isApplied(_ sql: String, _ store: String) throws -> Bool {
+    try write(sql, store).rejectionCode == nil
+  }
+
+  @Test func allOfADirectoryAreServed() throws {
+    let directory = try #require(directory)
+    let stores = try (0..<20).map { try directory.make("store \($0)") }
+    let running = try Running(.all(in: directory.path))
+    for store in stores { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    for store in stores { #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store)) }
+    #expect(running.leads == stores.count)
+    running.stop()
+    for store in stores {
+      let log = Log(
+        layout: StoreLayout(store),
+        store: try StoreDescription.read(StoreLayout(store), PosixFileSystem()).id,
+        environment: .posix())
+      #expect(try log.present().beacon.state == .released)
+    }
+  }
+
+  @Test func storesThatAppearAndVanishAreNoticed() throws {
+    let directory = try #require(directory)
+    try directory.make("first")
+    try FileManager.default.createDirectory(
+      atPath: "\(directory.path)/no store", withIntermediateDirectories: true)
+    let running = try Running(.all(in: directory.path))
+    eventually("the first is led") { running.leads == 1 }
+    let second = try directory.make("second")
+    #expect(try Self.isApplied("CREATE TABLE t(a)", second))
+    #expect(running.leads == 2)
+    try FileManager.default.removeItem(atPath: second)
+    eventually("the second is let go") {
+      running.leads == 1 && running.fleet.state.withLock { $0.stores.count == 1 }
+    }
+    #expect(running.stop().isEmpty)
+  }
+
+  @Test func oneThatFailsStopsNoOther() throws {
+    let directory = try #require(directory)
+    let stores = try ["a", "b", "c"].map { try directory.make($0) }
+    // Not a segment that anybody can claim behind.
+    for name in try FileManager.default.contentsOfDirectory(atPath: "\(stores[1])/log") {
+      try? FileManager.default.removeItem(atPath: "\(stores[1])/log/\(name)")
+    }
+    let running = try Running(.these(stores))
+    for store in [stores[0], stores[2]] { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    #expect(running.leads == 2)
+    #expect(running.stop().isEmpty)
+  }
+
+  /// Four long batches, as many as may be executed at once, and other stores that are written to meanwhile.
+  @Test func aLongBatchKeepsNobodysLeaseNorLooks() throws {
+    let directory = try #require(directory)
+    let stores = try (0..<10).map { try directory.make("\($0)") }
+    let running = try Running(.all(in: directory.path))
+    for store in stores { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    let long =
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000000) INSERT INTO t SELECT count(*) FROM n"
+    let ends = Monitor(0)
+    for store in stores.prefix(3) {
+      startThread {
+        let isDone = (try? Self.isApplied(long, store)) ?? false
+        ends.withLock { $0 += isDone ? 1 : 100 }
+        ends.wakeAll()
+      }
+    }
+    SystemClock().sleep(.milliseconds(300))
+    for store in stores.dropFirst(3) {
+      #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store))
+    }
+    #expect(ends.wait(atMost: .seconds(120)) { $0 >= 3 ? $0 : nil } == 3)
+    // Nobody fell silent: each is led by the term that it began with.
+    for store in stores {
+      let segments = try FileManager.default.contentsOfDirectory(atPath: "\(store)/log")
+        .compactMap(StoreLayout.logNumber)
+      #expect(segments.max() == 2, "\(store): \(segments)")
+    }
+    running.stop()
+  }
+
+  @Test func aDrainEndsWithWhatItCouldNotApply() throws {
+    let directory = try #require(directory)
+    let stores = try ["a", "b"].map { try directory.make($0) }
+    for store in stores {
+      let writer = try Writer(store: store)
+      _ = try writer.submitBlocking(Batch([Batch.Statement("CREATE TABLE t(a)")]))
+      writer.closeBlocking()
+    }
+    let errors = try Running(.all(in: directory.path)) { $0.drains = true }.ended()
+    #expect(errors.isEmpty)
+    for store in stores { #expect(try !isUnapplied(store)) }
+  }
+
+  private func isUnapplied(_ store: String) throws -> Bool {
+    let layout = StoreLayout(store)
+    let log = Log(
+      layout: layout, store: try StoreDescription.read(layout, PosixFileSystem()).id,
+      environment: .posix())
+    return try log.present().extent.txid == .zero
+  }
+
+  @Test func twoShareThemEvenlyAndOneTakesOverTheOthers() throws {
+    let directory = try #require(directory)
+    let stores = try (0..<12).map { try directory.make("\($0)") }
+    let first = try Running(.all(in: directory.path))
+    eventually("all are led") { first.leads == 12 }
+    let second = try Running(.all(in: directory.path), holder: "two")
+    eventually("they are shared", within: .seconds(60)) { first.leads == 6 && second.leads == 6 }
+    SystemClock().sleep(.seconds(5))
+    #expect(first.leads == 6 && second.leads == 6)
+    for store in stores { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    let began = SystemClock().elapsed()
+    first.stop()
+    eventually("the other has them all") { second.leads == 12 }
+    #expect(SystemClock().elapsed() - began < .seconds(4) * TestStore.patience)
+    for store in stores { #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store)) }
+    second.stop()
+  }
+
+  /// What a store at rest asks of the file server.
+  @Test func storesAtRestAskForLittle() throws {
+    let directory = try #require(directory)
+    for name in 0..<20 { try directory.make("\(name)") }
+    let running = try Running(.all(in: directory.path)) { $0.leaseTime = .seconds(10) }
+    eventually("all are led") { running.leads == 20 }
+    SystemClock().sleep(.seconds(5))
+    running.files.reset()
+    SystemClock().sleep(.seconds(10))
+    let operations = running.files.total
+    print("20 stores at rest for ten seconds: \(operations) file operations")
+    // A beat in four seconds, and a look in two.
+    #expect(operations < 20 * 10 * 4)
+    running.stop()
+  }
+}

@@ -1,0 +1,116 @@
+import SluiceFakes
+import SluiceHints
+import SluiceShared
+import Testing
+
+@testable import SluiceApplier
+
+@Suite("Hints of many stores share a socket")
+struct SharedHintsTests {
+  private let environment = Environment.posix()
+
+  @Test func eachGetsItsOwn() throws {
+    let shared = try SharedHints(at: .loopback, environment)
+    startThread { shared.serve() }
+    defer { shared.close() }
+    let woken = Monitor<[Int]>([0, 0])
+    let desks = try (0..<2).map { i in
+      var environment = environment
+      environment.hints = shared.network {
+        woken.withLock { $0[i] += 1 }
+        woken.wakeAll()
+      }
+      return try HintDesk(at: .loopback, environment)
+    }
+    #expect(desks[0].endpoint.address == desks[1].endpoint.address)
+    let line = HintLine(environment)
+    line.aim(at: desks[1].endpoint)
+    let writer = WriterID(high: 1, low: 2)
+    #expect(
+      line.ask([Hint(.question, batch: BatchID(writer: writer, sequence: SequenceNumber(1)))]))
+    #expect(woken.wait(atMost: .seconds(10)) { $0[1] > 0 ? $0[0] : nil } == 0)
+    desks[1].take()
+    #expect(desks[1].takeWanted() == [writer] && desks[0].takeWanted().isEmpty)
+    #expect(line.wait(atMost: .seconds(10))?.kind == .heard)
+  }
+
+  @Test func aWrittenBeaconWakesItsStore() throws {
+    let shared = try SharedHints(at: .loopback, environment)
+    let woken = Monitor(0)
+    var environment = environment
+    environment.hints = shared.network { woken.withLock { $0 += 1 } }
+    let desk = try HintDesk(at: .loopback, environment)
+    desk.interrupt()
+    #expect(woken.withLock { $0 } == 1)
+    #expect(desk.takeInterrupt() && !desk.takeInterrupt())
+  }
+}
+
+@Suite("Processes that serve the same stores know of each other")
+struct PresenceTests {
+  private let clock = ManualClock()
+  private let files: MemoryFileSystem
+
+  init() {
+    files = MemoryFileSystem(clock: clock)
+    files.makeDirectories(["/stores"])
+  }
+
+  private func presence(_ serves: String = "*") -> Presence {
+    var environment = Environment.posix()
+    environment.fileSystem = files
+    environment.clock = clock
+    return Presence(
+      of: "/stores", serves: serves, holder: "a", patience: .seconds(20), environment)
+  }
+
+  @Test func eachSeesTheOthersAndWhoStops() throws {
+    let (a, b) = (presence(), presence())
+    #expect(try !a.renew(leads: 5) && a.processes == 1)
+    #expect(try !b.renew(leads: 0) && b.processes == 2)
+    #expect(try !a.renew(leads: 5) && a.processes == 2)
+    #expect(a.others.values.map(\.leads) == [0])
+    b.end()
+    #expect(try a.renew(leads: 5))
+    #expect(a.processes == 1)
+    #expect(try files.list("/stores/.sluice").count == 1)
+  }
+
+  @Test func whoServesOtherStoresIsNotCounted() throws {
+    let (a, b) = (presence(), presence("only some"))
+    _ = try a.renew(leads: 1)
+    _ = try b.renew(leads: 1)
+    _ = try a.renew(leads: 1)
+    #expect(a.processes == 1 && a.others.count == 1)
+  }
+
+  @Test func whoDiedIsForgottenAndWhoOnlySleptComesBack() throws {
+    let (a, b) = (presence(), presence())
+    _ = try b.renew(leads: 3)
+    _ = try a.renew(leads: 1)
+    #expect(a.processes == 2)
+    clock.advance(by: .seconds(19))
+    _ = try a.renew(leads: 1)
+    #expect(a.processes == 2)
+    clock.advance(by: .seconds(2))
+    #expect(try a.renew(leads: 1) && a.processes == 1)
+    #expect(try files.list("/stores/.sluice").count == 1)
+    _ = try b.renew(leads: 3)
+    _ = try a.renew(leads: 1)
+    #expect(a.processes == 2 && b.processes == 2)
+  }
+
+  @Test func whatIsNoPresenceIsLeftAlone() throws {
+    files.makeDirectories(["/stores/.sluice"])
+    for name in ["note", Identifier128(high: 1, low: 2).description] {
+      let file = try files.create("/stores/.sluice/\(name)", mode: 0o644)
+      try file.write([UInt8](repeating: 7, count: 4096), at: 0)
+    }
+    let a = presence()
+    _ = try a.renew(leads: 1)
+    #expect(a.processes == 1)
+    clock.advance(by: .seconds(60))
+    _ = try a.renew(leads: 1)
+    #expect(try files.list("/stores/.sluice").count == 3)
+  }
+}
