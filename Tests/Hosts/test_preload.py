@@ -48,6 +48,41 @@ class PreloadTests(StoreCase):
             """),
             ("(1,)\n(2,)\n(7,)\n", ""))
 
+    def test_a_stores_name_is_a_uri_wherever_it_is_given(self):
+        # Debian's SQLite takes every name that begins so for a URI. This one tells what it is asked.
+        source = pathlib.Path(self.directory, "library.c")
+        source.write_text("""
+            #include <stdio.h>
+            int sqlite3_open_v2(const char *name, void **connection, int flags, const char *vfs) {
+              if (name[0] != ':') printf("%s %d\\n", name, flags);
+              return 0;
+            }
+            int sqlite3_open(const char *name, void **connection) { return sqlite3_open_v2(name, connection, 6, 0); }
+            void *sqlite3_vfs_find(const char *name) { return &sqlite3_open; }
+            int sqlite3_auto_extension(void *entry) { return 0; }
+            int sqlite3_cancel_auto_extension(void *entry) { return 0; }
+            int sqlite3_close(void *connection) { return 0; }
+        """)
+        library = f"{self.directory}/libquoting.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+        main = pathlib.Path(self.directory, "main.c")
+        main.write_text("""
+            int sqlite3_open(const char *, void **);
+            int sqlite3_open_v2(const char *, void **, int, const char *);
+            int main(void) {
+              void *connection;
+              sqlite3_open("file:/s?vfs=sluice", &connection);
+              sqlite3_open_v2("file:/s?vfs=sluice", &connection, 1, 0);
+              sqlite3_open_v2("file:/s", &connection, 1, 0);
+              sqlite3_open_v2("/s?vfs=sluice", &connection, 1, 0);
+            }
+        """)
+        program = f"{self.directory}/main"
+        subprocess.run(["gcc", "-o", program, main, library], check=True)
+        self.assertEqual(
+            self.preloaded(program),
+            ("file:/s?vfs=sluice 70\nfile:/s?vfs=sluice 65\nfile:/s 1\n/s?vfs=sluice 1\n", ""))
+
     def test_php_data_objects(self):
         program = f"""
             $c = new PDO('sqlite:{self.uri}');
