@@ -26,6 +26,7 @@ extension Leader {
     isExecutingNamed = true
     let done = try commit(request)
     isExecutingNamed = false
+    turn = turn(after: done, of: trial.batches)
     // It wants to be alone, or a connection opened anew, and comes again.
     guard done.count > 0 else { return }
     status.finish(trial.batches.prefix(done.count).lazy.map(\.id))
@@ -43,8 +44,9 @@ extension Leader {
 
   private func request(_ trial: Trial) throws(StoreError) -> Session.Request {
     var request = Session.Request(
-      batches: trial.batches, isAlone: nextIsAlone || trial.isCareful, time_ms: commitTime_ms(),
-      mayLackBatches: { [intake] in intake.mayLackBatches($0) })
+      batches: trial.batches, isAlone: nextIsAlone || trial.isCareful || turn != nil,
+      time_ms: commitTime_ms(), mayLackBatches: { [intake] in intake.mayLackBatches($0) })
+    request.turn = turn?.number
     request.attempts = trial.batches.count == 1 ? trial.attempt?.ends ?? 0 : 0
     if trial.isPoisonous, let batch = trial.batches.first {
       request.verdict = Session.Verdict(
@@ -64,12 +66,14 @@ extension Leader {
   }
 
   /// The next batches of which the same is known: those that terms ended in first, the most often
-  /// ended in before all others.
+  /// ended in before all others. While a turn is out it is its holder's next batch, and nil where that has not
+  /// come: what is named and not executed would be blamed for the end of this term.
   private func nextTrial() throws(StoreError) -> Trial? {
-    try bringForward()
+    if turn == nil { try bringForward() }
     guard let front = intake.next(1, bytes: .max).first else { return nil }
+    if let turn, front.id.writer != turn.holder, environment.makes(.turnExcludes) { return nil }
     let attempt = status.attempt(at: front.id)
-    let isAlone = nextIsAlone || attempt?.isCareful ?? false
+    let isAlone = nextIsAlone || turn != nil || attempt?.isCareful ?? false
     // A beacon has room for them beside what is not met yet.
     let mostWriters =
       attempt == nil

@@ -23,6 +23,9 @@ public struct FrameScanner {
     self.checksSections = checksSections
   }
 
+  /// What was read last, and from where on.
+  public var lastRead: (offset: Int64, bytes: [UInt8]) { (windowOffset, window) }
+
   /// Forgets what was read, so that the next access asks the server.
   public mutating func invalidate() { window = [] }
 

@@ -73,6 +73,9 @@ public final class LogSegment: @unchecked Sendable {
     checksSections = true
   }
 
+  /// Nobody writes what is in it again. (In a file of pages a replay does.)
+  public var isOfLog: Bool { header.number > 0 }
+
   /// What blocks 0–3 say, in one read.
   public struct Control: Sendable {
     /// Somebody closed the segment, or it is gone for good.
@@ -171,6 +174,8 @@ public struct LogCursor {
   /// Behind the last frame that was read, and its checksum.
   public var offset: Int64 { chain.offset }
   public var checksum: UInt32 { chain.checksum }
+  /// What was read last of the segment, all of it published where that is a frame's.
+  public var lastRead: (offset: Int64, bytes: [UInt8]) { chain.scanner.lastRead }
 
   /// From `offset` (whose preceding frame has `checksum`) to `end`, which is published.
   public init(

@@ -62,6 +62,9 @@ final class Refresher: @unchecked Sendable {
     do throws(StoreError) {
       try follower.advance(log, to: present) { commit, cursor throws(StoreError) in
         try draft.add(commit, &cursor)
+        // A small frame was read whole, with its pages.
+        let read = cursor.lastRead
+        if read.offset == commit.header.offset { draft.keep(read.bytes, at: read.offset) }
       }
       try draft.checkComplete(present, files.environment)
       position = present.beacon.position

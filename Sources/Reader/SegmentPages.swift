@@ -3,7 +3,7 @@ internal import SluiceShared
 
 /// The pages in one segment of the log.
 ///
-/// While the segment is the newest, it is read past the caches. Later nobody adds to it any more, and
+/// While the segment is the newest, it is read past the caches, by blocks. Later nobody adds to it any more, and
 /// on NFS a descriptor opened then may use the page cache. Where that is wrong all the same, the
 /// page's checksum says so, and the page is read again past the caches.
 final class SegmentPages: Sendable {
@@ -11,6 +11,8 @@ final class SegmentPages: Sendable {
   private let files: StoreFiles
   /// For reading when the segment is no longer the newest.
   private let settled = Monitor<(any File)?>(nil)
+  /// For reading while it is.
+  private let recent = RecentBlocks()
 
   init(_ segment: LogSegment, _ files: StoreFiles) {
     self.segment = segment
@@ -23,7 +25,11 @@ final class SegmentPages: Sendable {
   ) throws(StoreError) {
     let place = StoredPage(offset: entry.offset, stored: Int(entry.stored), crc: entry.crc)
     let file = isNewest ? segment.file : settledFile()
-    if (try? place.read(from: file, into: page, checked: files.checksPages)) == true { return }
+    let known = isNewest && segment.isOfLog ? recent : nil
+    let isRead = try? place.read(
+      from: file, keepingIn: known, into: page, checked: files.checksPages)
+    if isRead == true { return }
+    recent.removeAll()
     let fresh = try files.reopen(segment)
     do throws(StoreError) {
       if try place.read(from: fresh, into: page, checked: files.checksPages) { return }
@@ -35,6 +41,11 @@ final class SegmentPages: Sendable {
       .damaged,
       "page \(entry.page) in the log is damaged; restore this file from a backup, or the database from before it",
       path: fresh.path, offset: entry.offset)
+  }
+
+  /// What somebody else has read of it, past the caches and up to where it is published.
+  func keep(_ bytes: [UInt8], at offset: Int64) {
+    if segment.isOfLog { recent.keep(bytes, at: offset) }
   }
 
   /// Two that ask at once may both open it; the lock is not held while the file server is asked.
@@ -50,6 +61,7 @@ final class SegmentPages: Sendable {
         file = named
       }
     }
+    recent.removeAll()
     return settled.withLock { settled in
       settled = settled ?? file
       return settled ?? file

@@ -195,6 +195,11 @@ struct SnapshotDraft {
     rejected = meta.rejected
   }
 
+  /// What was just read of the newest segment's published part.
+  func keep(_ bytes: [UInt8], at offset: Int64) {
+    index.segments.last?.keep(bytes, at: offset)
+  }
+
   func snapshot() -> Snapshot {
     Snapshot(
       checkpoint, index, extent: extent, pageCount: pageCount, checksum: checksum,

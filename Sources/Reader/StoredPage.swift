@@ -7,18 +7,23 @@ struct StoredPage {
   var stored: Int
   var crc: UInt32
 
-  /// Reads the page from `file`; false where its bytes are not what was written.
+  /// Reads the page from `file`, or from what is known of it; false where its bytes are not what was written.
   func read(
-    from file: any File, into page: UnsafeMutableRawBufferPointer, checked: Bool
+    from file: any File, keepingIn recent: RecentBlocks? = nil,
+    into page: UnsafeMutableRawBufferPointer, checked: Bool
   ) throws(StoreError) -> Bool {
+    func bytes(into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) -> Bool {
+      guard let recent else { return try file.read(into: buffer, at: offset) == stored }
+      return try recent.read(into: buffer, at: offset, from: file) == stored
+    }
     if stored == page.count {
-      guard try file.read(into: page, at: offset) == stored else { return false }
+      guard try bytes(into: page) else { return false }
     } else {
       guard stored < page.count else { return false }
       let workspace = PageWorkspace.take()
       defer { PageWorkspace.give(workspace) }
       let input = UnsafeMutableRawBufferPointer(rebasing: workspace.stored[0..<stored])
-      guard try file.read(into: input, at: offset) == stored,
+      guard try bytes(into: input),
         workspace.decompressor.decompress(UnsafeRawBufferPointer(input), into: page)
       else { return false }
     }

@@ -55,6 +55,9 @@ public enum Limits {
   public static let credentialBytes = 64 << 10
   /// A log segment's size; one commit larger than that gets a segment of its own.
   public static let logSegmentBytes: Int64 = 64 << 20
+  /// What a reader keeps of the newest log segment: so many reads of so many blocks each.
+  public static let recentWindows = 16
+  public static let blocksPerWindow: Int64 = 3
   /// A line of the history that a repair begins takes TxIDs from a multiple of this on, and a store has so many
   /// lines at most: names of checkpoints have 16 digits. The batches of a line that are in no log and no
   /// checkpoint any more are fewer: at 137,000 a second, the most that was measured, they took 84 days.

@@ -102,11 +102,13 @@ struct PageBatchTests {
       "CREATE INDEX bb ON big(b)",
       "INSERT INTO big WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM c WHERE n < 5000) SELECT n, hex(randomblob(20)), hex(randomblob(20)) FROM c"
     )
-    let edited = try edited(
-      store, "INSERT INTO big VALUES(9000, hex(randomblob(20)), hex(randomblob(20)))")
-    let bytes = try Batch(.commit(try edited.batch())).encoded()
-    #expect(bytes.count < 1500, "\(bytes.count) bytes")
-    #expect(try submit(store, edited).isApplied)
+    let insert = "INSERT INTO big VALUES(9000, hex(randomblob(20)), hex(randomblob(20)))"
+    // Now and then one splits a page.
+    let sizes = try (0..<5).map { _ in
+      try Batch(.commit(try edited(store, insert).batch())).encoded().count
+    }
+    #expect(sizes.sorted()[2] < 1500, "\(sizes) bytes")
+    #expect(try submit(store, try edited(store, insert)).isApplied)
     #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
   }
 
@@ -129,6 +131,54 @@ struct PageBatchTests {
     let summary = try Replay.run(
       RecordedHistory(store: store.path, store.environment), into: "\(store.path)/again.sqlite")
     #expect(summary.takenPages == 7)
+  }
+
+  /// Whose schema takes several pages.
+  private func storeWithManyTables() throws -> TestStore {
+    let store = try store()
+    let tables = (0..<60).map { "CREATE TABLE table_\($0)(\(String(repeating: "a", count: 90)))" }
+    #expect(try submit(store, try edited(store, tables.joined(separator: ";"))).isApplied)
+    return store
+  }
+
+  @Test("What drops tables gives back pages of the schema")
+  func droppedTables() throws {
+    let store = try storeWithManyTables()
+    let drops = (0..<50).map { "DROP TABLE table_\($0)" }
+    #expect(try submit(store, try edited(store, drops.joined(separator: ";"))).isApplied)
+    #expect(try store.apply("INSERT INTO table_55 VALUES(1)").isApplied)
+    #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
+  }
+
+  @Test("A page of the schema is not free")
+  func freePageOfSchema() throws {
+    let store = try storeWithManyTables()
+    let drops = (0..<6).map { "DROP TABLE table_\($0)" }
+    #expect(try submit(store, try edited(store, drops.joined(separator: ";"))).isApplied)
+    let edited = try edited(store, "UPDATE t SET v = 'bad'")
+    let first = try #require(edited.pages[0])
+    // The tree that the schema is has an inner page there. Its last child is put among the free pages.
+    #expect(first[100] == 5)
+    let child = first[108..<112]
+    let list = first[32..<36].reduce(0) { $0 << 8 | Int($1) }
+    edited.change(list) { page in
+      #expect(page[7] > 0)
+      page.replaceSubrange(8..<12, with: child)
+    }
+    let outcome = try store.apply([Batch(.commit(try edited.batch()))])[0]
+    #expect(outcome.rejectionCode == Code.unsoundPages)
+  }
+
+  @Test("A default may call a function that only its maker has")
+  func ownDefault() throws {
+    let store = try store()
+    let sql =
+      "CREATE TABLE d(a, b DEFAULT (abs(1)), c AS (a + 1)); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'abs(1)', 'own(1)') WHERE name = 'd'"
+    #expect(try submit(store, try edited(store, sql)).isApplied)
+    #expect(try store.apply("INSERT INTO d(a, b) VALUES(1, 2)").isApplied)
+    // Only who needs it is refused.
+    #expect(try !store.apply("INSERT INTO d(a) VALUES(1)").isApplied)
+    #expect(try store.apply("INSERT INTO t VALUES(2, 'next')").isApplied)
   }
 
   @Test("It is a right of its own")

@@ -13,9 +13,18 @@ import Testing
 struct TurnTests {
   /// A store with an applier at work in another thread, until `body` returns.
   private func led(_ omitted: Set<SafetyCheck> = [], _ body: (TestStore) throws -> Void) throws {
+    let store = try store()
+    store.environment.omittedChecks = omitted
+    try led(store, body)
+  }
+
+  private func store() throws -> TestStore {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
-    store.environment.omittedChecks = omitted
+    return store
+  }
+
+  private func led(_ store: TestStore, _ body: (TestStore) throws -> Void) throws {
     let isOver = Atomic(false)
     let failure = Monitor<(any Error)?>(nil)
     let (path, options, environment) = (store.path, store.options, store.environment)
@@ -71,6 +80,34 @@ struct TurnTests {
         #expect(outcome.txid == turn.base.next.next)
       }
       #expect(try store.query("SELECT count(*) FROM t") == [[10]])
+    }
+  }
+
+  /// Somebody always waits on a busy store, so the term behind an unclean end may name its batches for as long
+  /// as it lasts.
+  @Test("Behind an unclean end, too, what others have submitted comes behind it")
+  func watched() throws {
+    let store = try store()
+    let (mine, others) = (try store.writer(), try store.writer())
+    let request = try mine.submitBlocking(Batch(.requestTurn))
+    let waiting = try (1...20).map { _ in
+      try others.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('other')")]))
+    }
+    var options = store.options
+    options.beforeBatch = { (_: BatchID) throws(StoreError) in throw StoreError(.io, "killed") }
+    #expect(throws: StoreError.self) {
+      try Applier(path: store.path, options: options, environment: store.environment)
+        .run { false }
+    }
+    try led(store) { store in
+      let base = try mine.outcomeBlocking(of: request, timeout: .seconds(30)).txid
+      let turn = Turn(base: base, number: base)
+      let pages = try pages(store, turn, "INSERT INTO t(v) VALUES('mine')")
+      #expect(
+        try JournalTransactions(mine).commit(pages, of: turn, timeout: .seconds(30))
+          == .committed(base.next))
+      for receipt in waiting { _ = try others.outcomeBlocking(of: receipt, timeout: .seconds(30)) }
+      #expect(try store.query("SELECT count(*) FROM t") == [[21]])
     }
   }
 

@@ -21,6 +21,27 @@ struct SnapshotTests {
     }
   }
 
+  /// Over NFS each read of the newest segment is a round trip, and a transaction looks at page 1 three times.
+  @Test func theNewestBlocksAreReadOnce() throws {
+    let store = try TestStore()
+    let files = CountingFileSystem()
+    let reader = try store.open(files)
+    for row in 1...3 {
+      try store.commit(insert(row...row))
+      let snapshot = try reader.snapshot()
+      files.reset()
+      for _ in 1...3 {
+        for page in 1...2 { #expect(try snapshot.page(UInt32(page)) == store.pages[page - 1]) }
+      }
+      // They were read along with what the commit says of itself.
+      #expect(files.counts.total == 0)
+    }
+    let later = try store.open(files).snapshot()
+    files.reset()
+    for _ in 1...3 { #expect(try later.page(2) == store.pages[1]) }
+    #expect(files.counts == CountingFileSystem.Counts(reads: 1))
+  }
+
   @Test func theChecksumIsThatOfItsPages() throws {
     let store = try TestStore()
     try store.commit(insert(1...200))

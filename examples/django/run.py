@@ -2,9 +2,9 @@
 """Runs the site as two processes on one store, kills the leading applier while orders come in, and
 checks that nothing was lost, doubled or oversold.
 
-    run.py                two servers and two appliers, one of which is killed
-    run.py --assist       two servers and no applier: who writes leads meanwhile
-    run.py --lambda       two functions, frozen between their requests, and no applier
+    run.py                two servers (--servers) and two appliers, one of which is killed
+    run.py --assist       servers and no applier: who writes leads meanwhile
+    run.py --lambda       functions, frozen between their requests, and no applier
 
 It needs Django and the package sluice-efs in this Python.
 """
@@ -148,6 +148,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--assist", action="store_true", help="no applier: who writes leads meanwhile")
     parser.add_argument("--lambda", dest="functions", action="store_true", help="as functions of AWS Lambda")
+    parser.add_argument("--servers", type=int, default=2)
     parser.add_argument("--customers", type=int, default=6)
     parser.add_argument("--orders", type=int, default=25, help="of each customer")
     options = parser.parse_args()
@@ -162,7 +163,7 @@ def main():
                 site.apply("second")
             site.manage("migrate", "--verbosity", "0")
             site.manage("stock", str(STOCK), *PRODUCTS)
-            for number in range(2):
+            for number in range(options.servers):
                 site.serve(Function if options.functions else Server, number)
             threads = customers(site.servers, options.customers, options.orders, seen, failures)
             if not assists:

@@ -10,7 +10,8 @@ struct CandidatePages {
   /// Page 1 of the candidate.
   let first: [UInt8]
   let pageCount: UInt32
-  private var usable: Int { base.count - Int(base[20]) }
+  /// Bytes of a page that SQLite uses.
+  var usable: Int { base.count - Int(base[20]) }
 
   init(base: [UInt8], first: [UInt8], pageCount: UInt32) {
     self.base = base

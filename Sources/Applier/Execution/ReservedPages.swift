@@ -77,6 +77,28 @@ final class ReservedPages {
     nodes = reached
   }
 
+  /// The pages of `sqlite_schema` as a transaction leaves it, which may give back some and take others. `page` reads
+  /// one, `isSame` says of one of the base's that it is what it was.
+  func schema(
+    in pageCount: UInt32, usable: Int, isSame: (UInt32) -> Bool,
+    _ page: (UInt32) throws(StoreError) -> [UInt8]?
+  ) throws(StoreError) -> Set<UInt32> {
+    var reached: Set<UInt32> = []
+    var waiting = [BTreePage.Link(page: 1, isOverflow: false)]
+    while let link = waiting.popLast() {
+      guard link.page > 0, link.page <= pageCount, reached.insert(link.page).inserted else {
+        continue
+      }
+      if isSame(link.page), let node = nodes[link.page], node.isOverflow == link.isOverflow {
+        waiting += node.links
+      } else if let bytes = try page(link.page) {
+        let page = BTreePage(bytes, number: link.page, usable: usable)
+        waiting += link.isOverflow ? page.overflowLinks : page.links
+      }
+    }
+    return reached
+  }
+
   private func links(
     _ number: UInt32, isOverflow: Bool, _ snapshot: Snapshot, _ onRead: () -> Void
   ) throws(StoreError) -> [BTreePage.Link] {

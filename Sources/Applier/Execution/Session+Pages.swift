@@ -111,7 +111,7 @@ extension Session {
         "they have \(pages.pageSize) bytes, and the database's \(snapshot.pageSize)")
     }
     let checksOwn = environment.makes(.ownPages)
-    var touched: Set<ReservedPages.Use> = []
+    var touched: [UInt32: ReservedPages.Use] = [:]
     let database = database
     let snapshot = snapshot
     try pages.forEachPage(checksSum: environment.makes(.pagesOverNewest)) {
@@ -121,12 +121,12 @@ extension Session {
       // Page 1 always changes; what it has of the schema is compared by itself.
       if number != 1, let use = base.uses[number] {
         let isSame = try snapshot.copy(ofPage: number).elementsEqual(page)
-        if !isSame { touched.insert(use) }
+        if !isSame { touched[number] = use }
       }
       try database.lay(number, page, count: pages.pageCount)
     }
     do throws(StoreError) {
-      if checksOwn, touched.contains(.bookkeeping) || base.isCut(at: pages.pageCount) {
+      if checksOwn, touched.values.contains(.bookkeeping) || base.isCut(at: pages.pageCount) {
         return Self.unsound(
           "they change a table of Sluice's own; VACUUM and auto_vacuum = full do, which are for batches"
         )
@@ -138,7 +138,7 @@ extension Session {
   }
 
   private func objection(
-    _ pages: EncodedPageBatch, _ base: Base, _ touched: Set<ReservedPages.Use>
+    _ pages: EncodedPageBatch, _ base: Base, _ touched: [UInt32: ReservedPages.Use]
   ) throws(StoreError) -> Outcome.Rejection? {
     guard let first = try database.page(1) else { return Self.unsound("there is no page 1") }
     let candidate = CandidatePages(base: base.first, first: first, pageCount: pages.pageCount)
@@ -147,19 +147,14 @@ extension Session {
     }
     if environment.makes(.soundFirstPage) {
       if let objection = candidate.objection { return Self.unsound(objection) }
-      let database = database
-      let objection = try candidate.objectionToFreePages(
-        most: Int(snapshot.pageCount) + pages.changed
-      ) { (number) throws(StoreError) in
-        try database.page(number)
-      } isReserved: {
-        base.uses[$0] == .bookkeeping || base.uses[$0] == .schema
+      if let objection = try objectionToFreePages(candidate, pages, base, touched) {
+        return Self.unsound(objection)
       }
-      if let objection { return Self.unsound(objection) }
     }
     try own { () throws(SQLiteError) in try begin.run() }
     let changesSchema =
-      candidate.changesCookie || candidate.changesFirstPageOfSchema || touched.contains(.schema)
+      candidate.changesCookie || candidate.changesFirstPageOfSchema
+      || touched.values.contains(.schema)
     if changesSchema, environment.makes(.candidateSchema) {
       guard candidate.changesCookie else {
         return Self.unsound("the schema changed, and its cookie did not")
@@ -168,7 +163,7 @@ extension Session {
     }
     // What a connection remembers of statistics, and of virtual tables.
     let hasVirtualTables = try hasVirtualTables()
-    if changesSchema || touched.contains(.statistics) || hasVirtualTables {
+    if changesSchema || touched.values.contains(.statistics) || hasVirtualTables {
       run.reopenAfterwards()
     }
     if changesSchema {
@@ -176,6 +171,21 @@ extension Session {
       run.forgetVirtualTables()
     }
     return nil
+  }
+
+  private func objectionToFreePages(
+    _ candidate: CandidatePages, _ pages: EncodedPageBatch, _ base: Base,
+    _ touched: [UInt32: ReservedPages.Use]
+  ) throws(StoreError) -> String? {
+    let database = database
+    let page = { (number: UInt32) throws(StoreError) in try database.page(number) }
+    // What is dropped gives back pages of the schema, too.
+    let schema = try reserved.schema(
+      in: pages.pageCount, usable: candidate.usable,
+      isSame: { $0 != 1 && base.uses[$0] == .schema && touched[$0] == nil }, page)
+    return try candidate.objectionToFreePages(
+      most: Int(snapshot.pageCount) + pages.changed, page
+    ) { base.uses[$0] == .bookkeeping || schema.contains($0) }
   }
 
   /// Whether SQLite reads the schema, and batches can go on with it.
@@ -204,16 +214,24 @@ extension Session {
     return nil
   }
 
-  /// A table that no batch could insert into, since an index, a CHECK, a default or a trigger of it calls a function
-  /// that only the transaction's maker has. SQLite notices when it compiles an INSERT, and not before.
+  /// A table that no batch could insert into, since an index, a CHECK or a trigger of it calls a function that only
+  /// the transaction's maker has. SQLite notices when it compiles an INSERT, and not before. A default may call one:
+  /// who gives a value of his own does without it.
   private func unusable() throws(StoreError) -> String? {
-    let names = try own { () throws(SQLiteError) in
+    let tables = try own { () throws(SQLiteError) in
       try connection.query(
-        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0")
+        """
+        SELECT name, (SELECT count(*) FROM pragma_table_xinfo(s.name, 'main') WHERE hidden = 0)
+        FROM main.sqlite_schema s WHERE type = 'table' AND rootpage > 0
+        """)
     }
-    for case .text(let name)? in names.map(\.first) {
+    for row in tables {
+      guard case .text(let name)? = row.first, case .integer(let columns)? = row.last else {
+        continue
+      }
       do throws(SQLiteError) {
-        _ = try connection.prepare("INSERT INTO main.\(quoted(name)) DEFAULT VALUES")
+        let values = repeatElement("NULL", count: Int(columns)).joined(separator: ", ")
+        _ = try connection.prepare("INSERT INTO main.\(quoted(name)) VALUES (\(values))")
       } catch {
         if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
         guard error.message.contains("function") else { continue }

@@ -39,6 +39,11 @@ BY_DESIGN = (
     }
 )
 
+# What measures the time that something takes without a database: on a busy machine it may fail with either.
+MEASURES_TIME = frozenset(
+    {"serializers.test_deserialization.TestDeserializer.test_crafted_xml_performance"}
+)
+
 HERE = pathlib.Path(__file__).resolve().parent
 VERSION = django.get_version()
 
@@ -170,7 +175,7 @@ def compared(expected: dict[str, str], found: dict[str, str], engine: str) -> in
     different = {
         name: (expected.get(name, "not run"), found.get(name, "not run"))
         for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name) and name not in BY_DESIGN
+        if expected.get(name) != found.get(name) and name not in {*BY_DESIGN, *MEASURES_TIME}
     }
     for name, (before, after) in different.items():
         print(f"{name}: {before} with {STOCK}, {after} with {engine}")
