@@ -50,6 +50,7 @@ struct RecordingFileSystem: FileSystem {
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  var scratchDiskBytes: Int64? { base.scratchDiskBytes }
   var openFileLimit: Int { base.openFileLimit }
 }
 

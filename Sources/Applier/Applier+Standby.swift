@@ -16,8 +16,18 @@ struct Standing {
 extension Applier {
   enum Look {
     case leads(Leader)
-    /// `isBeating`: the beacon is another than at the last look, or none was to come since. `hints`: where its holder takes them.
-    case rests(Duration, isBeating: Bool, hints: HintEndpoint?)
+    /// `hints`: where the beacon's holder takes them.
+    case rests(Duration, Beat, hints: HintEndpoint?)
+  }
+
+  /// What a look finds of the leader's beat.
+  enum Beat {
+    /// Another beacon than at the last look.
+    case new
+    /// The same, and its holder said that it would be.
+    case awaited
+    /// The same for longer than that.
+    case late
   }
 
   func beginStanding() {
@@ -27,13 +37,16 @@ extension Applier {
 
   /// Looks at the beacon, and claims where the lease allows it.
   func look() throws(StoreError) -> Look {
-    var isBeating = false
+    var beat = Beat.late
     let newest = try LeaseObservation.newest(of: log, &observed)
     if let newest {
       let now = environment.clock.elapsed()
-      if newest != standing.beat?.seen { standing.beat = (newest, now) }
-      // One that rests says for how long it may be silent.
-      isBeating = now - (standing.beat?.since ?? now) <= newest.nextBeat * 5 / 4
+      if newest != standing.beat?.seen {
+        standing.beat = (newest, now)
+        beat = .new
+      } else if now - (standing.beat?.since ?? now) <= newest.nextBeat * 5 / 4 {
+        beat = .awaited
+      }
       options.metrics?.sees(beatAge: now - (standing.beat?.since ?? now))
     }
     if let seen = newest, try lease.mayClaim(seen), !holdsBack(seen) {
@@ -59,7 +72,7 @@ extension Applier {
     let rests = (newest?.nextBeat ?? .zero) > .seconds(2)
     let pause = max(options.standbyPoll, rests ? .seconds(1) : .zero)
     return .rests(
-      pause + .milliseconds(Int64(standing.jitter)), isBeating: isBeating, hints: newest?.hints)
+      pause + .milliseconds(Int64(standing.jitter)), beat, hints: newest?.hints)
   }
 
   /// Where nothing was published since, there is nothing new to prepare for, for a while.
@@ -76,13 +89,13 @@ extension Applier {
   /// Waits for `pause`; for longer while the leader's beacon moves and the leader answers hints, and until it
   /// says that its term has ended. That it leads only the beacon shows: it is looked at now and then, and as
   /// often as without hints from when the leader falls silent.
-  func rest(_ pause: Duration, isBeating: Bool, _ shouldStop: () -> Bool) {
+  func rest(_ pause: Duration, _ beat: Beat, _ shouldStop: () -> Bool) {
     let clock = environment.clock
     let began = clock.elapsed()
     let question = Hint(.standby)
     // The leader's beat moves within two fifths of the lease.
     let end = began + options.leaseTime * 3 / 5
-    while isBeating, !shouldStop(), line.ask([question]) {
+    while beat != .late, !shouldStop(), line.ask([question]) {
       if case .released? = line.wait(
         atMost: min(end - clock.elapsed(), Limits.longestUnheededStop))?
         .kind

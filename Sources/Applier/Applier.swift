@@ -105,9 +105,9 @@ public final class Applier {
     while !shouldStop() {
       switch try look() {
       case .leads(let leader): return leader
-      case .rests(let pause, let isBeating, let hints):
+      case .rests(let pause, let beat, let hints):
         line.aim(at: hints)
-        rest(pause, isBeating: isBeating, shouldStop)
+        rest(pause, beat, shouldStop)
       }
     }
     return nil

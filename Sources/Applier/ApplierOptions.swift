@@ -36,9 +36,14 @@ public struct ApplierOptions: Sendable {
   /// How much of the past is kept.
   public var retention = RetentionSettings()
   /// Where batches are executed: in a child process that runs this, which a batch can make hang, crash or
-  /// run out of memory without harm to the applier. nil: in this process, where `batchTime` bounds nothing.
+  /// run out of memory without harm to the applier. nil: in this process.
+  ///
+  /// There nothing can interrupt what SQLite does in one step of its machine: `x LIKE y` over megabytes, or an
+  /// FTS query with a hundred thousand terms, may take minutes. Meanwhile the term makes no beat, so that
+  /// another applier takes over, whose turn it is to hang. And a batch that crashes SQLite, or takes all
+  /// memory, ends this process. So embed an applier only where all who write are trusted not to do that.
   public var worker: WorkerProgram?
-  /// Processor time that one batch may take.
+  /// Processor time that one batch may take. In this process it is looked at between steps.
   public var batchTime: Duration = .seconds(30)
   /// Steps of SQLite's virtual machine that one batch may take.
   public var stepsPerBatch = Limits.stepsPerBatch

@@ -88,6 +88,10 @@ extension Leader {
     if status.isWatched, intake.isComplete { status.clear() }
     if options.drains, !intake.isRetiring {
       try publisher.wait()
+      if removePublished() {
+        try beatWhenDue()
+        return .goesOn
+      }
       try keepHouse()
       return .ended(try release())
     }

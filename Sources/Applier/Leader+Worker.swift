@@ -23,6 +23,8 @@ extension Leader {
       }
       do throws(StoreError) {
         guard let fault = options.workerFault else {
+          var settings = settings
+          settings.batchTime = options.batchTime
           return try LocalWorker(snapshot, settings, events, environment)
         }
         // As a child process does.

@@ -163,7 +163,9 @@ final class Leader {
         mayLackBatches: { [intake] in intake.mayLackBatches($0) })
       request.prunesBeside = try writersToKeep(request.time_ms)
       request.turn = turn?.number
+      let began = environment.clock.elapsed()
       let done = try commit(request)
+      if turn == nil { charge(done, of: request.batches, environment.clock.elapsed() - began) }
       turn = turn(after: done, of: request.batches)
       grow(after: done)
       try publishBeside()
@@ -171,6 +173,15 @@ final class Leader {
     lastWork = environment.clock.elapsed()
     removePublished()
     try keepHouse()
+  }
+
+  /// A group ends with the batch that is executed when it has taken its time. What it takes beyond twice
+  /// that is this batch's, therefore, and its writer owes it to the others.
+  private func charge(
+    _ done: Session.Done, of batches: ArraySlice<PendingBatch>, _ time: Duration
+  ) {
+    let slow = time > Session.longestGroup * 2 ? batches.prefix(done.count).last : nil
+    intake.charge(slow?.id.writer, time)
   }
 
   private static let smallestGroup = 64
@@ -251,9 +262,9 @@ final class Leader {
     )
   }
 
-  func removePublished() {
-    intake.remove(published: publisher.publishedTxID)
-  }
+  /// Whether there is more to remove.
+  @discardableResult
+  func removePublished() -> Bool { intake.remove(published: publisher.publishedTxID) }
 
   // MARK: idle
 

@@ -14,6 +14,17 @@ public struct QuarantinedSegment {
     public var offset: Int64
     /// Its frame continues those before it, so that appliers read it, too.
     public var isChained: Bool
+    /// Its own, before compression.
+    public var bytes: Int
+  }
+
+  /// How far a segment could be read.
+  public enum Reach: Sendable, Equatable {
+    case end
+    /// Up to this offset: so much behind it claims to be a frame and is none that the rest was left.
+    case offset(Int64)
+    /// Not at all: its header is damaged.
+    case nothing
   }
 
   public let id: JournalSegmentID
@@ -32,39 +43,57 @@ public struct QuarantinedSegment {
     size = try file.status().size
   }
 
-  /// Passes each batch that can be read to `body`, in the order of the file. False where nothing can be read,
-  /// since the segment's header is damaged.
-  public func read(_ body: (Held) throws -> Void) throws -> Bool {
+  /// Passes each batch that can be read to `body`, in the order of the file.
+  ///
+  /// Who wrote the file may have meant harm. What a frame claims is held against its bytes, as an applier
+  /// does, and frames of which only the header is there are summed for `Limits.bytesSummedInVain` at most.
+  public func read(_ body: (Held) throws -> Void) throws -> Reach {
     guard let (header, frames) = try JournalSegmentHeader.read(file), header.id == id else {
-      return false
+      return .nothing
     }
     var chain = frames
     chain.scanner.readAhead = 1 << 20
     var isChained = true
     var offset = chain.offset
+    var inVain: Int64 = 0
     let end = min(size, Limits.mostJournalSegmentBytes)
     while offset < end {
       guard let frame = try chain.scanner.header(at: offset), frame.kind == .batches,
+        frame.end <= Limits.mostJournalSegmentBytes, frame.holdsItsBatches
+      else {
+        isChained = false
+        offset += Int64(Block.size)
+        continue
+      }
+      guard inVain <= Limits.bytesSummedInVain else { return .offset(offset) }
+      guard
         let bytes = try chain.scanner.section(
           .batches, of: frame, limit: Int64(Limits.journalFrameBytes))
       else {
+        inVain += frame.length
         isChained = false
         offset += Int64(Block.size)
         continue
       }
       isChained = isChained && frame.previous == chain.checksum
       if isChained { chain.pass(frame) }
-      let places = (try? BatchList.ranges(bytes, count: Int(frame.count))) ?? []
-      for (i, place) in places.enumerated() {
-        try body(
-          Held(
-            batch: BatchID(
-              writer: id.writer, sequence: SequenceNumber(frame.first).advanced(by: UInt64(i))),
-            content: try? bytes[place].withUnsafeBytes { try Batch(decoding: $0) },
-            offset: frame.offset, isChained: isChained))
-      }
+      try pass(bytes, of: frame, isChained: isChained, body)
       offset = frame.end
     }
-    return true
+    return .end
+  }
+
+  private func pass(
+    _ bytes: [UInt8], of frame: FrameHeader, isChained: Bool, _ body: (Held) throws -> Void
+  ) throws {
+    let places = (try? BatchList.ranges(bytes, count: Int(frame.count))) ?? []
+    for (i, place) in places.enumerated() {
+      try body(
+        Held(
+          batch: BatchID(
+            writer: id.writer, sequence: SequenceNumber(frame.first).advanced(by: UInt64(i))),
+          content: try? bytes[place].withUnsafeBytes { try Batch(decoding: $0) },
+          offset: frame.offset, isChained: isChained, bytes: place.count))
+    }
   }
 }

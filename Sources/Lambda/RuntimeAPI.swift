@@ -76,9 +76,10 @@ public struct RuntimeAPI: Sendable {
 
   private static func describe(_ error: any Error) -> String {
     var text = "{\"errorType\": "
-    JSON.append(quoting: (error as? StoreError)?.code.rawValue ?? "\(type(of: error))", to: &text)
+    JSON.append(quoting: (error as? StoreError)?.code.rawValue ?? "failed", to: &text)
     text += ", \"errorMessage\": "
-    JSON.append(quoting: "\(error)", to: &text)
+    let message = (error as? any CustomStringConvertible)?.description
+    JSON.append(quoting: message ?? "the function failed, and cannot say why", to: &text)
     return text + ", \"stackTrace\": []}"
   }
 }

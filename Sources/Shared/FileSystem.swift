@@ -30,6 +30,8 @@ public protocol FileSystem: Sendable {
   func isNetwork(_ path: String) throws(StoreError) -> Bool
   /// An unlinked temporary file on the local disk.
   func scratchFile() throws(StoreError) -> any File
+  /// The size of the disk that these are on, whoever uses it; nil where it cannot be told.
+  var scratchDiskBytes: Int64? { get }
   /// How many files this process may have open.
   var openFileLimit: Int { get }
 }

@@ -64,6 +64,8 @@ public struct MeteredFileSystem: FileSystem {
   /// On the local disk: nobody asks what it costs.
   public func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
 
+  public var scratchDiskBytes: Int64? { base.scratchDiskBytes }
+
   public var openFileLimit: Int { base.openFileLimit }
 }
 

@@ -178,6 +178,14 @@ public struct PosixFileSystem: FileSystem {
     }
     return PosixFile(descriptor, "\(directory)/(scratch)")
   }
+
+  public var scratchDiskBytes: Int64? {
+    var disk = statvfs()
+    guard let directory = try? scratchDirectory.get(), statvfs(directory, &disk) == 0 else {
+      return nil
+    }
+    return Int64(clamping: UInt64(disk.f_frsize)) * Int64(clamping: disk.f_blocks)
+  }
 }
 
 extension File {

@@ -18,6 +18,8 @@ package final class DirtyPages {
   private var scratch: (any File)?
   private var scratchEnd: Int64 = 0
   package private(set) var highest: UInt32 = 0
+  /// Bytes that the same transaction has on the local disk beside these.
+  package var elsewhere: () -> Int64 = { 0 }
 
   package init(pageSize: Int, fileSystem: any FileSystem) {
     self.pageSize = pageSize
@@ -70,8 +72,21 @@ package final class DirtyPages {
 
   private func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     do throws(StoreError) { try scratch?.write(bytes, at: offset) } catch {
-      throw error.asScratch(used: scratchEnd)
+      throw filled(error, with: 0)
     }
+  }
+
+  /// What a write to the local disk failed with, where `more` bytes of the same pages are there beside what
+  /// is here. A scratch disk that the pages of one commit filled is a limit that they ran into.
+  package func filled(_ error: StoreError, with more: Int64) -> StoreError {
+    guard error.isFullDisk, fileSystem.isScratchDiskFilled(by: scratchEnd + elsewhere() + more)
+    else {
+      return error
+    }
+    return StoreError(
+      .limit,
+      "the changed pages of a commit fill the scratch disk: \(error.message); split it, or give its process a larger TMPDIR",
+      path: error.path)
   }
 
   /// Fills `buffer` with a page; false where it was not written.
@@ -117,16 +132,5 @@ package final class DirtyPages {
     highest = 0
     scratch = nil
     scratchEnd = 0
-  }
-}
-
-extension StoreError {
-  /// A scratch disk that the pages of one commit filled is a limit that they ran into.
-  package func asScratch(used: Int64) -> StoreError {
-    guard isFullDisk, used >= Limits.leastScratchBytes else { return self }
-    return StoreError(
-      .limit,
-      "the changed pages of a commit fill the scratch disk: \(message); split it, or give its process a larger TMPDIR",
-      path: path)
   }
 }

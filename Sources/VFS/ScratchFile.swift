@@ -11,6 +11,8 @@ public final class ScratchFile: VirtualFile {
     /// Of these, bytes in memory: what would go over `memoryLimit` goes to the local disk.
     public fileprivate(set) var inMemory = 0
     public let memoryLimit: Int
+    /// Bytes that the same group has on the local disk beside these files.
+    public var elsewhere: () -> Int64 = { 0 }
     /// Whether a write failed because of the limit, and whether one failed because of the device.
     public var wasExhausted = false
     public var deviceError: StoreError?
@@ -20,10 +22,10 @@ public final class ScratchFile: VirtualFile {
       self.memoryLimit = memoryLimit
     }
 
-    /// What a write that failed is to SQLite: one that filled the disk with what is in here ran into
-    /// a limit, any other met a device at fault.
-    fileprivate func failure(_ error: StoreError) -> VFSFailure {
-      if error.isFullDisk, used >= Limits.leastScratchBytes {
+    /// What a write that failed is to SQLite: one that filled the disk with what its group has there ran
+    /// into a limit, any other met a device at fault.
+    fileprivate func failure(_ error: StoreError, _ fileSystem: any FileSystem) -> VFSFailure {
+      if error.isFullDisk, fileSystem.isScratchDiskFilled(by: used + elsewhere()) {
         wasExhausted = true
       } else {
         deviceError = error
@@ -85,7 +87,7 @@ public final class ScratchFile: VirtualFile {
     if file == nil, end > Int64(mostInMemory) { try moveToDisk() }
     if let file {
       do throws(StoreError) { try file.write(bytes, at: offset) } catch {
-        throw budget.failure(error)
+        throw budget.failure(error, fileSystem)
       }
     } else {
       if end > Int64(memory.count) {
@@ -114,7 +116,7 @@ public final class ScratchFile: VirtualFile {
       budget.inMemory -= memory.count
       memory = []
     } catch {
-      throw budget.failure(error)
+      throw budget.failure(error, fileSystem)
     }
   }
 
@@ -139,4 +141,18 @@ public final class ScratchFile: VirtualFile {
 
   /// Undo of what was written since does not matter: power loss ends the process that needs it.
   public var characteristics: Int32 { SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_SAFE_APPEND }
+}
+
+extension FileSystem {
+  /// Whether a full scratch disk was filled by who has `used` bytes there.
+  ///
+  /// The rejection of a batch is for good, so it must be the batch's own fault. The disk is shared: with other
+  /// stores' appliers, other programs, what somebody forgot in `/tmp`. Whoever has half of it has more than
+  /// all others together, and on a disk of this size would fail sooner or later. Whoever has less would have
+  /// had room, were it not for the others: the batch stays where it is, the applier ends and says which disk
+  /// is full, and it or another one executes the batch when there is room.
+  package func isScratchDiskFilled(by used: Int64) -> Bool {
+    let share = (scratchDiskBytes ?? 0) / Limits.partsOfScratchDisk
+    return used >= max(Limits.leastScratchBytes, share)
+  }
 }

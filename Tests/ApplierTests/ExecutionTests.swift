@@ -215,7 +215,8 @@ struct ExecutionTests {
     "CREATE VIRTUAL TABLE f USING fts5(x)", "CREATE VIRTUAL TABLE r USING rtree(id, a, b)",
     "SELECT * FROM sqlite_schema", "EXPLAIN QUERY PLAN SELECT * FROM t", "-- nothing", "",
     "SELECT random(), datetime('now')", "VACUUM", "vacuum main;", "VACUUM /* of all */ -- now",
-    "PRAGMA incremental_vacuum", "PRAGMA incremental_vacuum(3)",
+    "PRAGMA incremental_vacuum", "PRAGMA incremental_vacuum(3)", "PRAGMA foreign_keys",
+    "PRAGMA recursive_triggers", "PRAGMA main.page_size", "PRAGMA encoding",
   ])
   func whatABatchMayDo(_ statement: String) throws {
     let store = try TestStore()

@@ -155,13 +155,15 @@ struct ForeignKeyViolationTests {
       RecordedHistory(store: store.path, store.environment), into: "\(store.path)/replayed.sqlite")
   }
 
-  @Test("A script of which no piece came for a day is given up", arguments: [(23, false), (25, true)])
+  @Test(
+    "A script of which no piece came for a day is given up", arguments: [(23, false), (25, true)])
   func givenUp(hours: Int, isGivenUp: Bool) throws {
     let store = try store()
     let clock = ShiftedClock()
     store.environment.fileSystem = DatingFileSystem(store.environment.fileSystem, clock)
     store.environment.clock = clock
-    let piece = { (n: Int) in self.off("INSERT INTO c VALUES ('piece', \(n))", check: .byLaterBatch) }
+    let piece = { (n: Int) in self.off("INSERT INTO c VALUES ('piece', \(n))", check: .byLaterBatch)
+    }
     #expect(try store.apply([piece(101)])[0].isApplied)
     clock.advance(by: .seconds(20 * 3600))
     #expect(try store.apply([piece(102)])[0].isApplied)

@@ -168,4 +168,51 @@ struct IntakeFairnessTests {
     _ = try intake.poll()
     #expect(intake.next(.max, bytes: .max).contains { $0.bytes < 1000 })
   }
+
+  /// A turn is counted in batches. Whose batch took half a minute has the next turn when others had as long.
+  @Test(arguments: [true, false]) func whoTookLongOwesItToTheOthers(isCharged: Bool) throws {
+    let slow = try store.writer()
+    try submit(0..<100, slow)
+    let quick = try [store.writer(), store.writer()]
+    for (i, writer) in quick.enumerated() {
+      try submit((i + 1) * 1000..<(i + 1) * 1000 + 100, writer)
+    }
+    let intake = try intake(store.environment)
+    while try intake.poll() {}
+    // Everything is planned.
+    let all = intake.next(.max, bytes: .max).map(\.id)
+    #expect(all.count == 301)
+    let counts = Dictionary(grouping: all, by: { $0.writer }).mapValues(\.count)
+    let writer = try #require(all.first { counts[$0.writer] == 100 }).writer
+    while intake.next(1, bytes: .max).first?.id.writer != writer { intake.take(1, in: TxID(1)) }
+    intake.take(1, in: TxID(1))
+    if isCharged { intake.charge(writer, .seconds(30)) }
+    // So many others come before its next one, at 100 ms each.
+    var others = 0
+    while let next = intake.next(1, bytes: .max).first, next.id.writer != writer {
+      intake.take(1, in: TxID(1))
+      others += 1
+      intake.charge(nil, .milliseconds(200))
+    }
+    #expect((isCharged ? 149...153 : 0...0).contains(others), "\(others)")
+    // Each writer's order is as it was, and nothing is lost.
+    let rest = intake.next(.max, bytes: .max).map(\.id)
+    for (_, ids) in Dictionary(grouping: rest, by: { $0.writer }) {
+      #expect(ids.map(\.sequence) == ids.map(\.sequence).sorted())
+    }
+    #expect(rest.count == intake.waiting.count)
+  }
+
+  /// Where nobody else has anything waiting, a debt keeps nobody from being served.
+  @Test func aDebtorAloneIsServed() throws {
+    try submit(0..<10, try store.writer())
+    let intake = try intake(store.environment)
+    while try intake.poll() {}
+    for _ in 0..<11 {
+      let next = try #require(intake.next(1, bytes: .max).first)
+      intake.take(1, in: TxID(1))
+      intake.charge(next.id.writer, .seconds(30))
+    }
+    #expect(intake.isIdle)
+  }
 }

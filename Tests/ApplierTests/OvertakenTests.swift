@@ -8,7 +8,9 @@ import Testing
 
 @testable import SluiceApplier
 
-@Suite("Who reads the past begins anew where what it reads is removed, or damaged, and another file has the same")
+@Suite(
+  "Who reads the past begins anew where what it reads is removed, or damaged, and another file has the same"
+)
 struct OvertakenTests {
   /// A store with checkpoints as of batches 0, 3 and 5, and six batches.
   private func worked() throws -> BackedUpStore {
@@ -177,7 +179,8 @@ struct OvertakenTests {
     ) { told.append($0.txid.rawValue) }
     #expect(told == Array(1...10))
     // But where it does not get on.
-    let stuck = try ChangeFeed(path: store.store.path, from: TxID(1), environment: store.environment)
+    let stuck = try ChangeFeed(
+      path: store.store.path, from: TxID(1), environment: store.environment)
     var attempts = 0
     #expect(throws: StoreError.self) {
       try stuck.advance(

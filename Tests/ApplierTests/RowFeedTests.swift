@@ -233,7 +233,8 @@ struct RowFeedTests {
       try log.write(store.environment)
       let feed = try RowFeed(path: store.path, from: TxID(2), environment: store.environment)
       let error = #expect(throws: StoreError.self) { try feed.advance { _ in } }
-      #expect(error?.code == .damaged && error?.message.contains(what) == true, "\(error?.message ?? "")")
+      #expect(
+        error?.code == .damaged && error?.message.contains(what) == true, "\(error?.message ?? "")")
       store.environment.omittedChecks = [.compareRows]
       #expect(throws: Never.self) { try told(store, from: 2) }
     }

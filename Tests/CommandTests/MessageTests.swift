@@ -23,10 +23,22 @@ struct MessageTests {
   ]
 
   private static let modules = [
-    "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceLease", "SluiceDynamoDB",
-    "SluiceReader", "SluiceQuery", "SluiceWriter", "SluiceApplier", "SluiceMetrics",
-    "SluiceExtension", "sluice",
+    "SluiceShared", "SluiceJournal", "SluiceHints", "SluiceVFS", "SluiceSQLite", "SluiceLease",
+    "SluiceDynamoDB", "SluiceReader", "SluiceQuery", "SluiceWriter", "SluiceTransactions",
+    "SluiceLambda", "SluiceApplier", "SluiceMetrics", "SluiceExtension", "sluice",
   ]
+
+  /// The modules of the library are the folders of `Sources`, but those of C.
+  @Test("Each module that is shipped is looked at")
+  func complete() throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent()
+    let package = try String(
+      contentsOf: root.appendingPathComponent("Package.swift"), encoding: .utf8)
+    let made = package.matches(of: /\bmodule\(\s*"(\w+)"/).map { "Sluice\($0.output.1)" }
+    #expect(made.count > 10)
+    #expect(Set(MessageTests.modules) == Set(made + ["sluice"]))
+  }
 
   /// Where the objects lie that this test was built with.
   private static func products() throws -> URL {

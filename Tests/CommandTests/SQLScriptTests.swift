@@ -187,6 +187,9 @@ struct SQLScriptTests {
       PRAGMA main.page_size=4096; PRAGMA encoding="UTF-8"; PRAGMA temp_store(MEMORY);
       PRAGMA foreign_key_check; PRAGMA foreign_key_check("shelf"); PRAGMA integrity_check(1);
       PRAGMA table_info(t); PRAGMA trusted_schema=ON; PRAGMA nobody_knows_this = 1;
+      PRAGMA user_version; PRAGMA foreign_keys; PRAGMA recursive_triggers; PRAGMA main.query_only;
+      PRAGMA schema_version; PRAGMA case_sensitive_like; PRAGMA legacy_alter_table;
+      PRAGMA writable_schema;
       PRAGMA user_version=7; PRAGMA application_id = 1; PRAGMA recursive_triggers=ON
       """
     #expect(

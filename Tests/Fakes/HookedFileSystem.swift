@@ -140,6 +140,8 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     return hooksScratchFiles ? HookedFile(file, self) : file
   }
 
+  open var scratchDiskBytes: Int64? { base.scratchDiskBytes }
+
   open var openFileLimit: Int { base.openFileLimit }
 }
 

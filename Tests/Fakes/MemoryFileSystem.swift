@@ -204,6 +204,8 @@ public struct MemoryFileSystem: FileSystem {
 
   public func scratchFile() throws(StoreError) -> any File { ScratchMemoryFile(owner: owner) }
 
+  public var scratchDiskBytes: Int64? { nil }
+
   // MARK: Names
 
   public func list(_ directory: String) throws(StoreError) -> [String] {

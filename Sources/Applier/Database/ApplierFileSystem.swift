@@ -20,7 +20,10 @@ final class ApplierFileSystem: VirtualFileSystem, @unchecked Sendable {
   init(_ database: DatabaseFile, fileSystem: any FileSystem, scratchBytes: Int64) {
     self.database = database
     self.fileSystem = fileSystem
-    budget = ScratchFile.Budget(limit: scratchBytes)
+    let budget = ScratchFile.Budget(limit: scratchBytes)
+    self.budget = budget
+    budget.elsewhere = { [unowned database] in database.pages.scratchBytes }
+    database.pages.elsewhere = { [unowned budget] in budget.used }
   }
 
   func open(_ name: VFSName, flags: Int32) throws(VFSFailure)

@@ -13,7 +13,7 @@ internal import SluiceVFS
 /// After a failure nothing is read or written until a new session opens the database.
 final class DatabaseFile: VirtualFile {
   private(set) var snapshot: Snapshot
-  private let pages: DirtyPages
+  let pages: DirtyPages
   private let pageSize: Int
   /// Where the transaction stands.
   private enum Phase {

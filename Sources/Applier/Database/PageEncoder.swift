@@ -168,7 +168,7 @@ final class PageEncoder {
         entries.append(entry)
       }
       do throws(StoreError) { try file.write(piece.bytes, at: end) } catch {
-        throw error.asScratch(used: dirty.scratchBytes + end)
+        throw dirty.filled(error, with: end)
       }
       end += Int64(piece.bytes.count)
       onProgress()

@@ -110,7 +110,8 @@ extension BatchRun {
       return Outcome.Rejection(
         code: Outcome.Rejection.Code.timeLimit,
         message:
-          "\(error.message): a batch takes at most \(batchTime.inSeconds) s of processor time; split it")
+          "\(error.message): a batch takes at most \(batchTime.inSeconds) s of processor time; split it"
+      )
     }
     let prefix = name.map { "\($0): " } ?? ""
     // A function that is denied has the code of any mistake, and only the text says why.

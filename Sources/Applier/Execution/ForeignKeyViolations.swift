@@ -141,7 +141,8 @@ private struct ReferringValues {
       .filter { $0.first == .integer(number) }
       .compactMap { row in if case .text(let name) = row[3] { quoted(name) } else { nil } }
     let all = try connection.query(SchemaPragma.allColumns.text(of: table))
-    let taken = all.map { row in if case .text(let name) = row[1] { name.lowercased() } else { "" } }
+    let taken = all.map { row in if case .text(let name) = row[1] { name.lowercased() } else { "" }
+    }
     let name = ["rowid", "_rowid_", "oid"].first { !taken.contains($0) }
     guard let name, !columns.isEmpty else {
       statement = nil

@@ -174,6 +174,12 @@ final class Permissions {
     "foreign_key_list", "foreign_key_check", "user_version", "application_id",
   ]
 
+  /// Allowed where they only ask.
+  private static let readable: Set<String> = [
+    "foreign_keys", "legacy_alter_table", "recursive_triggers", "ignore_check_constraints",
+    "reverse_unordered_selects", "query_only", "page_size", "encoding",
+  ]
+
   /// A virtual table makes tables of its own, when the statement is run.
   private func note(_ table: String?, isWide: Bool, isAltered: Bool = false) {
     var change = schemaChange ?? SchemaChange()
@@ -216,8 +222,10 @@ final class Permissions {
     case _ where Permissions.pragmas.contains(name): return nil
     // Asked for by `pragma_quick_check` only, and so by ADD COLUMN.
     case "quick_check" where isNested: return nil
-    // FTS5 and R-tree read these for themselves.
-    case "data_version", "page_size":
+    // What it answers is the store's, or the batch's own.
+    case _ where value == nil && Permissions.readable.contains(name): return nil
+    // FTS5 and R-tree read it for themselves.
+    case "data_version":
       return isNested && value == nil ? nil : "PRAGMA \(name) is not allowed in a batch"
     // Moves pages within the transaction.
     case "incremental_vacuum": return nil

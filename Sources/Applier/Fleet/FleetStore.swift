@@ -77,7 +77,8 @@ final class FleetStore: @unchecked Sendable {
       isOffered = false
       leader.begin { [unowned self] in isOver || wishes.withLock { $0.release } }
       return .until(.zero)
-    case .rests(let pause, let isBeating, let hints):
+    case .rests(let pause, let beat, let hints):
+      let isBeating = beat == .new
       if !heldBack { claimable = nil }
       stand(applier, isBeating, hints)
       nextLook = environment.clock.elapsed() + self.pause(applier, pause, isBeating)
@@ -91,9 +92,11 @@ final class FleetStore: @unchecked Sendable {
     let opened = try Applier(path: path, options: options, environment: environment)
     if !options.drains { opened.holdsBack = { [unowned self] in holdsBack($0) } }
     // A table of locks is asked at each look, and has a rhythm of its own.
-    pace = opened.lease.longestPauseBetweenBeats.map {
-      StandbyPace(
-        lease: options.leaseTime, beat: max(options.beat, min($0, Limits.longestRestingBeat)))
+    if opened.lease.longestPauseBetweenKeeps == nil,
+      let beat = opened.lease.longestPauseBetweenBeats
+    {
+      pace = StandbyPace(
+        lease: options.leaseTime, beat: max(options.beat, min(beat, Limits.longestRestingBeat)))
     }
     opened.beginStanding()
     applier = opened

@@ -4,8 +4,13 @@ internal import SluiceShared
 
 /// Segments that nothing new can come from. Each is removed once all it holds is published, and is tried
 /// again, ever more seldom, where that fails: nobody waits for it.
+///
+/// One call takes a look's time at most, since each name costs the file server some requests and thousands
+/// of writers may have ended at once. The next call goes on.
 struct FinishedSegments {
   private var segments: [JournalSegmentReader] = []
+  /// The last call was over before all were tried that may go.
+  private(set) var isCut = false
   /// Of these, what could not be removed, and until when it is left (boot time).
   private var stuck: [String: (pause: Duration, until: Duration)] = [:]
   private let environment: Environment
@@ -22,29 +27,35 @@ struct FinishedSegments {
     segments.append(segment)
   }
 
-  /// Removes those whose content is all in commits up to `txid`, which is published. Returns them.
+  /// Removes those whose content is all in commits up to `txid`, which is published, as far as its time
+  /// goes. Returns them.
   mutating func remove(published txid: TxID) -> [JournalSegmentReader] {
+    isCut = false
     guard !segments.isEmpty else { return [] }
     let now = environment.clock.elapsed()
     var removed: [JournalSegmentReader] = []
     var kept: [JournalSegmentReader] = []
     for segment in segments {
-      if remove(segment, published: txid, now) {
-        removed.append(segment)
-      } else {
+      guard mayGo(segment, published: txid, now) else {
         kept.append(segment)
+        continue
       }
+      isCut = isCut || LookBudget.isOver(since: now, environment)
+      if !isCut, remove(segment, now) { removed.append(segment) } else { kept.append(segment) }
     }
     segments = kept
     return removed
   }
 
-  private mutating func remove(
+  private func mayGo(
     _ segment: JournalSegmentReader, published txid: TxID, _ now: Duration
   ) -> Bool {
     let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
     let isStuck = stuck[segment.path].map { $0.until > now } ?? false
-    guard !isStuck, isPublished || !environment.makes(.removeOnlyPublished) else { return false }
+    return !isStuck && (isPublished || !environment.makes(.removeOnlyPublished))
+  }
+
+  private mutating func remove(_ segment: JournalSegmentReader, _ now: Duration) -> Bool {
     do throws(StoreError) { try environment.fileSystem.unlink(segment.path) } catch {
       // ENOENT: removed already, or the reply to a first try was lost.
       guard error.isNoSuchFile else {

@@ -372,6 +372,9 @@ final class JournalIntake {
     waiting.next(most, bytes: bytes, while: wanted)
   }
 
+  /// A commit took `time`, most of it for a batch of `writer`, where that is given: see `WaitingBatches`.
+  func charge(_ writer: WriterID?, _ time: Duration) { waiting.charge(writer, time) }
+
   func bringForward(_ wanted: (BatchID) -> Bool) -> Bool { waiting.bringForward(wanted) }
 
   /// Takes the next `count` batches out; they are in the commit that ends with `txid`, or in
@@ -385,8 +388,11 @@ final class JournalIntake {
     }
   }
 
-  /// Removes the finished segments whose content is all in commits up to `txid`, which is published.
-  func remove(published txid: TxID) {
+  /// Removes the finished segments whose content is all in commits up to `txid`, which is published, as
+  /// far as a look's time goes. Returns whether there are more of them.
+  @discardableResult
+  func remove(published txid: TxID) -> Bool {
     for segment in finished.remove(published: txid) { names.forget(segment.id) }
+    return finished.isCut
   }
 }

@@ -351,7 +351,7 @@ final class JournalSegmentReader {
     case unknown
   }
 
-  /// Bytes that one look for remains reads at most.
+  /// Bytes that one look for remains reads at most, and as many as a look's time is enough for.
   private static let mostScannedAtOnce: Int64 = 16 << 20
 
   /// Whether anything lies behind the last whole frame. Goes on where it stopped the last time.
@@ -360,6 +360,7 @@ final class JournalSegmentReader {
     guard try file.read(1, at: Limits.mostJournalSegmentBytes).isEmpty else { return .tooLong }
     var place = max(zerosUpTo, header == nil ? Block.header : offset)
     let end = isBounded ? place + JournalSegmentReader.mostScannedAtOnce : .max
+    let began = environment.clock.elapsed()
     while place < end {
       guard let data = try file.nextData(from: place) else { return .none }
       place = data
@@ -367,6 +368,7 @@ final class JournalSegmentReader {
       if piece.contains(where: { $0 != 0 }) { return .some }
       place += Int64(piece.count)
       if piece.count < 1 << 20 { return .none }
+      if LookBudget.isOver(since: began, environment) { break }
     }
     zerosUpTo = place
     return .unknown

@@ -22,9 +22,11 @@ struct LookBudget {
 
   mutating func begin() { began = environment.clock.elapsed() }
 
-  var isOver: Bool {
-    environment.makes(.boundedLooks)
-      && environment.clock.elapsed() - began >= LookBudget.longestLook
+  var isOver: Bool { LookBudget.isOver(since: began, environment) }
+
+  /// Whether what began then has taken as long as one look may.
+  static func isOver(since began: Duration, _ environment: Environment) -> Bool {
+    environment.makes(.boundedLooks) && environment.clock.elapsed() - began >= longestLook
   }
 
   /// The next look at each segment may be twice as long where some of them, read side by side, left time in

@@ -7,6 +7,11 @@ internal import SluiceShared
 /// much those have submitted, and whoever always has something waiting gets its share of what is executed.
 /// Each writer's order stays as it is.
 ///
+/// A turn is counted in batches, and a batch may take half a minute. So a writer whose batch took long owes
+/// that time to the others (`charge`): it has no turn while a writer without a debt has batches here, and
+/// pays with each commit that has none of its own. However slow its batches are, what the others submit gets
+/// as much time as they do. Where only debtors wait, the smallest debt comes first.
+///
 /// What was asked for by `next` is **planned**: it comes before all that is added later, in the order in
 /// which it was seen. A beacon can name it, therefore, before it is executed.
 struct WaitingBatches {
@@ -21,6 +26,8 @@ struct WaitingBatches {
   private var rotation = Rotation()
   /// Of the turn at hand.
   private var leftOfTurn = WaitingBatches.turnLength
+  /// Time that writers owe to the others; each more than none.
+  private var debts: [WriterID: Duration] = [:]
   /// How many of each writer there are, planned or not.
   private var counts: [WriterID: Int] = [:]
   private(set) var count = 0
@@ -66,15 +73,53 @@ struct WaitingBatches {
     return planned.first(end)
   }
 
+  /// A commit took `time`; all of it are debts paid, but the debt of `writer`, whose batch took so much
+  /// (nil: nobody's did), which grows. What is planned is planned anew then: none of it may be named by a
+  /// beacon.
+  mutating func charge(_ writer: WriterID?, _ time: Duration) {
+    guard writer != nil || !debts.isEmpty else { return }
+    for (debtor, debt) in debts where debtor != writer {
+      debts[debtor] = debt > time ? debt - time : nil
+    }
+    guard let writer else { return }
+    debts[writer, default: .zero] += time
+    planAnew()
+  }
+
+  private mutating func planAnew() {
+    var back: [WriterID: [PendingBatch]] = [:]
+    var order: [WriterID] = []
+    for batch in planned.first(planned.count) {
+      if back[batch.id.writer] == nil { order.append(batch.id.writer) }
+      back[batch.id.writer, default: []].append(batch)
+    }
+    planned = Queue()
+    for (writer, batches) in back { queues[writer, default: Queue()].prepend(batches) }
+    rotation = Rotation(order + rotation.all.filter { back[$0] == nil })
+    leftOfTurn = WaitingBatches.turnLength
+  }
+
+  /// A turn begins: whose it is owes least of all who have batches here.
+  private mutating func settle() {
+    guard !debts.isEmpty, leftOfTurn == WaitingBatches.turnLength, let first = rotation.first,
+      debts[first] != nil
+    else { return }
+    let least = rotation.all.min { (debts[$0] ?? .zero) < (debts[$1] ?? .zero) }
+    guard let least, least != first else { return }
+    rotation = Rotation([least] + rotation.all.filter { $0 != least })
+  }
+
   /// The batch at this place of the order: a planned one, or the first that is not.
-  private func peek(_ place: Int) -> PendingBatch? {
+  private mutating func peek(_ place: Int) -> PendingBatch? {
     if place < planned.count { return planned[place] }
+    settle()
     guard let writer = rotation.first else { return nil }
     return queues[writer]?.first
   }
 
   /// Plans one more.
   private mutating func plan() {
+    settle()
     guard let writer = rotation.first, let batch = queues[writer]?.removeFirst() else { return }
     planned.append(batch)
     leftOfTurn -= 1
@@ -176,6 +221,8 @@ extension WaitingBatches {
   private struct Rotation {
     private var writers: [WriterID] = []
     private var passed = 0
+
+    init(_ writers: [WriterID] = []) { self.writers = writers }
 
     var first: WriterID? { passed < writers.count ? writers[passed] : nil }
     var all: ArraySlice<WriterID> { writers[passed...] }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import SluiceLambda
+import SluiceSQLite
 import SluiceShared
 
 /// What the functions' zip starts: `bootstrap` gives it the function's handler.
@@ -36,7 +37,11 @@ struct LambdaCommand: ParsableCommand {
     }
     let start_us = (SystemClock().bootTime_ns() - begin_ns) / 1000
     Sluice.warn("\(handler.rawValue) ready in \(start_us) µs")
-    try api.serve(function.answer)
+    try api.serve { invocation in
+      do { return try function.answer(invocation) } catch let error as SQLiteError {
+        throw StoreError(.sqlite, "\(error)")
+      }
+    }
   }
 
   private static func variable(_ name: String) throws(StoreError) -> String {
@@ -67,4 +72,9 @@ extension RuntimeAPI.Invocation {
     case .failure(let error): throw StoreError(.invalid, "the event: \(error)")
     }
   }
+}
+
+extension StoreError.Code {
+  /// What a caller is told of SQL that SQLite refuses.
+  fileprivate static let sqlite = StoreError.Code(rawValue: "SQLiteError")
 }

@@ -95,9 +95,11 @@ enum ScriptDirective: Equatable {
       guard let value, value != "reset", isTrue(value, &tokens) else { return .ignore }
       return .refuse(
         "this writes sqlite_schema directly, as a dump of a database with FTS or R-tree tables does; "
-          + "make the store from the database itself with `sluice init --from`, or write the dump of "
-          + "another store with `sluice dump`")
-    case let name? where effectivePragmas.contains(name): return .execute
+          + "make the store from the database itself with `sluice init --from`. Where there is only the "
+          + "dump, `sqlite3 NEW.sqlite < DUMP.sql` makes the database. For a store that is there already, "
+          + "make another one of it, and submit what `sluice dump OTHER` writes")
+    // Without a value it is asked only, and nobody sees the answer.
+    case let name? where effectivePragmas.contains(name): return value == nil ? .ignore : .execute
     // Speed, caches, locks, file layout and reports, and what SQLite itself does not know and ignores.
     default: return .ignore
     }

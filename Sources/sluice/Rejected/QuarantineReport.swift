@@ -11,7 +11,8 @@ struct QuarantineReport {
   /// Whole batches in it that the history does not have: behind a damage no applier reads.
   private(set) var left: [QuarantinedSegment.Held] = []
   /// The header is damaged.
-  private(set) var isUnreadable = false
+  var isUnreadable: Bool { reach == .nothing }
+  private let reach: QuarantinedSegment.Reach
   /// The last batch of its writer that the history has; nil where that is forgotten, or never was one.
   let last: SequenceNumber?
   /// There are files of the same writer in the journal.
@@ -33,14 +34,19 @@ struct QuarantineReport {
     hasSuccessors = try fileSystem.list(layout.journal).compactMap(StoreLayout.journalSegment)
       .contains { $0.writer == id.writer }
     let last = last
-    isUnreadable = try !segment.read { held in
+    var (done, left, count, bytes) = (0, [QuarantinedSegment.Held](), 0, 0)
+    reach = try segment.read { held in
       if let last, held.batch.sequence <= last {
         done += 1
       } else {
-        leftCount += 1
-        if left.count < Limits.batchesListedOfSegment { left.append(held) }
+        count += 1
+        bytes += held.bytes
+        let isListed =
+          left.count < Limits.batchesListedOfSegment && bytes <= Limits.bytesListedOfSegment
+        if isListed { left.append(held) }
       }
     }
+    (self.done, self.left, leftCount) = (done, left, count)
   }
 
   var name: String { StoreLayout.journalName(segment.id) }
@@ -52,6 +58,10 @@ struct QuarantineReport {
       first += "nothing in it can be read, its header is damaged"
     } else {
       first += "\(done) of its batches are in the history, \(leftCount) whole ones are not"
+    }
+    if case .offset(let offset) = reach {
+      first +=
+        "; from byte \(offset) on it was not looked at, there is too much that only claims to be a batch"
     }
     if last == nil { first += "; its writer is not remembered" }
     if hasSuccessors { first += "; its writer has files in the journal, so it stays where it is" }
@@ -70,6 +80,7 @@ struct QuarantineReport {
     object.add("segment", name)
     object.add("bytes", segment.size)
     object.add("readable", !isUnreadable)
+    if case .offset(let offset) = reach { object.add("readUpTo", offset) }
     object.add("executed", done)
     object.add("notExecuted", leftCount)
     object.add("isNeeded", hasSuccessors)

@@ -61,15 +61,19 @@ final class FullFileSystem: HookedFileSystem, @unchecked Sendable {
   }
 }
 
-/// A scratch disk of so many bytes.
+/// A scratch disk that has room for so many bytes, and others have the rest of it.
 final class SmallScratchFileSystem: HookedFileSystem, @unchecked Sendable {
   // Sendable: what it has is constant.
   private let bytes: Int64
+  private let others: Int64
 
-  init(_ base: any FileSystem, bytes: Int64) {
+  init(_ base: any FileSystem, bytes: Int64, others: Int64 = 0) {
     self.bytes = bytes
+    self.others = others
     super.init(base)
   }
+
+  override var scratchDiskBytes: Int64? { bytes + others }
 
   override var hooksScratchFiles: Bool { true }
 

@@ -43,7 +43,9 @@ extension SpeedRole {
       block.initializeMemory(as: UInt8.self, repeating: 7)
       var (writes, reads) = (Times(), Times())
       for place in 0..<count {
-        try writes.measure { try file.write(UnsafeRawBufferPointer(block), at: Int64(place) * 4096) }
+        try writes.measure {
+          try file.write(UnsafeRawBufferPointer(block), at: Int64(place) * 4096)
+        }
         _ = try reads.measure { try file.read(into: block, at: Int64(place) * 4096) }
       }
       writes.tell("write")
@@ -122,7 +124,8 @@ extension SpeedRole {
           while (try? fileSystem.create(lock, mode: 0o600)) == nil {
             SystemClock().sleep(.milliseconds(Int64.random(in: 5...50)))
           }
-          let connection = try Connection(path: "\(directory)/database.sqlite", flags: [.readWrite, .create])
+          let connection = try Connection(
+            path: "\(directory)/database.sqlite", flags: [.readWrite, .create])
           try connection.execute("PRAGMA synchronous = FULL")
           try connection.execute("CREATE TABLE IF NOT EXISTS t(a)")
           try connection.execute("INSERT INTO t VALUES (1)")
