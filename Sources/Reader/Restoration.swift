@@ -42,7 +42,8 @@ public enum Restoration {
       let wanted = try store.snapshot(freshness)
       let snapshot: Snapshot
       do throws(StoreError) {
-        snapshot = try damaged.isEmpty ? wanted : older(wanted, of: store, than: damaged, environment)
+        snapshot =
+          try damaged.isEmpty ? wanted : older(wanted, of: store, than: damaged, environment)
       } catch {
         throw damage ?? error
       }

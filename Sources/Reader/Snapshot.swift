@@ -135,10 +135,12 @@ extension Snapshot {
   /// What was published at `point`, from the newest checkpoint before that on, but none of `damaged`; nil: at
   /// `present`.
   public static func recorded(
-    in log: Log, upTo present: Log.Present, asOf point: HistoryPoint?, except damaged: Set<TxID> = []
+    in log: Log, upTo present: Log.Present, asOf point: HistoryPoint?,
+    except damaged: Set<TxID> = []
   ) throws(StoreError) -> Snapshot {
     let files = StoreFiles(layout: log.layout, store: log.store, environment: log.environment)
-    return try SnapshotDraft.building(log, upTo: present, asOf: point, except: damaged, files).snapshot()
+    return try SnapshotDraft.building(log, upTo: present, asOf: point, except: damaged, files)
+      .snapshot()
   }
 
   /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in

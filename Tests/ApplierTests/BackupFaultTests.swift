@@ -232,7 +232,9 @@ struct BackupFaultTests {
     }
   }
 
-  @Test("What an earlier process left unsynced is durable when a copy is told", arguments: [nil, SafetyCheck.settledCopy])
+  @Test(
+    "What an earlier process left unsynced is durable when a copy is told",
+    arguments: [nil, SafetyCheck.settledCopy])
   func settled(without check: SafetyCheck?) throws {
     let store = try BackedUpStore()
     try store.work(1...2)

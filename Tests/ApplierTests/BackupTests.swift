@@ -166,7 +166,8 @@ struct BackupTests {
     try fileSystem.unlink("\(store.copy)/store.json")
     let before = try content(store.copy)
     let error = #expect(throws: StoreError.self) { try store.backUp() }
-    #expect(error?.code == .damaged && error?.message.contains("copy the store's store.json") == true)
+    #expect(
+      error?.code == .damaged && error?.message.contains("copy the store's store.json") == true)
     #expect(try content(store.copy) == before)
     // Or that of another store.
     let other = try TestStore()

@@ -8,7 +8,9 @@ import Testing
 
 @testable import SluiceApplier
 
-@Suite("Who reads the past begins anew where what it reads is removed, or damaged, and another file has the same")
+@Suite(
+  "Who reads the past begins anew where what it reads is removed, or damaged, and another file has the same"
+)
 struct OvertakenTests {
   /// A store with checkpoints as of batches 0, 3 and 5, and six batches.
   private func worked() throws -> BackedUpStore {
@@ -118,6 +120,28 @@ struct OvertakenTests {
     #expect(notes.count == 1)
   }
 
+  @Test("All checkpoints are lost, and the log from its beginning makes the database")
+  func onlyLog() throws {
+    let store = try worked()
+    for checkpoint: UInt64 in [0, 3, 5] { try Self.remove(checkpoint, of: store) }
+    #expect(throws: StoreError.self) {
+      try PageStore(path: store.store.path, environment: store.environment)
+    }
+    let archive = "\(store.place)/archive"
+    try copyTree(store.store.layout.log, to: archive)
+    try copyTree(store.store.layout.description, to: "\(archive)/store.json")
+    let path = "\(store.place)/all.sqlite"
+    let history = try RecordedHistory(archive: archive, foreignKeys: true, store.environment)
+    let summary = try Replay.run(history, into: path)
+    #expect(summary.first == .zero && summary.last == TxID(6))
+    // As the documentation goes on.
+    var creation = StoreCreation()
+    creation.source = path
+    let again = try TestStore(creation)
+    #expect(try again.query("SELECT count(*) FROM t") == [[5]])
+    #expect(try again.apply("INSERT INTO t VALUES(6, 'x')").isApplied)
+  }
+
   @Test("A feed of rows, to which one file is missing when it is opened", arguments: 1...4)
   func missing(times: Int) throws {
     let store = try worked()
@@ -177,7 +201,8 @@ struct OvertakenTests {
     ) { told.append($0.txid.rawValue) }
     #expect(told == Array(1...10))
     // But where it does not get on.
-    let stuck = try ChangeFeed(path: store.store.path, from: TxID(1), environment: store.environment)
+    let stuck = try ChangeFeed(
+      path: store.store.path, from: TxID(1), environment: store.environment)
     var attempts = 0
     #expect(throws: StoreError.self) {
       try stuck.advance(

@@ -29,7 +29,8 @@ struct RowFeedSchemaTests {
     /// All rows of all ordinary tables: columns that are stored, by table and key.
     func rows() throws -> [Row: [RowChange.Column]] {
       var found: [Row: [RowChange.Column]] = [:]
-      let tables = try connection.query("SELECT name, wr FROM pragma_table_list WHERE type = 'table'")
+      let tables = try connection.query(
+        "SELECT name, wr FROM pragma_table_list WHERE type = 'table'")
       for table in tables {
         guard case .text(let name) = table[0], !name.hasPrefix("sqlite_") else { continue }
         let columns = try connection.query(
@@ -198,7 +199,8 @@ struct RowFeedSchemaTests {
     "CREATE TABLE s(a ANY) STRICT", "INSERT INTO s VALUES (1)",
   ]
 
-  @Test("What SQLite tells of no column for certain is not told, with the reason, and the feed goes on")
+  @Test(
+    "What SQLite tells of no column for certain is not told, with the reason, and the feed goes on")
   func uncertain() throws {
     let (rows, untold) = try check(
       [
@@ -271,7 +273,10 @@ struct RowFeedSchemaTests {
         }
       }
       let (rows, untold) = try check(
-        ["CREATE TABLE t(a, b DEFAULT 'b')", "INSERT INTO t VALUES (1, 2), (3, NULL), (5, 6), (7, 8)"],
+        [
+          "CREATE TABLE t(a, b DEFAULT 'b')",
+          "INSERT INTO t VALUES (1, 2), (3, NULL), (5, 6), (7, 8)",
+        ],
         statements)
       #expect(rows > 10 && untold == [], "seed \(seed)")
     }

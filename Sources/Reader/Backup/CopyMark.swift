@@ -15,7 +15,9 @@ final class CopyMark {
 
   /// Always of the same length: it is written over itself.
   static func content(_ store: StoreID, isWhole: Bool) -> [UInt8] {
-    Array("{\"copyOf\": \"\(store)\", \"whole\": \(isWhole ? "true" : "false")}\(isWhole ? " " : "")\n".utf8)
+    Array(
+      "{\"copyOf\": \"\(store)\", \"whole\": \(isWhole ? "true" : "false")}\(isWhole ? " " : "")\n"
+        .utf8)
   }
 
   /// Makes the mark, durably, unless it is there; throws `.foreign` where it is another store's, and
