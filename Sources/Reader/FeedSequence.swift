@@ -1,9 +1,10 @@
+internal import SluiceJournal
 public import SluiceShared
 
 /// The history as an `AsyncSequence`: for `for try await`.
 ///
 /// Each iteration begins where the sequence was made to begin. What is read waits on a thread of its own, a
-/// few hundred batches ahead at most. Where the task is cancelled the iteration ends. It throws what the
+/// few hundred batches and 16 MiB ahead at most. Where the task is cancelled the iteration ends. It throws what the
 /// feed throws, and is over then; a new one goes on behind the last batch that was taken.
 public struct FeedSequence<Element: Sendable>: AsyncSequence, Sendable {
   /// Reads what is there by now, so many elements at most; none where there is nothing new.
@@ -145,7 +146,7 @@ extension ChangeFeed {
       let feed = try ChangeFeed(path: path, from: first, environment: environment)
       return .init(
         read: { most in
-          try FeedSequence.some(of: most) { add in
+          try FeedSequence.some(of: most, size: \.byteCount) { add in
             try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
               try add(.batch(entry))
             }
@@ -155,16 +156,52 @@ extension ChangeFeed {
   }
 }
 
+extension ChangeFeed.Event {
+  /// About the memory that it takes.
+  fileprivate var byteCount: Int {
+    switch self {
+    case .batch(let entry): entry.byteCount
+    case .gone: 64
+    }
+  }
+}
+
+extension ChangeFeed.Entry {
+  /// About the memory that it takes.
+  package var byteCount: Int {
+    guard let batch else { return 256 }
+    return (batch.guards + batch.statements).reduce(256) { bytes, statement in
+      statement.rows.reduce(bytes + statement.sql.utf8.count + 64) { bytes, row in
+        row.reduce(bytes + 32) { $0 + $1.contentBytes + 16 }
+      }
+    }
+  }
+}
+
+extension SQLValue {
+  fileprivate var contentBytes: Int {
+    switch self {
+    case .null, .integer, .real: 0
+    case .text(let text): text.utf8.count
+    case .blob(let bytes): bytes.count
+    }
+  }
+}
+
 extension FeedSequence {
-  /// Collects what `advance` adds until there is enough: the feed goes on with what it was thrown for.
+  /// Collects what `advance` adds until there is enough: the feed goes on with what it was thrown for. `size` says
+  /// about how many bytes of memory an element takes.
   package static func some(
-    of most: Int, _ advance: ((Element) throws -> Void) throws -> Void
+    of most: Int, size: @escaping (Element) -> Int,
+    _ advance: ((Element) throws -> Void) throws -> Void
   ) throws -> [Element] {
     var found: [Element] = []
+    var bytes = 0
     do {
       try advance { element in
-        guard found.count < most else { throw Enough() }
+        guard found.count < most, bytes < Limits.bytesReadAhead else { throw Enough() }
         found.append(element)
+        bytes += size(element)
       }
     } catch is Enough {}
     return found

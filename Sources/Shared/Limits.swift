@@ -113,6 +113,8 @@ public enum Limits {
   public static let rowChangeBytes = 256 << 20
   /// Batches that a sequence of changes reads ahead.
   public static let batchesReadAhead = 256
+  /// Bytes of memory of what it reads ahead, and one batch with its rows beyond.
+  public static let bytesReadAhead = 16 << 20
   /// A writer's own bytes that are not applied yet; over it `submit` waits or fails.
   public static let backlogBytes = 64 << 20
   /// How seldom an assistant tries whose terms come to nothing.

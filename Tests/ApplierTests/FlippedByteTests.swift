@@ -3,6 +3,7 @@ import SluiceApplier
 import SluiceFakes
 import SluiceQuery
 import SluiceReader
+import SluiceSQLite
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -116,6 +117,86 @@ struct FlippedByteTests {
     }
     #expect(errors > 20 && errors < total, "\(errors) of \(total)")
     #expect(ask(store) == right)
+  }
+
+  private enum Work: CaseIterable { case restore, replay, rows, backup }
+
+  /// What comes of it: nil where it fails with `error`.
+  private func done(_ work: Work, _ store: WorkedStore, _ place: String) throws(StoreError)
+    -> [String]
+  {
+    let environment = store.unhurried
+    func rows(_ path: String) -> [String] {
+      let rows = try? Connection(path: path, flags: [.readOnly])
+        .query("SELECT id, v FROM t ORDER BY id")
+      return (rows ?? []).map { "\($0)" }
+    }
+    switch work {
+    case .restore:
+      let pages = try PageStore(path: store.path, environment: environment)
+      try Restoration.write(.latest, of: pages, to: place, environment)
+      return rows(place)
+    case .replay:
+      _ = try Replay.run(store: store.path, into: place, environment)
+      return rows(place)
+    case .rows:
+      let feed = try RowFeed(path: store.path, from: TxID(1), environment: environment)
+      var told: [String] = []
+      do {
+        try feed.advance { told.append("\($0.batch.txid): \(String(describing: $0.changes))") }
+      } catch let error as StoreError { throw error } catch { told.append("\(error)") }
+      return told
+    case .backup:
+      _ = try Backup(store: store.path, environment).write(into: place)
+      let pages = try PageStore(path: place, environment: environment)
+      try Restoration.write(.latest, of: pages, to: "\(place).sqlite", environment)
+      let damages = Monitor(0)
+      _ = try Verification(store: place, environment) { _ in damages.withLock { $0 += 1 } }.run()
+      return rows("\(place).sqlite") + (damages.withLock { $0 } == 0 ? [] : ["damaged"])
+    }
+  }
+
+  @Test("Of the log and the checkpoints, for who restores, replays, follows rows or makes a backup")
+  func working() throws {
+    let store = try WorkedStore()
+    let place = "\(store.path)-made"
+    try PosixFileSystem().makeDirectory(place, mode: 0o755)
+    defer { removeTree(place) }
+    var right: [Work: [String]] = [:]
+    for work in Work.allCases { right[work] = try done(work, store, "\(place)/right-\(work)") }
+    #expect(right[.restore]?.count == 2 && right[.restore] == right[.replay])
+    #expect(right[.restore] == right[.backup] && right[.rows]?.count == 7)
+    var random = SeededRandom(seed: 6)
+    var counts: [Work: (right: Int, errors: Int)] = [:]
+    for path in try store.segments() + store.checkpointFiles() {
+      let isLog = path.hasSuffix(".log")
+      let size =
+        isLog ? try used(path, store) : try store.store.environment.fileSystem.status(path).size
+      for offset in offsets(size, dense: 0..<0, step: isLog ? 2903 : 6007, &random) {
+        try store.flip(path, offset)
+        for work in Work.allCases {
+          let made = "\(place)/\(path.split(separator: "/").last ?? "")-\(offset)-\(work)"
+          do throws(StoreError) {
+            let found = try done(work, store, made)
+            #expect(found == right[work], "byte \(offset) of \(path): \(work)")
+            counts[work, default: (0, 0)].right += 1
+          } catch {
+            let names = error.path.map { path.hasPrefix($0) || $0 == path } ?? false
+            #expect(
+              [.damaged, .foreign, .unsupported].contains(error.code) && names,
+              "byte \(offset) of \(path): \(work): \(error)")
+            counts[work, default: (0, 0)].errors += 1
+          }
+          removeTree(made)
+          removeTree("\(made).sqlite")
+        }
+        try store.flip(path, offset)
+      }
+    }
+    for work in Work.allCases {
+      let count = counts[work] ?? (0, 0)
+      #expect(count.right > 5 && count.errors > 0, "\(work): \(count)")
+    }
   }
 
   @Test("Of store.json, each byte")

@@ -120,6 +120,28 @@ struct OvertakenTests {
     #expect(notes.count == 1)
   }
 
+  @Test("All checkpoints are lost, and the log from its beginning makes the database")
+  func onlyLog() throws {
+    let store = try worked()
+    for checkpoint: UInt64 in [0, 3, 5] { try Self.remove(checkpoint, of: store) }
+    #expect(throws: StoreError.self) {
+      try PageStore(path: store.store.path, environment: store.environment)
+    }
+    let archive = "\(store.place)/archive"
+    try copyTree(store.store.layout.log, to: archive)
+    try copyTree(store.store.layout.description, to: "\(archive)/store.json")
+    let path = "\(store.place)/all.sqlite"
+    let history = try RecordedHistory(archive: archive, foreignKeys: true, store.environment)
+    let summary = try Replay.run(history, into: path)
+    #expect(summary.first == .zero && summary.last == TxID(6))
+    // As the documentation goes on.
+    var creation = StoreCreation()
+    creation.source = path
+    let again = try TestStore(creation)
+    #expect(try again.query("SELECT count(*) FROM t") == [[5]])
+    #expect(try again.apply("INSERT INTO t VALUES(6, 'x')").isApplied)
+  }
+
   @Test("A feed of rows, to which one file is missing when it is opened", arguments: 1...4)
   func missing(times: Int) throws {
     let store = try worked()

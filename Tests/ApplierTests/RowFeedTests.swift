@@ -240,6 +240,33 @@ struct RowFeedTests {
     }
   }
 
+  @Test("What a sequence reads ahead is bounded in bytes")
+  func readAhead() throws {
+    let store = try TestStore()
+    let part = Limits.bytesReadAhead / 3
+    try store.apply("CREATE TABLE t(a)")
+    for _ in 1...4 {
+      try store.apply([
+        Batch([
+          Batch.Statement("INSERT INTO t VALUES(?)", [.blob([UInt8](repeating: 7, count: part))])
+        ])
+      ])
+    }
+    let feed = try ChangeFeed(path: store.path, from: TxID(1), environment: store.environment)
+    var sizes: [Int] = []
+    var counts: [Int] = []
+    while feed.txid < TxID(5) {
+      let some = try FeedSequence<ChangeFeed.Entry>.some(of: 256, size: \.byteCount) { add in
+        try feed.advance { try add($0) }
+      }
+      counts.append(some.count)
+      sizes += some.map(\.byteCount)
+    }
+    #expect(sizes.dropFirst().allSatisfy { (part...part + 1000).contains($0) })
+    // One and three; two of three are not enough.
+    #expect(counts == [4, 1])
+  }
+
   @Test("As a sequence, which goes on with what comes, and ends with its task")
   func sequence() async throws {
     let store = try TestStore()

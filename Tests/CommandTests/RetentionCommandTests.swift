@@ -69,6 +69,28 @@ struct RetentionCommandTests {
     return try place.status()
   }
 
+  @Test("Where bytes are limited, status says after how many more the oldest go")
+  func nextByBytes() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    for i in 1...3 {
+      try place.submit(
+        i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))", "--wait", "durable")
+      try #require(
+        try sluice(["apply", place.store, "--drain", "--keep", "forever", "--keep-bytes", "1G"])
+          .code == 0)
+      try #require(try sluice(["checkpoint", place.store]).code == 0)
+    }
+    let kept = try #require(try place.status()["kept"])
+    // All is kept since batch 0; next goes what is before the checkpoint of batch 1.
+    #expect(kept["txid"]?.integer == 0 && kept["next"]?["txid"]?.integer == 1)
+    #expect(kept["next"]?["at"] == nil)
+    let bytes = try #require(kept["bytes"]?.integer)
+    #expect(kept["next"]?["afterBytes"]?.integer == (1 << 30) - bytes)
+    #expect(
+      try sluice(["status", place.store]).output.contains("; from batch 1 on after "))
+  }
+
   @Test("In status, in what a feed says, and by an error of its own")
   func gone() throws {
     let place = try Workplace()

@@ -100,5 +100,5 @@ struct Catalog {
 
 /// What a process of a round is.
 enum Role: String, CaseIterable, Hashable {
-  case applier, worker, creator, reader
+  case applier, worker, creator, reader, backup
 }

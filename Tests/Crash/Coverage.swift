@@ -47,6 +47,10 @@ enum Coverage {
     (.worker, .sync, ["journal-begin", "journal-frame"]),
     (.worker, .readMark, ["journal"]),
     (.worker, .syncDirectory, ["journal/"]),
+    (.backup, .write, ["log-temporary", "log-frame", "log-beacon"]),
+    (.backup, .sync, ["log-temporary", "log-frame", "log-beacon"]),
+    (.backup, .link, ["log"]),
+    (.backup, .syncDirectory, ["log/", "store/"]),
     (
       .creator, .makeDirectory,
       ["store/", "journal/", "quarantine/", "log/", "old/", "checkpoints/"]

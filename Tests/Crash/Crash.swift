@@ -11,7 +11,10 @@ struct Crash: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice-crash",
     abstract: "Kills writers and appliers, lets power fail, and checks that nothing is lost.",
-    subcommands: [Run.self, ApplierRole.self, WorkerRole.self, ReaderRole.self, CreatorRole.self],
+    subcommands: [
+      Run.self, ApplierRole.self, WorkerRole.self, ReaderRole.self, CreatorRole.self,
+      BackupRole.self,
+    ],
     defaultSubcommand: Run.self)
 }
 

@@ -26,6 +26,7 @@ final class Life {
   /// Writers whose process came to its end undisturbed: nothing of theirs can be torn.
   private var undisturbed: Set<WriterID> = []
   private var quarantinedAlready = 0
+  private var copy: CopyCheck
 
   private var layout: StoreLayout { StoreLayout(store) }
   private var contents: Contents { Contents(layout: layout, environment: environment) }
@@ -38,6 +39,7 @@ final class Life {
     self.sabotage = sabotage
     random = SeededRandom(seed: seed)
     store = work["disk/store"]
+    copy = CopyCheck(of: store, environment)
     layer = isLossy ? work["layer"] : nil
     for directory in [work["disk"], work["layer"], work["layer/grave"]] {
       guard mkdir(directory, 0o755) == 0 else { throw RunError("\(directory) cannot be made") }
@@ -85,6 +87,7 @@ final class Life {
     figures.rounds[plan.kind.rawValue, default: 0] += 1
     let cast = try cast("round-\(rounds)")
     try Notes(work["round-\(rounds)/plan"]).write("\(plan)")
+    if plan.beginsBackup { copy.begin() }
     var stage = Stage(plan, cast, isLossy: layer != nil)
     try stage.perform(firstWorker: workers + 1)
     workers += plan.workers.count
@@ -94,6 +97,7 @@ final class Life {
     for (index, account) in accounts.enumerated() {
       let member = cast.members[index]
       inspection.expect(account)
+      copy.note(account)
       note(account, member, &figures)
       catalog.note(account, member.role)
       if !account.isComplete {
@@ -105,6 +109,7 @@ final class Life {
     deaths += fallen
     try lookBeforeRecovery(accounts, &figures)
     try failPower(&figures, sabotage)
+    for complaint in copy.complaints() { inspection.complain(complaint) }
     if layer != nil {
       countReadsBehind(&figures)
       if random.below(2) == 0 { fallen += try recoverInVain(&catalog, &figures) }

@@ -95,6 +95,29 @@ struct CreatorRole: ParsableCommand {
   }
 }
 
+/// Makes one backup after the other into the same directory; notes each that it was told is whole.
+struct BackupRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "backup", shouldDisplay: false)
+  @OptionGroup var options: RoleOptions
+
+  func run() throws {
+    let termination = TerminationRequest()
+    let (environment, notes, script) = try options.begin()
+    while !termination.isPending {
+      do throws(StoreError) {
+        let summary = try Backup(store: options.store, environment)
+          .write(into: CopyCheck.path(beside: options.store))
+        notes.write("copied \(summary.txid)")
+      } catch {
+        notes.write("error \(error)")
+      }
+      usleep(3000)
+    }
+    notes.write("complete")
+    script.tell()
+  }
+}
+
 /// Reads without pause; notes each snapshot that is new to it.
 struct ReaderRole: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "reader", shouldDisplay: false)

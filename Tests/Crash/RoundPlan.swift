@@ -37,6 +37,9 @@ struct RoundPlan: CustomStringConvertible {
   var workers: [Worker]
   var appliers: Int
   var hasReader: Bool
+  /// One backup after the other is made of the store; into a new directory, or that of the rounds before.
+  var hasBackup: Bool
+  var beginsBackup: Bool
   /// The others go on after a death; else they are killed too, so many microseconds later.
   var goesOn: Bool
   var delay_us: Int
@@ -62,6 +65,8 @@ struct RoundPlan: CustomStringConvertible {
     }
     appliers = kind == .pause || random.below(4) == 0 ? 2 : 1
     hasReader = random.below(3) == 0
+    hasBackup = target?.role == .backup || random.below(3) == 0
+    beginsBackup = random.below(3) == 0
     // Where power fails, all die in the end anyway.
     goesOn = kind == .undisturbed || random.below(isLossy ? 6 : 2) == 0 || kind == .pause
     delay_us = random.below(3) == 0 ? random.below(30_000) : 0
@@ -81,6 +86,7 @@ struct RoundPlan: CustomStringConvertible {
       // A writer that stops is noticed only while it still has something to write.
       if kind == .pause, random.below(2) == 0 { victim = .worker }
       if kind == .chain { victim = .applier }
+      if kind == .point, hasBackup, random.below(3) == 0 { victim = .backup }
       let fate: CrashPlan.Fate = kind == .pause ? .stop : .die
       for _ in 0..<(kind == .chain ? 2 : 1) {
         if let plan = catalog.choose(fate, victim, isLossy: isLossy, &random) { plans.append(plan) }
@@ -126,6 +132,6 @@ struct RoundPlan: CustomStringConvertible {
     let who = workers.map { "\($0.habit) \($0.batches)" }.joined(separator: ", ")
     let first = torn.map { "worker \($0), " } ?? ""
     return
-      "\(kind) \(first)\(plans.isEmpty ? "" : "\(kind == .each ? "" : "\(victim.rawValue) ")\(what)"); \(how); workers: \(who); \(appliers) appliers\(hasReader ? ", a reader" : "")"
+      "\(kind) \(first)\(plans.isEmpty ? "" : "\(kind == .each ? "" : "\(victim.rawValue) ")\(what)"); \(how); workers: \(who); \(appliers) appliers\(hasReader ? ", a reader" : "")\(hasBackup ? beginsBackup ? ", a new backup" : ", a backup" : "")"
   }
 }

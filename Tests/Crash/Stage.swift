@@ -35,6 +35,7 @@ struct Stage {
         worker: number)
     }
     if plan.hasReader { try cast.start(.reader, nil) }
+    if plan.hasBackup { try cast.start(.backup, planned(.backup, 0)) }
     switch plan.kind {
     case .undisturbed: break
     case .point: waitForDeath(0)
@@ -65,7 +66,7 @@ struct Stage {
 
   /// The fate of the `number`th process of a role that is there from the beginning.
   private func planned(_ role: Role, _ number: Int) -> CrashPlan? {
-    if plan.kind == .each {
+    if plan.kind == .each, role != .backup {
       let place = number + (role == .worker ? plan.appliers : 0)
       return place < plan.plans.count ? plan.plans[place] : nil
     }
@@ -158,7 +159,7 @@ struct Stage {
     }
     // A round may be over before a segment that its worker did not end has been silent long enough.
     if plan.kind == .undisturbed { sleep(microseconds: 100_000) }
-    for index in cast.indices(of: .applier) + cast.indices(of: .reader) { cast.terminate(index) }
+    for role in [Role.applier, .reader, .backup] { cast.indices(of: role).forEach(cast.terminate) }
     try cast.waitForAll()
   }
 

@@ -83,6 +83,8 @@ extension SQLValue {
 struct Account {
   var testimonies: [Testimony] = []
   var sights: [Sight] = []
+  /// The last batch in the last backup that was told as whole.
+  var copied: TxID?
   /// The planned point at which it killed itself.
   var died: CrashPoint?
   /// The planned point at which it stopped.
@@ -136,6 +138,10 @@ struct Account {
       let values = words.dropFirst(2).compactMap { Int64($0) }
       guard let number, values.count == 4 else { break }
       sights.append(Sight(txid: TxID(UInt64(number)), digest: Digest(values)))
+      return
+    case "copied":
+      guard let number else { break }
+      copied = TxID(UInt64(number))
       return
     case "died":
       guard words.count == 2, let point = CrashPoint(words[1]) else { break }

@@ -1,7 +1,6 @@
 import BenchmarkSupport
 import Foundation
 import Logging
-import SluiceApplier
 import SluiceFakes
 import SluiceJournal
 import SluiceQuery
@@ -11,6 +10,7 @@ import SluiceShared
 import SluiceWriter
 import Testing
 
+@testable import SluiceApplier
 @testable import sluice_differential
 
 /// Random batches of all that SQL has (tables of every kind, triggers, foreign keys, full text, R-trees,
@@ -46,6 +46,31 @@ struct RandomHistoryTests {
   }
 }
 
+extension RandomHistoryTests {
+  /// What is older than the newest checkpoints goes while it is worked on, and VACUUM comes between.
+  @Test("Of what is kept of any history, with compaction and takeovers", arguments: 1...seeds)
+  func keptHistory(_ seed: UInt64) throws {
+    let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-history")
+    let history = try RandomHistory(seed &+ 1_000_000, work.path, retires: true)
+    for _ in 0..<4 { try history.work(batches: 60) }
+    #expect(history.midwayEnds > 0 && history.compactions > 0 && history.removed > 0)
+    try history.retire()
+    let first = try #require(history.checkpoints.first)
+    #expect(first > .zero)
+    try history.replay(from: first, to: nil)
+    let states = history.states.filter { $0.0 >= first }
+    #expect(states.count < history.states.count)
+    for (txid, content) in states.suffix(6) {
+      try history.read(txid, expecting: content)
+      if txid > first { try history.replay(from: first, to: txid, expecting: content) }
+    }
+    try history.followRows(from: first)
+    var damages: [Verification.Damage] = []
+    _ = try Verification(store: history.store, history.environment) { damages.append($0) }.run()
+    #expect(damages == [])
+  }
+}
+
 /// A store that is worked on as a seed has it, and what readers saw of it.
 private final class RandomHistory {
   let store: String
@@ -60,9 +85,15 @@ private final class RandomHistory {
   private(set) var applied = 0
   private(set) var rejected = 0
   private(set) var midwayEnds = 0
+  private(set) var compactions = 0
+  /// Checkpoints that were removed.
+  private(set) var removed = 0
+  /// Whether it is compacted, and what is old goes.
+  private let retires: Bool
 
-  init(_ seed: UInt64, _ directory: String) throws {
+  init(_ seed: UInt64, _ directory: String, retires: Bool = false) throws {
     self.directory = directory
+    self.retires = retires
     store = "\(directory)/store"
     generator = BatchGenerator(seed: seed)
     let random = Monitor(SeededRandom(seed: seed ^ 0x5EED))
@@ -97,6 +128,10 @@ private final class RandomHistory {
       let batches = (0..<size).map { _ in generator.next().batch }
       for result in writer.submitBlocking(batches) { receipts.append((writer, try result.get())) }
       left -= size
+      if retires, generator.choose.chance(0.15) {
+        receipts.append((writer, try writer.submitBlocking(Batch([Batch.Statement("VACUUM")]))))
+        compactions += 1
+      }
       // Terms end, some of them in the middle of a group.
       if generator.choose.chance(0.15) { endMidway() }
       if generator.choose.chance(0.3) { try drain() }
@@ -110,6 +145,8 @@ private final class RandomHistory {
       }
     }
     for writer in writers { writer.closeBlocking() }
+    // Not before their outcomes are known: those go with the log.
+    if retires, checkpoints.count > 2 { try retire() }
   }
 
   /// A term that fails before some batch, and never lets go of what it holds.
@@ -151,6 +188,46 @@ private final class RandomHistory {
     let restored = try Connection(path: path, flags: [.readOnly])
     try expect(try Content { try restored.query($0) }, seen, "restored as of \(snapshot.txid)")
     try generator.schema.read(restored)
+  }
+
+  /// Removes what is older than the newest two checkpoints, as an applier would.
+  func retire() throws {
+    let layout = StoreLayout(store)
+    let id = try StoreDescription.read(layout, environment.fileSystem).id
+    let present = try Log(layout: layout, store: id, environment: environment).present()
+    var options = options
+    options.retention.keep = .milliseconds(1)
+    options.retention.checkpoints = 2
+    options.retention.readers = .zero
+    options.retention.listing = .zero
+    let checkpoint = Checkpoint(layout: layout, store: id, environment: environment)
+    _ = try Retention(checkpoint, options, environment).run(
+      Retention.Occasion(
+        now_ms: environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        segment: present.segment.number, isSettled: true))
+    let kept = try environment.fileSystem.list(layout.checkpoints)
+      .compactMap(StoreLayout.checkpointTxID).sorted()
+    removed += checkpoints.count - kept.count
+    checkpoints = kept
+  }
+
+  func read(_ txid: TxID, expecting content: Content) throws {
+    let pages = try PageStore(path: store, environment: environment)
+    let seen = try Database(pages, executor: environment.executor).read(.asOf(.txid(txid))) {
+      reader in try Content { try reader.query($0) }
+    }
+    try expect(seen, content, "read as of \(txid)")
+  }
+
+  /// Each batch has its recorded outcome and, where rows are told, rows that the record has.
+  func followRows(from first: TxID) throws {
+    let feed = try RowFeed(path: store, from: first.next, environment: environment)
+    var told = 0
+    try feed.advance { entry in
+      #expect(entry.changes != nil || entry.untold != nil)
+      if entry.changes != nil { told += 1 }
+    }
+    #expect(told > 0 && feed.txid == states.last?.0)
   }
 
   func replay(from first: TxID, to last: TxID?, expecting content: Content? = nil) throws {

@@ -75,12 +75,23 @@ extension RowFeed {
       let feed = try RowFeed(path: path, from: first, environment: environment)
       return .init(
         read: { most in
-          try FeedSequence.some(of: most) { add in
+          try FeedSequence.some(of: most, size: \.byteCount) { add in
             try feed.advance(onGap: { gap in try add(.gone(gap)) }) { entry in
               try add(.batch(entry))
             }
           }
         }, txid: { feed.txid })
+    }
+  }
+}
+
+extension RowFeed.Event {
+  /// About the memory that it takes.
+  fileprivate var byteCount: Int {
+    guard case .batch(let entry) = self else { return 64 }
+    let changes = entry.changes ?? []
+    return changes.reduce(entry.batch.byteCount) { bytes, change in
+      ((change.old ?? []) + (change.new ?? [])).reduce(bytes + 128) { $0 + $1.value.byteCount + 32 }
     }
   }
 }

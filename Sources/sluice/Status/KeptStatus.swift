@@ -14,6 +14,9 @@ struct KeptStatus {
   /// When what is kept will begin later, unless more bytes than are allowed make it earlier, and with which
   /// batch's state; nil where that hangs on a checkpoint that is still to be made.
   var next: (txid: TxID, at_ms: Int64)?
+  /// Where bytes are limited: with which batch's state it will begin when that is reached, and how many more
+  /// bytes there is room for.
+  var nextByBytes: (txid: TxID, left: Int64)?
 
   /// `log` is what `log/` holds: the bytes of it, and its first batch.
   init(
@@ -53,6 +56,9 @@ struct KeptStatus {
     if settings.keep_ms > 0, made.count > 2 {
       next = (made[1].txid, made[1].time_ms + Int64(clamping: settings.keep_ms))
     }
+    if settings.bytes > 0, made.count > 2 {
+      nextByBytes = (made[1].txid, max(0, Int64(clamping: settings.bytes) - bytes))
+    }
     bytes += try Self.waiting(layout, store, environment)
   }
 
@@ -90,10 +96,11 @@ struct KeptStatus {
       if settings.bytes > 0 { kept.add("keepBytes", settings.bytes) }
       kept.add("keepCheckpoints", UInt64(settings.checkpoints))
     }
-    if let next {
+    if let txid = (next?.txid ?? nextByBytes?.txid) {
       var object = JSONObject()
-      object.add("txid", next.txid.rawValue)
-      object.add("at", timestamp(next.at_ms))
+      object.add("txid", txid.rawValue)
+      if let next { object.add("at", timestamp(next.at_ms)) }
+      if let nextByBytes { object.add("afterBytes", nextByBytes.left) }
       kept.add("next", object)
     }
     return kept
@@ -116,6 +123,12 @@ struct KeptStatus {
     }
     if let next {
       text += "; from batch \(next.txid) on at \(timestamp(next.at_ms))"
+    }
+    if let nextByBytes {
+      text +=
+        next == nil
+        ? "; from batch \(nextByBytes.txid) on after \(nextByBytes.left) more bytes"
+        : ", or after \(nextByBytes.left) more bytes"
     }
     return text
   }
