@@ -95,7 +95,3 @@ class Table:
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in self._rows
         )
-
-    @property
-    def missed(self):
-        return sum(row[-1] == "MISSED" for row in self._rows)
