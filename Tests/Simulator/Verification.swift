@@ -126,7 +126,9 @@ struct Verification: @unchecked Sendable {
   private func ask(_ life: Life) throws {
     // Before an applier leads there is nothing to look for, again and again.
     let terms = world.statistics[.terms]
-    let patience_ns = world.scheduler.now_ns + 30_000_000_000
+    // Poison costs some leases, and whoever died between asking for a turn and its commit costs its time.
+    let patience = Duration.seconds(world.plan.transacts ? 90 : 30)
+    let patience_ns = world.scheduler.now_ns + UInt64(patience / .nanoseconds(1))
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     let pages = try PageStore(path: World.layout.root, environment: life.environment)
     let reader = World.Opened(Database(pages, executor: life.environment.executor))
@@ -144,9 +146,9 @@ struct Verification: @unchecked Sendable {
       }
       var last = TxID.zero
       for receipt in receipts where !life.isGone {
-        last = max(last, try world.outcome(of: receipt, writer, atMost: .seconds(30), life).txid)
+        last = max(last, try world.outcome(of: receipt, writer, atMost: patience, life).txid)
       }
-      try world.readAtLeast(last, atMost: .seconds(30), reader, life)
+      try world.readAtLeast(last, atMost: patience, reader, life)
       writer.closeBlocking()
     } catch let error as StoreError where error.code == .timeout {
       world.oracle.violate("in the calm, what was waited for did not come: \(error)")
