@@ -30,13 +30,14 @@ final class Publisher {
   /// What the term's first beacon, written with the claim, said.
   func published(_ txid: TxID) { publishedTxID = txid }
 
-  /// `isAwaited`: the caller waits for it now, and need not be told that it is written.
+  /// `isAwaited`: the caller waits for it now. So it is written on this thread, and nobody is told.
   func start(_ beacon: Beacon, _ holder: LogHolder, isAwaited: Bool = false) {
     precondition(inFlight == nil, "one beacon in flight at most")
     let started = environment.clock.elapsed()
     lastStart = started
     let (failure, onWritten) = (failure, isAwaited ? nil : onWritten)
-    let work = environment.executor.start {
+    let executor: any Executor = isAwaited ? InlineExecutor() : environment.executor
+    let work = executor.start {
       do throws(StoreError) { try holder.publish(beacon) } catch {
         failure.withLock { $0 = error }
       }
