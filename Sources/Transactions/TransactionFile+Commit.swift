@@ -20,7 +20,7 @@ extension TransactionFile {
     } catch {
       undo()
       if let turn { giveBack(turn) }
-      throw failed(error.code == .invalid ? VFSFailure(SQLITE_ERROR) : .write, error)
+      throw failed(Self.failure(ofPages: error), error)
     }
     let outcome: Commitment
     do throws(StoreError) {
@@ -47,6 +47,14 @@ extension TransactionFile {
     state.undo()
     overlay.removeAll()
     cacheIsStale = true
+  }
+
+  private static func failure(ofPages error: StoreError) -> VFSFailure {
+    switch error.code {
+    case .invalid: VFSFailure(SQLITE_ERROR)
+    case .limit: VFSFailure(SQLITE_FULL)
+    default: .write
+    }
   }
 
   /// SQLITE_IOERR_FSYNC says that nobody knows; no other error of a COMMIT does.

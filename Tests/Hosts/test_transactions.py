@@ -57,6 +57,28 @@ class RefusedTests(StoreCase):
         self.assertEqual(printed[4], "4096 kept ok")
         self.command("verify", self.store)
 
+    def test_what_is_too_large_is_refused_and_all_goes_on(self):
+        printed = self.python("""
+            load()
+            c = connect()
+            def fill(blob, times):
+                c.execute("BEGIN IMMEDIATE")
+                for _ in range(times): c.execute(f"INSERT INTO item VALUES ({blob})")
+                c.execute("COMMIT")
+            # What the transaction compresses to, and what it changes.
+            for blob, times in [("randomblob(4000000)", 18), ("randomblob(20) || zeroblob(4000000)", 70)]:
+                print(error(lambda: fill(blob, times)))
+                print(one(c, "PRAGMA sluice_error"))
+                if c.in_transaction: c.execute("ROLLBACK")
+                print(one(c, "SELECT count(*) FROM item"))
+            c.execute("INSERT INTO item VALUES ('small')")
+        """).splitlines()
+        self.assertEqual(printed[0::3], ["database or disk is full"] * 2)
+        self.assertIn("which compress to 67108864 at most", printed[1])
+        self.assertIn("changes at most 268435456 bytes of pages", printed[4])
+        self.assertEqual(printed[2::3], ["0", "0"])
+        self.assertIn("small", self.command("query", self.store, "SELECT name FROM item"))
+
     def test_a_path_that_is_no_utf8(self):
         directory = os.fsencode(self.directory)
         os.symlink(self.store, directory + b"/\xff")
