@@ -46,8 +46,10 @@ final class Cast {
     var words = [role.rawValue, store, notes] + arguments + ["--driver", "\(getpid())"]
     if let layer { words += ["--layer", layer] }
     if let plan { words += ["--plan", "\(plan)"] }
-    // The store itself is well made, and its backups, which would show it before the store does.
-    if let sabotage, role != .creator, role != .backup { words += ["--sabotage", sabotage.rawValue] }
+    // The store itself is well made, and its backups, which would show it first.
+    if let sabotage, role != .creator, role != .backup {
+      words += ["--sabotage", sabotage.rawValue]
+    }
     let process = try ChildProcess(
       name, executable, words, output: "\(directory)/\(name).out",
       log: "\(directory)/\(name).log")

@@ -42,6 +42,9 @@ public struct SimulationPlan: Sendable {
   var hintsStayOnHost: Bool
   /// Some writers' processes make interactive transactions.
   var transacts: Bool
+  /// How long what is waited for in the calm may take. Poison costs some leases, and whoever died between asking
+  /// for a turn and its commit costs its time.
+  var patience: Duration { .seconds(transacts ? 90 : 30) }
   /// Only so much of the past is kept; nil: all.
   var retention: RetentionSettings?
 

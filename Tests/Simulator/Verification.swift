@@ -126,8 +126,7 @@ struct Verification: @unchecked Sendable {
   private func ask(_ life: Life) throws {
     // Before an applier leads there is nothing to look for, again and again.
     let terms = world.statistics[.terms]
-    // Poison costs some leases, and whoever died between asking for a turn and its commit costs its time.
-    let patience = Duration.seconds(world.plan.transacts ? 90 : 30)
+    let patience = world.plan.patience
     let patience_ns = world.scheduler.now_ns + UInt64(patience / .nanoseconds(1))
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     let pages = try PageStore(path: World.layout.root, environment: life.environment)
