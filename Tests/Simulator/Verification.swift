@@ -126,8 +126,7 @@ struct Verification: @unchecked Sendable {
   private func ask(_ life: Life) throws {
     // Before an applier leads there is nothing to look for, again and again.
     let terms = world.statistics[.terms]
-    let patience = world.plan.patience
-    let patience_ns = world.scheduler.now_ns + UInt64(patience / .nanoseconds(1))
+    let patience_ns = world.scheduler.now_ns + UInt64(world.plan.patience / .nanoseconds(1))
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     let pages = try PageStore(path: World.layout.root, environment: life.environment)
     let reader = World.Opened(Database(pages, executor: life.environment.executor))
@@ -145,9 +144,10 @@ struct Verification: @unchecked Sendable {
       }
       var last = TxID.zero
       for receipt in receipts where !life.isGone {
-        last = max(last, try world.outcome(of: receipt, writer, atMost: patience, life).txid)
+        last = max(
+          last, try world.outcome(of: receipt, writer, atMost: world.plan.patience, life).txid)
       }
-      try world.readAtLeast(last, atMost: patience, reader, life)
+      try world.readAtLeast(last, atMost: world.plan.patience, reader, life)
       writer.closeBlocking()
     } catch let error as StoreError where error.code == .timeout {
       world.oracle.violate("in the calm, what was waited for did not come: \(error)")
