@@ -131,8 +131,7 @@ struct Verification: @unchecked Sendable {
     let pages = try PageStore(path: World.layout.root, environment: life.environment)
     let reader = World.Opened(Database(pages, executor: life.environment.executor))
     do {
-      var receipts: [Receipt] = []
-      var before: BatchID?
+      var (receipts, before): ([Receipt], BatchID?) = ([], nil)
       for _ in 0..<2 {
         receipts += world.submit(world.nextWorks(2), to: writer, after: &before, life)
       }
@@ -144,8 +143,8 @@ struct Verification: @unchecked Sendable {
       }
       var last = TxID.zero
       for receipt in receipts where !life.isGone {
-        last = max(
-          last, try world.outcome(of: receipt, writer, atMost: world.plan.patience, life).txid)
+        let outcome = try world.outcome(of: receipt, writer, atMost: world.plan.patience, life)
+        last = max(last, outcome.txid)
       }
       try world.readAtLeast(last, atMost: world.plan.patience, reader, life)
       writer.closeBlocking()
