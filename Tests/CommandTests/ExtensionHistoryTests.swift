@@ -79,8 +79,12 @@ struct ExtensionHistoryTests {
     try place.execute("CREATE TABLE t(a, b AS (twice(a)) STORED); INSERT INTO t(a) VALUES(4)")
     let copy = "\(place.path)/copy"
     #expect(try sluice(["backup", place.store, "--into", copy]).code == 0)
-    // As it is before the last name.
+    // As it is before the last name, and before the mark says that the copy is whole.
     #expect(unlink("\(copy)/store.json") == 0)
+    let mark = "\(copy)/backup.json"
+    let text = try String(contentsOfFile: mark, encoding: .utf8)
+    try text.replacing("\"whole\": true ", with: "\"whole\": false").write(
+      toFile: mark, atomically: false, encoding: .utf8)
     let repeated = try sluice(["backup", place.store, "--into", copy])
     #expect(repeated.code == 0, "\(repeated.errors)")
     let replayed = try sluice(["replay", copy, "--into", "\(place.path)/again.sqlite"])

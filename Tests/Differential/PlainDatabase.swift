@@ -105,6 +105,9 @@ final class PlainDatabase {
     try connection.execute("BEGIN IMMEDIATE; DELETE FROM temp.nothing_at_all")
     connection.lastInsertRowID = 0
     beginning.totalChanges = connection.totalChanges
+    let before =
+      foreignKeys && (checksAtEnd || batch.turnsForeignKeysOff)
+      ? try ForeignKeyViolations(connection) : nil
     do {
       for (i, check) in batch.guards.enumerated() { try run(guard: check, "guard \(i + 1)") }
       var rows: [[SQLValue]] = []
@@ -112,12 +115,14 @@ final class PlainDatabase {
         for change in batch.switches where change.statement == i { try turn(change) }
         try run(statement, "statement \(i + 1)", keep: batch.wantsResults, &rows)
       }
-      if foreignKeys, checksAtEnd || batch.turnsForeignKeysOff {
+      if let before {
         // COMMIT would fail, whatever the look at all of them finds.
         if connection.deferredForeignKeyViolations {
           throw Refusal(code: Outcome.Rejection.Code.foreignKey)
         }
-        try checkForeignKeys()
+        guard try ForeignKeyViolations(connection).isWithin(before) else {
+          throw Refusal(code: Outcome.Rejection.Code.foreignKey)
+        }
       }
       let applied = Outcome.Applied(
         changes: connection.totalChanges - beginning.totalChanges,
@@ -149,16 +154,6 @@ final class PlainDatabase {
       if foreignKeys { try connection.setConfig(SQLITE_DBCONFIG_ENABLE_FKEY, on) }
     case .legacyAlterTable: try connection.setConfig(SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, on)
     }
-  }
-
-  private func checkForeignKeys() throws {
-    let violations: [[SQLValue]]
-    do throws(SQLiteError) { violations = try connection.query("PRAGMA foreign_key_check") } catch {
-      throw Refusal(
-        code: error.name,
-        message: "\(error.message) (found when the foreign keys were checked at the batch's end)")
-    }
-    if !violations.isEmpty { throw Refusal(code: Outcome.Rejection.Code.foreignKey) }
   }
 
   private func run(guard check: Batch.Statement, _ name: String) throws {

@@ -39,6 +39,7 @@ extension Replay {
     _ path: String, _ environment: Environment, _ note: (String) -> Void,
     _ replay: (RecordedHistory) throws(StoreError) -> Summary
   ) throws(StoreError) -> Summary? {
+    _ = try StoreDescription.read(StoreLayout(path), environment.fileSystem)
     for _ in 0..<Self.beginnings {
       // First, so that what is removed later shows.
       let kept = try Kept(path, environment)
