@@ -83,7 +83,8 @@ public final class Applier {
 
   /// A term is over. True where it was told to stop.
   func ended(_ end: Leader.End, _ leader: Leader) -> Bool {
-    lease.abandon()
+    // Behind what is told: it may ask somebody who does not answer.
+    defer { lease.abandon() }
     // Of many stores most rest: what is not needed to look at the beacon is opened by the next claim.
     if options.many != nil { (pages, observed) = (nil, nil) }
     switch end {

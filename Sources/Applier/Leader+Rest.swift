@@ -60,6 +60,7 @@ extension Leader {
     // Somebody may wait for what the beacon on its way publishes, and of what is new a hint comes.
     if hintedPause(now) != nil, publisher.isUnderWay, !desk.isLookWanted(at: now) { return false }
     if hasMoreToRead || desk.isLookWanted(at: now) { return true }
+    if now >= nextLook, let next = intake.ownNextPoll, now >= next { return true }
     // A beacon on its way interrupts a rest, and is no reason to look.
     return hintedPause(now).map { now - lastPoll >= $0 } ?? (now >= nextLook)
   }
@@ -81,7 +82,8 @@ extension Leader {
     let pause = unhintedPause(now)
     nextLook = lastPoll + pause
     desk?.beginJudging()
-    let longest = hintedPause(now) ?? pause
+    var longest = hintedPause(now) ?? pause
+    if let next = intake.ownNextPoll { longest = min(longest, max(pause, next - lastPoll)) }
     return options.many == nil ? rest(atMost: longest) : restAmongMany(now, longest)
   }
 

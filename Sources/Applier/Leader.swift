@@ -163,11 +163,11 @@ final class Leader {
         mayLackBatches: { [intake] in intake.mayLackBatches($0) })
       request.prunesBeside = try writersToKeep(request.time_ms)
       request.turn = turn?.number
-      let began = environment.clock.elapsed()
       let done = try commit(request)
-      if turn == nil { charge(done, of: request.batches, environment.clock.elapsed() - began) }
+      if turn == nil { charge(done, of: request.batches) }
       turn = turn(after: done, of: request.batches)
       grow(after: done)
+      lastWork = environment.clock.elapsed()
       try publishBeside()
     }
     lastWork = environment.clock.elapsed()
@@ -176,12 +176,12 @@ final class Leader {
   }
 
   /// A group ends with the batch that is executed when it has taken its time. What it takes beyond twice
-  /// that is this batch's, therefore, and its writer owes it to the others.
-  private func charge(
-    _ done: Session.Done, of batches: ArraySlice<PendingBatch>, _ time: Duration
-  ) {
-    let slow = time > Session.longestGroup * 2 ? batches.prefix(done.count).last : nil
-    intake.charge(slow?.id.writer, time)
+  /// that is this batch's, therefore, and its writer owes it to the others. Where the group was tried again, or
+  /// ended before a batch that is to be alone, the time may be that of a batch that is not in it: nobody owes it.
+  private func charge(_ done: Session.Done, of batches: ArraySlice<PendingBatch>) {
+    guard let time = execution.executingTime else { return }
+    let isSlow = time > Session.longestGroup * 2 && !done.nextIsAlone
+    intake.charge(isSlow ? batches.prefix(done.count).last?.id.writer : nil, time)
   }
 
   private static let smallestGroup = 64

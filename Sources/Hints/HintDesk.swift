@@ -30,6 +30,11 @@ public final class HintDesk {
     var hinted = SequenceNumber(0)
     var read = SequenceNumber(0)
     var published = SequenceNumber(0)
+
+    /// A number far ahead is a forgery, and would stand for the hints of all batches to come.
+    var isHintSound: Bool {
+      hinted.rawValue <= read.rawValue.addingReportingOverflow(Limits.hintedAhead).partialValue
+    }
   }
 
   /// Forgotten as a whole where there are too many: who asks for a batch is told later then, by its own look.
@@ -161,7 +166,9 @@ public final class HintDesk {
 
   private func note(_ batch: BatchID) {
     change(batch.writer) { known in
+      let before = known.hinted
       known.hinted = max(known.hinted, batch.sequence)
+      if known.read.rawValue > 0, !known.isHintSound { known.hinted = before }
       if batch.sequence > known.read { wanted.insert(batch.writer) }
     }
     let now = clock.elapsed()
@@ -194,7 +201,10 @@ public final class HintDesk {
 
   /// A look found a writer's batches up to this one.
   public func found(_ batch: BatchID) {
-    change(batch.writer) { $0.read = max($0.read, batch.sequence) }
+    change(batch.writer) { known in
+      known.read = max(known.read, batch.sequence)
+      if !known.isHintSound { known.hinted = known.read }
+    }
     guard isJudging else { return }
     if writers[batch.writer]?.hinted ?? SequenceNumber(0) >= batch.sequence {
       proof.cameWithHint(at: clock.elapsed())

@@ -183,7 +183,12 @@ extension HintLine.State {
     counts.received &+= 1
     questions[place].unheard = 0
     guard hint.kind != .heard else { return hint }
-    questions[place].isAnswered = true
+    if hint.kind == .released {
+      // Its process may lead again, and is to be asked anew then.
+      questions.remove(at: place)
+    } else {
+      questions[place].isAnswered = true
+    }
     counts.useful &+= 1
     answered = min(answered + 1, 1 << 16)
     return hint

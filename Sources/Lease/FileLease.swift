@@ -22,7 +22,9 @@ public final class FileLease: Lease {
       seen = observation
       unchangedSince = now - observation.silence
     }
-    return observation.isReleased || now - unchangedSince >= duration
+    // A holder that has been given a longer lease than this process may rest for longer.
+    let patience = max(duration, min(observation.nextBeat, Limits.longestRestingBeat) * 5 / 4)
+    return observation.isReleased || now - unchangedSince >= patience
   }
 
   public func claimed(at started: Duration) { deadline = started + duration }

@@ -265,16 +265,18 @@ public final class TableLease: Lease {
   private struct Flight {
     var work: any StartedWork
     var sent: Duration
-    var result: Monitor<Result<LockAnswer, LockFailure>?>
+    /// With when it came.
+    var result: Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>
     var isRead: Bool
   }
 
   private func send(_ request: LockRequest) {
-    let result = Monitor<Result<LockAnswer, LockFailure>?>(nil)
+    let result = Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>(nil)
     let sent = now
-    let work = environment.executor.start { [table, limit = timing.request] in
+    let work = environment.executor.start {
+      [table, limit = timing.request, clock = environment.clock] in
       let answer = table.perform(request, atMost: limit)
-      result.withLock { $0 = answer }
+      result.withLock { $0 = (answer, clock.elapsed()) }
     }
     let isRead = if case .read = request { true } else { false }
     flight = Flight(work: work, sent: sent, result: result, isRead: isRead)
@@ -296,7 +298,7 @@ public final class TableLease: Lease {
     }
     self.flight = nil
     // nil: the work was never run, as in a process that dies.
-    guard let result = flight.result.withLock({ $0 }) else { return }
+    guard let (result, at) = flight.result.withLock({ $0 }) else { return }
     if tenure != nil, !flight.isRead {
       try answered(result, sent: flight.sent)
     } else {
@@ -304,7 +306,7 @@ public final class TableLease: Lease {
       case .success(.item(let item)):
         succeeded()
         doubtful = nil
-        candidacy.sees(item, at: now)
+        candidacy.sees(item, at: at)
       case .success(.refused(let found)):
         succeeded()
         sees(found)

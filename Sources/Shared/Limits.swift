@@ -93,7 +93,7 @@ public enum Limits {
   /// A scratch disk that is full while a group of batches has less than this there, or less than one of so
   /// many parts of it, was filled by others. That is no fault of the group's, and stops the applier.
   public static let leastScratchBytes: Int64 = 64 << 20
-  public static let partsOfScratchDisk: Int64 = 2
+  public static let partsOfScratchDisk: Int64 = 8
   /// Batches in one commit.
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).
@@ -164,7 +164,7 @@ public enum Limits {
   /// Writers of one process whose batches it asks about; with more it polls.
   public static let hintQuestionsOfProcess = 16
   /// For how long a question stands that is not asked again.
-  public static let hintQuestionTime = Duration.seconds(5)
+  public static let hintQuestionTime = Duration.seconds(20)
   /// Pieces of news in a row that came with a hint before polls become slow, at first and at most; one
   /// without doubles them.
   public static let leastHintProof = 8
@@ -175,6 +175,8 @@ public enum Limits {
   public static let longestHintedPause = Duration.seconds(5)
   /// How long after its news a hint may come and still prove itself.
   public static let hintGrace = Duration.milliseconds(250)
+  /// How far ahead of what was read of a writer a hint may be.
+  public static let hintedAhead: UInt64 = 1 << 20
   /// The pause between two looks for the sake of hints that found nothing: forgeries cost no more than polling.
   public static let hintedLookPause = Duration.milliseconds(50)
   /// The longest pause between two beats of a leader at rest, where the lease allows it.

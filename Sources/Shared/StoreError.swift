@@ -70,5 +70,6 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
 extension StoreError {
   /// ENOSPC or EDQUOT.
-  public var isFullDisk: Bool { errno == ENOSPC || errno == EDQUOT }
+  public var isFullDisk: Bool { errno == ENOSPC || isOverQuota }
+  public var isOverQuota: Bool { errno == EDQUOT }
 }

@@ -79,7 +79,8 @@ package final class DirtyPages {
   /// What a write to the local disk failed with, where `more` bytes of the same pages are there beside what
   /// is here. A scratch disk that the pages of one commit filled is a limit that they ran into.
   package func filled(_ error: StoreError, with more: Int64) -> StoreError {
-    guard error.isFullDisk, fileSystem.isScratchDiskFilled(by: scratchEnd + elsewhere() + more)
+    guard error.isFullDisk,
+      fileSystem.isScratchDiskFilled(by: scratchEnd + elsewhere() + more, error)
     else {
       return error
     }

@@ -25,7 +25,7 @@ public final class ScratchFile: VirtualFile {
     /// What a write that failed is to SQLite: one that filled the disk with what its group has there ran
     /// into a limit, any other met a device at fault.
     fileprivate func failure(_ error: StoreError, _ fileSystem: any FileSystem) -> VFSFailure {
-      if error.isFullDisk, fileSystem.isScratchDiskFilled(by: used + elsewhere()) {
+      if error.isFullDisk, fileSystem.isScratchDiskFilled(by: used + elsewhere(), error) {
         wasExhausted = true
       } else {
         deviceError = error
@@ -147,12 +147,13 @@ extension FileSystem {
   /// Whether a full scratch disk was filled by who has `used` bytes there.
   ///
   /// The rejection of a batch is for good, so it must be the batch's own fault. The disk is shared: with other
-  /// stores' appliers, other programs, what somebody forgot in `/tmp`. Whoever has half of it has more than
-  /// all others together, and on a disk of this size would fail sooner or later. Whoever has less would have
+  /// stores' appliers, other programs, what somebody forgot in `/tmp`. Whoever has an eighth of it asks for much,
+  /// and must not keep all others waiting because the rest of it is in use for good. Whoever has less would have
   /// had room, were it not for the others: the batch stays where it is, the applier ends and says which disk
-  /// is full, and it or another one executes the batch when there is room.
-  package func isScratchDiskFilled(by used: Int64) -> Bool {
-    let share = (scratchDiskBytes ?? 0) / Limits.partsOfScratchDisk
+  /// is full, and it or another one executes the batch when there is room. A quota is for this user alone, and
+  /// no part of the disk.
+  package func isScratchDiskFilled(by used: Int64, _ error: StoreError) -> Bool {
+    let share = error.isOverQuota ? 0 : (scratchDiskBytes ?? 0) / Limits.partsOfScratchDisk
     return used >= max(Limits.leastScratchBytes, share)
   }
 }

@@ -36,7 +36,7 @@ struct ResourceTests {
     ])
     let real = store.environment.fileSystem
     let room = Limits.leastScratchBytes + (4 << 20)
-    store.environment.fileSystem = SmallScratchFileSystem(real, bytes: room, others: 4 * room)
+    store.environment.fileSystem = SmallScratchFileSystem(real, bytes: room, others: 8 * room)
     let writer = try store.writer()
     let receipt = try writer.submitBlocking(big)
     for _ in 0..<3 {

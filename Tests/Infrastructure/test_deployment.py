@@ -37,9 +37,10 @@ class Deployment:
             # It gives a repository without a name one that ECR refuses.
             text = text.replace("      EmptyOnDelete: true\n", f"      RepositoryName: {stack}\n")
         else:
-            # It has no alarms on expressions.
-            begin, end = text.index("\n  BatchesRejected:\n"), text.index("\n  SegmentsQuarantined:\n")
-            text = text[:begin] + text[end:]
+            # It has no alarms on expressions, and no rules of groups that are resources of their own.
+            for first, behind in ("BatchesRejected", "SegmentsQuarantined"), ("ApplierHints", "FunctionGroup"):
+                begin, end = text.index(f"\n  {first}:\n"), text.index(f"\n  {behind}:\n")
+                text = text[:begin] + text[end:]
         formation = cls.call("cloudformation")
         stacks = formation.describe_stacks()["Stacks"]
         is_there = any(one["StackName"] == stack for one in stacks)

@@ -2,6 +2,19 @@ internal import SluiceJournal
 internal import SluiceShared
 
 extension JournalIntake {
+  /// When a segment is to be looked at again of which no hint tells: one that is on its way out, or whose next
+  /// frame is not whole yet. nil: there is none.
+  var ownNextPoll: Duration? {
+    var next: Duration?
+    for queue in writers.all {
+      guard let segment = queue.segments.first, segment.isMarked || segment.isDoubtful,
+        !heldBack.has(segment.id.writer)
+      else { continue }
+      next = min(next ?? segment.nextPoll, segment.nextPoll)
+    }
+    return next
+  }
+
   /// Whether these writers, of which there is one at least, have segments that are known and may be read.
   func mayReadNext(of writers: Set<WriterID>) -> Bool {
     !writers.isEmpty

@@ -59,6 +59,8 @@ final class Execution {
   /// What is known against batches that wait; against most nothing is.
   private var suspicions: [BatchID: Suspicion] = [:]
   private var strayEnds = 0
+  /// How long the worker executed what became the last commit; nil where it was tried more than once.
+  private(set) var executingTime: Duration?
 
   init(
     from snapshot: Snapshot, _ events: WorkerEvents, logger: Logger, environment: Environment,
@@ -123,10 +125,16 @@ final class Execution {
     _ request: Session.Request,
     write: @escaping (CommitContent) throws(StoreError) -> (pages: [PageEntry], segment: LogSegment)
   ) throws(StoreError) -> Session.Done {
+    var tries = 0
     while true {
       let attempt = planned(request)
+      tries += 1
+      executingTime = nil
       do throws(WorkerEnd) {
-        let done = try current().commit(attempt) { [self] (content, _) throws(StoreError) in
+        let worker = try current()
+        let began = environment.clock.elapsed()
+        let done = try worker.commit(attempt) { [self] (content, _) throws(StoreError) in
+          if tries == 1 { executingTime = environment.clock.elapsed() - began }
           let (pages, segment) = try write(content)
           snapshot = snapshot.adding(
             entries: pages, in: segment, meta: content.meta,
