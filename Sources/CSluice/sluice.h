@@ -65,7 +65,7 @@ enum {
 /* The code's name, as the command and the other languages have it ("notSubmitted"). */
 const char *sluice_code_name(int code);
 
-/* Why the last call failed that did in this thread, SQLite's calls on stores included. An empty text before that.
+/* The reason of this thread's last failed call, SQLite's calls on stores included. An empty text where none has failed.
    Valid until the next call in this thread. */
 const char *sluice_error(void);
 
@@ -137,7 +137,8 @@ void sluice_receipt_free(sluice_receipt *receipt);
 typedef struct sluice_outcome sluice_outcome;
 
 /* Waits until a batch has an outcome, for `timeout_ms` at most, and without end where that is negative. A receipt
-   can be asked any number of times. A rejected batch is an outcome, and SLUICE_OK. */
+   can be asked any number of times. A receipt of SLUICE_OUTCOME_UNKNOWN needs a timeout, else SLUICE_INVALID. A
+   rejected batch is an outcome, and SLUICE_OK. */
 int sluice_wait(sluice_receipt *receipt, int64_t timeout_ms, sluice_outcome **outcome);
 
 enum {
@@ -191,7 +192,8 @@ enum {
   SLUICE_APPLIER_ACTIVE = 1,
   /* The last one has given the lease back. */
   SLUICE_APPLIER_RELEASED = 2,
-  /* The last one has not been heard of for more than 10 s. */
+  /* The last one has not been heard of for more than 10 s, or for two and a half times the pause that it announced,
+     if that is longer. */
   SLUICE_APPLIER_SILENT = 3
 };
 
