@@ -214,7 +214,7 @@ public final class Log {
     let name = StoreLayout.logName(number)
     var other: LogSegment?
     for directory in [layout.log, layout.oldLog] {
-      guard try environment.fileSystem.list(directory).contains(name) else { continue }
+      guard try environment.fileSystem.listed(ifThere: directory).contains(name) else { continue }
       opened[number] = nil
       guard let segment = try open(number, in: directory) else { continue }
       if segment.header.nonce == position.nonce { return segment }

@@ -33,6 +33,7 @@ public struct LogRetirement: Sendable {
     var numbers = try listed().filter { $0 < bound }
     guard !numbers.isEmpty else { return [] }
     if !environment.makes(.retireLowestFirst) { numbers.reverse() }
+    try makeOld()
     for number in numbers {
       try close(number)
       do throws(StoreError) { try giveName(number) } catch {
@@ -48,11 +49,21 @@ public struct LogRetirement: Sendable {
     return numbers.filter { !left.contains($0) }
   }
 
+  private func makeOld() throws(StoreError) {
+    do throws(StoreError) {
+      try environment.fileSystem.makeDirectory(layout.oldLog, mode: 0o755)
+      try environment.fileSystem.syncDirectory(layout.log)
+    } catch {
+      guard error.isExistingFile else { throw error }
+    }
+  }
+
   /// Deletes what was moved before `date_ms`, by the file server's clock. Returns how many.
   public func delete(movedBefore date_ms: Int64) throws(StoreError) -> Int {
     let fileSystem = environment.fileSystem
     var count = 0
-    let numbers = try fileSystem.list(layout.oldLog).compactMap(StoreLayout.logNumber).sorted()
+    let numbers = try fileSystem.listed(ifThere: layout.oldLog)
+      .compactMap(StoreLayout.logNumber).sorted()
     for number in numbers {
       let path = "\(layout.oldLog)/\(StoreLayout.logName(number))"
       do throws(StoreError) {

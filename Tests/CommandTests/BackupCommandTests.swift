@@ -47,6 +47,18 @@ struct BackupCommandTests {
     }
   }
 
+  @Test("Without directories that were empty, which object stores do not keep")
+  func withoutEmptyDirectories() throws {
+    let copy = "\(place.path)/copy"
+    #expect(try sluice(["backup", place.store, "--into", copy]).code == 0)
+    #expect(rmdir("\(copy)/log/old") == 0)
+    try expectSame(copy, txid: 4)
+    // Nor does an applier miss it.
+    #expect(
+      try sluice(["apply", copy, "--drain", "--keep", "1s", "--keep-for-readers", "1s"]).code == 0)
+    #expect(try sluice(["status", copy]).code == 0)
+  }
+
   @Test("As a tar archive, which tar unpacks into a store that goes on")
   func archive() throws {
     let path = try place.file("copy.tar", "")

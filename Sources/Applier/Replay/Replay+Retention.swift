@@ -68,7 +68,7 @@ extension Replay {
       let layout = StoreLayout(path)
       let fileSystem = environment.fileSystem
       log = Set(try fileSystem.list(layout.log).compactMap(StoreLayout.logNumber))
-      old = Set(try fileSystem.list(layout.oldLog).compactMap(StoreLayout.logNumber))
+      old = Set(try fileSystem.listed(ifThere: layout.oldLog).compactMap(StoreLayout.logNumber))
       checkpoints = Set(
         try fileSystem.list(layout.checkpoints).compactMap(StoreLayout.checkpointTxID))
     }

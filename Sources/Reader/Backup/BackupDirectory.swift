@@ -120,6 +120,8 @@ final class BackupDirectory {
   /// Takes away what an earlier process left of a copy that it did not come to the end of: nobody was told that
   /// it is anything.
   func clear() throws(StoreError) {
+    // What was whole once and was emptied since is begun anew.
+    if try parts().isEmpty { try mark.begin() }
     guard mark.isWhole == false else { return }
     for path in try parts() { try fileSystem.unlink(path) }
     try removeTemporaries()

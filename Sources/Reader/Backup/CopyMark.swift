@@ -66,6 +66,14 @@ final class CopyMark {
     isWhole = json?["whole"]?.bool
   }
 
+  /// Says, durably, that the copy is not whole.
+  func begin() throws(StoreError) {
+    guard isWhole == true else { return }
+    try file.write(Self.content(store, isWhole: false), at: 0)
+    try file.sync()
+    isWhole = false
+  }
+
   /// Says, durably, that the copy is whole.
   func finish() throws(StoreError) {
     guard isWhole != true else { return }

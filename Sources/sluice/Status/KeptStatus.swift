@@ -67,7 +67,7 @@ struct KeptStatus {
     _ layout: StoreLayout, _ store: StoreID, _ environment: Environment
   ) throws(StoreError) -> Int64 {
     var bytes: Int64 = 0
-    for name in try environment.fileSystem.list(layout.oldLog)
+    for name in try environment.fileSystem.listed(ifThere: layout.oldLog)
     where StoreLayout.logNumber(name) != nil {
       // Whatever else it is, or gone by now: it is not of what can be said here.
       let segment = try? LogSegment(
