@@ -106,6 +106,22 @@ struct ForeignKeyViolationTests {
     #expect(outcomes.map(\.rejectionCode) == [Code.foreignKey, nil, Code.foreignKey, nil])
   }
 
+  /// SQLite passes over what stands before the first word, however much that is.
+  @Test(
+    "Also where the PRAGMA is hard to recognize",
+    arguments: [";", "\u{FEFF}", "/* \(String(repeating: "-", count: 5000)) */", "; ;"])
+  func forgettingUnseen(before: String) throws {
+    let store = try store()
+    let outcomes = try store.apply([
+      Batch(
+        [
+          "\(before)PRAGMA defer_foreign_keys=ON", "INSERT INTO c VALUES ('new', 97)",
+          "\(before)PRAGMA defer_foreign_keys=OFF",
+        ].map { Batch.Statement($0) })
+    ])
+    #expect(outcomes.map(\.isApplied) == [false])
+  }
+
   @Test("A table whose foreign keys do not fit is in the way only of who made it so")
   func mismatch() throws {
     let odd = "CREATE TABLE q(a); CREATE TABLE e(q REFERENCES q(a)); INSERT INTO e VALUES (1);"

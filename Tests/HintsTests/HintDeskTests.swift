@@ -108,6 +108,20 @@ struct HintDeskTests {
     #expect(desk.isProven)
   }
 
+  /// It would stand for the hints of all batches to come, of a writer whose own do not arrive.
+  @Test func aNumberFarAheadProvesNothing() throws {
+    let stranger = try environment.hints.open(at: .loopback)
+    desk.beginJudging()
+    desk.found(Self.batch(1))
+    for number in [UInt64.max, Limits.hintedAhead + 2] {
+      let hint = Hint(.written, batch: Self.batch(number))
+      stranger.send(hint.sealed(with: desk.endpoint.token), to: desk.endpoint.address)
+    }
+    desk.take()
+    for number in 2...200 as ClosedRange<UInt64> { desk.found(Self.batch(number)) }
+    #expect(!desk.isProven)
+  }
+
   @Test func forgeriesCostNoMoreThanPolling() throws {
     let stranger = try environment.hints.open(at: .loopback)
     stranger.send([1, 2, 3], to: desk.endpoint.address)
