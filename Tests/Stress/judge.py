@@ -11,10 +11,10 @@ from play import WORKERS
 EVENTS = ("worker killed", "worker paused", "applier killed", "applier paused")
 
 # After so many workers that were killed, one was killed between its attempt and the answer: all but the readers are
-# there nearly all the time. After so many that were paused, one has lost its turn. A run of a minute has half as many,
-# and 20 to 30 COMMITs that were refused for it, some of them since appliers were killed.
+# there nearly all the time. After so many that were paused, which takes eight minutes, one has lost its turn: of the
+# first runs one had 2 COMMITs that were refused for it in two minutes, and others 20 to 30 in one.
 KILLED_FOR_UNKNOWN = 10
-PAUSED_FOR_EXPIRED = 30
+PAUSED_FOR_EXPIRED = 100
 
 # Kinds of worker that take the turn as they begin, and may lose it before their COMMIT.
 HOLD_TURN = ("turn", "spills")
