@@ -2,7 +2,8 @@
 //
 //     LD_PRELOAD=/usr/local/lib/libsluice-preload.so sqlite3 'file:/mnt/efs/orders?vfs=sluice'
 //
-// It stands before the functions by which programs open databases, and makes the SQLite library that the caller
+// It stands before sqlite3_open and sqlite3_open_v2, by which programs open databases, and not before sqlite3_open16,
+// whose names are in UTF-16: who opens by that needs the extension loaded. It makes the SQLite library that the caller
 // meant know vfs=sluice before it does as it was told. The extension is libsluice.so in the same directory. A program
 // that contains its SQLite and does not share it is out of reach. For PHP: SLUICE_SQLITE=libsqlite3.so.0 beside it.
 #define _GNU_SOURCE

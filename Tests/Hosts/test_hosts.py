@@ -236,18 +236,35 @@ class ProcessTests(StoreCase):
         self.assertEqual(printed, "0\n0\n")
 
     def test_how_long_loading_takes(self):
-        program = """
+        small = f"{self.directory}/small.so"
+        subprocess.run(
+            ["gcc", "-shared", "-fPIC", "-x", "c", "-o", small, "-"],
+            input="int sqlite3_small_init(void) { return 0; }", check=True, text=True, timeout=PATIENCE,
+        )
+        # In turns, so that a busy machine slows both. A process of its own each time: what it has loaded stays.
+        printed = self.python("""
             import time
-            connection = sqlite3.connect(":memory:")
-            connection.enable_load_extension(True)
-            begin = time.perf_counter()
-            connection.load_extension(extension)
-            print(time.perf_counter() - begin)
-        """
-        times = [float(self.python(program)) * 1000 for _ in range(15)]
-        print(f"\nloading takes {statistics.median(times):.2f} ms (median of {len(times)})")
-        # The aim is 5 ms; a busy machine is no failure, and a library that is searched for or built is.
-        self.assertLess(min(times), 50)
+            def took(path):
+                child = os.fork()
+                if child == 0:
+                    connection = sqlite3.connect(":memory:")
+                    connection.enable_load_extension(True)
+                    begin = time.perf_counter()
+                    connection.load_extension(path)
+                    os.write(end, str(time.perf_counter() - begin).encode())
+                    os._exit(0)
+                os.waitpid(child, 0)
+                return float(os.read(beginning, 100))
+            beginning, end = os.pipe()
+            sqlite3.connect(":memory:").close()
+            for path in [extension, sys.argv[3]] * 41:
+                print(took(path) * 1000)
+        """, small)
+        times = [float(line) for line in printed.split()]
+        ours, others = (statistics.median(times[first::2]) for first in range(2))
+        print(f"\nloading takes {ours:.2f} ms, an empty library {others:.2f} ms (medians of {len(times) // 2})")
+        # The aim is 5 ms. A machine on which an empty library takes more than 0.2 ms is busy.
+        self.assertLess(ours, 5 * max(1, others / 0.2))
 
 
 class PragmaTests(StoreCase):

@@ -10,6 +10,18 @@ from play import WORKERS
 # What must have happened in a run, or it has shown nothing.
 EVENTS = ("worker killed", "worker paused", "applier killed", "applier paused")
 
+# After so many workers that were killed, one was killed between its attempt and the answer: all but the readers are
+# there nearly all the time. After so many that were paused, which takes eight minutes, one has lost its turn: of the
+# first runs one had 2 COMMITs that were refused for it in two minutes, and others 20 to 30 in one.
+KILLED_FOR_UNKNOWN = 10
+PAUSED_FOR_EXPIRED = 100
+
+# Kinds of worker that take the turn as they begin, and may lose it before their COMMIT.
+HOLD_TURN = ("turn", "spills")
+
+# Readers wait for nobody. One look in so many may fail.
+READS_FOR_UNREAD = 100
+
 
 class Diaries:
     """What the workers have written down."""
@@ -17,14 +29,21 @@ class Diaries:
     def __init__(self, folders):
         self.attempts = {}
         self.wrong = []
-        self.counts = collections.Counter()
+        self.refused = 0
+        # Of these, COMMITs of transactions that began with the turn: it ended before, and somebody else has committed.
+        self.expired = 0
+        self.read = collections.Counter()
+        self.unread = []
         self.committed = collections.Counter()
         for folder in map(pathlib.Path, folders):
             for path in sorted(folder.glob("*-*-*-*")):
                 self._read(path)
 
     def _read(self, path):
-        module = path.name.split("-")[1]
+        host, module, kind, _ = path.name.split("-")
+        if kind == "reads":
+            # So that one that has read nothing is counted, too.
+            self.read[host, module, kind] += 0
         for line in path.read_text().splitlines():
             what, *rest = line.split(" ", 2)
             if what == "wrong":
@@ -36,8 +55,13 @@ class Diaries:
                     self.attempts[path.name, int(rest[0])] = f"done {rest[1]}"
                 if what == "done":
                     self.committed[module] += 1
-            if what != "try":
-                self.counts[what] += 1
+            if what == "refused":
+                self.refused += 1
+                self.expired += kind in HOLD_TURN and rest[1].startswith("COMMIT")
+            if what == "read":
+                self.read[host, module, kind] += 1
+            if what == "unread":
+                self.unread.append(f"{path.name}: {line}")
 
 
 def problems(database, folders):
@@ -71,17 +95,30 @@ def problems(database, folders):
     if answer != "ok":
         found.append(f"integrity_check: {answer}")
     connection.close()
-    found += _events(folders, diaries)
     unknown = [attempt for attempt, how in diaries.attempts.items() if how == "unknown"]
+    found += _events(folders, diaries, len(unknown))
+    found += _reads(diaries)
     print(
-        f"{len(positions)} commits; {diaries.counts['refused']} refused, {len(unknown)} with an unknown "
-        f"outcome ({sum(attempt in there for attempt in unknown)} of them are there); by library: "
-        + ", ".join(f"{module} {number}" for module, number in sorted(diaries.committed.items()))
+        f"{len(positions)} commits; {diaries.refused} refused, {diaries.expired} of them after their turn had ended; "
+        f"{len(unknown)} with an unknown outcome ({sum(attempt in there for attempt in unknown)} of them are there); "
+        "by library: " + ", ".join(f"{module} {number}" for module, number in sorted(diaries.committed.items()))
+        + f"; {sum(diaries.read.values())} reads, {len(diaries.unread)} failed"
     )
     return found
 
 
-def _events(folders, diaries):
+def _reads(diaries):
+    """Each reader has read, and hardly ever in vain."""
+    found = [f"{'-'.join(reader)} has read nothing" for reader, number in sorted(diaries.read.items()) if not number]
+    if not any(kind == "reads" for _, _, kind in diaries.read):
+        found.append("there was no reader")
+    if len(diaries.unread) * READS_FOR_UNREAD > sum(diaries.read.values()):
+        found.append(f"{len(diaries.unread)} reads failed, and {sum(diaries.read.values())} did not")
+        found += diaries.unread[:5]
+    return found
+
+
+def _events(folders, diaries, unknown):
     """A run in which something did not happen has shown nothing of it."""
     events, found = collections.Counter(), []
     for folder in map(pathlib.Path, folders):
@@ -89,6 +126,12 @@ def _events(folders, diaries):
         events.update(told["events"])
         found += told["problems"]
     found += [f"no {what}: let it run longer" for what in EVENTS if not events[what]]
+    if not diaries.refused:
+        found.append("nothing was refused, though those without the turn are overtaken all the time")
+    if not unknown and events["worker killed"] >= KILLED_FOR_UNKNOWN:
+        found.append(f"{events['worker killed']} workers were killed, and none of them in an attempt")
+    if not diaries.expired and events["worker paused"] >= PAUSED_FOR_EXPIRED:
+        found.append(f"{events['worker paused']} workers were paused, and nobody has lost the turn")
     for module in {module for module, kind in WORKERS if kind != "reads"}:
         if not diaries.committed[module]:
             found.append(f"nothing was committed through {module}")

@@ -53,6 +53,13 @@ def prepare(options):
         run(options, "init", options.store, "--from", database)
 
 
+def plant(fault, database):
+    connection = sqlite3.connect(database)
+    # The trigger would raise the counter along with it.
+    connection.executescript(f"DROP TRIGGER raised; {fault}")
+    connection.close()
+
+
 def judged(options, folders):
     """What is there, as a restored file, and against the diaries; returns an exit status."""
     database = f"{folders[0]}/final.sqlite"
@@ -62,11 +69,11 @@ def judged(options, folders):
         if verified.returncode:
             print(f"FAILED: sluice verify ended with {verified.returncode}")
             return 1
-        if options.sabotage:
-            sabotaged = sqlite3.connect(database)
-            # The trigger would raise the counter along with it.
-            sabotaged.executescript(f"DROP TRIGGER raised; {SABOTAGE[options.sabotage]}")
-            sabotaged.close()
+    if options.sabotage:
+        # In a copy: what was restored on another host is judged again by whoever looks into a failure.
+        sabotaged = shutil.copyfile(database, f"{folders[0]}/sabotaged.sqlite")
+        plant(SABOTAGE[options.sabotage], sabotaged)
+        database = sabotaged
     found = judge.problems(database, folders)
     for problem in found[:20]:
         print("FAILED:", problem)

@@ -2,7 +2,7 @@
 
 Every attempt has a number of its own. The diary has a line before it (`try N`) and one when it is known how it
 ended: `done N POSITION`, `refused N` (nothing of it may be there), `unknown N` (all of it or nothing is).
-What a reader sees that cannot be is a line `wrong …`.
+A look at one state is a line `read`, or `unread …` where it failed. What it saw that cannot be is a line `wrong …`.
 """
 
 import importlib
@@ -141,6 +141,7 @@ def look(database, at_least):
         note("unread", repr(error)[:100])
         roll_back(database)
         return
+    note("read")
     if (total, count) != (MONEY, ACCOUNTS):
         note("wrong", f"the accounts have {total}, not {MONEY}")
     if last != (position, position):

@@ -6,7 +6,6 @@ What only a store can show is in `test_django_store`.
 import os
 import pathlib
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import threading
@@ -435,6 +434,44 @@ class AssistTests(SiteCase):
         request_finished.send(None)
         self.assertEqual(self.seen, ["stop_all"])
 
+    def test_a_request_that_begins_as_the_last_one_ends_has_an_applier(self) -> None:
+        connection.ensure_connection()
+        is_ending, is_started = threading.Event(), threading.Event()
+
+        def start(_: str) -> None:
+            self.seen.append("start")
+            is_started.set()
+
+        def stop_all() -> None:
+            is_ending.set()
+            # Long enough for the other to start one now, if it may.
+            is_started.wait(0.5)
+            self.seen.append("stop_all")
+
+        with mock.patch.multiple(appliers, start=start, stop_all=stop_all):
+            request_started.send(None, environ={"REQUEST_METHOD": "POST"})
+            last = threading.Thread(target=request_finished.send, args=(None,))
+            last.start()
+            self.assertTrue(is_ending.wait(10))
+            Client().post("/deposit")
+            last.join()
+        self.assertEqual(self.seen[:2], ["stop_all", "start"])
+
+    def test_a_child_has_no_request_of_its_parents(self) -> None:
+        connection.ensure_connection()
+        request_started.send(None, environ={"REQUEST_METHOD": "POST"})
+        self.addCleanup(request_finished.send, None)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                request_started.send(None, environ={"REQUEST_METHOD": "POST"})
+                request_finished.send(None)
+                code = 0 if self.seen == ["stop_all"] else 2
+            finally:
+                os._exit(code)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+
     def test_which_statements_may_take_the_turn(self) -> None:
         for sql in ["BEGIN IMMEDIATE", "begin exclusive", "INSERT INTO t", "WITH x AS (SELECT 1)",
                     "-- SELECT\nDELETE FROM t", "CREATE TABLE t(v)", "replace into t"]:
@@ -519,7 +556,7 @@ class ForkTests(SiteCase):
 class CheckTests(unittest.TestCase):
     """What settings are answered with."""
 
-    def check(self, named: "dict[str, Any]", **database: Any) -> "dict[str, CheckMessage]":
+    def check(self, named: dict[str, Any], **database: Any) -> dict[str, CheckMessage]:
         values = {"ENGINE": "sluice.django", "NAME": "/nowhere", "OPTIONS": {}, **database}
         with mock.patch.dict(connections.settings, {"default": values}, clear=True):
             with mock.patch.multiple(settings, create=True, **named) if named else mock.MagicMock():

@@ -71,7 +71,7 @@ class WritingTests(StoreCase):
 
     def test_what_is_no_value_is_refused_before_anything_is_sent(self) -> None:
         writer = self.writer()
-        refused: "list[tuple[Any, type[Exception]]]" = [
+        refused: list[tuple[Any, type[Exception]]] = [
             (1 << 63, OverflowError), (float("inf"), ValueError), ([], TypeError)
         ]
         for value, kind in refused:

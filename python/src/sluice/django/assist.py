@@ -7,6 +7,7 @@ already, that applier stands by, and costs its start.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -22,6 +23,11 @@ _READING = frozenset(
 )
 _READING_BEGIN = frozenset({"BEGIN", "BEGIN DEFERRED"})
 
+# Held while an applier is started, and from the decision that none is needed until all have ended. So a
+# statement finds one that goes on, or starts another; it never relies on one that is about to end.
+_leading = threading.Lock()
+
+# Of `_requests` alone, so that a request that only reads waits for no applier's end.
 _lock = threading.Lock()
 _requests = 0
 
@@ -43,7 +49,8 @@ class AssistedCursor(SQLiteCursorWrapper):
 
     def _lead_before(self, query: str) -> None:
         if may_take_turn(query):
-            appliers.start(self._store)
+            with _leading:
+                appliers.start(self._store)
 
 
 def may_take_turn(query: str) -> bool:
@@ -73,9 +80,20 @@ def _started(**_: Any) -> None:
 
 def _finished(**_: Any) -> None:
     global _requests
-    with _lock:
-        # The first request may have begun before this was imported.
-        _requests = max(0, _requests - 1)
-        is_last = _requests == 0
-    if is_last:
-        appliers.stop_all()
+    with _leading:
+        with _lock:
+            # The first request may have begun before this was imported.
+            _requests = max(0, _requests - 1)
+            is_last = _requests == 0
+        if is_last:
+            appliers.stop_all()
+
+
+def _forget_after_fork() -> None:
+    """In a forked child: the requests are its parent's, and so are the threads that may hold the locks."""
+    global _leading, _lock, _requests
+    _leading, _lock = threading.Lock(), threading.Lock()
+    _requests = 0
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

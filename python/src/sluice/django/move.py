@@ -46,6 +46,8 @@ class _Site:
     file: pathlib.Path
     options: dict[str, Any]
     lock_table: str | None
+    lock_settings: tuple[str, ...]
+    """Those of django_sqlite_efs that are there, in Django's settings or in the environment."""
 
 
 def main(arguments: list[str]) -> int:
@@ -123,6 +125,7 @@ def _site(options: argparse.Namespace) -> _Site:
         file=file,
         options=values.get("OPTIONS") or {},
         lock_table=checks.setting(checks.LOCK_TABLE),
+        lock_settings=tuple(name for name in checks.LOCK_SETTINGS if checks.setting(name) is not None),
     )
 
 
@@ -206,6 +209,11 @@ def _size(path: str) -> int | None:
         return None
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def _advice(site: _Site, store: str, table: str | None) -> str:
     lines = [
         f"{store} has the content of {site.file}, which is as it was.",
@@ -217,7 +225,7 @@ def _advice(site: _Site, store: str, table: str | None) -> str:
         *([f"        'OPTIONS': {{'timeout': {site.options['timeout']!r}}},"]
           if "timeout" in site.options else []),
         "    }",
-        "Remove SQLITE_LOCK_EXPIRATION, SQLITE_LOCK_MAX_ATTEMPTS and SQLITE_LOCK_DYNAMODB_TABLE.",
+        *([f"Remove {_listed(site.lock_settings)}."] if site.lock_settings else []),
         f"Start an applier, better two: sluice apply {store}",
     ]
     if table is not None:
