@@ -16,7 +16,7 @@ final class FleetStore: @unchecked Sendable {
   private let wishes = Monitor(Wishes())
   private var applier: Applier?
   private var leader: Leader?
-  /// The next look at the beacon, whatever hints say (boot time).
+  /// The next look at the beacon, whatever hints say, or the next try of a store that failed (boot time).
   private var nextLook = Duration.zero
   /// Of the fleet's `departures`, those that a look came behind.
   private var seenDepartures = 0
@@ -65,6 +65,8 @@ final class FleetStore: @unchecked Sendable {
   private func advance(_ mayExecute: () -> Bool) throws(StoreError) -> Schedule<Int>.Rest {
     if let leader { return try lead(leader, mayExecute) }
     if isOver { return ended() }
+    // One that failed is not tried again for what wakes all.
+    if applier == nil, environment.clock.elapsed() < nextLook { return .until(nextLook) }
     let applier = try opened()
     let departures = fleet.departures
     guard
@@ -225,8 +227,8 @@ final class FleetStore: @unchecked Sendable {
     if options.drains { throw error }
     if isOver { return ended() }
     options.logger.error("stopped; tried again in 10 s", metadata: ["error": "\(error)"])
-    nextLook = .zero
-    return .until(environment.clock.elapsed() + Limits.pauseAfterFailure)
+    nextLook = environment.clock.elapsed() + Limits.pauseAfterFailure
+    return .until(nextLook)
   }
 }
 
