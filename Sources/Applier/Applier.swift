@@ -268,10 +268,11 @@ public final class Applier {
     } else {
       store = try PageStore(path: layout.root, environment: environment)
     }
-    options.metrics?.termBegan()
-    return try Leader(
+    let leader = try Leader(
       won, store: store, worker: worker, survived: survived, options: options, lease: lease,
       desk: desk, claimed: started, environment: environment)
+    options.metrics?.termBegan()
+    return leader
   }
 }
 

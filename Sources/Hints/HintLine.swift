@@ -112,6 +112,12 @@ public final class HintLine: Sendable {
     return receive(atMost: min(limit, (due ?? now + limit) - now))
   }
 
+  /// The last answer that has come; what answers nothing is passed over. Never waits.
+  public func answer() -> Hint? {
+    drain()
+    return state.withLock { $0.untold.take() }
+  }
+
   public func interrupt() {
     let socket = state.withLock { $0.socket }
     socket?.interrupt()

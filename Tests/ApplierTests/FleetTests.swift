@@ -41,7 +41,7 @@ struct FleetTests {
     private let errors = Monitor<[StoreError]?>(nil)
 
     init(
-      _ stores: Fleet.Stores, holder: String = "one",
+      _ stores: Fleet.Stores, holder: String = "one", on base: (any FileSystem)? = nil,
       _ change: (inout ApplierOptions) -> Void = { _ in }
     ) throws {
       var options = ApplierOptions(holder: holder)
@@ -50,7 +50,7 @@ struct FleetTests {
       options.hints = .loopback
       change(&options)
       var environment = Environment.posix()
-      files = CountingFileSystem(environment.fileSystem)
+      files = CountingFileSystem(base ?? environment.fileSystem)
       environment.fileSystem = files
       fleet = try Fleet(stores, options: options, environment: environment)
       let (fleet, stops, errors) = (fleet, stops, errors)
@@ -106,13 +106,7 @@ struct FleetTests {
     for store in stores { #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store)) }
     #expect(running.leads == stores.count)
     running.stop()
-    for store in stores {
-      let log = Log(
-        layout: StoreLayout(store),
-        store: try StoreDescription.read(StoreLayout(store), PosixFileSystem()).id,
-        environment: .posix())
-      #expect(try log.present().beacon.state == .released)
-    }
+    for store in stores { #expect(try beacon(store).state == .released) }
   }
 
   @Test func storesThatAppearAndVanishAreNoticed() throws {
@@ -130,6 +124,61 @@ struct FleetTests {
       running.leads == 1 && running.fleet.state.withLock { $0.stores.count == 1 }
     }
     #expect(running.stop().isEmpty)
+  }
+
+  /// Hides a name from listings.
+  private final class Hiding: HookedFileSystem, @unchecked Sendable {
+    // Sendable: what changes is under a lock.
+    let name: String
+    let times = Monitor(0)
+    let isOn = Monitor(false)
+
+    init(_ name: String) {
+      self.name = name
+      super.init()
+    }
+
+    override func listed(_ names: [String], in directory: String) -> [String] {
+      guard isOn.withLock({ $0 }), names.contains(name) else { return names }
+      times.withLock { $0 += 1 }
+      return names.filter { $0 != name }
+    }
+  }
+
+  @Test func aListingThatMissesANameEndsNoTerm() throws {
+    let directory = try #require(directory)
+    let store = try directory.make("hidden")
+    let files = Hiding("hidden")
+    let running = try Running(.all(in: directory.path), on: files)
+    eventually("it is led") { running.leads == 1 }
+    files.isOn.withLock { $0 = true }
+    eventually("it was missed") { files.times.withLock { $0 } >= 3 }
+    files.isOn.withLock { $0 = false }
+    #expect(try Self.isApplied("CREATE TABLE t(a)", store))
+    let segments = try FileManager.default.contentsOfDirectory(atPath: "\(store)/log")
+      .compactMap(StoreLayout.logNumber)
+    #expect(segments.max() == 2, "\(segments)")
+    #expect(running.stop().isEmpty)
+  }
+
+  @Test func whatIsMovedAwayIsReleasedFirst() throws {
+    let directory = try #require(directory)
+    let store = try directory.make("store")
+    let running = try Running(.all(in: directory.path))
+    eventually("it is led") { running.leads == 1 }
+    let moved = "\(directory.path)/.moved"
+    try FileManager.default.moveItem(atPath: store, toPath: moved)
+    eventually("it is let go") { running.fleet.state.withLock { $0.stores.isEmpty } }
+    #expect(try beacon(moved).state == .released)
+    #expect(running.stop().isEmpty)
+  }
+
+  private func beacon(_ store: String) throws -> Beacon {
+    let layout = StoreLayout(store)
+    let log = Log(
+      layout: layout, store: try StoreDescription.read(layout, PosixFileSystem()).id,
+      environment: .posix())
+    return try log.present().beacon
   }
 
   @Test func oneThatFailsStopsNoOther() throws {
@@ -211,6 +260,24 @@ struct FleetTests {
     eventually("the other has them all") { second.leads == 12 }
     #expect(SystemClock().elapsed() - began < .seconds(4) * TestStore.patience)
     for store in stores { #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store)) }
+    second.stop()
+  }
+
+  /// Of even processes neither asks the other for hints: what one releases the other sees by looking.
+  @Test func theStoresOfAProcessThatStopsAreNotLeftAlone() throws {
+    let directory = try #require(directory)
+    for name in 0..<12 { try directory.make("\(name)") }
+    let lease = Duration.seconds(10)
+    let first = try Running(.all(in: directory.path)) { $0.leaseTime = lease }
+    let second = try Running(.all(in: directory.path), holder: "two") { $0.leaseTime = lease }
+    eventually("all are led", within: .seconds(60)) { first.leads == 6 && second.leads == 6 }
+    SystemClock().sleep(.seconds(5))
+    let began = SystemClock().elapsed()
+    first.stop()
+    eventually("the other has them all") { second.leads == 12 }
+    let took = SystemClock().elapsed() - began
+    print("6 stores of a process that stopped led again after \(took)")
+    #expect(took < .milliseconds(3500) * TestStore.patience)
     second.stop()
   }
 

@@ -34,6 +34,26 @@ struct SharedHintsTests {
     #expect(line.wait(atMost: .seconds(10))?.kind == .heard)
   }
 
+  /// What forgets the ends that are gone may hold the last reference to one of them.
+  @Test func endsOfOneNameComeAndGoOnTwoThreads() throws {
+    let shared = try SharedHints(at: .loopback, environment)
+    let name = HintEndpoint.name(Identifier128(high: 1, low: 2))
+    let network = shared.network {}
+    let isDone = Monitor(false)
+    startThread {
+      while !isDone.withLock({ $0 }) { _ = try? network.open(at: .loopback, for: name) }
+    }
+    startThread {
+      for _ in 0..<20 {
+        var ends = (0..<200).map { _ in try? network.open(at: .loopback, for: name) }
+        while ends.popLast() != nil { SystemClock().sleep(.microseconds(50)) }
+      }
+      isDone.withLock { $0 = true }
+      isDone.wakeAll()
+    }
+    #expect(isDone.wait(atMost: .seconds(60)) { $0 ? $0 : nil } == true)
+  }
+
   @Test func aWrittenBeaconWakesItsStore() throws {
     let shared = try SharedHints(at: .loopback, environment)
     let woken = Monitor(0)
@@ -69,10 +89,21 @@ struct PresenceTests {
     #expect(try !a.renew(leads: 5) && a.processes == 1)
     #expect(try !b.renew(leads: 0) && b.processes == 2)
     #expect(try !a.renew(leads: 5) && a.processes == 2)
-    #expect(a.others.values.map(\.leads) == [0])
     b.end()
     #expect(try a.renew(leads: 5))
     #expect(a.processes == 1)
+    #expect(try files.list("/stores/.sluice").count == 1)
+  }
+
+  @Test func whoWithdrewIsGoneBeforeItEnds() throws {
+    let (a, b) = (presence(), presence())
+    _ = try b.renew(leads: 3)
+    _ = try a.renew(leads: 5)
+    b.withdraw()
+    #expect(try a.renew(leads: 5) && a.processes == 1)
+    // A renewal that was under way.
+    _ = try b.renew(leads: 3)
+    b.end()
     #expect(try files.list("/stores/.sluice").count == 1)
   }
 

@@ -120,6 +120,18 @@ struct ScheduleTests {
     #expect(next?.key == 2 && next?.mayExecute == true)
   }
 
+  @Test func whatComesForOneThatIsLookedAtIsNotPutOffByItsWaitForASlot() {
+    var schedule = schedule(2, slots: 1)
+    let first = schedule.take(at: .seconds(1))?.key ?? 0
+    let mayExecute = schedule.mayExecute(first)
+    #expect(mayExecute)
+    let second = schedule.take(at: .seconds(1))?.key ?? 0
+    schedule.wakeAll(at: .seconds(1))
+    schedule.done(second, .slot(orUntil: .seconds(60)), at: .seconds(1))
+    let woken = schedule.take(at: .seconds(1))
+    #expect(woken?.key == second && woken?.mayExecute == false)
+  }
+
   @Test func whatIsRemovedIsGoneBehindItsTurn() {
     var schedule = schedule(2)
     let seen10 = schedule.take(at: .seconds(1))?.key

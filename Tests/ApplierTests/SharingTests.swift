@@ -148,4 +148,11 @@ struct SharingTests {
     }
     #expect(silence < Self.lease + .milliseconds(200) && looks < 20)
   }
+
+  @Test func whoMayNotClaimWhatIsSilentDoesNotLookAllTheTime() {
+    let pace = StandbyPace(lease: Self.lease, beat: .seconds(4))
+    for silence in 10...20 {
+      #expect(pace.pause(afterSilence: .seconds(silence)) >= Self.lease / 20)
+    }
+  }
 }

@@ -112,7 +112,25 @@ struct ApplyTests {
     #expect(try sluice(["apply"]).code == 64)
     #expect(try sluice(["apply", place.store, place.store]).code == 64)
     #expect(try sluice(["apply", place.store, "--ttl", "0.5"]).code == 64)
-    #expect(try sluice(["apply", place.store, "\(place.path)/nowhere"]).code == 66)
+    #expect(try sluice(["apply", "\(place.path)/nowhere"]).code == 66)
+    #expect(try sluice(["apply", "\(place.path)/nowhere", "\(place.path)/neither"]).code == 66)
+  }
+
+  @Test("One of several that cannot be opened keeps no other from being applied")
+  func oneMissing() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    #expect(try place.submit("CREATE TABLE t(a)", "--wait", "durable").code == 0)
+    let end = try sluice(["apply", "\(place.path)/nowhere", place.store, "--drain"])
+    #expect(end.code == 66 && end.errors.contains("nowhere"))
+    #expect(try place.query("SELECT count(*) AS n FROM t", "--json").output == "{\"n\": 0}\n")
+    let applier = try startSluice(["apply", "\(place.path)/nowhere", place.store, "--ttl", "1"])
+    try place.execute("INSERT INTO t VALUES (1)")
+    // Each store is opened within half a second.
+    sleep(2)
+    applier.send(SIGTERM)
+    let stopped = try applier.result()
+    #expect(stopped.code == 0 && stopped.errors.contains("tried again in 10 s"))
   }
 
   /// Another store's or a newer version's, a second name: whatever it holds is not applied.

@@ -56,6 +56,26 @@ struct HintDeskTests {
     #expect(desk.counts.received == 1 && desk.counts.sent == 2)
   }
 
+  @Test func anAnswerIsFoundBehindWhatAnswersNothing() throws {
+    let network = DeafNetwork()
+    var environment = environment
+    environment.hints = network
+    let line = HintLine(environment)
+    line.aim(at: desk.endpoint)
+    #expect(line.ask([Hint(.standby)]))
+    let asked = try #require(network.socket.sent.withLock { $0.first })
+    let token = desk.endpoint.token
+    let question = try #require(Hint(asked, sealedWith: token))
+    network.socket.arrived.withLock {
+      $0 = [[1, 2, 3], Hint(.released, nonce: 1).sealed(with: token)]
+      $0.append(Hint(.heard, nonce: question.nonce).sealed(with: token))
+      $0.append(Hint(.released, nonce: question.nonce).sealed(with: token))
+    }
+    #expect(line.answer()?.kind == .released)
+    #expect(line.answer() == nil)
+    #expect(network.socket.arrived.withLock { $0.isEmpty })
+  }
+
   @Test func whatIsPublishedAlreadyIsAnsweredAtOnce() {
     serve(1)
     let line = line()
@@ -188,4 +208,23 @@ struct HintDeskTests {
     _ = line.ask([Hint(.question, batch: Self.batch(5))])
     #expect(!line.isTrusted)
   }
+}
+
+/// A network of one socket, into which a test puts what comes.
+private struct DeafNetwork: HintNetwork {
+  final class Socket: HintSocket {
+    let sent = Monitor<[[UInt8]]>([])
+    let arrived = Monitor<[[UInt8]]>([])
+    var address: HintAddress { .loopback }
+    func send(_ bytes: [UInt8], to address: HintAddress) { sent.withLock { $0.append(bytes) } }
+    func receive(atMost limit: Duration) -> HintDatagram? {
+      arrived.withLock { $0.isEmpty ? nil : HintDatagram($0.removeFirst(), from: .loopback) }
+    }
+    func interrupt() {}
+    func takeInterrupt() -> Bool { false }
+  }
+
+  let socket = Socket()
+  var loopback: UInt64 { Environment.posix().hints.loopback }
+  func open(at address: HintAddress) throws(StoreError) -> any HintSocket { socket }
 }

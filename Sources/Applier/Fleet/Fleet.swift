@@ -8,7 +8,8 @@ public import SluiceShared
 /// A few threads look after all of them (`Schedule`). A store that fails is tried again after a while, and the
 /// others go on.
 public final class Fleet: @unchecked Sendable {
-  // Sendable: `state` has its lock; `upkeep` belongs to the thread that has its turn; the rest is `let`.
+  // Sendable: `state` has its lock; `upkeep` belongs to the thread that has its turn, but for
+  // `withdraw`; the rest is `let`.
   public enum Stores: Sendable {
     case these([String])
     /// All in a directory, those that come and go too.
@@ -21,7 +22,9 @@ public final class Fleet: @unchecked Sendable {
     var lastKey = Fleet.upkeepKey
     /// Until when a thread sleeps that looks then what is due; nil: none does.
     var watchedUntil: Duration?
+    var isLeaving = false
     var isStopping = false
+    var departures = 0
     var errors: [StoreError] = []
     var sharing: Sharing
     var leads = 0
@@ -217,15 +220,27 @@ public final class Fleet: @unchecked Sendable {
 
   private func stop() {
     let isNews = state.withLock { state in
-      defer { state.isStopping = true }
-      return !state.isStopping
+      defer { state.isLeaving = true }
+      return !state.isLeaving
     }
-    if isNews { wakeAll() }
+    guard isNews else { return }
+    // Others are to know that they may have the stores before they see the first that is released.
+    upkeep.withdraw()
+    state.withLock { $0.isStopping = true }
+    wakeAll()
   }
 }
 
 extension Fleet: FleetMembership {
   var isStopping: Bool { state.withLock { $0.isStopping } }
+
+  var departures: Int { state.withLock { $0.departures } }
+
+  /// A process has gone: all stores that this one does not lead are looked at.
+  func sawDeparture() {
+    state.withLock { $0.departures += 1 }
+    wakeAll()
+  }
 
   var wantsMore: Bool { state.withLock { $0.leads < $0.sharing.share && $0.sharing.processes > 1 } }
 

@@ -16,9 +16,10 @@ final class FleetStore: @unchecked Sendable {
   private let wishes = Monitor(Wishes())
   private var applier: Applier?
   private var leader: Leader?
-  private var pace: StandbyPace?
-  /// The next look at the beacon, whatever hints say (boot time).
+  /// The next look at the beacon, whatever hints say, or the next try of a store that failed (boot time).
   private var nextLook = Duration.zero
+  /// Of the fleet's `departures`, those that a look came behind.
+  private var seenDepartures = 0
   /// What may be claimed and is left to others for a while, since when (boot time).
   private var claimable: (seen: LeaseObservation, since: Duration)?
   private var heldBack = false
@@ -50,7 +51,9 @@ final class FleetStore: @unchecked Sendable {
   /// Its directory is no longer there.
   func vanished() { wishes.withLock { $0.isGone = true } }
 
-  private var isOver: Bool { fleet.isStopping || wishes.withLock { $0.isGone } }
+  private var isGone: Bool { wishes.withLock { $0.isGone } }
+
+  private var isOver: Bool { fleet.isStopping || isGone }
 
   // MARK: turns
 
@@ -60,13 +63,17 @@ final class FleetStore: @unchecked Sendable {
   }
 
   private func advance(_ mayExecute: () -> Bool) throws(StoreError) -> Schedule<Int>.Rest {
-    if wishes.withLock({ $0.isGone }) { return gone() }
     if let leader { return try lead(leader, mayExecute) }
     if isOver { return ended() }
+    // One that failed is not tried again for what wakes all.
+    if applier == nil, environment.clock.elapsed() < nextLook { return .until(nextLook) }
     let applier = try opened()
-    guard environment.clock.elapsed() >= nextLook || wasReleased(applier) else {
-      return .until(nextLook)
-    }
+    let departures = fleet.departures
+    guard
+      environment.clock.elapsed() >= nextLook || departures != seenDepartures
+        || wasReleased(applier)
+    else { return .until(nextLook) }
+    seenDepartures = departures
     heldBack = false
     switch try applier.look() {
     case .leads(let leader):
@@ -91,13 +98,6 @@ final class FleetStore: @unchecked Sendable {
     let options = makeOptions()
     let opened = try Applier(path: path, options: options, environment: environment)
     if !options.drains { opened.holdsBack = { [unowned self] in holdsBack($0) } }
-    // A table of locks is asked at each look, and has a rhythm of its own.
-    if opened.lease.longestPauseBetweenKeeps == nil,
-      let beat = opened.lease.longestPauseBetweenBeats
-    {
-      pace = StandbyPace(
-        lease: options.leaseTime, beat: max(options.beat, min(beat, Limits.longestRestingBeat)))
-    }
     opened.beginStanding()
     applier = opened
     return opened
@@ -107,10 +107,7 @@ final class FleetStore: @unchecked Sendable {
 
   /// A leader tells who asked that it has released the store.
   private func wasReleased(_ applier: Applier) -> Bool {
-    while let hint = applier.line.wait(atMost: .zero) {
-      if hint.kind == .released { return true }
-    }
-    return false
+    applier.line.answer()?.kind == .released
   }
 
   private func stand(_ applier: Applier, _ isBeating: Bool, _ hints: HintEndpoint?) {
@@ -134,9 +131,20 @@ final class FleetStore: @unchecked Sendable {
       return max(
         .milliseconds(20), claimable.since + patience(claimable.seen) - now + pause / 10)
     }
-    guard let pace else { return applier.options.leaseTime / 5 }
+    guard let pace = pace(applier) else { return applier.options.leaseTime / 5 }
     let since = applier.standing.beat?.since ?? now
     return pace.pause(afterSilence: isBeating ? .zero : max(.nanoseconds(1), now - since))
+  }
+
+  /// By the lease of now: a look may have found that the store has another. nil: a table of locks, which is asked
+  /// at each look, and has a rhythm of its own.
+  private func pace(_ applier: Applier) -> StandbyPace? {
+    let (lease, options) = (applier.lease, applier.options)
+    guard lease.longestPauseBetweenKeeps == nil, let beat = lease.longestPauseBetweenBeats else {
+      return nil
+    }
+    return StandbyPace(
+      lease: options.leaseTime, beat: max(options.beat, min(beat, Limits.longestRestingBeat)))
   }
 
   private func holdsBack(_ seen: LeaseObservation) -> Bool {
@@ -199,6 +207,9 @@ final class FleetStore: @unchecked Sendable {
   var leftBehind: StoreError? { failure }
 
   private func ended() -> Schedule<Int>.Rest {
+    if isGone {
+      makeOptions().logger.notice("the store is no longer there; it is not served any more")
+    }
     close()
     return .ended
   }
@@ -209,26 +220,23 @@ final class FleetStore: @unchecked Sendable {
     wishes.withLock { ($0.leads, $0.release) = (false, false) }
   }
 
-  private func gone() -> Schedule<Int>.Rest {
-    applier?.options.logger.notice("the store is no longer there; it is not served any more")
-    return ended()
-  }
-
   private func failed(_ error: StoreError) throws(StoreError) -> Schedule<Int>.Rest {
     let options = makeOptions()
-    if leader != nil { options.metrics?.termEnded(isLost: true) }
+    if leader != nil { applier?.options.metrics?.termEnded(isLost: true) }
     close()
     if options.drains { throw error }
-    if isOver { return .ended }
+    if isOver { return ended() }
     options.logger.error("stopped; tried again in 10 s", metadata: ["error": "\(error)"])
-    nextLook = .zero
-    return .until(environment.clock.elapsed() + Limits.pauseAfterFailure)
+    nextLook = environment.clock.elapsed() + Limits.pauseAfterFailure
+    return .until(nextLook)
   }
 }
 
 /// What a store asks of the fleet that it belongs to, from any thread.
 protocol FleetMembership: AnyObject, Sendable {
   var isStopping: Bool { get }
+  /// Rises while a process that has gone is releasing its stores: each is worth a look.
+  var departures: Int { get }
   /// Whether this process leads less than its share.
   var wantsMore: Bool { get }
   /// For how long what may be claimed is left to others.

@@ -13,7 +13,12 @@ final class FleetUpkeep {
   private var others: [String: Duration] = [:]
   private var presence: Presence?
   private var lastRound: Duration?
-  private var complaint: String?
+  /// Until when stores of a process that has gone are released (boot time).
+  private var departing = Duration.zero
+  private var complaints: Set<Complaint> = []
+
+  /// What is said once, until it is well again.
+  private enum Complaint { case listing, sharing }
 
   init(_ fleet: Fleet) {
     self.fleet = fleet
@@ -70,9 +75,16 @@ final class FleetUpkeep {
     lastRound = now
     if case .all(let directory) = fleet.stores { list(directory, now) }
     if fleet.template.drains { return .ended }
-    if renewPresence() { fleet.wakeAll() }
-    return .until(now + (release(now) ? Limits.shortestPauseBetweenReleases : pause))
+    if renewPresence() { departing = now + fleet.template.leaseTime / 2 }
+    // Its presence goes before its stores are released, which may take a while.
+    let isDeparting = now < departing
+    if isDeparting { fleet.sawDeparture() }
+    return .until(
+      now + (release(now) || isDeparting ? Limits.shortestPauseBetweenReleases : pause))
   }
+
+  /// The process stops. From any thread; what a renewal that is under way makes anew goes with the next step.
+  func withdraw() { presence?.withdraw() }
 
   // MARK: stores that come and go
 
@@ -82,10 +94,12 @@ final class FleetUpkeep {
     let names: [String]
     do throws(StoreError) { names = try environment.fileSystem.list(directory) } catch {
       return complain(
-        "the directory of stores cannot be listed; those that are known are served", error)
+        .listing, "the directory of stores cannot be listed; those that are known are served",
+        error)
     }
+    complaints.remove(.listing)
     let present = Set(names.lazy.filter { !$0.hasPrefix(".") }.map { "\(directory)/\($0)" })
-    for (path, store) in known where !present.contains(path) {
+    for (path, store) in known where !present.contains(path) && isGone(path) {
       store.vanished()
       known[path] = nil
       fleet.wakeAll()
@@ -97,6 +111,14 @@ final class FleetUpkeep {
       if isStore { add(path) }
       others[path] = isStore ? nil : now + Limits.pauseForNoStore
     }
+  }
+
+  /// A listing of what changes meanwhile may miss a name, which must not end a term.
+  private func isGone(_ path: String) -> Bool {
+    do throws(StoreError) { _ = try environment.fileSystem.list(path) } catch {
+      return error.isNoSuchFile
+    }
+    return false
   }
 
   // MARK: sharing
@@ -117,10 +139,11 @@ final class FleetUpkeep {
         fleet.logger.info(
           "processes that serve these stores", metadata: ["count": "\(processes)"])
       }
-      complaint = nil
+      complaints.remove(.sharing)
       return hasGone
     } catch {
       complain(
+        .sharing,
         "stores are not shared evenly with other processes: \(presence.directory) cannot be used; let this user write there",
         error)
       fleet.state.withLock { $0.sharing.processes = 1 }
@@ -141,9 +164,8 @@ final class FleetUpkeep {
     return isReleasing
   }
 
-  private func complain(_ message: String, _ error: StoreError) {
-    guard complaint != message else { return }
-    complaint = message
+  private func complain(_ complaint: Complaint, _ message: String, _ error: StoreError) {
+    guard complaints.insert(complaint).inserted else { return }
     fleet.logger.warning("\(message)", metadata: ["reason": "\(error)"])
   }
 }

@@ -10,7 +10,7 @@ internal import SluiceShared
 //   holder  who it is, for people
 
 /// Which processes serve the stores of a directory: each has a file in `.sluice` there that says that it
-/// lives, and how many stores it leads.
+/// lives, and, for people, how many stores it leads.
 ///
 /// It decides how many stores a process leads, and nothing else: no promise rests on it. A process lives as long as its
 /// file changes, by the clock of who looks; no two clocks are compared. One that stops removes its file first.
@@ -23,7 +23,6 @@ final class Presence {
     var content: [UInt8]
     /// Since when it is the same (boot time).
     var since: Duration
-    var leads: Int
     var serves: String
   }
 
@@ -62,10 +61,13 @@ final class Presence {
     return try look(listed)
   }
 
-  /// The process stops: before it releases its stores, so that others know that they are to have them.
+  /// The process stops: before it releases its stores, so that others know that they are to have them. From any
+  /// thread; `end` follows.
+  func withdraw() { try? environment.fileSystem.unlink(path) }
+
   func end() {
     file = nil
-    try? environment.fileSystem.unlink(path)
+    withdraw()
   }
 
   /// How many processes serve these stores, this one included.
@@ -113,9 +115,7 @@ final class Presence {
         continue
       }
       guard let values = Presence.values(content) else { continue }
-      others[other] = Other(
-        content: content, since: now, leads: values["leads"].flatMap { Int($0) } ?? 0,
-        serves: values["serves"] ?? "")
+      others[other] = Other(content: content, since: now, serves: values["serves"] ?? "")
     }
     return processes < before
   }

@@ -100,7 +100,7 @@ struct Schedule<Key: Hashable & Sendable> {
       let key = queue.remove(at: place)
       entries[key]?.waitsForSlot = false
       begin(key)
-      _ = grant(key)
+      grant(key)
       return Turn(key: key, mayExecute: true)
     }
     guard let due = nextDue(), due <= now, let key = heap.removeFirst()?.key else { return nil }
@@ -113,10 +113,9 @@ struct Schedule<Key: Hashable & Sendable> {
     entries[key]?.isWoken = false
   }
 
-  private mutating func grant(_ key: Key) -> Bool {
+  private mutating func grant(_ key: Key) {
     executing += 1
     entries[key]?.holdsSlot = true
-    return true
   }
 
   /// Who is being looked at has batches. A slot is theirs where one is free and nobody waits for it.
@@ -124,7 +123,8 @@ struct Schedule<Key: Hashable & Sendable> {
     guard let entry = entries[key] else { return false }
     if entry.holdsSlot { return true }
     guard executing < slots, queue.isEmpty else { return false }
-    return grant(key)
+    grant(key)
+    return true
   }
 
   /// The turn is over. False: it is here no more.
@@ -147,7 +147,7 @@ struct Schedule<Key: Hashable & Sendable> {
     case .slot(let due):
       if !entry.waitsForSlot { queue.append(key) }
       entries[key]?.waitsForSlot = true
-      put(key, due)
+      put(key, entry.isWoken ? now : due)
     }
     return true
   }

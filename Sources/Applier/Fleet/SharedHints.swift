@@ -56,9 +56,11 @@ final class SharedHints: Sendable {
   }
 
   fileprivate func close(_ name: [UInt8]) {
-    state.withLock { state in
-      let left = state.ends[name]?.filter { $0.end != nil } ?? []
-      state.ends[name] = left.isEmpty ? nil : left
+    // What is held here may be the last of an end, which then closes itself: that takes the lock.
+    _ = state.withLock { state in
+      let left = (state.ends[name] ?? []).compactMap(\.end)
+      state.ends[name] = left.isEmpty ? nil : left.map { WeakEnd(end: $0) }
+      return left
     }
   }
 }

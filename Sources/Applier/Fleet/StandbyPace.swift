@@ -16,7 +16,8 @@ struct StandbyPace {
   func pause(afterSilence silence: Duration) -> Duration {
     guard silence > .zero else { return beat - lease / 100 }
     let step = lease / 20
-    if silence < beat + step * 4 { return step }
+    // Who may not claim it yet, as by another clock than its own, need not look all the time.
+    if silence < beat + step * 4 || silence >= lease { return step }
     return max(step / 5, min(lease - silence, lease / 4))
   }
 }

@@ -145,16 +145,7 @@ struct ApplyCommand: ParsableCommand {
   }
 
   func run() throws {
-    let fileSystem = PosixFileSystem()
-    var seen: Set<StoreID> = []
-    for store in stores {
-      // All of them before the first is applied: a wrong path is found at once.
-      let id = try StoreDescription.read(StoreLayout(store), fileSystem).id
-      guard seen.insert(id).inserted else {
-        throw ValidationError("the store \(store) is given twice")
-      }
-    }
-    if let all { _ = try fileSystem.list(all) }
+    try checkStores()
     let isOne = all == nil && stores.count == 1
     // Several stores share it, and so what one batch takes another lacks.
     let sessions = isOne ? 1 : Limits.executingOfMany + Limits.restingWorkersOfMany
@@ -181,6 +172,28 @@ struct ApplyCommand: ParsableCommand {
     if let last = errors.last { throw last }
   }
 
+  /// Throws before any is applied where one is given twice, or none can be opened. One of several that cannot
+  /// is tried again by the fleet, which says so.
+  private func checkStores() throws {
+    let fileSystem = PosixFileSystem()
+    if let all { _ = try fileSystem.list(all) }
+    var seen: Set<StoreID> = []
+    var failure: StoreError?
+    for store in stores {
+      let id: StoreID
+      do throws(StoreError) {
+        id = try StoreDescription.read(StoreLayout(store), fileSystem).id
+      } catch {
+        failure = failure ?? error
+        continue
+      }
+      guard seen.insert(id).inserted else {
+        throw ValidationError("the store \(store) is given twice")
+      }
+    }
+    if let failure, seen.isEmpty { throw failure }
+  }
+
   private func apply(_ store: String, _ hints: HintArgument, _ environment: Environment)
     throws(StoreError)
   {
@@ -203,8 +216,8 @@ struct ApplyCommand: ParsableCommand {
     }
     options.batchTime = batchTime.duration
     // Few of many stores have as many.
-    options.openSegments =
-      min(8192, PosixFileSystem().openFileLimit / 2) / max(1, min(stores.count, 64))
+    let sharers = all == nil ? max(1, min(stores.count, 64)) : 64
+    options.openSegments = min(8192, PosixFileSystem().openFileLimit / 2) / sharers
     options.checkpointAge = checkpointAge?.duration
     options.retention.isGiven = keep != nil || keepBytes != nil || keepCheckpoints != nil
     if let keep { options.retention.keep = keep.duration }
