@@ -83,7 +83,7 @@ struct ExtensionHistoryTests {
     #expect(unlink("\(copy)/store.json") == 0)
     let mark = "\(copy)/backup.json"
     let text = try String(contentsOfFile: mark, encoding: .utf8)
-    try text.replacing("\"whole\": true ", with: "\"whole\": false").write(
+    try text.replacing("\"whole\": true} ", with: "\"whole\": false}").write(
       toFile: mark, atomically: false, encoding: .utf8)
     let repeated = try sluice(["backup", place.store, "--into", copy])
     #expect(repeated.code == 0, "\(repeated.errors)")
