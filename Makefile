@@ -53,9 +53,9 @@ $(PEERS)/ready: $(REQUIREMENTS) | deps
 	touch $@
 
 # What starts processes, kills them and has leases runs by itself: beside everything else on two processors it
-# would measure them. COVERAGE=1 prints the share of lines that are run, by module.
+# would measure them; and what needs the same batches in one commit each time. COVERAGE=1 prints the share of lines that are run, by module.
 COVERED := $(if $(COVERAGE),--enable-code-coverage)
-PROCESSES := SluiceProcessTests|SluiceCrashTests|SluiceElectionTests
+PROCESSES := SluiceProcessTests|SluiceCrashTests|SluiceElectionTests|DelayedWriteTests
 TESTED := $(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') \
   Tests/run $(SWIFT) test --skip-build
 # infra/ deployed into two peers, its users' rights, and the functions that Lambda runs.
