@@ -52,22 +52,24 @@ $(PEERS)/ready: $(REQUIREMENTS) | deps
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(addprefix -r ,$(REQUIREMENTS))
 	touch $@
 
-# What starts processes, kills them and has leases runs by itself: beside everything else on two processors it
-# would measure them; and what needs the same batches in one commit each time. COVERAGE=1 prints the share of lines that are run, by module.
+# Tests are run by several processes at a time, each of which takes a line of tests (by the first letter of its
+# suites where a target is large; together they are all tests): most of them wait, and Swift
+# Testing begins only as many as there are processors. What starts processes, kills them and has leases comes after
+# all else and is run one by one in each of two: beside everything it would measure that; so is what needs the
+# same batches in one commit each time. COVERAGE=1 prints the share of lines that are run, by module.
 COVERED := $(if $(COVERAGE),--enable-code-coverage)
-PROCESSES := SluiceProcessTests|SluiceCrashTests|SluiceElectionTests|DelayedWriteTests
-TESTED := $(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') \
-  Tests/run $(SWIFT) test --skip-build
+TESTED := $(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') Tests/run
+TESTS := $(SWIFT) test --skip-build
 # infra/ deployed into two peers, its users' rights, and the functions that Lambda runs.
 INFRASTRUCTURE := $(PEERS)/bin/python -m unittest discover --start-directory Tests/Infrastructure
 test: deps $(PEERS)/ready
 	$(SWIFT) build --build-tests $(COVERED)
 	$(if $(COVERAGE),@rm -rf .build/coverage)
 ifdef ARGS
-	$(TESTED) --parallel $(ARGS)
+	$(TESTED) $(TESTS) --parallel $(ARGS)
 else
-	$(TESTED) --parallel --skip '$(PROCESSES)'
-	$(TESTED) --no-parallel --filter '$(PROCESSES)'
+	SLUICE_TEST_PATIENCE=2 $(TESTED) Tests/shards 4 $(TESTS) --parallel <Tests/side-by-side
+	$(TESTED) Tests/shards 2 $(TESTS) --no-parallel <Tests/by-themselves
 	$(INFRASTRUCTURE)
 endif
 	$(if $(COVERAGE),@SWIFT='$(SWIFT)' Tests/coverage .build)
