@@ -41,7 +41,8 @@ extension Leader {
     // Among many stores a turn for nothing costs others time.
     publisher.start(beacon(state), holder, isAwaited: options.many != nil)
     try publisher.wait()
-    try renewed()
+    // A release needs no lease: it says that nothing comes after it, and is said for good once it is written.
+    if state == .active { try renewed() }
   }
 
   private func renewed() throws(StoreError) {

@@ -42,6 +42,17 @@ extension Leader {
   /// Looks into the journal, executes one group at most, beats when that is due. `mayExecute` is asked when
   /// there is a group to be executed.
   func step(mayExecute: () -> Bool = { true }) throws(StoreError) -> Step {
+    do throws(StoreError) { return try begunStep(mayExecute) } catch {
+      publisher.abandon()
+      takeBackNames(after: error)
+      if error.endsOnlyTheTerm || madeRoom(for: error) {
+        return .ended(.deposed(error, executing: status.executing))
+      }
+      throw error
+    }
+  }
+
+  private func begunStep(_ mayExecute: () -> Bool) throws(StoreError) -> Step {
     do throws(StoreError) {
       if !hasBegun {
         hasBegun = true
@@ -55,12 +66,9 @@ extension Leader {
       }
       return try advance(mayExecute)
     } catch {
-      publisher.abandon()
-      takeBackNames(after: error)
-      if error.endsOnlyTheTerm || madeRoom(for: error) {
-        return .ended(.deposed(error, executing: status.executing))
-      }
-      throw error
+      // That is an end as asked, for which nobody is to wait a lease.
+      guard execution.wasStoppedWhileAsked else { throw error }
+      return .ended(try release())
     }
   }
 

@@ -10,13 +10,16 @@ public final class Database: Sendable {
   private let extensions: [LoadableExtension]
   private let idle = Monitor<[ReadConnection]>([])
   private static let mostIdle = 4
+  /// Reads run for as long as their caller likes. An applier in the same process writes its beacons on
+  /// `ThreadExecutor.shared`, and must not wait for them.
+  private static let readers = ThreadExecutor(threadLimit: 16)
 
   /// Opens the store at `path`; the process's connections to one store share what is known of it.
   /// `extensions` are loaded for each of its connections; the store's own are code of whoever made
   /// the store, so nothing loads them by itself.
   public convenience init(path: String, extensions: [LoadableExtension] = []) throws(StoreError) {
     self.init(
-      try PageStore.shared(path: path), executor: ThreadExecutor.shared, extensions: extensions)
+      try PageStore.shared(path: path), executor: Self.readers, extensions: extensions)
   }
 
   /// Reads through `store`. `executor` is where the asynchronous `read` runs.

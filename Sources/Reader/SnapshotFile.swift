@@ -15,6 +15,7 @@ package final class SnapshotFile: VirtualFile {
   /// The pinned snapshot; between transactions the last one.
   package private(set) var snapshot: Snapshot
   private var isPinned = false
+  private var busyHandler: BusyHandler?
   /// Page 1 of `snapshot`, from its first reading on.
   private var firstPage: [UInt8]?
   /// The snapshot that the next transactions are to see, whatever the freshness.
@@ -60,7 +61,11 @@ package final class SnapshotFile: VirtualFile {
     if let assigned {
       newest = assigned
     } else {
-      do throws(StoreError) { newest = try sought() } catch { throw failed(error, .lock) }
+      do throws(StoreError) { newest = try sought() } catch {
+        // It waited for as long as its parameters say. SQLite would try again for as long as it waits for locks.
+        if error.code == .timeout { busyHandler?.exhaust(SystemClock()) }
+        throw failed(error, .lock)
+      }
     }
     if newest !== snapshot {
       snapshot = newest
@@ -166,6 +171,9 @@ package final class SnapshotFile: VirtualFile {
     case Self.identify:
       argument.storeBytes(
         of: Unmanaged.passUnretained(self).toOpaque(), as: UnsafeMutableRawPointer.self)
+      return SQLITE_OK
+    case SQLITE_FCNTL_BUSYHANDLER:
+      busyHandler = BusyHandler(argument)
       return SQLITE_OK
     case SQLITE_FCNTL_PRAGMA:
       return StorePragma.run(

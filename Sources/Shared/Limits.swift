@@ -123,6 +123,8 @@ public enum Limits {
   public static let silentApplier_ms: Int64 = 10_000
   /// How long an applier that a program started, and tells to end, is waited for.
   public static let applierEnd = Duration.seconds(10)
+  /// How seldom it is looked whether such an applier is still there.
+  public static let lookAtChild = Duration.milliseconds(20)
   /// A batch that waits for longer while an applier leads is late (`status`).
   public static let longestHealthyWait_ms: UInt64 = 60_000
   /// Metrics in one line of CloudWatch's embedded format: its own limit.

@@ -16,7 +16,7 @@ extension TransactionFile {
       return SQLITE_OK
     case (SQLITE_FCNTL_BUSYHANDLER, let argument?):
       busyHandler = BusyHandler(argument)
-      return SQLITE_OK
+      return base.control(operation, argument)
     case (SQLITE_FCNTL_PDB, let argument?):
       meet(HostConnection(argument, calls))
       return SQLITE_OK

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -272,6 +273,13 @@ static void applying(void) {
   FAILS(SLUICE_NO_SUCH_STORE, "sluice init", sluice_apply("/nowhere", command, 30000));
   FAILS(SLUICE_IO, "cannot be started", sluice_apply(store, "/nowhere/sluice", 30000));
   EXPECT(count(NULL) == 1);
+  // What the command leaves behind may have its errors open for longer than it lives.
+  char lingering[4096], text[8192];
+  snprintf(lingering, sizeof lingering, "%s.lingering", store);
+  snprintf(text, sizeof text, "#!/bin/sh\nsleep 60 &\nexec '%s' \"$@\"\n", command);
+  FILE *script = fopen(lingering, "w");
+  EXPECT(script != NULL && fputs(text, script) >= 0 && fclose(script) == 0 && chmod(lingering, 0700) == 0);
+  SUCCEEDS(sluice_apply(store, lingering, 30000));
   sluice_writer_close(writer);
 }
 

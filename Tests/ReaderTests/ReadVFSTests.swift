@@ -150,6 +150,18 @@ struct ReadVFSTests {
     #expect(try count(late) == 2)
   }
 
+  /// SQLite asks its busy handler what to do about SQLITE_BUSY, and would wait for the token once more each time.
+  @Test func aTokensLimitIsNotMultipliedByThePatienceForLocks() throws {
+    let late = try open(try TestStore(), "&at_least=2&timeout_ms=20")
+    try late.execute("PRAGMA busy_timeout = 60000")
+    let start = ContinuousClock.now
+    for _ in 0..<2 {
+      let error = #expect(throws: SQLiteError.self) { try count(late) }
+      #expect(error?.primary == SQLITE_BUSY)
+    }
+    #expect(ContinuousClock.now - start < .seconds(30))
+  }
+
   @Test func aStalenessInTheURIIsKeptTo() throws {
     let store = try TestStore()
     let stale = try open(store, "&max_staleness_ms=60000")

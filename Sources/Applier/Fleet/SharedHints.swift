@@ -83,6 +83,8 @@ private final class SharedEnd: HintSocket {
   private struct State {
     var datagrams: [HintDatagram] = []
     var isInterrupted = false
+    /// The next datagram is news: since the last that was, all were taken or somebody began to take them.
+    var isDrained = true
   }
 
   private let hints: SharedHints
@@ -109,13 +111,18 @@ private final class SharedEnd: HintSocket {
       // What finds no room is lost, as it is in a socket.
       guard state.datagrams.count < Limits.hintsAtOnce else { return false }
       state.datagrams.append(datagram)
-      return state.datagrams.count == 1
+      defer { state.isDrained = false }
+      return state.isDrained
     }
     if isNews { wake() }
   }
 
   func receive(atMost limit: Duration) -> HintDatagram? {
-    state.withLock { $0.datagrams.isEmpty ? nil : $0.datagrams.removeFirst() }
+    state.withLock { state in
+      // Who takes may stop before the last, and hears of the next.
+      state.isDrained = true
+      return state.datagrams.isEmpty ? nil : state.datagrams.removeFirst()
+    }
   }
 
   func interrupt() {

@@ -61,6 +61,8 @@ final class Execution {
   private var strayEnds = 0
   /// How long the worker executed what became the last commit; nil where it was tried more than once.
   private(set) var executingTime: Duration?
+  /// The term was told to stop before a question was answered, and nothing of a batch was executed.
+  private(set) var wasStoppedWhileAsked = false
 
   init(
     from snapshot: Snapshot, _ events: WorkerEvents, logger: Logger, environment: Environment,
@@ -113,6 +115,7 @@ final class Execution {
         return state
       } catch {
         if try ended(error, []) {
+          wasStoppedWhileAsked = true
           throw StoreError(.notLeading, "told to stop while the database was asked")
         }
       }

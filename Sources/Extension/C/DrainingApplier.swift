@@ -81,19 +81,34 @@ struct DrainingApplier: ~Copyable {
   }
 
   /// Takes in what it says, of which the end is kept. True when it has ended.
+  ///
+  /// That its errors end tells so at once, but they need not end with it: what it started, or what this program
+  /// forked meanwhile, may have them open for longer. So the process itself is looked at, too.
   private func listen(_ said: inout [UInt8], until end: Duration, _ clock: SystemClock) -> Bool {
     var part = [UInt8](repeating: 0, count: Limits.messageBytes)
     while true {
-      let rest = max(.zero, end - clock.elapsed())
+      let rest = min(max(.zero, end - clock.elapsed()), Limits.lookAtChild)
       var waiting = pollfd(fd: errors, events: Int16(POLLIN), revents: 0)
-      let ready = poll(&waiting, 1, Int32(clamping: Int64(rest / .milliseconds(1)) + 1))
-      guard ready != 0 else { return false }
+      // Before what it said is taken in: then all of that is here.
+      let hasEnded = hasEnded
+      let ready = poll(&waiting, 1, hasEnded ? 0 : Int32(clamping: Int64(rest / .milliseconds(1)) + 1))
+      if ready == 0 {
+        if hasEnded { return true }
+        guard clock.elapsed() < end else { return false }
+      }
       guard ready > 0 else { continue }
       let count = read(errors, &part, part.count)
       if count == 0 { return true }
       guard count > 0 else { continue }
       said = (said + part[..<count]).suffix(Limits.messageBytes)
     }
+  }
+
+  /// Whether it is a process no more. It is left to be waited for.
+  private var hasEnded: Bool {
+    var state = siginfo_t()
+    let code = waitid(P_PID, id_t(id), &state, WEXITED | WNOHANG | WNOWAIT)
+    return code == 0 ? state.si_signo == SIGCHLD : errno == ECHILD
   }
 
   /// The last line of what it said; of an error the command says one.

@@ -1,23 +1,6 @@
 internal import SluiceShared
 internal import SluiceVFS
 
-/// The busy handler of a connection, as SQLITE_FCNTL_BUSYHANDLER gives it: a function and its argument, in
-/// memory of SQLite's that lasts as long as the file is open.
-struct BusyHandler {
-  private typealias Function = @convention(c) (UnsafeMutableRawPointer?) -> Int32
-  private let words: UnsafeMutablePointer<UnsafeMutableRawPointer?>
-
-  init(_ argument: UnsafeMutableRawPointer) {
-    words = argument.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
-  }
-
-  /// False: who waits is to give up. It sleeps before it says to go on.
-  func keepsWaiting() -> Bool {
-    guard let word = words[0] else { return false }
-    return unsafeBitCast(word, to: Function.self)(words[1]) != 0
-  }
-}
-
 /// How long a request for the turn waits: as the busy handler says, which is asked at the times at which it
 /// would wake up.
 struct TurnPatience {

@@ -1,0 +1,81 @@
+import SluiceApplier
+import SluiceFakes
+import SluiceJournal
+import SluiceQuery
+import SluiceShared
+import SluiceWriter
+import Synchronization
+import Testing
+
+@Suite("Whoever is told to stop releases the store, so that nobody waits for a lease")
+struct ReleaseTests {
+  private func state(of store: TestStore) throws -> Beacon.State {
+    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
+    return try Log(layout: store.layout, store: id, environment: store.environment).present()
+      .beacon.state
+  }
+
+  @Test("Though the process that is to execute batches has not answered yet")
+  func beforeTheWorkerAnswers() throws {
+    let store = try TestStore()
+    let writer = try store.writer()
+    _ = try writer.submitBlocking(Batch([Batch.Statement("CREATE TABLE t(a)")]))
+    var options = store.options
+    options.worker = WorkerProgram(path: "/bin/bash", arguments: ["-c", "sleep 1000"])
+    let began = ContinuousClock.now
+    try Applier(path: store.path, options: options, environment: store.environment)
+      .run(shouldStop: { ContinuousClock.now - began > .milliseconds(300) })
+    #expect(try state(of: store) == .released)
+    writer.closeBlocking()
+    try store.drain()
+  }
+
+  @Test("Though the lease runs out while that is written")
+  func pastTheLease() throws {
+    let store = try TestStore()
+    let clock = ShiftedClock()
+    let isStopping = Atomic(false)
+    var environment = store.environment
+    environment.clock = clock
+    environment.fileSystem = HookedFileSystem(PosixFileSystem()) { operation in
+      if operation.action == .write, operation.path.hasSuffix(".log"),
+        isStopping.load(ordering: .relaxed)
+      {
+        clock.advance(by: .seconds(60))
+      }
+      return .done
+    }
+    try Applier(path: store.path, options: store.options, environment: environment)
+      .run(shouldStop: {
+        isStopping.store(true, ordering: .relaxed)
+        return true
+      })
+    #expect(try state(of: store) == .released)
+  }
+
+  @Test("An application's long reads keep no beacon from being written")
+  func longReads() async throws {
+    let store = try TestStore()
+    let database = try Database(path: store.path)
+    let (begun, isWritten) = (Monitor(0), Monitor(false))
+    let sawIt = try await withThrowingTaskGroup(of: Bool.self) { group in
+      for _ in 0..<16 {
+        group.addTask {
+          try await database.read { _ in
+            begun.withLock { $0 += 1 }
+            begun.wakeAll()
+            return isWritten.wait(atMost: .seconds(20)) { $0 ? true : nil } ?? false
+          }
+        }
+      }
+      // A beacon is written there.
+      _ = store.environment.executor.start {
+        begun.wait { $0 == 16 ? () : nil }
+        isWritten.withLock { $0 = true }
+        isWritten.wakeAll()
+      }
+      return try await group.reduce(true) { $0 && $1 }
+    }
+    #expect(sawIt)
+  }
+}
