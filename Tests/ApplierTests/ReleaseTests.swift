@@ -4,7 +4,6 @@ import SluiceJournal
 import SluiceQuery
 import SluiceShared
 import SluiceWriter
-import Synchronization
 import Testing
 
 @Suite("Whoever is told to stop releases the store, so that nobody waits for a lease")
@@ -33,24 +32,34 @@ struct ReleaseTests {
   @Test("Though the lease runs out while that is written")
   func pastTheLease() throws {
     let store = try TestStore()
+    let writer = try store.writer()
+    _ = try writer.submitBlocking(Batch([Batch.Statement("CREATE TABLE t(a)")]))
     let clock = ShiftedClock()
-    let isStopping = Atomic(false)
+    let (didExecute, isStopping) = (Monitor(false), Monitor(false))
     var environment = store.environment
     environment.clock = clock
+    let noted = NotedLog()
+    var options = store.options
+    options.logger = noted.logger
+    options.beforeBatch = { _ in didExecute.withLock { $0 = true } }
     environment.fileSystem = HookedFileSystem(PosixFileSystem()) { operation in
       if operation.action == .write, operation.path.hasSuffix(".log"),
-        isStopping.load(ordering: .relaxed)
+        isStopping.withLock({ $0 })
       {
         clock.advance(by: .seconds(60))
       }
       return .done
     }
-    try Applier(path: store.path, options: store.options, environment: environment)
+    try Applier(path: store.path, options: options, environment: environment)
       .run(shouldStop: {
-        isStopping.store(true, ordering: .relaxed)
+        guard didExecute.withLock({ $0 }) else { return false }
+        isStopping.withLock { $0 = true }
         return true
       })
+    writer.closeBlocking()
     #expect(try state(of: store) == .released)
+    // It ends as one that was told to, not as one that lost its lease.
+    #expect(!noted.text.contains("no longer leading"), "\(noted.text)")
   }
 
   @Test("An application's long reads keep no beacon from being written")
