@@ -28,7 +28,10 @@ LIBRARIES = {
     "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"
 }
 INTERFACE = {"include/sluice.h": "Sources/CSluice/sluice.h", "examples/c/orders.c": "examples/c/orders.c"}
-DOCUMENTS = ["README.md", "docs/OPERATIONS.md", "docs/GUARANTEES.md", "docs/FORMAT.md", "infra/sluice.yaml"]
+DOCUMENTS = [
+    "README.md", "CONTRIBUTING.md", "docs/OPERATIONS.md", "docs/DJANGO.md", "docs/GUARANTEES.md", "docs/FORMAT.md",
+    "python/README.md", "infra/sluice.yaml"
+]
 
 BOOTSTRAP = """#!/bin/sh
 # What Lambda starts. The function's handler is `writer` or `reader`.

@@ -26,6 +26,8 @@ public final class Applier {
   /// The newest segment when it was last listed.
   var observed: LogSegment?
   var standing = Standing()
+  /// Whether `run` returns although nobody told it to stop: asked at each look while another leads or may.
+  public var isDoneWithoutTerm: () -> Bool = { false }
   /// Whether others are to have this claim.
   var holdsBack: (LeaseObservation) -> Bool = { _ in false }
   /// Opened while standing by, and kept up, so that the time without an applier is short.
@@ -103,7 +105,7 @@ public final class Applier {
   /// Watches the holder until this process may lead and wins; nil when told to stop.
   private func standBy(_ shouldStop: () -> Bool) throws(StoreError) -> Leader? {
     beginStanding()
-    while !shouldStop() {
+    while !shouldStop(), !isDoneWithoutTerm() {
       switch try look() {
       case .leads(let leader): return leader
       case .rests(let pause, let beat, let hints):

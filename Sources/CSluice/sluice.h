@@ -229,7 +229,9 @@ int sluice_store_status(const char *store, sluice_status *status, size_t size);
    `command` is the path of `sluice`, or NULL to look for it in PATH. SQL of others is executed in the command's
    processes, never in this one. This process's user needs an applier's rights.
 
-   SLUICE_TIMEOUT: it could not, as another applier leads, or not within the time. SLUICE_FAILED: the text has the
+   Where another applier leads, it waits until that one has applied what was durable when it was called.
+
+   SLUICE_TIMEOUT: not within the time; perhaps another applier leads. SLUICE_FAILED: the text has the
    command's own words. */
 int sluice_apply(const char *store, const char *command, int64_t timeout_ms);
 

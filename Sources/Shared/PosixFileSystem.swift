@@ -109,7 +109,11 @@ public struct PosixFileSystem: FileSystem {
 
   public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     guard mkdir(path, mode_t(mode)) == 0, chmod(path, mode_t(mode)) == 0 else {
-      throw posixError("mkdir", path)
+      guard errno == ENOENT else { throw posixError("mkdir", path) }
+      let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+      throw StoreError(
+        .io, "no directory can be made where none is; make \(parent) first", path: path,
+        errno: ENOENT)
     }
   }
 
@@ -309,6 +313,7 @@ private func posixError(
     case EACCES, EPERM: "; give this user the right to it"
     case EROFS: "; mount it writable"
     case EMFILE, ENFILE: "; raise the limit of open files"
+    case ENOTDIR: "; a file is where a directory is expected"
     case ELOOP: "; a symbolic link is not accepted here"
     default: ""
     }

@@ -97,8 +97,18 @@ struct Sluice: ParsableCommand {
       .first { $0 == (try? arguments())?.first }
     let help = (["sluice", command].compactMap { $0 } + ["--help"]).joined(separator: " ")
     fail(
-      "\(Parameter.unmarked(message(for: error))); see `\(help)`",
+      "\(onOneLine(Parameter.unmarked(message(for: error)))); see `\(help)`",
       exitCode(for: error) == .validationFailure ? .usage : .io)
+  }
+
+  /// The parser lists many values in lines of their own, and ends some sentences.
+  private static func onOneLine(_ message: String) -> String {
+    let lines = message.split(separator: "\n")
+    guard let first = lines.first, lines.count > 1 else {
+      return message.hasSuffix(".") ? String(message.dropLast()) : message
+    }
+    let values = lines.dropFirst().map { $0.hasPrefix("  - ") ? $0.dropFirst(4) : $0 }
+    return "\(first) \(values.joined(separator: ", "))"
   }
 
   private static func fail(_ message: String, _ code: ExitCode) -> Never {

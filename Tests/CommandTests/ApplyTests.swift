@@ -157,6 +157,15 @@ struct ApplyTests {
     #expect(try place.query("SELECT a FROM t", "--csv").lines == ["a", "1"])
   }
 
+  @Test("A drain beside an applier that leads ends when that one has applied what there was")
+  func drainBesideALeader() throws {
+    let place = try Workplace()
+    try place.make()
+    #expect(try place.submit("CREATE TABLE t(a)", "--wait", "durable").code == 0)
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    #expect(try place.query("SELECT count(*) FROM t", "--csv").lines == ["count(*)", "0"])
+  }
+
   @Test("An empty path is none, wherever one is expected")
   func emptyPaths() throws {
     let place = try Workplace()

@@ -104,7 +104,7 @@ struct BackupCommandTests {
     for (store, into, code, what) in [
       ("\(place.path)/nowhere", "\(place.path)/copy", 66, "no store here"),
       (place.store, place.store, 64, "not empty, and no backup"),
-      (place.store, "\(place.path)/no/parent", 66, "mkdir failed"),
+      (place.store, "\(place.path)/no/parent", 74, "make \(place.path)/no first"),
       (place.store, "", 64, "is empty"),
     ] as [(String, String, Int32, String)] {
       let result = try sluice(["backup", store, "--into", into])

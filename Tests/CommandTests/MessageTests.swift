@@ -102,4 +102,18 @@ struct MessageTests {
       _ = try ChildProcess("echo", words).result()
     }
   }
+
+  @Test("A value that an option does not take is told in one line, with those that it takes")
+  func valuesOfOptions() throws {
+    for (arguments, expected) in [
+      (["--log-level", "loud"], "following: trace, debug, info, notice, warning, error, critical; see"),
+      (["--keep", "5"], "such as 90s or 7d"), (["--keep-bytes", "5k"], "such as 500M"),
+      (["--hints", "here"], "such as 10.0.0.5:7400"),
+    ] {
+      let end = try sluice(["apply", "store"] + arguments)
+      #expect(end.code == 64 && end.errors.contains(expected), "\(end.errors)")
+    }
+    let end = try sluice(["status", "store", "--wait-until", "then"])
+    #expect(end.code == 64 && end.errors.contains("'applied' and 'led'; see"), "\(end.errors)")
+  }
 }

@@ -131,7 +131,12 @@ final class MadeDirectory {
     self.fileSystem = fileSystem
     path =
       "\(try PosixFileSystem.temporaryDirectory.get())/sluice-\(hexadecimal(number, width: 16))"
-    try fileSystem.makeDirectory(path, mode: 0o700)
+    do throws(StoreError) { try fileSystem.makeDirectory(path, mode: 0o700) } catch {
+      throw StoreError(
+        error.code,
+        "no directory for scratch files can be made: \(error.message); set TMPDIR to a directory on a local disk that this user may write to",
+        path: path, errno: error.errno)
+    }
   }
 
   deinit {

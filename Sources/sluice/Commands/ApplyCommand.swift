@@ -68,13 +68,13 @@ struct ApplyCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Keep the history of this last time, as 90s, 30m, 12h, 7d or forever: any state of it can be read, and all its batches. Without this and the next two all is as the applier before kept it, and 7d at first.",
-      valueName: "TIME"))
+      valueName: "TIME"), transform: KeepDuration.parse)
   var keep: KeepDuration?
 
   @Option(
     help: ArgumentHelp(
       "Keep less where log and checkpoints take more bytes than this, as 500M or 20G.",
-      valueName: "BYTES"))
+      valueName: "BYTES"), transform: ByteCount.parse)
   var keepBytes: ByteCount?
 
   @Option(
@@ -104,7 +104,7 @@ struct ApplyCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Take hints of writers here, as datagrams, in place of looking into the journal all the time: a numeric address of this host that they reach and a free UDP port, as 10.0.0.5:7400 or, where the host has one address, auto:7400, or off. The default serves this host only.",
-      valueName: "ADDRESS"))
+      valueName: "ADDRESS"), transform: HintArgument.parse)
   var hints = HintArgument.address(.loopback)
 
   @OptionGroup var metrics: MetricsOptions
@@ -199,6 +199,7 @@ struct ApplyCommand: ParsableCommand {
   {
     let applier = try Applier(
       path: store, options: options(logging.logger("applier"), hints), environment: environment)
+    if drain { applier.isDoneWithoutTerm = try DrainedByAnother(store, environment).isIt }
     try applier.run { StopSignal.wasReceived }
     guard drain, var error = applier.leftBehind?.error else { return }
     error.path = StoreLayout(store).journal

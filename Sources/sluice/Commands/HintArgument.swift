@@ -8,6 +8,14 @@ enum HintArgument: ExpressibleByArgument, Equatable {
   /// At the address under which others find this host.
   case own(port: UInt16)
 
+  static func parse(_ text: String) throws -> HintArgument {
+    guard let argument = HintArgument(argument: text) else {
+      throw ValidationError(
+        "give a numeric address of this host and a UDP port, such as 10.0.0.5:7400, or auto:7400, or off")
+    }
+    return argument
+  }
+
   init?(argument: String) {
     guard argument != "off" else {
       self = .off

@@ -50,12 +50,13 @@ struct ShellCommand: ParsableCommand {
     let own = String(
       decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
     let directory = own.lastIndex(of: "/").map { own[..<$0] } ?? "."
-    let path = "\(directory)/libsluice.so"
-    guard access(path, R_OK) == 0 else {
+    // As in the tarball, or all in one directory.
+    let places = ["", "/../lib"].map { "\(directory)\($0)/libsluice.so" }
+    guard let path = places.first(where: { access($0, R_OK) == 0 }) else {
       throw StoreError(
         .io,
-        "the SQLite extension is not there; put libsluice.so beside this command, or say with SLUICE_EXTENSION where it is",
-        path: path)
+        "the SQLite extension is not there; put libsluice.so beside this command or into ../lib, or say with SLUICE_EXTENSION where it is",
+        path: places[0])
     }
     return path
   }

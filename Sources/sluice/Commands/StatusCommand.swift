@@ -10,7 +10,8 @@ struct StatusCommand: ParsableCommand {
         sluice status STORE --json
         sluice status STORE --wait-until led --timeout 60
 
-      applier: active (it made a beat within 10 seconds), silent (it did not, and did not say good-bye \
+      applier: active (it made a beat within 10 seconds, or within two and a half times \
+      the pause that it announced), silent (it did not, and did not say good-bye \
       either), released (it stopped in order) or none (there never was one). backlog: batches that are \
       durable and not applied yet, as the applier says or, where none is active, counted in the \
       journal. kept: the oldest state that can be read, what it all takes, how much the applier keeps, \
@@ -31,12 +32,16 @@ struct StatusCommand: ParsableCommand {
         {"store": "…", "lease": "file", "txid": 12,
          "applier": {"holder": "…", "term": 3, "state": "active",
                      "beatAge_ms": 140},
-         "backlog": {"batches": 0, "bytes": 0, "oldest_ms": 0},
+         "backlog": {"batches": 0, "bytes": 0, "oldest_ms": 0,
+                     "isEstimate": false},
          "checkpoint": {"txid": 10, "bytes": 40960, "age_s": 5},
          "log": {"segments": 2, "bytes": 8388608, "oldestTxid": 1},
          "kept": {"txid": 0, "time": "…", "bytes": 8429568,
                   "checkpoints": 2, "keep": "7d", "keepCheckpoints": 8},
-         "writers": 8, "rejected": 0, "quarantined": 0}
+         "writers": 8, "rejected": 0, "quarantined": 0,
+         "ignored": 0, "missing": 0,
+         "hints": {"address": "127.0.0.1:38214", "received": 9,
+                   "useful": 3, "sent": 12}}
       """)
 
   @OptionGroup var place: StoreArgument

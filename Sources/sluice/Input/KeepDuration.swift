@@ -34,6 +34,14 @@ struct KeepDuration: ExpressibleByArgument, CustomStringConvertible {
   }
 
   var defaultValueDescription: String { description }
+
+  static func parse(_ text: String) throws -> KeepDuration {
+    guard let duration = KeepDuration(argument: text) else {
+      throw ValidationError(
+        "give a whole number with its unit, s, m, h or d, such as 90s or 7d, or \(forever)")
+    }
+    return duration
+  }
 }
 
 /// A number of bytes, such as `500M` or `20G`: of 1024 each.
@@ -49,5 +57,13 @@ struct ByteCount: ExpressibleByArgument {
       (1...Int64.max / (unit ?? 1)).contains(number)
     else { return nil }
     bytes = number * (unit ?? 1)
+  }
+
+  static func parse(_ text: String) throws -> ByteCount {
+    guard let count = ByteCount(argument: text) else {
+      throw ValidationError(
+        "give a whole number of bytes, with K, M, G or T behind it for 1024 and its powers, such as 500M")
+    }
+    return count
   }
 }

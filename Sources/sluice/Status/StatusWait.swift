@@ -48,6 +48,35 @@ enum StatusWait: String, CaseIterable, ExpressibleByArgument {
   }
 }
 
+/// Another applier leads, and has applied what was durable when this one began to drain.
+final class DrainedByAnother {
+  private let log: Log
+  private let clock: any Clock
+  private let waiting: JournalEnds?
+  private let first: Beacon?
+  private var asksNext: Duration
+
+  /// Who may not read the journal does not know what waits in it, and stands by.
+  init(_ path: String, _ environment: Environment) throws(StoreError) {
+    let store = try PageStore(path: path, environment: environment)
+    log = Log(layout: store.layout, store: store.description.id, environment: environment)
+    clock = environment.clock
+    waiting = try? JournalEnds(store, environment)
+    first = try? log.present().beacon
+    asksNext = clock.elapsed()
+  }
+
+  func isIt() -> Bool {
+    guard let waiting, clock.elapsed() >= asksNext else { return false }
+    asksNext = clock.elapsed() + .milliseconds(500)
+    // That it lives shows in a new beat: a store that was copied, or whose host died, may say that it is led.
+    guard let beacon = try? log.present().beacon, beacon.state == .active, beacon != first else {
+      return false
+    }
+    return (try? waiting.areApplied()) ?? false
+  }
+}
+
 /// The last batch of each writer that is in the journal.
 private struct JournalEnds {
   private let store: PageStore
