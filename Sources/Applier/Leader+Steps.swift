@@ -56,6 +56,7 @@ extension Leader {
       return try advance(mayExecute)
     } catch {
       publisher.abandon()
+      intake.dropAhead()
       takeBackNames(after: error)
       if error.endsOnlyTheTerm || madeRoom(for: error) {
         return .ended(.deposed(error, executing: status.executing))
