@@ -124,6 +124,8 @@ stores: deps
 
 bench: deps
 	$(SWIFT) build $(RELEASE) --product sluice-bench
+	$(SWIFT) build $(RELEASE) --product sluice
+	$(SWIFT) build $(RELEASE) --product sluice-nfs-probe
 	.build/release/sluice-bench $(ARGS)
 
 # A site's writes against those with django_sqlite_efs: on the local disk, and on two hosts over NFS.

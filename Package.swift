@@ -147,7 +147,7 @@ let package = Package(
       "Simulator",
       [
         "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
-        "SluiceApplier", "SluiceFakes", "SluiceSimulator", logging,
+        "SluiceApplier", "SluiceFakes", "SluiceSimulator", "SluiceEdits", logging,
       ]),
     .target(
       name: "SluiceSimulator",

@@ -60,6 +60,10 @@ private func applying(
     // The other reading of "one row each".
     let alone = try plainInserts(work["alone.sqlite"], rows: rows, perTransaction: 1)
     notes.append(("SQLite with a transaction a row", rate(Double(rows) / alone * 1e9)))
+    let kept = try plainInserts(
+      work["kept.sqlite"], rows: rows, perTransaction: 1000, keepsPosition: true)
+    notes.append(
+      ("SQLite with a savepoint and a position a row", rate(Double(rows) / kept * 1e9)))
   }
   return Round(
     ours: Double(rows) / ours * 1e9, baseline: Double(rows) / baseline * 1e9, notes: notes)
@@ -101,17 +105,30 @@ extension Rows {
 }
 
 /// Nanoseconds that the same rows take in plain SQLite, with neither journal nor sync.
-private func plainInserts(_ path: String, rows count: Int, perTransaction: Int) throws -> Double {
+/// `keepsPosition`: with what makes each row all or nothing and executed once.
+private func plainInserts(
+  _ path: String, rows count: Int, perTransaction: Int, keepsPosition: Bool = false
+) throws -> Double {
   let plain = try PlainSQLite(path)
   // As much cache as an applier has.
   try plain.execute(
     "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -\(Limits.cacheBytes >> 10)"
   )
   for statement in schema { try plain.execute(statement) }
+  try plain.execute("CREATE TABLE position(writer BLOB PRIMARY KEY, last) WITHOUT ROWID")
+  try plain.execute("INSERT INTO position VALUES (x'00112233445566778899aabbccddeeff', 0)")
+  let savepoint = try plain.prepare("SAVEPOINT batch")
+  let release = try plain.prepare("RELEASE batch")
+  let position = try plain.prepare(
+    "UPDATE position SET last = last + 1 WHERE writer = x'00112233445566778899aabbccddeeff'")
   let begin = try plain.prepare("BEGIN")
   let commit = try plain.prepare("COMMIT")
   let statement = try plain.prepare(insert)
-  defer { for statement in [begin, commit, statement] { sqlite3_finalize(statement) } }
+  defer {
+    for statement in [begin, commit, statement, savepoint, release, position] {
+      sqlite3_finalize(statement)
+    }
+  }
   // Made before, as the batches are.
   var source = Rows()
   let rows = (0..<count).map { _ -> (Int64, [CChar]) in
@@ -122,11 +139,16 @@ private func plainInserts(_ path: String, rows count: Int, perTransaction: Int) 
     var inTransaction = 0
     for (sensor, text) in rows {
       if inTransaction == 0, perTransaction > 1 { try plain.run(begin) }
+      if keepsPosition { try plain.run(savepoint) }
       sqlite3_bind_int64(statement, 1, sensor)
       try text.withUnsafeBufferPointer { text throws(RunError) in
         sqlite3_bind_text(
           statement, 2, text.baseAddress, Int32(text.count - 1), csqlite_static())
         try plain.run(statement)
+      }
+      if keepsPosition {
+        try plain.run(position)
+        try plain.run(release)
       }
       inTransaction += 1
       if inTransaction == perTransaction {

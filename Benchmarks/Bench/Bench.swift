@@ -44,11 +44,15 @@ struct Measure: AsyncParsableCommand {
     say(Table.head)
     for row in chosen {
       var measured: [Round] = []
-      for _ in 0..<rounds {
-        let work = try WorkDirectory(in: parent, prefix: "sluice-bench")
-        measured.append(try await row.measure(work))
+      do {
+        for _ in 0..<(row.isLong ? 1 : rounds) {
+          let work = try WorkDirectory(in: parent, prefix: "sluice-bench")
+          measured.append(try await row.measure(work))
+        }
+        say(Table.line(row, Result(measured)))
+      } catch let skipped as Skipped {
+        say(Table.line(row, skipped))
       }
-      say(Table.line(row, Result(measured)))
     }
   }
 }

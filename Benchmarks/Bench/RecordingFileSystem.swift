@@ -68,6 +68,12 @@ private final class RecordingFile: File {
   {
     try base.read(into: buffer, at: offset)
   }
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    try base.read(into: first, at: offset, and: second, at: secondOffset)
+  }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     record.note(bytes.count)
     try base.write(bytes, at: offset)

@@ -23,8 +23,17 @@ struct Row: Sendable {
   var against: String
   var aim: Aim
   var unit: Unit
+  /// Why it is missed where it is, and which of its figures shows that.
+  var cause: String?
+  /// A round takes minutes: there is one.
+  var isLong = false
   /// One round, in a directory of its own.
   var measure: @Sendable (WorkDirectory) async throws -> Round
+}
+
+/// Why a row cannot be measured here.
+struct Skipped: Error {
+  let reason: String
 }
 
 /// What one round measured, in the row's unit.
@@ -55,7 +64,9 @@ struct Result: Sendable {
 }
 
 /// The rows, in their order.
-let allRows: [Row] = [
+let allRows = localRows + networkRows
+
+private let localRows: [Row] = [
   Row(
     number: 1, work: "durable submits, 16 tasks, 200-byte batches",
     against: "bare pwrite + fdatasync + 4 KiB read, same flush sizes", aim: .atLeast(0.9),
@@ -65,11 +76,16 @@ let allRows: [Row] = [
     aim: .atMost(1.5), unit: .microseconds, measure: loneSubmits),
   Row(
     number: 3, work: "rows applied from 1,000-row batches, indexed table",
-    against: "SQLite C API, prepared insert, no journal, no sync", aim: .atLeast(0.4),
-    unit: .perSecond, measure: { try largeBatches($0) }),
+    against: "SQLite C API, prepared insert, no journal, no sync", aim: .atLeast(0.9),
+    unit: .perSecond,
+    cause:
+      "its pages are compressed, summed, written and made durable, which the bare inserts leave out (see what it reaches in one process, where both take turns on one processor)",
+    measure: { try largeBatches($0) }),
   Row(
     number: 4, work: "one-row batches applied that wait in the journal",
-    against: "the same, one row each", aim: .atLeast(0.12), unit: .perSecond,
+    against: "the same, one row each", aim: .atLeast(0.5), unit: .perSecond,
+    cause:
+      "a batch is all or nothing and executed once: a savepoint and the writer's position for each, which cost SQLite alone what the figure says",
     measure: { try smallBatches($0) }),
   Row(
     number: 5, work: "32 processes, one-row batches, submit → applied",
@@ -77,15 +93,20 @@ let allRows: [Row] = [
     unit: .perSecond, measure: { try manyProcesses($0) }),
   Row(
     number: 6, work: "submit → visible to a latest read, p50",
-    against: "three durable 4 KiB writes, one after another", aim: .atMost(3),
-    unit: .microseconds, measure: { try visibility($0) }),
+    against: "three durable 4 KiB writes, one after another", aim: .atMost(1.2),
+    unit: .microseconds,
+    cause:
+      "four processes take turns beside the three writes: writer, applier, the one that executes, reader; each hand-over on a busy machine waits for a processor (see the time that a write alone takes)",
+    measure: { try visibility($0) }),
   Row(
     number: 7, work: "warm point query, snapshot pinned",
     against: "plain SQLite, same content, default locking", aim: .atLeast(1), unit: .perSecond,
     measure: { try pinnedQueries($0) }),
   Row(
     number: 8, work: "warm point query, latest each time", against: "the same",
-    aim: .atLeast(0.4), unit: .perSecond, measure: { try latestQueries($0) }),
+    aim: .atLeast(1), unit: .perSecond,
+    cause: "a read of four blocks for each, where plain SQLite takes a lock and reads 16 bytes",
+    measure: { try latestQueries($0) }),
   Row(
     number: 9, work: "replay of one-row batches", against: "applying them", aim: .atLeast(0.8),
     unit: .perSecond, measure: { try replays($0) }),

@@ -12,8 +12,13 @@ enum Table {
     let verdict = row.aim.isMet(by: ratio) ? "✓" : "MISSED"
     var figures = "\(row.text(result.ours)) / \(row.text(result.baseline)), \(spread)"
     for note in result.notes { figures += "; \(note.name) \(note.text)" }
+    if !row.aim.isMet(by: ratio), let cause = row.cause { figures += "; missed because \(cause)" }
     return cells("\(row.number)", row.work, row.against, row.aim.text, text(ratio), verdict)
       + figures
+  }
+
+  static func line(_ row: Row, _ skipped: Skipped) -> String {
+    cells("\(row.number)", row.work, row.against, row.aim.text, "", "skipped") + skipped.reason
   }
 
   private static func cells(

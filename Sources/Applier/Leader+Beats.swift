@@ -92,7 +92,9 @@ extension Leader {
   func beatWhenDue(after pause: Duration? = nil) throws(StoreError) {
     if environment.clock.elapsed() - publisher.lastStart >= pause ?? options.beat {
       try publishNow(.active)
-      try holder.checkOpen()
+      // Nobody waits for a leader at rest to see that it is none any more: a commit finds that out by itself.
+      skipsMark = pause.map { $0 > options.beat } ?? false && !skipsMark
+      if !skipsMark { try holder.checkOpen() }
     } else if publisher.isDone {
       try publisher.wait()
     }

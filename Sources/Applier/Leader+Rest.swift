@@ -23,20 +23,50 @@ extension Leader {
   /// trips, and what is new comes behind a turn of each other writer anyway.
   func pollWhenDue() throws(StoreError) -> Bool {
     desk?.take()
+    let isAheadFound = try takeAhead()
     let now = environment.clock.elapsed()
+    // Others than whose it is are looked at as often as ever.
+    if isAheadFound, now - lastPoll < options.slowestPoll { return true }
     if turn == nil, intake.waiting.count >= groupBound, now - lastPoll < options.slowestPoll {
       return true
     }
     guard isLookDue(now) else { return false }
     let hinted = desk?.takeWanted() ?? []
-    for writer in hinted { intake.writers.bringForward(writer) }
+    var wanted = hinted
     let pause = hintedPause(now)
+    // The signs of life of who has the turn come without hints.
+    if let turn, pause != nil { wanted.insert(turn.holder) }
+    for writer in wanted { intake.writers.bringForward(writer) }
     if pause == nil, intake.hintedPause != nil { intake.writers.bringForward(nil) }
     intake.hintedPause = pause
-    let found = try look(at: hinted, isHinted: pause != nil, now)
+    let found = try look(at: wanted, isHinted: pause != nil, now)
     lastPoll = environment.clock.elapsed()
     hasMoreToRead = found
     desk?.looked(isHinted: !hinted.isEmpty, finds: !intake.isIdle)
+    return found
+  }
+
+  /// Begins to read the next group, while one is executed. Not where batches are named before they are decoded, nor
+  /// while a turn is out, whose holder comes first. (Of many stores others do their work meanwhile.)
+  func lookAhead() {
+    guard isExecuting, options.many == nil, !status.isWatched, turn == nil, intake.ahead == nil,
+      environment.executor.startsThreads
+    else { return }
+    desk?.take()
+    let hinted = desk.map { $0.isProven ? $0.wantedWriters : [] } ?? []
+    let begun = intake.lookAhead(at: hinted)
+    aheadHinted = begun.intersection(hinted)
+    desk?.looks(at: aheadHinted)
+  }
+
+  private func takeAhead() throws(StoreError) -> Bool {
+    guard intake.ahead != nil else { return false }
+    let found = try intake.takeAhead()
+    desk?.looked(isHinted: !aheadHinted.isEmpty, finds: found)
+    // What is not there is in another segment, or the hint was a forgery: the next look says.
+    desk?.wantAgain(aheadHinted)
+    aheadHinted = []
+    if found { hasMoreToRead = true }
     return found
   }
 
@@ -62,14 +92,18 @@ extension Leader {
     if hasMoreToRead || desk.isLookWanted(at: now) { return true }
     if now >= nextLook, let next = intake.ownNextPoll, now >= next { return true }
     // A beacon on its way interrupts a rest, and is no reason to look.
-    return hintedPause(now).map { now - lastPoll >= $0 } ?? (now >= nextLook)
+    return hintedPause(now).map { now - lastPoll >= boundedByTurn($0) } ?? (now >= nextLook)
   }
 
-  /// The pause between two looks where hints can be relied on, else nil. Nor while a turn is out: its end is to be
-  /// noticed in time, and its holder's signs of life come without hints.
+  /// The pause between two looks where hints can be relied on, else nil.
   private func hintedPause(_ now: Duration) -> Duration? {
-    guard let desk, desk.isProven, turn == nil else { return nil }
+    guard let desk, desk.isProven else { return nil }
     return desk.pause(after: now - lastWork)
+  }
+
+  /// A turn's end is to be noticed in time, and whether its holder lives.
+  private func boundedByTurn(_ pause: Duration) -> Duration {
+    turn == nil ? pause : min(pause, Limits.lookDuringTurn)
   }
 
   /// Nothing to do: a beat when it is time, then a pause that grows with the quiet. Returns how long it is.
@@ -82,7 +116,7 @@ extension Leader {
     let pause = unhintedPause(now)
     nextLook = lastPoll + pause
     desk?.beginJudging()
-    var longest = hintedPause(now) ?? pause
+    var longest = boundedByTurn(hintedPause(now) ?? pause)
     if let next = intake.ownNextPoll { longest = min(longest, max(pause, next - lastPoll)) }
     return options.many == nil ? rest(atMost: longest) : restAmongMany(now, longest)
   }

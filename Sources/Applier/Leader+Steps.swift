@@ -44,6 +44,7 @@ extension Leader {
   func step(mayExecute: () -> Bool = { true }) throws(StoreError) -> Step {
     do throws(StoreError) { return try begunStep(mayExecute) } catch {
       publisher.abandon()
+      intake.dropAhead()
       takeBackNames(after: error)
       if error.endsOnlyTheTerm || madeRoom(for: error) {
         return .ended(.deposed(error, executing: status.executing))

@@ -40,6 +40,8 @@ final class Leader {
   private(set) var nextIsAlone = false
   /// The turn that is out.
   var turn: GrantedTurn?
+  /// A group is being executed and committed now, and nothing else done but beats.
+  var isExecuting = false
   /// What beacons name is being executed now.
   var isExecutingNamed = false
   /// What a beat in the middle of a statement met, which cannot be thrown there.
@@ -47,6 +49,8 @@ final class Leader {
   /// After that: when the own mark was last looked at, and whether it was set.
   var lastLook: Duration = .zero
   var isClosed = false
+  /// The last beat left it out.
+  var skipsMark = false
   var hasBegun = false
   /// The last rest ended since a beacon was written.
   var wasInterrupted = false
@@ -57,6 +61,8 @@ final class Leader {
   var lastPoll: Duration = .zero
   /// The last look left something unread.
   var hasMoreToRead = true
+  /// Writers that hints told of, whose segments are read ahead.
+  var aheadHinted: Set<WriterID> = []
   /// The next look where no hints can be relied on (boot time).
   var nextLook = Duration.zero
   /// Of an assistant's term: when somebody waited for it last.
@@ -192,7 +198,10 @@ final class Leader {
   }
 
   func watch(_ shouldStop: @escaping () -> Bool) {
-    execution.events.onProgress = { [unowned self] in beatDuringExecution() }
+    execution.events.onProgress = { [unowned self] in
+      beatDuringExecution()
+      lookAhead()
+    }
     execution.events.isInVain = { [unowned self] in isClosed }
     execution.events.shouldStop = shouldStop
     takeHints()
@@ -204,6 +213,9 @@ final class Leader {
 
   func commit(_ request: Session.Request) throws(StoreError) -> Session.Done {
     let (began, bytes) = (environment.clock.elapsed(), holder.usedBytes)
+    isExecuting = true
+    defer { isExecuting = false }
+    lookAhead()
     let done = try execution.commit(request) { [self] (content) throws(StoreError) in
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
@@ -322,6 +334,7 @@ final class Leader {
   // MARK: the end
 
   func release() throws(StoreError) -> End {
+    intake.dropAhead()
     try handOver()
     logger.info("released")
     // A checkpoint needs no term: whoever leads now, it says the same. Nor does removing what is old. Other

@@ -188,6 +188,17 @@ public final class HintDesk {
     return wanted
   }
 
+  /// Whose files hints were about that were not looked at yet.
+  public var wantedWriters: Set<WriterID> { wanted }
+
+  /// A look at files of these writers is under way.
+  public func looks(at writers: Set<WriterID>) { wanted.subtract(writers) }
+
+  /// It has ended, and not all that hints said was read of some: these are to be looked at again.
+  public func wantAgain(_ looked: Set<WriterID>) {
+    wanted.formUnion(looked.filter { !hasRead([$0]) })
+  }
+
   /// All that hints said of these writers was read.
   public func hasRead(_ hinted: Set<WriterID>) -> Bool {
     hinted.allSatisfy { writer in writers[writer].map { $0.read >= $0.hinted } ?? true }
@@ -205,6 +216,8 @@ public final class HintDesk {
       known.read = max(known.read, batch.sequence)
       if !known.isHintSound { known.hinted = known.read }
     }
+    // A hint that came while it was read wants nothing more.
+    if hasRead([batch.writer]) { wanted.remove(batch.writer) }
     guard isJudging else { return }
     if writers[batch.writer]?.hinted ?? SequenceNumber(0) >= batch.sequence {
       proof.cameWithHint(at: clock.elapsed())

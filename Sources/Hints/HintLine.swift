@@ -132,6 +132,11 @@ public final class HintLine: Sendable {
     }
   }
 
+  /// Whether what was asked before was answered: who asks now is likely to be told.
+  public var isRelied: Bool {
+    state.withLock { $0.socket != nil && $0.answered >= Self.trustedAfter }
+  }
+
   /// Whether somebody answers what is asked now.
   public var isHeard: Bool {
     state.withLock { state in

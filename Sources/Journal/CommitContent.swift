@@ -27,6 +27,9 @@ public struct CommitContent: Sendable {
       case .scratch(_, let bytes): bytes
       }
     }
+
+    /// Nothing where they are in a file.
+    public var inMemory: [UInt8] { if case .memory(let bytes) = self { bytes } else { [] } }
   }
 
   public init(

@@ -26,6 +26,11 @@ public struct FrameScanner {
   /// What was read last, and from where on.
   public var lastRead: (offset: Int64, bytes: [UInt8]) { (windowOffset, window) }
 
+  /// Takes `bytes`, which were read at `offset`, for what is read next.
+  public mutating func take(_ bytes: [UInt8], at offset: Int64) {
+    (window, windowOffset) = (bytes, offset)
+  }
+
   /// Forgets what was read, so that the next access asks the server.
   public mutating func invalidate() { window = [] }
 

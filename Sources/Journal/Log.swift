@@ -26,6 +26,8 @@ public final class Log {
     public var beacon: Beacon
     /// The segment was closed; a successor has not published yet.
     public var isClosed: Bool
+    /// What was read of the segment in the same round trip, and from where on; it may be older than the beacon.
+    var read: (offset: Int64, bytes: [UInt8])?
     public var extent: LogExtent { beacon.extent }
 
     public init(segment: LogSegment, beacon: Beacon, isClosed: Bool) {
@@ -43,15 +45,34 @@ public final class Log {
 
   /// What is published now: at least everything that anybody saw published before this was called.
   ///
-  /// Waits some seconds for what cannot be read now, unless `waits` is false.
-  public func present(waits: Bool = true) throws(StoreError) -> Present {
-    if let newest, let control = try control(of: newest) {
-      let open = !control.isClosed || !environment.makes(.lookBehindMark)
-      if open, let beacon = control.believable {
-        return try present(newest, beacon, isClosed: false)
+  /// Waits some seconds for what cannot be read now, unless `waits` is false. `follower`: news is expected, and
+  /// what it reads next is read in the same round trip; a read more, where there is no news.
+  public func present(waits: Bool = true, readingFor follower: LogFollower? = nil)
+    throws(StoreError) -> Present
+  {
+    if let newest {
+      let offset = isNetwork(newest) ? follower?.place(in: newest) : nil
+      var read: (offset: Int64, bytes: [UInt8])?
+      let control = try control(of: newest) { (segment) throws(StoreError) in
+        guard let offset else { return try segment.control() }
+        let (control, frames) = try segment.control(andFrames: offset)
+        read = (offset, frames)
+        return control
+      }
+      if let control, !control.isClosed || !environment.makes(.lookBehindMark),
+        let beacon = control.believable
+      {
+        var present = try present(newest, beacon, isClosed: false)
+        present.read = read
+        return present
       }
     }
     return try search(attempts: waits ? Log.patience : 1)
+  }
+
+  /// Elsewhere a read costs less than what is read for nothing.
+  private func isNetwork(_ segment: LogSegment) -> Bool {
+    (try? environment.fileSystem.isNetwork(segment.file.path)) ?? false
   }
 
   /// A position that was published at some time, the present one where it can be read: for who only
@@ -145,8 +166,14 @@ public final class Log {
   /// What `segment`, which this log opened, says of itself. nil where the open was lost, and with it
   /// those of all files: they are opened anew when they are asked for.
   public func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
+    try control(of: segment) { (segment) throws(StoreError) in try segment.control() }
+  }
+
+  private func control(
+    of segment: LogSegment, _ read: (LogSegment) throws(StoreError) -> LogSegment.Control
+  ) throws(StoreError) -> LogSegment.Control? {
     do throws(StoreError) {
-      let control = try segment.control()
+      let control = try read(segment)
       // Before its first beacon a segment's name may be lost with the file server's power, and another
       // file get it: it is opened anew until then.
       if control.beacon == nil { opened[segment.number] = nil }

@@ -21,6 +21,11 @@ public struct LogFollower {
     checksum = present.beacon.position.checksum
   }
 
+  /// Where it goes on in `segment`; nil where it stands in another one.
+  func place(in segment: LogSegment) -> Int64? {
+    self.segment === segment || self.segment?.header == segment.header ? offset : nil
+  }
+
   /// Calls `body` with each commit published since, in order, and the cursor to read more of it. Where
   /// `body` throws, the next call begins with the same commit.
   public mutating func advance(
@@ -39,10 +44,11 @@ public struct LogFollower {
     _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
   ) throws(StoreError) {
     if let segment, segment === present.segment || segment.header == present.segment.header {
-      try walk(
-        LogCursor(
-          present.segment, from: offset, checksum: checksum, to: present.beacon.position.end,
-          environment: log.environment), body)
+      var cursor = LogCursor(
+        present.segment, from: offset, checksum: checksum, to: present.beacon.position.end,
+        environment: log.environment)
+      if let read = present.read, read.offset == offset { cursor.begin(with: read.bytes) }
+      try walk(cursor, body)
       return
     }
     guard present.extent.txid >= extent.txid else { return }

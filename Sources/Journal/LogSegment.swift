@@ -1,3 +1,4 @@
+internal import Glibc
 public import SluiceShared
 
 /// One segment of the log, open for reading what its holder writes.
@@ -5,12 +6,14 @@ public import SluiceShared
 /// Frames before a published position must be whole: one that is not is read again past every cache
 /// and is then damage. What lies behind is nobody's business but a claimant's.
 public final class LogSegment: @unchecked Sendable {
-  // Sendable: everything is set in `init`; `File` may be read from any thread.
+  // Sendable: everything is set in `init`, or under a lock; `File` may be read from any thread.
   public let header: LogSegmentHeader
   /// The header block's checksum: the `previous` of the first frame.
   public let headerChecksum: UInt32
   public let file: any File
   private let checksSections: Bool
+  /// What blocks 0–3 were when they were last read, and what that says: where nothing is new, it is the same.
+  private let lastControl = Monitor<(blocks: [UInt8], control: Control)?>(nil)
 
   public var number: UInt64 { header.number }
 
@@ -96,15 +99,43 @@ public final class LogSegment: @unchecked Sendable {
   }
 
   public func control() throws(StoreError) -> Control {
-    let bytes: [UInt8]
-    do throws(StoreError) { bytes = try file.read(4 * Block.size, at: 0) } catch {
+    do throws(StoreError) { return control(try file.read(4 * Block.size, at: 0)) } catch {
       guard error.isStaleHandle else { throw error }
       return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false)
     }
-    guard bytes.count == 4 * Block.size else {
+  }
+
+  /// Bytes that are read beside the blocks 0–3: what an access is metered as on EFS.
+  private static let besideBytes = 32 << 10
+
+  /// The same, and in the same round trip what stands at `offset`, which may be older than what the blocks say.
+  func control(andFrames offset: Int64) throws(StoreError) -> (control: Control, frames: [UInt8]) {
+    do throws(StoreError) {
+      let (blocks, frames) = try file.read(
+        4 * Block.size, at: 0, and: Self.besideBytes, at: offset)
+      return (control(blocks), frames)
+    } catch {
+      guard error.isStaleHandle else { throw error }
+      return (Control(isClosed: true, beacon: nil, hasUnreadableSlot: false), [])
+    }
+  }
+
+  private func control(_ blocks: [UInt8]) -> Control {
+    guard blocks.count == 4 * Block.size else {
       return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false, isTruncated: true)
     }
-    return bytes.withUnsafeBytes { raw in
+    if let last = lastControl.withLock({ $0 }),
+      memcmp(last.blocks, blocks, blocks.count) == 0
+    {
+      return last.control
+    }
+    let control = decoded(blocks)
+    lastControl.withLock { $0 = (blocks, control) }
+    return control
+  }
+
+  private func decoded(_ blocks: [UInt8]) -> Control {
+    blocks.withUnsafeBytes { raw in
       func block(_ offset: Int64) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: raw[Int(offset)..<Int(offset) + Block.size])
       }
@@ -187,6 +218,22 @@ public struct LogCursor {
     self.environment = environment
     chain = FrameChain(segment.scanner(), from: offset, after: checksum)
     chain.scanner.readAhead = Int(max(Int64(Block.size), min(end - offset, 256 << 10)))
+  }
+
+  /// Begins with what was read at its place already, where that is all that it goes over, and whole. Where it was
+  /// read too early, or is more, it is read again.
+  mutating func begin(with read: [UInt8]) {
+    let count = Int(end - offset)
+    guard count > 0, count <= read.count else { return }
+    var ahead = chain
+    ahead.scanner.take(Array(read.prefix(count)), at: offset)
+    while ahead.offset < end {
+      guard let frame = try? ahead.ahead(), frame.end <= end,
+        (try? ahead.scanner.isWhole(frame)) == true
+      else { return }
+      ahead.pass(frame)
+    }
+    chain.scanner = ahead.scanner
   }
 
   /// From the segment's first frame.

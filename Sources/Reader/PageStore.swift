@@ -112,7 +112,15 @@ public final class PageStore: Sendable {
     case refresh
   }
 
-  private func refreshed() throws(StoreError) -> Snapshot {
+  /// As `.latest`, where a batch that is published is known: what is new is read in the same round trip.
+  package func latest(behind known: TxID) throws(StoreError) -> Snapshot {
+    guard known > current.txid, !files.expired.load(ordering: .relaxed) else {
+      return try snapshot(.latest)
+    }
+    return try refreshed(expectsNews: true)
+  }
+
+  private func refreshed(expectsNews: Bool = false) throws(StoreError) -> Snapshot {
     // The first refresh that begins after this call.
     var wanted: UInt64 = 0
     let turn = state.wait { state -> Turn? in
@@ -126,15 +134,15 @@ public final class PageStore: Sendable {
     case .done(let snapshot):
       metrics.shared.increment()
       return snapshot
-    case .refresh: return try refresh()
+    case .refresh: return try refresh(expectsNews)
     }
   }
 
   /// The caller holds `refreshing`.
-  private func refresh() throws(StoreError) -> Snapshot {
+  private func refresh(_ expectsNews: Bool) throws(StoreError) -> Snapshot {
     let began = environment.clock.bootTime_ns()
     do throws(StoreError) {
-      let snapshot = try refresher.refresh()
+      let snapshot = try refresher.refresh(expectsNews: expectsNews)
       state.withLock { state in
         state.snapshot = snapshot
         state.began_ns = began
@@ -184,8 +192,11 @@ public final class PageStore: Sendable {
     }
     var pause = Self.shortestPause
     var seen = current.txid
+    // Who asks for a batch was told of it, as a rule.
+    var expectsNews = true
     while true {
-      let snapshot = try refreshed()
+      let snapshot = try refreshed(expectsNews: expectsNews)
+      expectsNews = false
       if snapshot.txid >= txid { return snapshot }
       let left = deadline - environment.clock.elapsed()
       guard left > .zero else { throw late(txid, timeout) }

@@ -13,6 +13,8 @@ final class Refresher: @unchecked Sendable {
   /// What `snapshot` was made of.
   private var position: LogPosition
   private(set) var snapshot: Snapshot
+  /// The last refresh found something new, so the next one may.
+  private var foundNews = false
 
   /// Since when a checkpoint newer than the snapshot's is known; boot time in nanoseconds.
   private var newerCheckpointSince_ns: UInt64?
@@ -36,9 +38,11 @@ final class Refresher: @unchecked Sendable {
     follower = LogFollower(at: built.present)
   }
 
-  /// The snapshot of what is published now: one read where nothing is new.
-  func refresh() throws(StoreError) -> Snapshot {
-    let present = try log.present()
+  /// The snapshot of what is published now: one read where nothing is new. `expectsNews`: there is something, as
+  /// far as is known.
+  func refresh(expectsNews: Bool = false) throws(StoreError) -> Snapshot {
+    let present = try log.present(readingFor: expectsNews || foundNews ? follower : nil)
+    foundNews = present.beacon.position != position
     if files.expired.load(ordering: .relaxed), files.expired.exchange(false, ordering: .relaxed) {
       try rebuild(present)
     } else if isRebaseDue(present) {

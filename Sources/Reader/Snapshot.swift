@@ -145,11 +145,17 @@ extension Snapshot {
 
   /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in
   /// `segment`. Does no I/O.
+  ///
+  /// `stored`: its pages as they lie there, where who adds it has made it; a few are kept, not to be read back.
   public func adding(
-    entries: [PageEntry], in segment: LogSegment, meta: CommitMeta, extent: LogExtent
+    entries: [PageEntry], in segment: LogSegment, meta: CommitMeta, extent: LogExtent,
+    stored: [UInt8] = []
   ) -> Snapshot {
     var next = SnapshotDraft(self)
     next.add(entries, in: segment, meta, extent)
+    if !stored.isEmpty, let offset = entries.lazy.map(\.offset).min() {
+      next.keep(stored, at: offset)
+    }
     return next.snapshot()
   }
 }

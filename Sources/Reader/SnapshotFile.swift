@@ -79,10 +79,13 @@ package final class SnapshotFile: VirtualFile {
   }
 
   private func sought() throws(StoreError) -> Snapshot {
-    let found = try store.snapshot(freshness)
+    let found =
+      if case .latest = freshness { try store.latest(behind: written) } else {
+        try store.snapshot(freshness)
+      }
     guard found.txid < written else { return found }
     switch freshness {
-    case .maxStaleness, .atLeast: return try store.snapshot(.latest)
+    case .maxStaleness, .atLeast: return try store.latest(behind: written)
     case .latest, .asOf: return found
     }
   }

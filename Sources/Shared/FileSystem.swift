@@ -52,6 +52,12 @@ public protocol File: AnyObject, Sendable {
   var path: String { get }
   /// pread(2) until `buffer` is full or the file ends; returns the bytes read.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
+  /// As two calls of `read`, the second made first or beside the other: for a file that is opened `.shared`
+  /// on NFS one round trip. Throws what either does.
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int)
   /// pwrite(2) of all of `bytes`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError)
   /// fdatasync(2): what was written is durable when this returns.
@@ -105,6 +111,27 @@ extension File {
     }
     if let failure { throw failure }
     return bytes
+  }
+
+  /// Two reads that take one round trip where that can be.
+  public func read(
+    _ count: Int, at offset: Int64, and secondCount: Int, at secondOffset: Int64
+  ) throws(StoreError) -> ([UInt8], [UInt8]) {
+    var second: [UInt8] = []
+    var failure: StoreError?
+    let first = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      second = [UInt8](unsafeUninitializedCapacity: secondCount) { secondBuffer, secondFilled in
+        do throws(StoreError) {
+          (filled, secondFilled) = try read(
+            into: UnsafeMutableRawBufferPointer(buffer), at: offset,
+            and: UnsafeMutableRawBufferPointer(secondBuffer), at: secondOffset)
+        } catch {
+          failure = error
+        }
+      }
+    }
+    if let failure { throw failure }
+    return (first, second)
   }
 
   public func write(_ bytes: [UInt8], at offset: Int64) throws(StoreError) {

@@ -175,6 +175,8 @@ public enum Limits {
   /// themselves.
   public static let shortestHintedPause = Duration.seconds(1)
   public static let longestHintedPause = Duration.seconds(5)
+  /// The longest pause between two looks at the journal of who has the turn, where hints have proven themselves.
+  public static let lookDuringTurn = Duration.milliseconds(100)
   /// How long after its news a hint may come and still prove itself.
   public static let hintGrace = Duration.milliseconds(250)
   /// How far ahead of what was read of a writer a hint may be.

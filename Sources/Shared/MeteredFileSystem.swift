@@ -85,6 +85,17 @@ private final class MeteredFile: File {
     try counts.count(.read) { () throws(StoreError) in try base.read(into: buffer, at: offset) }
   }
 
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    try counts.count(.read) { () throws(StoreError) in
+      try counts.count(.read) { () throws(StoreError) in
+        try base.read(into: first, at: offset, and: second, at: secondOffset)
+      }
+    }
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     try counts.count(.write) { () throws(StoreError) in try base.write(bytes, at: offset) }
   }

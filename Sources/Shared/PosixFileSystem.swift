@@ -254,6 +254,33 @@ final class PosixFile: File, @unchecked Sendable {
     return done
   }
 
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    var pieces = (
+      csystem_piece(bytes: first.baseAddress, length: first.count, offset: offset, read: 0),
+      csystem_piece(bytes: second.baseAddress, length: second.count, offset: secondOffset, read: 0)
+    )
+    let isDone = withUnsafeMutablePointer(to: &pieces) {
+      $0.withMemoryRebound(to: csystem_piece.self, capacity: 2) {
+        csystem_read_both(readDescriptor, $0) == 1
+      }
+    }
+    // What came short, or failed, is read as ever, and then says why.
+    func rest(_ buffer: UnsafeMutableRawBufferPointer, _ piece: csystem_piece) throws(StoreError)
+      -> Int
+    {
+      let done = isDone ? max(0, Int(piece.read)) : 0
+      guard done < buffer.count else { return done }
+      return try done
+        + read(
+          into: UnsafeMutableRawBufferPointer(rebasing: buffer[done...]),
+          at: piece.offset + Int64(done))
+    }
+    return (try rest(first, pieces.0), try rest(second, pieces.1))
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     var done = 0
     while done < bytes.count {

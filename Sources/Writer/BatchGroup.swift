@@ -19,6 +19,7 @@ struct BatchGroup {
   var mayHaveLanded: Bool { firstWrite != nil }
   /// The sequence number behind them.
   var end: SequenceNumber { first.advanced(by: UInt64(count)) }
+  var last: SequenceNumber { first.advanced(by: UInt64(count) - 1) }
   var mostFrameBytes: Int { Block.roundUp(sections.reduce(256) { $0 + $1.stored.count }) }
 
   /// `batches` with their length in front (`Batch.listed`). Throws `.limit` where they do not fit a frame.

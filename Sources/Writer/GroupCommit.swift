@@ -67,6 +67,7 @@ final class GroupCommit: @unchecked Sendable {
     self.environment = environment
     self.journal = journal
     self.poller = poller
+    if let poller { journal.onWritten = { poller.tell(written: $0) } }
     state = Monitor(State(process: environment.processID()))
   }
 

@@ -24,6 +24,8 @@ public final class JournalWriter {
   private var segment: OwnSegment?
   private var segmentBytes: Int64
   private let mostSegmentBytes: Int64
+  /// Told of the last batch of each frame that is durable; it need not be acknowledged.
+  var onWritten: ((BatchID) -> Void)?
 
   /// `segmentBytes`: of the first segment, and of the largest.
   public init(
@@ -278,6 +280,8 @@ extension JournalWriter {
     var isClosed = false
     if !environment.makes(.flushBeforeMark) { isClosed = try Mark.isClosed(segment.file) }
     try segment.write(frame, environment)
+    // Whoever is told has read it by the time that the mark is read here.
+    onWritten?(BatchID(writer: segment.writer, sequence: group.last))
     if environment.makes(.markAfterFlush), environment.makes(.flushBeforeMark) {
       isClosed = try Mark.isClosed(segment.file)
     }

@@ -9,6 +9,8 @@ struct LookPace {
   private(set) var progress_ns: UInt64
   /// When the newest waiter came.
   private var newest_ns: UInt64 = 0
+  /// When the first waiter came since it was last looked.
+  private var first_ns: UInt64?
   /// How long outcomes take lately, from the newest waiter's coming; a moving average.
   private var usual_ns: UInt64 = 0
   /// A waiter came since the last pause began.
@@ -33,12 +35,14 @@ struct LookPace {
 
   mutating func waiterCame(at now_ns: UInt64) {
     newest_ns = now_ns
+    first_ns = first_ns ?? now_ns
     hasNew = true
   }
 
   /// `finds`: outcomes were found.
   mutating func looked(at now_ns: UInt64, finds: Bool) {
     looked_ns = now_ns
+    first_ns = nil
     if finds { progress_ns = now_ns }
   }
 
@@ -63,7 +67,7 @@ struct LookPace {
     let waited = Duration.nanoseconds(Int64(now_ns - min(now_ns, newest_ns)))
     if isHinted {
       let pause = min(max(waited, Self.hintedPause), Limits.longestHintedPause)
-      return looked_ns.saturating(adding: pause * jitter / 256)
+      return max(looked_ns, first_ns ?? 0).saturating(adding: pause * jitter / 256)
     }
     let usual = Duration.nanoseconds(Int64(min(usual_ns, 1_000_000_000)))
     let eager = max(waited / 64, usual / 32, Self.shortestPause)

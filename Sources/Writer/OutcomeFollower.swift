@@ -40,7 +40,10 @@ public struct OutcomeFollower {
 
   /// The published present. Decide whom to look for after this was read: a batch that is in this present was
   /// written before, and its writer was made known before that.
-  public func present() throws(StoreError) -> Log.Present { try log.present() }
+  /// `expectsNews`: something is published, as far as is known.
+  public func present(expectsNews: Bool = false) throws(StoreError) -> Log.Present {
+    try log.present(readingFor: expectsNews ? follower : nil)
+  }
 
   /// Passes over everything up to `present`.
   public mutating func skip(to present: Log.Present) { follower = LogFollower(at: present) }

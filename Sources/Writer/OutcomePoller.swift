@@ -115,8 +115,10 @@ extension OutcomePoller {
   /// The batches from `first` on are acknowledged in a segment with this number.
   func acknowledge(_ first: BatchID, _ count: Int, in segment: UInt64) {
     state.withLock { $0.ledger.acknowledge(first, count, in: segment) }
-    line.tell(written: first.advanced(by: UInt64(count) - 1))
   }
+
+  /// A batch is durable, and all before it of its writer. It need not be acknowledged: who is told looks.
+  func tell(written batch: BatchID) { line.tell(written: batch) }
 
   func rename(_ first: BatchID, to other: BatchID) {
     state.withLock { $0.ledger.rename(first, to: other) }
@@ -156,10 +158,13 @@ extension OutcomePoller {
     while true {
       let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
+      var isTold = false
+      // Who is told looks when there is something to see.
+      if line.isRelied { isTold = pause() }
       while true {
-        look()
+        look(expectsNews: isTold)
         if !state.withLock({ $0.waiters.has(waiter) }) { break }
-        pause()
+        isTold = pause()
       }
       passTurn()
     }
@@ -217,8 +222,11 @@ extension OutcomePoller {
 
   /// The thread for those who cannot look themselves.
   private func serve() {
+    var isTold = false
+    if line.isRelied, !state.withLock({ $0.waiters.isEmpty }) { isTold = pause() }
     while true {
-      look()
+      look(expectsNews: isTold)
+      isTold = false
       if state.withLock({ $0.waiters.isEmpty }) {
         _ = environment.clock.wait(on: state, atMost: Self.linger) { $0.waiters.isEmpty ? nil : () }
         let isDone = state.withLock { state in
@@ -227,7 +235,7 @@ extension OutcomePoller {
         }
         if isDone { return }
       } else {
-        pause()
+        isTold = pause()
       }
     }
   }
@@ -236,15 +244,16 @@ extension OutcomePoller {
 // MARK: Looking
 
 extension OutcomePoller {
-  /// One look at the present, and what follows from it. Only for who has the turn.
-  private func look() {
+  /// One look at the present, and what follows from it. Only for who has the turn. `expectsNews`: a hint said that
+  /// there are some.
+  private func look(expectsNews: Bool = false) {
     var found: [AppliedBatch] = []
     var failure: StoreError?
     // Before the present is read: what was read of a segment is published before it loses its name.
     let gone = goneSegments()
     for attempt in 1...Self.attempts {
       do throws(StoreError) {
-        try follow { found.append($0) }
+        try follow(expectsNews) { found.append($0) }
         failure = nil
         break
       } catch {
@@ -265,8 +274,8 @@ extension OutcomePoller {
   }
 
   /// Passes the outcomes that were published since to `found`.
-  private func follow(_ found: (AppliedBatch) -> Void) throws(StoreError) {
-    let present = try follower.present()
+  private func follow(_ expectsNews: Bool, _ found: (AppliedBatch) -> Void) throws(StoreError) {
+    let present = try follower.present(expectsNews: expectsNews)
     let isActive = present.beacon.state == .active && !present.isClosed
     line.aim(at: isActive ? present.beacon.status.hints.endpoint : nil)
     // After the present was read (see `OutcomeFollower.present`).
@@ -301,8 +310,8 @@ extension OutcomePoller {
   }
 
   /// Waits until the next look is due, a hint says that there is something to see, or a waiter's time is over;
-  /// a new waiter makes it earlier.
-  private func pause() {
+  /// a new waiter makes it earlier. True where a hint said so.
+  private func pause() -> Bool {
     let jitter = 192 + Int(environment.random() % 128)
     while true {
       let questions = state.withLock { $0.ledger.oldest(ofAtMost: Limits.hintQuestionsOfProcess) }
@@ -315,21 +324,24 @@ extension OutcomePoller {
           state.pace.due_ns(at: now, jitter: jitter, isHinted: isHinted),
           state.waiters.deadline_ns)
       }
-      guard due > now else { return state.withLock { $0.listens = false } }
+      guard due > now else {
+        state.withLock { $0.listens = false }
+        return false
+      }
       let rest = Duration.nanoseconds(Int64(min(due - now, 1_000_000_000)))
       if asks {
         let answer = line.wait(atMost: rest)
         state.withLock { $0.listens = false }
         if let answer, answer.kind == .published {
           if !environment.makes(.lookAfterHint) { believe(answer) }
-          return
+          return true
         }
         // No time passes for a process that has ended in a simulator.
-        if environment.clock.bootTime_ns() == now { return }
+        if environment.clock.bootTime_ns() == now { return false }
       } else if environment.clock.wait(on: state, atMost: rest, { $0.pace.hasNew ? () : nil })
         == nil
       {
-        return
+        return false
       }
     }
   }

@@ -24,6 +24,7 @@ struct OwnSegment {
   private let directory: String
 
   var number: UInt64 { header.id.number }
+  var writer: WriterID { header.id.writer }
   private var isFirstFrame: Bool { end == Block.firstJournalFrame }
 
   /// Makes the file. Throws `.io` with EEXIST where the name is taken.

@@ -121,6 +121,13 @@ private final class CrashingFile: File {
     return owner.sabotage == .noMarkCheck ? buffer.count : count
   }
 
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    (try read(into: first, at: offset), try read(into: second, at: secondOffset))
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     let place = StorePlace.part(of: kind, at: offset).map { "\(kind)-\($0)" } ?? kind
     let script = owner.script

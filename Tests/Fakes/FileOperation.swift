@@ -18,6 +18,8 @@ public struct FileOperation: Hashable, Sendable {
   public var access: FileAccess?
   /// Asked of an open file, not of a path.
   public var isOfOpenFile = false
+  /// It is under way together with the one before it.
+  public var isBeside = false
   public var offset: Int64 = 0
   public var count = 0
 

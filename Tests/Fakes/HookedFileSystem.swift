@@ -178,6 +178,13 @@ private final class HookedFile: File {
     return operation.count
   }
 
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    (try read(into: first, at: offset), try read(into: second, at: secondOffset))
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     let operation = operation(.write, at: offset, count: bytes.count)
     let fate: FileFate

@@ -28,8 +28,12 @@ final class MemoryFile: File {
 
   deinit { disk.state.withLock { $0.close(number) } }
 
-  private func fate(_ action: FileOperation.Action, _ offset: Int64, _ count: Int) -> FileFate {
-    fileSystem.hook?(FileOperation(action, path, offset: offset, count: count)) ?? .done
+  private func fate(
+    _ action: FileOperation.Action, _ offset: Int64, _ count: Int, isBeside: Bool = false
+  ) -> FileFate {
+    var operation = FileOperation(action, path, offset: offset, count: count)
+    operation.isBeside = isBeside
+    return fileSystem.hook?(operation) ?? .done
   }
 
   /// Why nothing can be done with the file any more. NFS has no file without a name: its handle is
@@ -57,8 +61,14 @@ final class MemoryFile: File {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
   {
+    try read(into: buffer, at: offset, isBeside: false)
+  }
+
+  private func read(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: Int64, isBeside: Bool
+  ) throws(StoreError) -> Int {
     defer { fileSystem.reply?() }
-    switch fate(.read, offset, buffer.count) {
+    switch fate(.read, offset, buffer.count, isBeside: isBeside) {
     case .fails(let error), .failsTorn(_, let error), .doneButFails(let error): throw error
     case .done: return try readNow(into: buffer, at: offset)
     case .torn:
@@ -74,6 +84,15 @@ final class MemoryFile: File {
         + readNow(
           into: UnsafeMutableRawBufferPointer(rebasing: buffer[half...]), at: offset + Int64(half))
     }
+  }
+
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    // The order in which more can go wrong.
+    let after = try read(into: second, at: secondOffset)
+    return (try read(into: first, at: offset, isBeside: true), after)
   }
 
   private func readNow(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)

@@ -13,6 +13,13 @@ final class ScratchMemoryFile: File {
     content.withLock { $0.read(into: buffer, at: offset) }
   }
 
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    (try read(into: first, at: offset), try read(into: second, at: secondOffset))
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     content.withLock { content in
       for span in BlockSpans(at: offset, count: bytes.count) {

@@ -39,6 +39,8 @@ public final class SimulatedHints: @unchecked Sendable {
   public var weather: Weather
   /// Nothing goes wrong any more.
   public var isCalm = false
+  /// Who waits for a datagram may notice it so much later.
+  public var longestStep_ns: UInt64 = 20_000_000
   /// What a stranger sends in place of this one, or beside it; nil: nothing.
   public var forge: (HintDatagram) -> [UInt8]? = { _ in nil }
   fileprivate let scheduler: EventScheduler
@@ -134,7 +136,7 @@ public final class SimulatedHints: @unchecked Sendable {
         guard !isInterrupted, now < end else { return nil }
         // Nobody wakes a simulated strand: it looks again in growing steps.
         scheduler.sleep(min(step, end - now))
-        step = min(step * 2, 20_000_000)
+        step = min(step * 2, hints.longestStep_ns)
       }
     }
 

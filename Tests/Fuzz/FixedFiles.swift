@@ -23,6 +23,13 @@ final class FixedFile: File {
     return count
   }
 
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) {
+    (try read(into: first, at: offset), try read(into: second, at: secondOffset))
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {}
   func sync() throws(StoreError) {}
   func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }

@@ -120,6 +120,10 @@ private final class RecordingFile: File, @unchecked Sendable {
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
   { 0 }
+  func read(
+    into first: UnsafeMutableRawBufferPointer, at offset: Int64,
+    and second: UnsafeMutableRawBufferPointer, at secondOffset: Int64
+  ) throws(StoreError) -> (Int, Int) { (0, 0) }
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {
     written = Array(bytes)
     self.offset = offset

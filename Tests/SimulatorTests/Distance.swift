@@ -15,19 +15,63 @@ final class Distance: @unchecked Sendable {
   static let lease = Duration.seconds(3)
   private let roundTrip: Duration
   private let execution: Duration
+  private let costs: Costs
+  /// nil: there are none.
+  private let hints: SimulatedHints?
   private let disk: MemoryDisk
   private let hosts: [MemoryHost]
   private var processes: UInt64 = 0
+  private static let lastProcessID = Monitor<Int32>(1_000_000)
   /// What the strands threw.
   private(set) var failures: [String] = []
   /// Appliers are to stop.
   private var isOver = false
 
-  init(_ template: StoreTemplate, roundTrip: Duration, execution: Duration, seed: UInt64 = 1) {
+  /// What an operation costs.
+  enum Costs {
+    /// Each one round trip.
+    case each
+    /// What was measured on NFS: a write waits in the page cache for its sync, a checkpoint's pages are in there,
+    /// and two reads that are made together are one round trip.
+    case asOnNFS
+
+    func isFree(_ operation: FileOperation) -> Bool {
+      guard case .asOnNFS = self else { return false }
+      if operation.isBeside { return true }
+      switch operation.action {
+      case .write, .scratchFile, .syncDirectory: return true
+      case .read: return operation.path.contains("/checkpoints/")
+      default: return false
+      }
+    }
+  }
+
+  /// A file operation, as it began.
+  struct Noted: CustomStringConvertible {
+    let at_ns: UInt64
+    let process: String
+    let operation: FileOperation
+
+    var description: String {
+      "\(process) \(operation.action) \(operation.path) \(operation.offset)+\(operation.count)"
+    }
+  }
+
+  /// What cost something.
+  private(set) var noted: [Noted] = []
+
+  init(
+    _ template: StoreTemplate, roundTrip: Duration, execution: Duration, costs: Costs = .each,
+    hasHints: Bool = false, seed: UInt64 = 1
+  ) {
     self.roundTrip = roundTrip
     self.execution = execution
+    self.costs = costs
     let scheduler = EventScheduler(seed: seed)
     self.scheduler = scheduler
+    hints = hasHints ? SimulatedHints(scheduler, seed: seed) : nil
+    hints?.isCalm = true
+    hints?.longestStep_ns = 50_000
     let disk = template.disk.copy(clock: SimulatedClock(scheduler))
     self.disk = disk
     hosts = (0..<2).map {
@@ -49,15 +93,25 @@ final class Distance: @unchecked Sendable {
     let nanoseconds = Distance.nanoseconds(roundTrip)
     let fileSystem = MemoryFileSystem(
       disk, clock: SimulatedClock(scheduler), client: processes, host: hosts[host],
-      hook: { [scheduler] _ in
-        scheduler.sleep(nanoseconds)
+      hook: { [self] operation in
+        if !costs.isFree(operation) {
+          noted.append(Noted(at_ns: scheduler.now_ns, process: name, operation: operation))
+          scheduler.sleep(nanoseconds)
+        }
         return process.isGone ? .fails(.posix(5, "/")) : .done
       })
     var environment = Environment(
       fileSystem: fileSystem, clock: SimulatedClock(scheduler),
       executor: SideBySide(process), random: { process.random.next() })
-    let number = Int32(processes) + 1_000_000
+    // What processes share by their number is not shared with those of another run beside this one.
+    let number = Distance.lastProcessID.withLock { last in
+      last += 1
+      return last
+    }
     environment.processID = { number }
+    if let hints {
+      environment.hints = hints.network(of: process, machine: host + 1) { false }
+    }
     return Process(process: process, environment: environment)
   }
 
@@ -69,6 +123,7 @@ final class Distance: @unchecked Sendable {
     var options = ApplierOptions(
       holder: life.process.name, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
     options.leaseTime = Distance.lease
+    if hints != nil { options.hints = HintAddress(high: 0, port: 0) }
     options.beforeBatch = { [scheduler, execution] _ in
       scheduler.sleep(Distance.nanoseconds(execution))
     }
@@ -103,6 +158,18 @@ final class Distance: @unchecked Sendable {
   }
 
   func sleep(_ duration: Duration) { scheduler.sleep(Distance.nanoseconds(duration)) }
+
+  /// Simulated time that `body` takes, in round trips.
+  func roundTrips(_ body: () throws -> Void) rethrows -> Double {
+    try time(body) / roundTrip
+  }
+
+  /// What was noted while `body` ran.
+  func noting(_ body: () throws -> Void) rethrows -> [Noted] {
+    noted = []
+    try body()
+    return noted
+  }
 
   /// Simulated time that `body` takes.
   func time(_ body: () throws -> Void) rethrows -> Duration {

@@ -18,7 +18,7 @@ struct SimulatorTests {
     let seldom: Set<World.Statistics.Count> = [
       .tornBeacons, .lostRenames, .newWriters, .staleHandles, .staleNames, .keptPages, .lostOpens,
       .leaseErrors, .forged, .overran, .timeLimits, .expired, .lockRequests, .lostAnswers,
-      .lateRequests, .doubledRequests, .throttled, .refusedPages,
+      .lateRequests, .doubledRequests, .throttled, .refusedPages, .silences,
     ]
     let absent = total.absent(in: .system)
     #expect(seldom.isSuperset(of: absent), "\(absent)")

@@ -28,6 +28,14 @@ speed() {
   must "a lone lock is measured" on 2 "sluice-nfs-probe speed locked /mnt/efs/locked 10" >"$RUN/speed.alone" || return
   must "locks are measured" each_host locked "locked /mnt/efs/locked $seconds" || return
   for host in 1 2; do must "no latency" on $host "latency 0"; done
+  # For `make bench`: microseconds, and writes a second.
+  {
+    echo "trips $(($(figure bare write) + $(figure bare read)))"
+    echo "read $(figure bare read)"
+    for name in durable applied latest; do echo "$name $(figure lone $name)"; done
+    echo "busy $(figure busy rate)"
+    echo "locked $(figure locked rate)"
+  } >"$RUN/speed.figures"
   awk -v write="$(figure bare write)" -v read="$(figure bare read)" -v durable="$(figure lone durable)" \
     -v applied="$(figure lone applied)" -v latest="$(figure lone latest)" -v busy="$(figure busy rate)" \
     -v locked="$(figure locked rate)" -v alone="$(figure alone each)" 'BEGIN {

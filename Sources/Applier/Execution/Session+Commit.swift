@@ -49,7 +49,9 @@ extension Session {
     let content = try content(of: group, batches, pruned, after, rejectedAfter)
     let (pages, segment) = try confirmed { () throws(StoreError) in try write(content, committed) }
     try database.adopt(
-      snapshot.adding(entries: pages, in: segment, meta: content.meta, extent: after))
+      snapshot.adding(
+        entries: pages, in: segment, meta: content.meta, extent: after,
+        stored: content.pages.inMemory))
     tables.committed()
     reserved.forget(content.entries)
     extent = after

@@ -16,8 +16,33 @@ extension JournalIntake {
 
   /// How long the oldest batch has waited.
   var age_ms: UInt64 {
-    let oldest = waiting.firsts.compactMap { $0.frame.segment?.lastNews }.min()
+    let oldest = waiting.firsts.compactMap(\.frame.found).min()
     guard let oldest else { return 0 }
     return UInt64(max(0, (environment.clock.elapsed() - oldest).wholeMilliseconds))
   }
+
+  /// Who has a file here, by a listing made for this and by the last one before. Both, since a writer
+  /// may have another file that is removed while the second is under way, and make one that it misses.
+  func writersWithFiles() throws(StoreError) -> WritersWithFiles {
+    var found = WritersWithFiles()
+    for name in Set(try environment.fileSystem.list(layout.journal)).union(names.listed) {
+      guard let writer = StoreLayout.journalSegment(name)?.writer else { continue }
+      found.all.insert(writer)
+      if names.isExpected(name) { found.waiting.insert(writer) }
+    }
+    return found
+  }
+
+  /// The latest date, by the file server's clock, of the files opened since this was last called; nil
+  /// where none was.
+  func takeLatestFile_ms() -> Int64? {
+    defer { latestFile_ms = .min }
+    return latestFile_ms == .min ? nil : latestFile_ms
+  }
+
+  /// Looks what lies in quarantine, at the beginning of a term.
+  func lookIntoQuarantine() throws(StoreError) { try quarantine.look() }
+
+  /// Whether the batches that a writer's next ones follow may be in quarantine.
+  func mayLackBatches(_ writer: WriterID) -> Bool { quarantine.mayHold(batchesOf: writer) }
 }

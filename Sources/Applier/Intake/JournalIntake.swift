@@ -45,13 +45,15 @@ final class JournalIntake {
   private(set) var waiting = WaitingBatches()
   var finished: FinishedSegments
   var openFiles: OpenSegments
-  private var budget: LookBudget
+  var budget: LookBudget
+  /// What is being read beside the execution of a group.
+  var ahead: LookAhead?
   /// Many reads are to be in flight at once.
   private let isNetwork: Bool
   /// Batches that were found missing in this term.
   private(set) var missing: UInt64 = 0
   /// The latest date of a file that was opened since it was last asked for, by the file server's clock.
-  private var latestFile_ms = Int64.min
+  var latestFile_ms = Int64.min
   /// The file server's clock, as it was asked once: its time, and this host's boot time then.
   private var serverClock: (time_ms: Int64, boot: Duration)?
   var lastComplaint: Duration?
@@ -82,38 +84,13 @@ final class JournalIntake {
 
   var isIdle: Bool { waiting.isEmpty }
 
-  /// Who has a file here, by a listing made for this and by the last one before. Both, since a writer
-  /// may have another file that is removed while the second is under way, and make one that it misses.
-  func writersWithFiles() throws(StoreError) -> WritersWithFiles {
-    var found = WritersWithFiles()
-    for name in Set(try environment.fileSystem.list(layout.journal)).union(names.listed) {
-      guard let writer = StoreLayout.journalSegment(name)?.writer else { continue }
-      found.all.insert(writer)
-      if names.isExpected(name) { found.waiting.insert(writer) }
-    }
-    return found
-  }
-
-  /// The latest date, by the file server's clock, of the files opened since this was last called; nil
-  /// where none was.
-  func takeLatestFile_ms() -> Int64? {
-    defer { latestFile_ms = .min }
-    return latestFile_ms == .min ? nil : latestFile_ms
-  }
-
-  /// Looks what lies in quarantine, at the beginning of a term.
-  func lookIntoQuarantine() throws(StoreError) { try quarantine.look() }
-
-  /// Whether the batches that a writer's next ones follow may be in quarantine.
-  func mayLackBatches(_ writer: WriterID) -> Bool { quarantine.mayHold(batchesOf: writer) }
-
   // MARK: reading
 
   /// Memory of batches that are read and not executed at most, however much waits.
-  private static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
-  private static let readsInFlight = 16
+  static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
+  static let readsInFlight = 16
 
-  private typealias Reading = Result<JournalSegmentReader.News, StoreError>
+  typealias Reading = Result<JournalSegmentReader.News, StoreError>
 
   /// One listing, and one read of each segment that is due, as far as a look's time goes. Returns
   /// whether anything was found, or is still to be looked at.
@@ -201,19 +178,28 @@ final class JournalIntake {
   private func read(
     _ segments: [JournalSegmentReader], _ now: Duration, _ bytes: Int64? = nil, largest: Int64
   ) -> [Reading] {
-    let store = store
-    let bytes = bytes ?? budget.bytes
-    guard isNetwork, segments.count > 1 else {
-      return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
+    reading(now, bytes ?? budget.bytes, largest: largest)(segments)
+  }
+
+  /// How segments are read; from any thread, of which each has segments of its own.
+  func reading(_ now: Duration, _ bytes: Int64, largest: Int64)
+    -> @Sendable (
+      [JournalSegmentReader]
+    ) -> [Reading]
+  {
+    { [store, isNetwork, executor = environment.executor] segments in
+      guard isNetwork, segments.count > 1 else {
+        return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
+      }
+      let results = Monitor([Reading](repeating: .success(.init()), count: segments.count))
+      // Each piece of work has a segment of its own.
+      nonisolated(unsafe) let segments = segments
+      executor.concurrently(segments.count) { i in
+        let result = JournalIntake.read(segments[i], store, now, bytes, largest)
+        results.withLock { $0[i] = result }
+      }
+      return results.withLock { $0 }
     }
-    let results = Monitor([Reading](repeating: .success(.init()), count: segments.count))
-    // Each piece of work has a segment of its own.
-    nonisolated(unsafe) let segments = segments
-    environment.executor.concurrently(segments.count) { i in
-      let result = JournalIntake.read(segments[i], store, now, bytes, largest)
-      results.withLock { $0[i] = result }
-    }
-    return results.withLock { $0 }
   }
 
   private static func read(
@@ -230,7 +216,7 @@ final class JournalIntake {
 
   /// Takes in what was read of a writer's first segment, and goes on with its next ones where that
   /// was all of it.
-  private func integrate(
+  func integrate(
     _ first: Reading, of firstSegment: JournalSegmentReader, _ now: Duration
   ) throws(StoreError) -> Bool {
     let writer = firstSegment.id.writer
@@ -244,6 +230,7 @@ final class JournalIntake {
         found = found || !news.frames.isEmpty
         try add(news.frames, of: segment)
         segment.isHeavy = news.wantsMore
+        segment.holdsMore = !news.isComplete && !news.wantsMore && segment.doubtfulUntil == nil
         let quiet = now - segment.lastNews
         if news.isComplete {
           segment.nextPoll = now + (hintedPause ?? min(JournalIntake.slowestPoll, quiet / 128))

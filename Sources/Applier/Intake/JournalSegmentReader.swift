@@ -47,6 +47,8 @@ final class JournalSegmentReader {
   private(set) var wasRead = false
   /// Its next frame is a large one.
   var isHeavy = false
+  /// There was more of it than was read.
+  var holdsMore = false
   /// Its date was taken into account.
   var isDated = false
   /// It is among those that are counted as open.
@@ -228,9 +230,12 @@ final class JournalSegmentReader {
   /// Reads the header of a segment that is not read yet.
   func peekHeader(_ store: StoreID) throws(StoreError) { _ = try readHeader(store) }
 
+  /// Reads the first frames with it, for which one round trip is enough then.
   private func readHeader(_ store: StoreID) throws(StoreError) -> Bool {
     let file = try open()
-    let block = try file.read(Block.size, at: Block.header)
+    let read = try file.read(
+      Block.size + JournalSegmentReader.smallestRead, at: Block.header)
+    let block = Array(read.prefix(Block.size))
     switch block.withUnsafeBytes({ JournalSegmentHeader.decode($0) }) {
     case .absent: return false
     case .unsupported(let version):
@@ -254,6 +259,7 @@ final class JournalSegmentReader {
       header = decoded
       checksum = sum
       frames = chain(of: file, decoded.nonce)
+      frames?.scanner.take(Array(read.dropFirst(Block.size)), at: Block.firstJournalFrame)
       return true
     }
   }

@@ -18,6 +18,8 @@ final class PendingFrame {
   let segmentID: JournalSegmentID
   let owner: UInt32
   let group: UInt32
+  /// When it was, as far as is known (boot time); nil in a child process.
+  let found: Duration?
   private(set) var frame: JournalSegmentReader.Frame
   /// Opened when its first batch is, never before: decoding may be what ends the process.
   private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
@@ -27,6 +29,7 @@ final class PendingFrame {
     segmentID = segment.id
     owner = segment.owner
     group = segment.group
+    found = segment.lastNews
     self.frame = frame
   }
 
@@ -36,6 +39,7 @@ final class PendingFrame {
   ) {
     self.group = group
     self.segment = nil
+    found = nil
     segmentID = segment
     self.owner = owner
     self.frame = frame

@@ -29,6 +29,16 @@ int csystem_lstat(const char *path, struct csystem_status *status);
 /// lseek(2) with SEEK_DATA from `offset`; -errno (ENXIO: no data behind it).
 int64_t csystem_next_data(int descriptor, int64_t offset);
 
+/// Two reads of one file in flight at once, so that on a file server they take one round trip: `read` is what
+/// each came to, or -errno. Past the page cache (O_DIRECT) only; elsewhere they are made one after the other.
+/// False where this kernel or sandbox does not do that, and nothing was read.
+struct csystem_piece {
+  void *bytes;
+  size_t length;
+  int64_t offset, read;
+};
+int csystem_read_both(int descriptor, struct csystem_piece pieces[2]);
+
 /// How many files this process may have open; `raise`: raised before to what it may be raised to.
 int64_t csystem_open_file_limit(int raise);
 

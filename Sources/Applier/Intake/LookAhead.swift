@@ -1,0 +1,72 @@
+internal import SluiceJournal
+internal import SluiceShared
+
+/// Segments that are read while a group is executed, so that the next one need not wait for it.
+///
+/// Until it is taken in they are touched by nobody else: what the term does meanwhile is to execute, to commit and
+/// to publish. What was read is no part of the intake before that, so a term that ends forgets it.
+struct LookAhead {
+  let segments: [JournalSegmentReader]
+  fileprivate let work: any StartedWork
+  fileprivate let readings: Monitor<(all: [JournalIntake.Reading], time: Duration)>
+}
+
+extension JournalIntake {
+  /// Begins to read what is said or known to be there: of `hinted` writers, and of segments of which a look left
+  /// some. Nothing else, so no read is made for nothing. Returns the writers whose segments are read.
+  ///
+  /// One at a time, and only as much as a look may find. What is written off, large, or not whole waits for a
+  /// look of its own.
+  func lookAhead(at hinted: Set<WriterID>) -> Set<WriterID> {
+    guard ahead == nil else { return [] }
+    let room = (JournalIntake.mostWaitingWeight - waiting.weight) / Int(budget.bytes)
+    let most = min(JournalIntake.readsInFlight, openFiles.atOnce, room)
+    guard most > 0 else { return [] }
+    let now = environment.clock.elapsed()
+    var due = writers.all.compactMap(\.segments.first).filter { segment in
+      (segment.holdsMore || hinted.contains(segment.id.writer)) && mayBeRead(segment)
+        && !(segment.isHeavy || segment.isDoubtful || segment.isMarked)
+        && !heldBack.has(segment.id.writer)
+    }
+    guard !due.isEmpty else { return [] }
+    due.sort { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
+    let segments = Array(due.prefix(most))
+    openFiles.makeRoom(for: segments)
+    let reading = reading(now, budget.bytes, largest: LookBudget.mostBytes)
+    let readings = Monitor<(all: [Reading], time: Duration)>(([], .zero))
+    let clock = environment.clock
+    // Nobody else touches them until the work is waited for.
+    nonisolated(unsafe) let read = segments
+    let work = environment.executor.start {
+      let all = reading(read)
+      readings.withLock { $0 = (all, clock.elapsed() - now) }
+    }
+    ahead = LookAhead(segments: segments, work: work, readings: readings)
+    return Set(segments.map(\.id.writer))
+  }
+
+  /// Takes in what was read ahead; returns whether it found anything.
+  func takeAhead() throws(StoreError) -> Bool {
+    guard let look = ahead else { return false }
+    ahead = nil
+    look.work.wait()
+    let (readings, time) = look.readings.withLock { $0 }
+    budget.begin()
+    let now = environment.clock.elapsed()
+    var found = false
+    var isMoreThere = false
+    for (segment, news) in zip(look.segments, readings) {
+      openFiles.note(segment)
+      if case .success(let news) = news, !news.isComplete, !news.wantsMore { isMoreThere = true }
+      if try integrate(news, of: segment, now) { found = true }
+    }
+    if isMoreThere { budget.adapt(to: time) }
+    return found
+  }
+
+  /// The term is over: what was read ahead is forgotten.
+  func dropAhead() {
+    ahead?.work.wait()
+    ahead = nil
+  }
+}

@@ -1,0 +1,108 @@
+import Glibc
+import SluiceFakes
+import SluiceJournal
+import SluiceShared
+import SluiceWriter
+import Testing
+
+@testable import SluiceApplier
+
+@Suite("The next group is read while the last one is executed")
+struct LookAheadTests {
+  private static let batches = 400
+  let store: TestStore
+
+  init() throws {
+    store = try TestStore()
+    try store.apply("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    // More than a term's first look reads, which ends behind 64 KiB.
+    let writer = try store.writer()
+    for number in 0..<Self.batches {
+      _ = try writer.submitBlocking(
+        Batch([
+          Batch.Statement(
+            "INSERT INTO t VALUES (?, randomblob(10))", [.integer(Int64(number))])
+        ]))
+    }
+  }
+
+  /// Applies what waits; `first` is called with the first batch that is executed.
+  private func drain(
+    _ files: ReadsFileSystem, _ executor: any Executor, first: @escaping @Sendable () -> Void = {}
+  ) throws {
+    var (options, environment) = (store.options, store.environment)
+    environment.fileSystem = files
+    environment.executor = executor
+    options.drains = true
+    let isFirst = Monitor(true)
+    options.beforeBatch = { _ in
+      let isNow = isFirst.withLock { isFirst in
+        defer { isFirst = false }
+        return isFirst
+      }
+      if isNow { first() }
+    }
+    files.begin()
+    try Applier(path: store.path, options: options, environment: environment)
+      .run(shouldStop: { false })
+    #expect(try store.query("SELECT count(*) FROM t") == [[.integer(Int64(Self.batches))]])
+  }
+
+  @Test func readsAreMadeBeforeTheCommitEnds() throws {
+    let files = ReadsFileSystem(store.environment.fileSystem)
+    try drain(files, store.environment.executor) {
+      // The group is being executed, by the thread that looks into the journal otherwise.
+      _ = SystemClock().wait(on: files.counts, atMost: .seconds(30)) { $0.beside > 0 ? () : nil }
+    }
+    let counts = files.counts.withLock { $0 }
+    #expect(counts.beside > 0, "\(counts)")
+  }
+
+  @Test func noReadIsMadeTwice() throws {
+    let copy = try TestStore(copying: store)
+    let (ahead, alone) = (
+      ReadsFileSystem(store.environment.fileSystem), ReadsFileSystem(copy.environment.fileSystem)
+    )
+    try drain(ahead, store.environment.executor)
+    try LookAheadTests(of: copy).drain(alone, InlineExecutor(startsThreads: false))
+    let (with, without) = (ahead.counts.withLock { $0 }, alone.counts.withLock { $0 })
+    print("ahead \(with), one after the other \(without)")
+    #expect(without.beside == 0)
+    #expect(with.beside > 0)
+    // Where one look ends and the next one begins may be another place.
+    #expect(with.reads <= without.reads + 2, "\(with) and \(without)")
+    #expect(with.bytes <= without.bytes + 64 << 10, "\(with) and \(without)")
+  }
+
+  private init(of store: TestStore) { self.store = store }
+}
+
+/// Counts what is read of journal segments, and by whom.
+private final class ReadsFileSystem: HookedFileSystem, @unchecked Sendable {
+  // Sendable: what changes is under a monitor.
+  struct Counts {
+    var reads = 0
+    var bytes = 0
+    /// By other threads than the applier's.
+    var beside = 0
+  }
+
+  let counts = Monitor(Counts())
+  private let leader = Monitor<pthread_t?>(nil)
+
+  init(_ base: any FileSystem) { super.init(base) }
+
+  /// The calling thread is the applier's.
+  func begin() { leader.withLock { $0 = pthread_self() } }
+
+  override func did(_ operation: FileOperation) {
+    guard operation.action == .read, operation.path.hasSuffix(".seg") else { return }
+    let isBeside = leader.withLock { $0 != pthread_self() }
+    counts.withLock { counts in
+      counts.reads += 1
+      counts.bytes += operation.count
+      if isBeside { counts.beside += 1 }
+    }
+    counts.wakeAll()
+  }
+}
