@@ -44,7 +44,7 @@ func checkpoints(_ work: WorkDirectory) throws -> Round {
   let store = try large(work)
   let environment = Environment.posix()
   let pages = try PageStore(path: store, environment: environment)
-  let snapshot = try pages.snapshot(.latest)
+  let snapshot = try pages.published(.latest)
   let checkpoint = Checkpoint(
     layout: pages.layout, store: pages.description.id, environment: environment)
   let ours = try nanoseconds { try checkpoint.make(of: snapshot) }

@@ -15,12 +15,13 @@ public struct Checkpoint: Sendable {
     self.environment = environment
   }
 
-  /// Writes the checkpoint of `snapshot`, which must be published, and points `current.sqlite` to it.
+  /// Writes the checkpoint of a state and points `current.sqlite` to it.
   ///
   /// The file gets its name only when it is durable, was read back, and has the commit's checksum.
   /// Where a checkpoint of that batch exists already, nothing is written. May run beside everything
   /// else, in any process with the right to write; the one that links first wins.
-  public func make(of snapshot: Snapshot) throws(StoreError) {
+  public func make(of published: PublishedSnapshot) throws(StoreError) {
+    let snapshot = published.snapshot
     let fileSystem = environment.fileSystem
     let name = StoreLayout.checkpointName(snapshot.txid)
     let path = "\(layout.checkpoints)/\(name)"
@@ -84,11 +85,16 @@ public struct Checkpoint: Sendable {
     try environment.fileSystem.syncDirectory(layout.root)
   }
 
-  /// The newest checkpoint that has both its files and is of no batch behind `published`: a repair that was cut
-  /// off leaves one of a line that never began.
-  public func newest(upTo published: TxID) throws(StoreError) -> TxID? {
+  /// The newest checkpoint that is of no batch behind `published`: a repair that was cut off leaves one of a
+  /// line that never began.
+  public func newest(upTo published: PublishedTxID) throws(StoreError) -> TxID? {
+    try whole().filter { $0 <= published.txid }.max()
+  }
+
+  /// Those that have both their files, of whatever line.
+  func whole() throws(StoreError) -> [TxID] {
     let names = Set(try environment.fileSystem.list(layout.checkpoints))
     return names.compactMap(StoreLayout.checkpointTxID)
-      .filter { $0 <= published && names.contains(StoreLayout.sidecarName($0)) }.max()
+      .filter { names.contains(StoreLayout.sidecarName($0)) }
   }
 }

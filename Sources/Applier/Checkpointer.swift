@@ -78,7 +78,7 @@ final class Checkpointer {
     options.checkpointAge ?? options.retention.keep.map { max($0, .seconds(24 * 3600)) }
   }
 
-  func start(_ snapshot: Snapshot) {
+  func start(_ snapshot: PublishedSnapshot) {
     target = snapshot.txid
     atStart = (finishedBytes + currentBytes, segments)
     let checkpoint = checkpoint

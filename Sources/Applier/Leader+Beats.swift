@@ -5,7 +5,7 @@ internal import SluiceShared
 
 /// What a term publishes, and the beats that keep its lease.
 extension Leader {
-  func beacon(_ state: Beacon.State) -> Beacon {
+  func beacon(_ state: Beacon.State) -> SealedBeacon {
     status.checkpoint = checkpointer.newest
     status.retention = options.retention.stated
     status.backlogBatches = UInt64(intake.waiting.count)
@@ -22,7 +22,7 @@ extension Leader {
     status.missing = missingBefore.addingReportingOverflow(intake.missing).partialValue
     status.turn = turn.map { StatedTurn(number: $0.number, holder: $0.holder) }
     let beacon = holder.beacon(state, status, time_ms: environment.clock.wallTime_ms())
-    options.metrics?.publishes(beacon)
+    options.metrics?.publishes(beacon.content)
     return beacon
   }
 

@@ -12,7 +12,7 @@ extension Leader {
   /// A term begins: what happens in it is told to the hints' end.
   func takeHints() {
     guard let desk else { return }
-    desk.begin(publisher.publishedTxID)
+    desk.begin(publisher.publishedTxID.txid)
     intake.onRead = { desk.found($0) }
     intake.onTaken = { desk.executed($0, in: $1) }
     publisher.onPublished = { desk.published($0) }

@@ -105,7 +105,7 @@ extension Applier {
       Checkpoint(layout: layout, store: description.id, environment: environment), options,
       environment)
     let occasion = Retention.Occasion(
-      now_ms: now_ms, published: present.extent.txid, segment: present.segment.number,
+      now_ms: now_ms, published: present.published, segment: present.segment.number,
       isSettled: false, isUrgent: true)
     guard let done = try? retention.run(occasion), !done.isEmpty else { return false }
     options.logger.warning(

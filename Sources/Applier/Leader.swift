@@ -99,7 +99,7 @@ final class Leader {
       openFiles: options.openSegments ?? min(8192, environment.fileSystem.openFileLimit / 4),
       log: logger)
     intake.silence = options.retireAfter
-    publisher = Publisher(environment)
+    publisher = Publisher(won.published, environment)
     let checkpoint = Checkpoint(
       layout: store.layout, store: store.description.id, environment: environment)
     var housekeeping = environment
@@ -111,7 +111,6 @@ final class Leader {
     execution = try Leader.execution(store, worker, options, environment)
     status.rejected = execution.rejected
     checkpointer.assume(newest: status.checkpoint)
-    publisher.published(holder.extent.txid)
   }
 
   /// The own segment, for reading. Its name is gone where another applier took over and retention
@@ -148,7 +147,7 @@ final class Leader {
   /// What a term finds: the newest checkpoint, the log since, and what dead processes left. Somebody waits
   /// for the term's first commit, which needs none of it.
   private func lookAround() throws(StoreError) {
-    let newest = try checkpointer.checkpoint.newest(upTo: execution.extent.txid) ?? .zero
+    let newest = try checkpointer.checkpoint.newest(upTo: publisher.publishedTxID) ?? .zero
     let since = try logSince(newest)
     checkpointer.begin(
       newest: newest, age: checkpointer.age(of: newest, now_ms: time.serverTime_ms()),
@@ -207,7 +206,7 @@ final class Leader {
     takeHints()
     execution.publish = { [unowned self] () throws(StoreError) in
       try publisher.wait()
-      if publisher.publishedTxID < execution.extent.txid { try publishNow(.active) }
+      if publisher.publishedTxID.txid < execution.extent.txid { try publishNow(.active) }
     }
   }
 
@@ -292,11 +291,13 @@ final class Leader {
       retirer.hurry()
     }
     if checkpointer.isDue(execution.snapshot) {
-      // Of what is published only, and under load a beacon is always on its way.
-      let mustBePublished = environment.makes(.publishedCheckpoint)
-      if mustBePublished { try publisher.wait() }
-      if publisher.publishedTxID >= execution.extent.txid || !mustBePublished {
-        checkpointer.start(execution.snapshot)
+      // Under load a beacon is always on its way.
+      if environment.makes(.publishedCheckpoint) { try publisher.wait() }
+      let published =
+        PublishedTxID(execution.extent.txid, without: .publishedCheckpoint, in: environment)
+        ?? publisher.publishedTxID
+      if let state = PublishedSnapshot(execution.snapshot, upTo: published) {
+        checkpointer.start(state)
       }
     }
     try retire()

@@ -7,43 +7,41 @@ internal import SluiceShared
 /// when its beacon is written.
 final class Publisher {
   private let environment: Environment
-  private var inFlight: (work: any StartedWork, beacon: Beacon, started: Duration)?
-  private let failure = Monitor<StoreError?>(nil)
+  private var inFlight: (work: any StartedWork, started: Duration)?
+  private let result = Monitor<Result<PublishedTxID, StoreError>?>(nil)
   private var finishedStart: Duration?
   /// Between the beginnings of the last two beacons that are written.
   private(set) var interval: Duration?
   private var previousStart: Duration?
   /// When the last beacon was begun (boot time).
   private(set) var lastStart: Duration
-  private(set) var publishedTxID = TxID.zero
+  private(set) var publishedTxID: PublishedTxID
   /// Told of what is published, on the loop's thread.
   var onPublished: ((TxID) -> Void)?
   /// Called when a beacon was written or has failed, on the thread that wrote it; `wait` does not wait long
   /// then.
   var onWritten: (@Sendable () -> Void)?
 
-  init(_ environment: Environment) {
+  /// `first`: what the term's first beacon said, which was written with the claim.
+  init(_ first: PublishedTxID, _ environment: Environment) {
     self.environment = environment
+    publishedTxID = first
     lastStart = environment.clock.elapsed()
   }
 
-  /// What the term's first beacon, written with the claim, said.
-  func published(_ txid: TxID) { publishedTxID = txid }
-
   /// `isAwaited`: the caller waits for it now. So it is written on this thread, and nobody is told.
-  func start(_ beacon: Beacon, _ holder: LogHolder, isAwaited: Bool = false) {
+  func start(_ beacon: SealedBeacon, _ holder: LogHolder, isAwaited: Bool = false) {
     precondition(inFlight == nil, "one beacon in flight at most")
     let started = environment.clock.elapsed()
     lastStart = started
-    let (failure, onWritten) = (failure, isAwaited ? nil : onWritten)
+    let (result, onWritten) = (result, isAwaited ? nil : onWritten)
     let executor: any Executor = isAwaited ? InlineExecutor() : environment.executor
     let work = executor.start {
-      do throws(StoreError) { try holder.publish(beacon) } catch {
-        failure.withLock { $0 = error }
-      }
+      let written = Result { () throws(StoreError) in try holder.publish(beacon) }
+      result.withLock { $0 = written }
       onWritten?()
     }
-    inFlight = (work, beacon, started)
+    inFlight = (work, started)
   }
 
   /// A beacon is on its way, or was written and not taken note of.
@@ -55,9 +53,9 @@ final class Publisher {
     guard let flight = inFlight else { return }
     flight.work.wait()
     inFlight = nil
-    if let error = failure.withLock({ $0 }) { throw error }
-    publishedTxID = flight.beacon.extent.txid
-    onPublished?(publishedTxID)
+    guard let written = result.withLock({ $0 }) else { return }
+    publishedTxID = try written.get()
+    onPublished?(publishedTxID.txid)
     finishedStart = flight.started
     interval = previousStart.map { flight.started - $0 }
     previousStart = flight.started

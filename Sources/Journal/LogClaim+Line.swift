@@ -9,7 +9,7 @@ extension LogClaim {
   /// claimed since. Throws `.notLeading` where somebody was faster.
   public func beginLine(
     _ number: UInt64, term: UInt64, behind extent: LogExtent, known: Set<UInt64>,
-    firstBeacon: (LogHolder) -> Beacon
+    firstBeacon: (LogHolder) -> SealedBeacon
   ) throws(StoreError) {
     let log = Log(layout: layout, store: store, environment: environment)
     let header = LogSegmentHeader(

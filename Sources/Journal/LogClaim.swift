@@ -43,13 +43,15 @@ public struct LogClaim {
     public var holder: LogHolder
     /// The last beacon of the history that was taken over; nil in a new store.
     public var inherited: Beacon?
+    /// With the holder's first beacon.
+    public var published: PublishedTxID
   }
 
   /// Claims the successor of segment `observed`. nil: somebody else was faster. The caller publishes
   /// the first beacon through `firstBeacon`, which gets the inherited one.
   public func claim(
     successorOf observed: UInt64, rotating: Bool = false,
-    firstBeacon: (LogHolder, Beacon?) -> Beacon
+    firstBeacon: (LogHolder, Beacon?) -> SealedBeacon
   ) throws(StoreError) -> Won? {
     let log = log ?? Log(layout: layout, store: store, environment: environment)
     guard try log.listed().first ?? 0 == observed else { return nil }
@@ -86,8 +88,8 @@ public struct LogClaim {
     let won = try take(over: parent, header, file)
     if environment.makes(.markAfterStart), try Mark.isClosed(file) { return nil }
     let inherited = parent.flatMap { lastBeacon($0, log) }
-    try won.publish(firstBeacon(won, inherited))
-    return Won(holder: won, inherited: inherited)
+    let published = try won.publish(firstBeacon(won, inherited))
+    return Won(holder: won, inherited: inherited, published: published)
   }
 
   // MARK: 1 – the number
@@ -154,8 +156,8 @@ public struct LogClaim {
     var published: LogPosition?
     /// How far that goes.
     var extent: LogExtent
-    /// The whole frames behind it, in order.
-    var unpublished: [FrameHeader]
+    /// The frames behind it, in order.
+    var unpublished: [WholeFrame]
   }
 
   /// The newest beacon in the parent's history. Where its holder died before its first one, that is of
@@ -236,16 +238,15 @@ public struct LogClaim {
         FrameChain(segment.scanner(), from: $0.position.end, after: $0.position.checksum)
       } ?? segment.frames()
     chain.scanner.readAhead = 1 << 20
-    var frames: [FrameHeader] = []
+    var frames: [WholeFrame] = []
     var start: StartRecord?
-    while let header = try chain.ahead(), try chain.scanner.isWhole(header) {
-      if header.kind == .start, start == nil,
-        let bytes = try chain.scanner.section(.start, of: header, limit: 1 << 20)
+    while let frame = try chain.nextWhole() {
+      if frame.header.kind == .start, start == nil,
+        let bytes = try chain.scanner.section(.start, of: frame.header, limit: 1 << 20)
       {
         start = try? StartRecord(decoding: bytes)
       }
-      frames.append(header)
-      chain.pass(header)
+      frames.append(frame)
     }
     if let beacon {
       return Parent(
@@ -274,9 +275,9 @@ public struct LogClaim {
 
     if let parent {
       let carried = parent.unpublished.filter {
-        $0.kind == .commit && $0.first > inherited.txid.rawValue
+        $0.header.kind == .commit && $0.header.first > inherited.txid.rawValue
       }
-      let needed = carried.reduce(place.offset) { $0 + Block.roundUp($1.length) }
+      let needed = carried.reduce(place.offset) { $0 + Block.roundUp($1.header.length) }
       if needed + (1 << 20) > size {
         size = needed + (1 << 20)
         try file.resize(to: size)
@@ -314,8 +315,9 @@ public struct LogClaim {
 
   /// Writes a commit again: the same sections, chained into this segment.
   private func carry(
-    _ frame: FrameHeader, _ scanner: inout FrameScanner, to file: any File, at place: FramePlace
+    _ whole: WholeFrame, _ scanner: inout FrameScanner, to file: any File, at place: FramePlace
   ) throws(StoreError) -> (header: FrameHeader, extent: LogExtent, pages: [PageEntry]) {
+    let frame = whole.header
     let (bytes, checksum) = FrameHeader.encode(
       kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
       first: frame.first, count: frame.count, sections: frame.sections)

@@ -12,17 +12,20 @@ internal import Synchronization
 /// `publish`.
 public final class LogHolder: @unchecked Sendable {
   // Sendable: `commit`, `finish` and the properties belong to the applier's thread; `publish` only
-  // touches `counter`, which nothing else does, `writable`, which is atomic, and the file.
+  // touches `counter` and `published`, which nothing else does, `writable`, which is atomic, and the file.
   public let header: LogSegmentHeader
   public let file: any File
   let environment: Environment
   let layout: StoreLayout
 
-  /// Confirmed: frames up to here are in the history for ever. `published <= confirmed`.
+  /// Confirmed: frames up to here are in the history for ever. It only ever grows.
   public private(set) var confirmed: LogPosition
   public private(set) var extent: LogExtent
   private var size: Int64
   private var counter: UInt64 = 0
+  /// What the newest beacon here states. `published <= confirmed`, since a beacon is only sealed of what is
+  /// confirmed; and it never goes back.
+  private var published: LogPosition?
   /// What may still be written here; it only ever becomes less.
   private enum Writable: UInt8, AtomicRepresentable {
     case all
@@ -139,10 +142,12 @@ public final class LogHolder: @unchecked Sendable {
   }
 
   /// A beacon of what is confirmed now, to be written with `publish`.
-  public func beacon(_ state: Beacon.State, _ status: ApplierStatus, time_ms: Int64) -> Beacon {
+  public func beacon(_ state: Beacon.State, _ status: ApplierStatus, time_ms: Int64)
+    -> SealedBeacon
+  {
     var beacon = Beacon(state: state, position: confirmed, extent: extent, time_ms: time_ms)
     beacon.status = status
-    return beacon
+    return SealedBeacon(beacon)
   }
 
   /// Writes a beacon into the slot whose turn it is; both slots on release.
@@ -151,11 +156,15 @@ public final class LogHolder: @unchecked Sendable {
   /// be there, and the failed one may leave the other slot as old as it was. After a frame that failed
   /// there may be another one. It lies elsewhere and states what was confirmed before, so whether the
   /// frame lands does not matter to it; and a term that a full device ends says so with it.
-  public func publish(_ beacon: Beacon) throws(StoreError) {
+  @discardableResult
+  public func publish(_ sealed: SealedBeacon) throws(StoreError) -> PublishedTxID {
+    let position = sealed.content.position
+    precondition(position.nonce == header.nonce, "a holder publishes what it confirmed itself")
+    precondition(position.end >= published?.end ?? 0, "what is published never goes back")
     try checkUsable(forBeacon: true)
-    for _ in 0..<(beacon.state == .released ? 2 : 1) {
+    for _ in 0..<(sealed.content.state == .released ? 2 : 1) {
       counter += 1
-      var beacon = beacon
+      var beacon = sealed.content
       beacon.counter = counter
       do throws(StoreError) {
         try file.write(beacon.encoded(), at: beacon.slot)
@@ -166,6 +175,8 @@ public final class LogHolder: @unchecked Sendable {
       }
     }
     if !environment.makes(.checkBeforePublishing) { try checkOpen() }
+    published = position
+    return PublishedTxID(written: sealed)
   }
 
   /// Reads the mark: throws `.notLeading` where somebody closed the segment.
@@ -198,10 +209,18 @@ public final class LogHolder: @unchecked Sendable {
   }
 
   private func accept(_ frame: FrameHeader) {
+    precondition(frame.offset == confirmed.end, "what is confirmed grows without a gap")
     confirmed.end = frame.end
     confirmed.lastFrame = frame.offset
     confirmed.checksum = frame.checksum
   }
+}
+
+/// What a holder has confirmed, ready to be published. Only the holder makes one.
+public struct SealedBeacon: Sendable {
+  public let content: Beacon
+
+  fileprivate init(_ content: Beacon) { self.content = content }
 }
 
 /// Where a frame goes and what it is chained to.

@@ -17,11 +17,6 @@ struct AssistantTests {
     return options
   }
 
-  private func present(_ store: TestStore) throws -> Log.Present {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return try Log(layout: store.layout, store: id, environment: store.environment).present()
-  }
-
   @Test("A thread's outcome, and those of others that nobody waits for")
   func blocking() throws {
     let store = try TestStore()
@@ -35,21 +30,21 @@ struct AssistantTests {
       of: receipt, timeout: .seconds(60), assistedBy: assistant)
     #expect(outcome.outcome.isApplied)
     #expect(try store.query("SELECT count(*) FROM t") == [[6]])
-    let present = try present(store)
+    let present = try store.present()
     #expect(present.beacon.state == .released)
     #expect(present.segment.header.holder == "assistant")
     #expect(assistant.trouble == nil)
     // What is known already needs nobody.
     let again = try writer.outcomeBlocking(of: receipt, assistedBy: assistant)
     #expect(again == outcome)
-    #expect(try self.present(store).segment.number == present.segment.number)
+    #expect(try store.present().segment.number == present.segment.number)
   }
 
   @Test("Many tasks share one assistant, and its terms")
   func tasks() async throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a)")
-    let before = try present(store).segment.number
+    let before = try store.present().segment.number
     let assistant = Assistant(store: store.path, options: options(store))
     let writer = try store.writer()
     try await withThrowingTaskGroup(of: Bool.self) { group in
@@ -64,7 +59,7 @@ struct AssistantTests {
       for try await isApplied in group { #expect(isApplied) }
     }
     #expect(try store.query("SELECT count(DISTINCT a), count(*) FROM t") == [[40, 40]])
-    let present = try present(store)
+    let present = try store.present()
     #expect(present.beacon.state == .released)
     #expect(present.segment.number - before < 10)
   }
@@ -83,8 +78,8 @@ struct AssistantTests {
       end.withLock { $0 = result }
       end.wakeAll()
     }
-    let before = try present(store).segment.number
-    while try present(store).segment.number == before { SystemClock().sleep(.milliseconds(5)) }
+    let before = try store.present().segment.number
+    while try store.present().segment.number == before { SystemClock().sleep(.milliseconds(5)) }
     let assistant = Assistant(store: store.path, options: options(store))
     let writer = try store.writer()
     for n in 0..<20 {
@@ -93,13 +88,13 @@ struct AssistantTests {
         try writer.outcomeBlocking(of: receipt, timeout: .seconds(60), assistedBy: assistant)
           .outcome.isApplied)
     }
-    #expect(try present(store).segment.number == before + 1)
+    #expect(try store.present().segment.number == before + 1)
     stop.withLock { $0 = true }
     try end.wait { $0 }.get()
     // It was released, so from here on the assistant leads.
     let receipt = try writer.submitBlocking(Self.row(20))
     _ = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60), assistedBy: assistant)
-    #expect(try present(store).segment.header.holder == "assistant")
+    #expect(try store.present().segment.header.holder == "assistant")
   }
 
   /// More comes all the time, and nobody else applies it: without a bound it would never return.
@@ -125,7 +120,7 @@ struct AssistantTests {
     let writer = try store.writer()
     let receipt = try writer.submitBlocking(Self.row(1))
     _ = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60), assistedBy: assistant)
-    #expect(try present(store).beacon.state == .released)
+    #expect(try store.present().beacon.state == .released)
     isOver.withLock { $0 = true }
     isEnded.wait { $0 ? () : nil }
     try store.drain()
@@ -140,13 +135,13 @@ struct AssistantTests {
     let assistant = Assistant(store: store.path, options: options)
     let writer = try store.writer()
     let receipt = try writer.submitBlocking(Self.row(1))
-    let before = try present(store).segment.number
+    let before = try store.present().segment.number
     let error = #expect(throws: StoreError.self) {
       try writer.outcomeBlocking(of: receipt, timeout: .seconds(2), assistedBy: assistant)
     }
     #expect(error?.code == .timeout)
     #expect(error?.message.contains("the program that executes batches is not there") == true)
-    #expect(try present(store).segment.number == before)
+    #expect(try store.present().segment.number == before)
     try store.drain()
   }
 }

@@ -40,7 +40,7 @@ final class BackedUpStore {
     let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
     let pages = try PageStore(path: store.path, environment: store.environment)
     try Checkpoint(layout: store.layout, store: id, environment: store.environment)
-      .make(of: pages.snapshot(.latest))
+      .make(of: pages.published(.latest))
   }
 
   /// With an applier on a thread of its own.

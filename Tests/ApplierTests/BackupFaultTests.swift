@@ -273,7 +273,7 @@ struct BackupFaultTests {
     options.retention.listing = .zero
     _ = try Retention(checkpoint, options, .posix()).run(
       Retention.Occasion(
-        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: true))
   }
 

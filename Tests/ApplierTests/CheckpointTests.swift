@@ -11,7 +11,7 @@ struct CheckpointTests {
   private let store: TestStore
   private let files: OverlookingFileSystem
   private let checkpoint: Checkpoint
-  private let snapshot: Snapshot
+  private let snapshot: PublishedSnapshot
   private let path: String
 
   init() throws {
@@ -21,7 +21,7 @@ struct CheckpointTests {
     var environment = store.environment
     environment.fileSystem = files
     let pages = try PageStore(path: store.path, environment: environment)
-    snapshot = try pages.snapshot(.latest)
+    snapshot = try pages.published(.latest)
     checkpoint = Checkpoint(
       layout: store.layout, store: pages.description.id, environment: environment)
     path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))"
@@ -51,6 +51,6 @@ struct CheckpointTests {
     try store.environment.fileSystem.unlink(sidecar)
     try checkpoint.make(of: snapshot)
     #expect(try fileNumber() != made)
-    #expect(try checkpoint.newest(upTo: snapshot.txid) == snapshot.txid)
+    #expect(try checkpoint.newest(upTo: store.present().published) == snapshot.txid)
   }
 }

@@ -50,7 +50,7 @@ struct CompactionTests {
     try Checkpoint(
       layout: store.layout, store: StoreDescription.read(store.layout, PosixFileSystem()).id,
       environment: store.environment
-    ).make(of: try snapshot(store))
+    ).make(of: PageStore(path: store.path, environment: store.environment).published())
     let found = try Verification(store: store.path, store.environment) { _ in }.run()
     #expect(found.damages == 0)
     let summary = try Replay.run(

@@ -53,7 +53,7 @@ struct FinishedSegmentTests: HostileStore {
     var isMore = true
     while isMore {
       let before = try segments()
-      isMore = intake.remove(published: TxID(50))
+      isMore = try intake.remove(published: planted(TxID(50)))
       calls += 1
       let removed = try before - segments()
       if isBounded { #expect(removed <= 6, "call \(calls)") }

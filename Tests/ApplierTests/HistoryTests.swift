@@ -128,7 +128,7 @@ struct HistoryTests {
     try store.apply("DELETE FROM t WHERE a % 3")
     try store.apply("DELETE FROM t")
     try store.apply("INSERT INTO t(b) VALUES('again')")
-    let snapshot = try PageStore(path: store.path, environment: store.environment).snapshot()
+    let snapshot = try PageStore(path: store.path, environment: store.environment).published()
     try Checkpoint(
       layout: store.layout,
       store: PageStore(path: store.path, environment: store.environment).description.id,

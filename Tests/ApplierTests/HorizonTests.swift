@@ -218,7 +218,7 @@ struct HorizonTests {
       let pages = try PageStore(path: store.path, environment: store.environment)
       try Checkpoint(
         layout: store.layout, store: pages.description.id, environment: store.environment
-      ).make(of: pages.snapshot(.latest))
+      ).make(of: pages.published(.latest))
     }
   }
 

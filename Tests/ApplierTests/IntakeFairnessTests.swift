@@ -109,9 +109,9 @@ struct IntakeFairnessTests {
       while try intake.poll() {}
       let name = try #require(
         store.names(store.layout.journal).first { $0.contains("\(id)") })
-      intake.remove(published: TxID(76))
+      try intake.remove(published: planted(TxID(76)))
       #expect(try store.names(store.layout.journal).contains(name) == dropsIt)
-      intake.remove(published: TxID(77))
+      try intake.remove(published: planted(TxID(77)))
       #expect(try !store.names(store.layout.journal).contains(name))
     }
   }

@@ -16,7 +16,7 @@ struct LateCheckpointTests {
     for i in batches {
       try store.apply(i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))")
       let pages = try PageStore(path: store.path, environment: store.environment)
-      try checkpointing(store).make(of: pages.snapshot(.latest))
+      try checkpointing(store).make(of: pages.published(.latest))
     }
   }
 
@@ -33,7 +33,7 @@ struct LateCheckpointTests {
     options.retention.bytes = bytes
     return try Retention(checkpoint, options, store.environment).run(
       Retention.Occasion(
-        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: true))
   }
 

@@ -27,7 +27,7 @@ struct RemovalTests {
 
   private func makeCheckpoint(_ store: TestStore) throws {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try checkpointing(store).make(of: pages.snapshot(.latest))
+    try checkpointing(store).make(of: pages.published(.latest))
   }
 
   /// One round, half a minute from now. Two checkpoints stay, where `keep` is over.
@@ -47,7 +47,7 @@ struct RemovalTests {
     options.retention.listing = .zero
     return try Retention(checkpoint, options, store.environment).run(
       Retention.Occasion(
-        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: true, isUrgent: isUrgent))
   }
 

@@ -95,7 +95,7 @@ struct ReplayTests {
   func same() throws {
     let store = try worked()
     try work(store)
-    let snapshot = try PageStore(path: store.path, environment: store.environment).snapshot()
+    let snapshot = try PageStore(path: store.path, environment: store.environment).published()
     let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
     try Checkpoint(layout: store.layout, store: id, environment: store.environment)
       .make(of: snapshot)
@@ -218,7 +218,7 @@ struct ReplayTests {
 
     let id = try StoreDescription.read(store.layout, fileSystem).id
     let snapshot = try PageStore(path: store.path, environment: store.environment)
-      .snapshot(.asOf(.txid(TxID(2))))
+      .published(.asOf(.txid(TxID(2))))
     try Checkpoint(layout: store.layout, store: id, environment: store.environment)
       .make(of: snapshot)
     for name in [StoreLayout.checkpointName(TxID(2)), StoreLayout.sidecarName(TxID(2))] {
@@ -411,7 +411,7 @@ struct ReplayTests {
     let pages = try PageStore(path: store.path, environment: store.environment)
     try Checkpoint(
       layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.snapshot())
+    ).make(of: pages.published())
     try work(store)
     let txid = try pages.snapshot(.asOf(.txid(TxID(11)))).txid
     let path = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(txid))"

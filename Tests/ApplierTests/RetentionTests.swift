@@ -23,7 +23,7 @@ struct RetentionTests {
 
   private func makeCheckpoint(_ store: TestStore) throws {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try checkpointing(store).make(of: pages.snapshot(.latest))
+    try checkpointing(store).make(of: pages.published(.latest))
   }
 
   private func checkpointing(_ store: TestStore) throws -> Checkpoint {
@@ -52,7 +52,7 @@ struct RetentionTests {
     options.retention = settings
     return try Retention(checkpointing(store), options, store.environment).run(
       Retention.Occasion(
-        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: true, isUrgent: isUrgent))
   }
 
@@ -170,7 +170,7 @@ struct RetentionTests {
     options.retention = settings()
     _ = try Retention(checkpointing(store), options, store.environment).run(
       Retention.Occasion(
-        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        now_ms: store.environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: false))
     #expect(try numbers(store, store.layout.log) == [6, 7])
   }

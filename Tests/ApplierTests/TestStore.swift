@@ -80,9 +80,22 @@ final class TestStore {
       .read { try $0.query(sql) }
   }
 
+  /// What is published now.
+  func present() throws -> Log.Present {
+    let id = try StoreDescription.read(layout, environment.fileSystem).id
+    return try Log(layout: layout, store: id, environment: environment).present()
+  }
+
   func names(_ directory: String) throws -> [String] {
     try environment.fileSystem.list(directory)
   }
+}
+
+/// As if `txid` was published, where a test has no log.
+func planted(_ txid: TxID) throws -> PublishedTxID {
+  var environment = Environment.posix()
+  environment.omittedChecks = [.removeOnlyPublished]
+  return try #require(PublishedTxID(txid, without: .removeOnlyPublished, in: environment))
 }
 
 extension Outcome {

@@ -29,7 +29,7 @@ struct VerificationTests {
     let pages = try PageStore(path: store.path, environment: store.environment)
     try Checkpoint(
       layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.snapshot())
+    ).make(of: pages.published())
   }
 
   private func verify(_ store: TestStore) throws -> (

@@ -58,7 +58,7 @@ struct WorkedStore {
     let pages = try PageStore(path: store.path, environment: store.environment)
     try Checkpoint(
       layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.snapshot())
+    ).make(of: pages.published())
   }
 
   func rows() throws -> [[SQLValue]] { try store.query(Self.everything) }

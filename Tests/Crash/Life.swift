@@ -265,7 +265,7 @@ final class Life {
     }
     let pages = try PageStore(path: store, environment: environment)
     try Checkpoint(layout: layout, store: pages.description.id, environment: environment)
-      .make(of: try pages.snapshot(.latest))
+      .make(of: try pages.published(.latest))
     try inspection.advance(log(), deaths: 0, &figures)
     try inspection.readAgain(log())
     try look(&figures)

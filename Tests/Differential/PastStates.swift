@@ -46,7 +46,7 @@ struct PastStates {
     let pages = try PageStore(path: store, environment: environment)
     try Checkpoint(
       layout: pages.layout, store: pages.description.id, environment: environment
-    ).make(of: pages.snapshot(.latest))
+    ).make(of: pages.published(.latest))
   }
 
   func check() throws -> Counts {

@@ -170,7 +170,7 @@ private final class RandomHistory {
     try Applier(path: store, options: options, environment: applierEnvironment)
       .run(shouldStop: { false })
     let pages = try PageStore(path: store, environment: environment)
-    let snapshot = try pages.snapshot()
+    let snapshot = try pages.published()
     guard snapshot.txid > states.last?.0 ?? .zero else { return }
     if generator.choose.chance(0.3) {
       try Checkpoint(
@@ -184,7 +184,7 @@ private final class RandomHistory {
     states.append((snapshot.txid, seen))
     // What is restored says the same, and tells the generator what there is.
     let path = "\(directory)/restored-\(snapshot.txid)"
-    try Restoration.write(snapshot, to: path, environment)
+    try Restoration.write(snapshot.snapshot, to: path, environment)
     let restored = try Connection(path: path, flags: [.readOnly])
     try expect(try Content { try restored.query($0) }, seen, "restored as of \(snapshot.txid)")
     try generator.schema.read(restored)
@@ -203,7 +203,7 @@ private final class RandomHistory {
     let checkpoint = Checkpoint(layout: layout, store: id, environment: environment)
     _ = try Retention(checkpoint, options, environment).run(
       Retention.Occasion(
-        now_ms: environment.clock.wallTime_ms() + 30_000, published: present.extent.txid,
+        now_ms: environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: true))
     let kept = try environment.fileSystem.list(layout.checkpoints)
       .compactMap(StoreLayout.checkpointTxID).sorted()

@@ -170,9 +170,9 @@ struct DamagedFileTests {
       let expected = try readAll(store)
       let checkpoint = Checkpoint(
         layout: store.layout, store: try store.log().store, environment: store.environment)
-      try checkpoint.make(of: try store.database().store.snapshot(.latest))
+      try checkpoint.make(of: try store.database().store.published(.latest))
       #expect(try readAll(store) == expected)
-      let txid = try #require(try checkpoint.newest(upTo: TxID(.max)))
+      let txid = try #require(try checkpoint.newest(upTo: store.present().published))
       let path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
       let size = try store.environment.fileSystem.status(path).size
       var errors = 0

@@ -177,7 +177,7 @@ public final class LogRun: @unchecked Sendable {
 
   /// Believes the history that a new holder published with its first beacon.
   private func inherit(_ holder: LogHolder, _ life: Life) throws(StoreError) {
-    let beacon = holder.beacon(.active, ApplierStatus(), time_ms: 0)
+    let beacon = holder.beacon(.active, ApplierStatus(), time_ms: 0).content
     // Not there: it was superseded and moved before its holder came to look.
     guard let segment = try life.log.open(holder.header.number) else { return }
     var follower = LogFollower(after: .empty)
@@ -221,13 +221,13 @@ public final class LogRun: @unchecked Sendable {
 
   /// Publishes, and believes what the beacon says; the present one unless told otherwise.
   private func publish(
-    _ earlier: Beacon?, _ unpublished: inout [Commit], _ holder: LogHolder, _ life: Life
+    _ earlier: SealedBeacon?, _ unpublished: inout [Commit], _ holder: LogHolder, _ life: Life
   ) throws(StoreError) {
     let beacon = earlier ?? holder.beacon(.active, ApplierStatus(), time_ms: 0)
     try holder.publish(beacon)
     while let commit = unpublished.first {
       let number = holder.extent.commits - UInt64(unpublished.count) + 1
-      guard number <= beacon.extent.commits else { break }
+      guard number <= beacon.content.extent.commits else { break }
       believe(commit, at: number, life.name)
       unpublished.removeFirst()
     }

@@ -61,7 +61,7 @@ struct Verification: @unchecked Sendable {
       let store = try PageStore(path: World.layout.root, environment: life.environment)
       try Checkpoint(
         layout: World.layout, store: store.description.id, environment: life.environment
-      ).make(of: try store.snapshot())
+      ).make(of: try store.published())
     }
     guard world.oracle.violation == nil, world.scheduler.random.chance(0.2) else { return }
     JournalDamageTrial(world).run()

@@ -27,16 +27,15 @@ struct FinishedSegments {
     segments.append(segment)
   }
 
-  /// Removes those whose content is all in commits up to `txid`, which is published, as far as its time
-  /// goes. Returns them.
-  mutating func remove(published txid: TxID) -> [JournalSegmentReader] {
+  /// Removes those whose content is all in published commits, as far as its time goes. Returns them.
+  mutating func remove(published: PublishedTxID) -> [JournalSegmentReader] {
     isCut = false
     guard !segments.isEmpty else { return [] }
     let now = environment.clock.elapsed()
     var removed: [JournalSegmentReader] = []
     var kept: [JournalSegmentReader] = []
     for segment in segments {
-      guard mayGo(segment, published: txid, now) else {
+      guard mayGo(segment, published, now) else {
         kept.append(segment)
         continue
       }
@@ -48,9 +47,9 @@ struct FinishedSegments {
   }
 
   private func mayGo(
-    _ segment: JournalSegmentReader, published txid: TxID, _ now: Duration
+    _ segment: JournalSegmentReader, _ published: PublishedTxID, _ now: Duration
   ) -> Bool {
-    let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= txid
+    let isPublished = segment.waitingBatches == 0 && segment.lastTxID <= published.txid
     let isStuck = stuck[segment.path].map { $0.until > now } ?? false
     return !isStuck && (isPublished || !environment.makes(.removeOnlyPublished))
   }

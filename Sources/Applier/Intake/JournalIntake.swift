@@ -375,11 +375,11 @@ final class JournalIntake {
     }
   }
 
-  /// Removes the finished segments whose content is all in commits up to `txid`, which is published, as
-  /// far as a look's time goes. Returns whether there are more of them.
+  /// Removes the finished segments whose content is all in published commits, as far as a look's time goes.
+  /// Returns whether there are more of them.
   @discardableResult
-  func remove(published txid: TxID) -> Bool {
-    for segment in finished.remove(published: txid) { names.forget(segment.id) }
+  func remove(published: PublishedTxID) -> Bool {
+    for segment in finished.remove(published: published) { names.forget(segment.id) }
     return finished.isCut
   }
 }

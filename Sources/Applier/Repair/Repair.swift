@@ -105,12 +105,19 @@ public struct Repair {
 
   private func makeCheckpoint(_ checkpoint: Checkpoint, _ plan: Plan) throws(StoreError) {
     guard let state = plan.state else { return }
-    try checkpoint.make(of: state)
+    let log = Log(layout: layout, store: checkpoint.store, environment: environment)
+    guard let published = PublishedSnapshot(state, upTo: try log.present().published) else {
+      throw StoreError(
+        .notLeading,
+        "batch \(state.txid) was to be published by now, and is not; stop all appliers, then repair again",
+        path: layout.log)
+    }
+    try checkpoint.make(of: published)
   }
 
   /// Also where what it leads to has a higher number and is not there.
   private func pointCurrent(_ checkpoint: Checkpoint) throws(StoreError) {
-    guard let newest = try checkpoint.newest(upTo: TxID(.max)) else { return }
+    guard let newest = try checkpoint.whole().max() else { return }
     let target = "checkpoints/\(StoreLayout.checkpointName(newest))"
     guard (try? environment.fileSystem.readSymbolicLink(layout.current)) != target else { return }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)

@@ -30,7 +30,7 @@ final class Retention: @unchecked Sendable {
     /// By the file server's clock.
     var now_ms: Int64
     /// In a beacon that was written.
-    var published: TxID
+    var published: PublishedTxID
     /// The newest segment with a beacon, as far as is known here; an earlier one serves as well.
     var segment: UInt64
     /// It has had that beacon for longer than a listing takes.
@@ -152,13 +152,13 @@ final class Retention: @unchecked Sendable {
     var halves: [String] = []
   }
 
-  private func found(upTo published: TxID) throws(StoreError) -> Found {
+  private func found(upTo published: PublishedTxID) throws(StoreError) -> Found {
     let directory = checkpoint.layout.checkpoints
     let names = Set(try environment.fileSystem.list(directory))
     let databases = Set(names.compactMap(StoreLayout.checkpointTxID))
     let sidecars = Set(names.compactMap(StoreLayout.sidecarTxID))
     var found = Found()
-    for txid in databases.intersection(sidecars).sorted() where txid <= published {
+    for txid in databases.intersection(sidecars).sorted() where txid <= published.txid {
       let database = "\(directory)/\(StoreLayout.checkpointName(txid))"
       let sidecar = "\(directory)/\(StoreLayout.sidecarName(txid))"
       do throws(StoreError) {

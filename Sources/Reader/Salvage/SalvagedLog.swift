@@ -82,7 +82,7 @@ struct SalvagedLog {
       one.beacon.map {
         FrameChain(one.segment.scanner(), from: $0.position.end, after: $0.position.checksum)
       } ?? one.segment.frames()
-    while let frame = try chain.ahead(), try chain.scanner.isWhole(frame) { chain.pass(frame) }
+    while try chain.nextWhole() != nil {}
     return chain.offset
   }
 

@@ -24,7 +24,7 @@ struct CheckpointCommand: ParsableCommand {
   func run() throws {
     let environment = Environment.posix()
     let store = try PageStore(path: place.store, environment: environment)
-    let snapshot = try store.snapshot(.latest)
+    let snapshot = try store.published(.latest)
     try Checkpoint(layout: store.layout, store: store.description.id, environment: environment)
       .make(of: snapshot)
     var output = OutputFile()
