@@ -101,20 +101,26 @@ class StoreCase(unittest.TestCase):
 class HostTests(StoreCase):
     """The same in each."""
 
-    def host(self, *command, **environment):
+    def host(self, *command, expected=EXPECTED, **environment):
         run = subprocess.run(
             [*command, EXTENSION, self.store, BATCH, self.plain],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE,
         )
         # Turns are batches too.
-        self.assertEqual(re.sub(r'"txid": \d+', '"txid": N', run.stdout), EXPECTED)
+        self.assertEqual(re.sub(r'"txid": \d+', '"txid": N', run.stdout), expected)
 
     def test_sqlite3_command(self):
         self.host("sh", str(HERE / "sqlite3.sh"))
 
     def test_debians_python(self):
         self.host("/usr/bin/python3", str(HERE / "sqlite.py"))
+
+    def test_pypy(self):
+        """Another Python, whose module `sqlite3` is its own."""
+        self.host(
+            "pypy3", str(HERE / "sqlite.py"),
+            expected=EXPECTED.replace("unable to open database file", "Could not open database"))
 
     def test_pysqlite3(self):
         self.host(sys.executable, str(HERE / "sqlite.py"), MODULE="pysqlite3")
