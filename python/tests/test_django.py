@@ -394,6 +394,32 @@ class SiteTests(SiteCase):
         self.assertEqual(arguments[1:], ["shell", "/s", "-json"])
 
 
+class SignTests(SiteCase):
+    """What a statement finds in SQLite's cache is no sign of life, so the cursor gives one."""
+
+    def signs(self, body: Callable[[], object]) -> int:
+        with self.statements() as seen:
+            body()
+        return seen.count("PRAGMA sluice_txid")
+
+    def test_a_transaction_that_works_gives_signs(self) -> None:
+        times = [0.0]
+
+        def body() -> None:
+            with transaction.atomic():
+                for _ in range(20):
+                    times[0] += 0.1
+                    Account.objects.create(name=f"{times[0]}")
+
+        with mock.patch("time.monotonic", lambda: times[0]):
+            self.assertIn(self.signs(body), [3, 4])
+
+    def test_outside_of_transactions_there_are_none(self) -> None:
+        connection.ensure_connection()
+        connection.seen_at_work = -100.0
+        self.assertEqual(self.signs(lambda: Account.objects.update(balance=1)), 0)
+
+
 class AssistTests(SiteCase):
     """`OPTIONS = {"assist": True}`, with what would start and end appliers replaced."""
 
@@ -456,6 +482,47 @@ class AssistTests(SiteCase):
             Client().post("/deposit")
             last.join()
         self.assertEqual(self.seen[:2], ["stop_all", "start"])
+
+    def write_beside_a_request(self, ends: Callable[[], None]) -> None:
+        """A thread writes while the last request ends, and then `ends` its transaction."""
+        has_written, may_end = threading.Event(), threading.Event()
+
+        def write() -> None:
+            transaction.set_autocommit(False)
+            Account.objects.update(balance=1)
+            has_written.set()
+            may_end.wait(10)
+            ends()
+            connections.close_all()
+
+        connection.ensure_connection()
+        request_started.send(None, environ={"REQUEST_METHOD": "GET"})
+        thread = threading.Thread(target=write)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(may_end.set)
+        self.assertTrue(has_written.wait(10))
+        request_finished.send(None)
+        self.assertEqual(self.seen, ["start"])
+        may_end.set()
+        thread.join()
+        self.assertEqual(self.seen, ["start", "stop_all"])
+
+    def test_an_open_write_transaction_beside_the_last_request_keeps_the_applier(self) -> None:
+        self.write_beside_a_request(transaction.commit)
+        self.assertEqual(Account.objects.get().balance, 1)
+
+    def test_until_it_is_rolled_back(self) -> None:
+        self.write_beside_a_request(transaction.rollback)
+
+    def test_or_its_connection_is_closed(self) -> None:
+        self.write_beside_a_request(lambda: None)
+
+    def test_who_writes_outside_of_requests_keeps_the_applier(self) -> None:
+        Account.objects.update(balance=1)
+        with transaction.atomic():
+            Account.objects.update(balance=2)
+        self.assertNotIn("stop_all", self.seen)
 
     def test_a_child_has_no_request_of_its_parents(self) -> None:
         connection.ensure_connection()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from sluice import _load
 from sluice.django import assist, checks, requests
 from sluice.django.client import DatabaseClient
 from sluice.django.creation import DatabaseCreation
+from sluice.django.cursor import StoreCursor
 from sluice.django.errors import ErrorWrapper
 from sluice.django.features import DatabaseFeatures
 from sluice.django.introspection import DatabaseIntrospection
@@ -54,6 +56,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._mode: Mode | None = None
         # Whether this process sees to an applier by itself.
         self._assists = False
+        self.seen_at_work = 0.0
 
     @cached_property
     def wrap_database_errors(self) -> ErrorWrapper:
@@ -120,12 +123,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
             ) from None
 
     def create_cursor(self, name: str | None = None) -> Any:
-        if not self._assists:
+        if self.is_in_memory_db():
             return super().create_cursor(name)
-        store = os.fspath(self.settings_dict["NAME"])
-        return self.connection.cursor(
-            factory=lambda connection: assist.AssistedCursor(connection, store)
-        )
+        kind = assist.AssistedCursor if self._assists else StoreCursor
+        return self.connection.cursor(factory=lambda connection: kind(connection, self))
 
     # Transactions
 
@@ -149,7 +150,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _start_transaction_under_autocommit(self) -> None:
         self._begun = self._mode_of_block()
+        self.seen_at_work = time.monotonic()
         self.cursor().execute(f"BEGIN {self._begun.value}" if self._begun else "BEGIN")
+
+    def _commit(self) -> None:
+        try:
+            super()._commit()
+        finally:
+            assist.settle(self)
+
+    def _rollback(self) -> None:
+        try:
+            super()._rollback()
+        finally:
+            assist.settle(self)
 
     def _mode_of_block(self) -> Mode | None:
         if self._mode is None:
@@ -185,8 +199,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _close(self) -> None:
         if self.connection is not None and self._process != os.getpid():
             _inherited.append(self.connection)
-        else:
+            return
+        try:
             super()._close()
+        finally:
+            assist.settle(self, is_closed=True)
 
     def _leave_to_parent(self) -> None:
         """In a child: the parent's connection is refused to it, so that it opens its own."""
