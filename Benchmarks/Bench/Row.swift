@@ -79,13 +79,13 @@ private let localRows: [Row] = [
     against: "SQLite C API, prepared insert, no journal, no sync", aim: .atLeast(0.9),
     unit: .perSecond,
     cause:
-      "its pages are compressed, summed, written and made durable, which the bare inserts leave out (see what it reaches in one process, where both take turns on one processor)",
+      "batches are read and decoded, and pages compressed, summed, written and made durable, which the bare inserts leave out",
     measure: { try largeBatches($0) }),
   Row(
     number: 4, work: "one-row batches applied that wait in the journal",
     against: "the same, one row each", aim: .atLeast(0.5), unit: .perSecond,
     cause:
-      "a batch is all or nothing and executed once: a savepoint and the writer's position for each, which cost SQLite alone what the figure says",
+      "each batch is decoded, its statement looked up, its outcome recorded, its pages written; what makes it all or nothing and executed once is the smaller part (SQLite with a savepoint and a position a row)",
     measure: { try smallBatches($0) }),
   Row(
     number: 5, work: "32 processes, one-row batches, submit → applied",

@@ -158,13 +158,12 @@ extension OutcomePoller {
     while true {
       let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
-      var isTold = false
       // Who is told looks when there is something to see.
-      if line.isRelied { isTold = pause() }
+      var end = line.isRelied ? pause() : .due
       while true {
-        look(expectsNews: isTold)
+        look(after: end)
         if !state.withLock({ $0.waiters.has(waiter) }) { break }
-        isTold = pause()
+        end = pause()
       }
       passTurn()
     }
@@ -222,11 +221,11 @@ extension OutcomePoller {
 
   /// The thread for those who cannot look themselves.
   private func serve() {
-    var isTold = false
-    if line.isRelied, !state.withLock({ $0.waiters.isEmpty }) { isTold = pause() }
+    var end = PauseEnd.due
+    if line.isRelied, !state.withLock({ $0.waiters.isEmpty }) { end = pause() }
     while true {
-      look(expectsNews: isTold)
-      isTold = false
+      look(after: end)
+      end = .due
       if state.withLock({ $0.waiters.isEmpty }) {
         _ = environment.clock.wait(on: state, atMost: Self.linger) { $0.waiters.isEmpty ? nil : () }
         let isDone = state.withLock { state in
@@ -235,7 +234,7 @@ extension OutcomePoller {
         }
         if isDone { return }
       } else {
-        isTold = pause()
+        end = pause()
       }
     }
   }
@@ -244,6 +243,22 @@ extension OutcomePoller {
 // MARK: Looking
 
 extension OutcomePoller {
+  /// Why a pause is over.
+  private enum PauseEnd {
+    case due
+    /// A hint said that there is something to see.
+    case told
+    /// A waiter's time is over, and a hint would have said if there was something to see.
+    case late
+  }
+
+  private func look(after end: PauseEnd) {
+    guard case .late = end else { return look(expectsNews: end == .told) }
+    let now = environment.clock.bootTime_ns()
+    let answers = state.withLock { $0.waiters.takeLate(at: now) }
+    for answered in answers { answered.waker.answer(answered.answer) }
+  }
+
   /// One look at the present, and what follows from it. Only for who has the turn. `expectsNews`: a hint said that
   /// there are some.
   private func look(expectsNews: Bool = false) {
@@ -310,23 +325,26 @@ extension OutcomePoller {
   }
 
   /// Waits until the next look is due, a hint says that there is something to see, or a waiter's time is over;
-  /// a new waiter makes it earlier. True where a hint said so.
-  private func pause() -> Bool {
+  /// a new waiter makes it earlier.
+  private func pause() -> PauseEnd {
     let jitter = 192 + Int(environment.random() % 128)
     while true {
       let questions = state.withLock { $0.ledger.oldest(ofAtMost: Limits.hintQuestionsOfProcess) }
       let asks = line.ask((questions ?? []).map { Hint(.question, batch: $0) })
       let isHinted = asks && line.isTrusted
       let now = environment.clock.bootTime_ns()
-      let due = state.withLock { state in
+      let (look, late) = state.withLock { state in
         state.listens = asks
-        return min(
+        return (
           state.pace.due_ns(at: now, jitter: jitter, isHinted: isHinted),
-          state.waiters.deadline_ns)
+          state.waiters.deadline_ns
+        )
       }
+      let due = min(look, late)
       guard due > now else {
         state.withLock { $0.listens = false }
-        return false
+        guard isHinted, look > now else { return .due }
+        return line.answer()?.kind == .published ? .told : .late
       }
       let rest = Duration.nanoseconds(Int64(min(due - now, 1_000_000_000)))
       if asks {
@@ -334,14 +352,14 @@ extension OutcomePoller {
         state.withLock { $0.listens = false }
         if let answer, answer.kind == .published {
           if !environment.makes(.lookAfterHint) { believe(answer) }
-          return true
+          return .told
         }
         // No time passes for a process that has ended in a simulator.
-        if environment.clock.bootTime_ns() == now { return false }
+        if environment.clock.bootTime_ns() == now { return .due }
       } else if environment.clock.wait(on: state, atMost: rest, { $0.pace.hasNew ? () : nil })
         == nil
       {
-        return false
+        return .due
       }
     }
   }
