@@ -40,6 +40,7 @@ extension Session {
       {
         return .complete(index)
       }
+      executing = index
       onBatch(index)
       lastAskedForTurn = false
       let standing = try own { () throws(SQLiteError) -> Standing in
