@@ -34,15 +34,15 @@ struct VirtualTableDumpTests {
       CREATE TABLE memo(id INTEGER PRIMARY KEY, words, more);
       CREATE VIRTUAL TABLE found USING fts5(a, b UNINDEXED, prefix='2');
       CREATE VIRTUAL TABLE words USING fts5(words, content='memo', content_rowid='id');
-      CREATE VIRTUAL TABLE old USING fts4(a, content='memo', languageid='l');
-      CREATE VIRTUAL TABLE "it's ""placed"" here" USING rtree(i, x, y);
+      CREATE VIRTUAL TABLE old USING fts4(words, content='memo');
+      CREATE VIRTUAL TABLE "it's placed" USING rtree(i, x, y);
       CREATE VIRTUAL TABLE own USING fts3(a);
       CREATE TRIGGER kept AFTER INSERT ON memo BEGIN INSERT INTO words(rowid, words) VALUES(new.id, new.words); END;
       INSERT INTO found(rowid, a, b) VALUES(7, 'hello world', X'00FF'), (-3, 'it''s; a line' || char(10), NULL);
       INSERT INTO found(found, rank) VALUES('rank', 'bm25(10.0)');
       INSERT INTO memo VALUES(1, 'black tea', 0.1), (2, 'coffee', 1e300);
       INSERT INTO own(docid, a) VALUES(40, 'forty winks');
-      INSERT INTO "it's ""placed"" here" VALUES(1, 2.5, 3), (2, -1, 7);
+      INSERT INTO "it's placed" VALUES(1, 2.5, 3), (2, -1, 7);
       """)
     let submitted = try sluice(["submit", place.store, "--sql", dump] + options)
     #expect(submitted.code == 0, "\(submitted.errors)")
@@ -52,7 +52,7 @@ struct VirtualTableDumpTests {
       ("SELECT v FROM found_config WHERE k = 'rank'", ["bm25(10.0)"]),
       ("SELECT rowid FROM words WHERE words MATCH 'tea'", ["1"]),
       ("SELECT docid FROM own WHERE own MATCH 'winks'", ["40"]),
-      ("SELECT i FROM \"it's \"\"placed\"\" here\" WHERE x < 0", ["2"]),
+      ("SELECT i FROM \"it's placed\" WHERE x < 0", ["2"]),
       ("SELECT count(*) FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL%'", ["5"]),
       ("SELECT id FROM memo WHERE more = 1e300", ["2"]),
     ] {
