@@ -33,11 +33,11 @@ struct VirtualTableDumpTests {
       """
       CREATE TABLE memo(id INTEGER PRIMARY KEY, words, more);
       CREATE VIRTUAL TABLE found USING fts5(a, b UNINDEXED, prefix='2');
-      CREATE VIRTUAL TABLE words USING fts5(words, content='memo', content_rowid='id');
+      CREATE VIRTUAL TABLE texts USING fts5(words, content='memo', content_rowid='id');
       CREATE VIRTUAL TABLE old USING fts4(words, content='memo');
       CREATE VIRTUAL TABLE "it's placed" USING rtree(i, x, y);
       CREATE VIRTUAL TABLE own USING fts3(a);
-      CREATE TRIGGER kept AFTER INSERT ON memo BEGIN INSERT INTO words(rowid, words) VALUES(new.id, new.words); END;
+      CREATE TRIGGER kept AFTER INSERT ON memo BEGIN INSERT INTO texts(rowid, words) VALUES(new.id, new.words); END;
       INSERT INTO found(rowid, a, b) VALUES(7, 'hello world', X'00FF'), (-3, 'it''s; a line' || char(10), NULL);
       INSERT INTO found(found, rank) VALUES('rank', 'bm25(10.0)');
       INSERT INTO memo VALUES(1, 'black tea', 0.1), (2, 'coffee', 1e300);
@@ -50,7 +50,7 @@ struct VirtualTableDumpTests {
       ("SELECT rowid, hex(b) FROM found WHERE found MATCH 'hel*'", ["7,00FF"]),
       ("SELECT count(*) FROM found WHERE found MATCH 'line'", ["1"]),
       ("SELECT v FROM found_config WHERE k = 'rank'", ["bm25(10.0)"]),
-      ("SELECT rowid FROM words WHERE words MATCH 'tea'", ["1"]),
+      ("SELECT rowid FROM texts WHERE texts MATCH 'tea'", ["1"]),
       ("SELECT docid FROM own WHERE own MATCH 'winks'", ["40"]),
       ("SELECT i FROM \"it's placed\" WHERE x < 0", ["2"]),
       ("SELECT count(*) FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL%'", ["5"]),
@@ -62,12 +62,12 @@ struct VirtualTableDumpTests {
     // They are whole, and go on.
     for sql in [
       "INSERT INTO found(found) VALUES('integrity-check')",
-      "INSERT INTO words(words) VALUES('integrity-check')",
+      "INSERT INTO texts(texts) VALUES('integrity-check')",
       "INSERT INTO own(own) VALUES('integrity-check')",
       "INSERT INTO memo VALUES(3, 'green tea', 0)",
     ] { try place.execute(sql) }
     #expect(
-      try place.query("SELECT count(*) FROM words WHERE words MATCH 'tea'", "--csv").lines == [
+      try place.query("SELECT count(*) FROM texts WHERE texts MATCH 'tea'", "--csv").lines == [
         "count(*)", "2",
       ])
   }
