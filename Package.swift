@@ -245,12 +245,19 @@ if Context.environment["SLUICE_FUZZ"] != nil {
   package.targets += [
     .target(
       name: "sluice",
-      dependencies: ["SluiceShared", "SluiceJournal", "SluiceSQLite", arguments],
+      dependencies: [
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery", arguments,
+      ],
       path: "Sources/sluice",
       exclude: [
-        "Commands", "Dump", "Functions", "Logging", "Metrics", "Output", "Rejected", "Status",
-        "Submitting", "ExitCode.swift", "Sluice.swift",
-      ],
+        "Commands", "Functions", "Logging", "Metrics", "Rejected", "Status", "Submitting",
+        "ExitCode.swift", "Sluice.swift",
+      ]
+        // All but the file that a dump is written to.
+        + [
+          "BatchReport", "CSV", "JSONLines", "LogLine", "Printable", "ProgressLine",
+          "RowChange+JSON", "RowFormat", "StatementPlace", "Table",
+        ].map { "Output/\($0).swift" },
       swiftSettings: settings),
     .executableTarget(
       name: "sluice-fuzz",

@@ -26,7 +26,7 @@ struct DatabaseCheck {
 
   /// What the user is to know of rows that violate a foreign key.
   func foreignKeys() throws(SQLiteError) -> String? {
-    let found = try ForeignKeyViolations().added(in: database)
+    let found = try ForeignKeyViolations().added(in: database, isOutOfTime: { false })
     guard found.count > 0 else { return nil }
     let rows =
       found.count == 1 ? "1 row violates a foreign key" : "\(found.count) rows violate foreign keys"

@@ -14,7 +14,7 @@ extension Leader {
     status.batchesPerSecond = rate.perSecond(at: environment.clock.elapsed())
     status.quarantined = intake.quarantine.count
     status.writers = UInt32(intake.writerCount)
-    status.ignored = UInt64(intake.ignoredCount)
+    status.ignored = UInt64(intake.ignoredCount + intake.unusableCount)
     status.hints = StatedHints(desk)
     status.nextBeat_ms = UInt32(
       clamping: restingBeat(environment.clock.elapsed()).wholeMilliseconds)

@@ -26,6 +26,7 @@ extension Leader {
     isExecutingNamed = true
     let done = try commit(request)
     isExecutingNamed = false
+    if done.lack != nil { takeBackNames(after: nil) }
     turn = turn(after: done, of: trial.batches)
     // It wants to be alone, or a connection opened anew, and comes again.
     guard done.count > 0 else { return }

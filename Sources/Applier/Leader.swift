@@ -181,12 +181,12 @@ final class Leader {
   }
 
   /// A group ends with the batch that is executed when it has taken its time. What it takes beyond twice
-  /// that is this batch's, therefore, and its writer owes it to the others. Where the group was tried again, or
+  /// that is this batch's, therefore, and its writer and user owe it to the others. Where the group was tried again, or
   /// ended before a batch that is to be alone, the time may be that of a batch that is not in it: nobody owes it.
   private func charge(_ done: Session.Done, of batches: ArraySlice<PendingBatch>) {
     guard let time = execution.executingTime else { return }
     let isSlow = time > Session.longestGroup * 2 && !done.nextIsAlone
-    intake.charge(isSlow ? batches.prefix(done.count).last?.id.writer : nil, time)
+    intake.charge(isSlow ? batches.prefix(done.count).last : nil, time)
   }
 
   private static let smallestGroup = 64
@@ -220,6 +220,12 @@ final class Leader {
       return (pages, segment)
     }
     if let failedBeat { throw failedBeat }
+    if let lack = done.lack, let batch = request.batches.first {
+      intake.holdBack(batch, lacking: lack)
+      intake.charge(batch, environment.clock.elapsed() - began)
+      // It would be waited for.
+      if turn?.holder == batch.id.writer { turn = nil }
+    }
     intake.take(done.count, in: execution.extent.txid)
     nextIsAlone = done.nextIsAlone
     if !hasCommitted, done.committed > 0 {

@@ -6,7 +6,8 @@ public struct LeftBehind: Sendable {
   public var ignored: Int
   /// Batches that are missing between others of their writer, as far as this term found them.
   public var missing: UInt64
-  /// Writers with a file that cannot be used at present; their batches wait.
+  /// Writers with a file that cannot be used at present, or a batch for which the scratch disk has no room; their
+  /// batches wait.
   public var heldBack: Int
   /// Segments that this term put into quarantine.
   public var quarantined: UInt32
@@ -20,7 +21,9 @@ public struct LeftBehind: Sendable {
     if quarantined > 0 { parts.append("\(quarantined) put into journal/quarantine/") }
     if missing > 0 { parts.append("\(missing) batches found missing") }
     if heldBack > 0 {
-      parts.append("the batches of \(heldBack) writers wait, for a file that cannot be used")
+      parts.append(
+        "the batches of \(heldBack) writers wait, for a file that cannot be used or for room on the scratch disk"
+      )
     }
     guard !parts.isEmpty else { return nil }
     return StoreError(

@@ -251,7 +251,8 @@ public struct ApplierStatus: Hashable, Sendable {
   public var uncleanTerms: UInt32 = 0
   /// What is being executed since then, and what was when terms ended.
   public var attempts: [Attempt] = []
-  /// Files in the journal that are not read.
+  /// Files in the journal that are not read, and writers whose batches wait for the right to read one, or for room
+  /// on the applier's scratch disk.
   public var ignored: UInt64 = 0
   /// Batches that were found missing between others of their writer since the store was made.
   public var missing: UInt64 = 0

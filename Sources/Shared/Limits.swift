@@ -94,6 +94,10 @@ public enum Limits {
   /// many parts of it, was filled by others. That is no fault of the group's, and stops the applier.
   public static let leastScratchBytes: Int64 = 64 << 20
   public static let partsOfScratchDisk: Int64 = 8
+  /// Time that whose batches took long owes to others at most: as long as one batch may take by the clock.
+  public static let longestDebt = Duration.seconds(120)
+  /// Of journal files that cannot be used one is tried in this time at most, however many there are.
+  public static let pauseBetweenUnusable = Duration.milliseconds(10)
   /// Batches in one commit.
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).

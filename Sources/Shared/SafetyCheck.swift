@@ -61,6 +61,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case deduplicate
   /// A writer's batches are executed from files of one user only.
   case ownWriter
+  /// What an import in pieces has not ended counts for no other user's import.
+  case ownImport
   /// A writer that may be forgotten begins no segment.
   case rememberedWriter
   /// What a batch's virtual tables keep in memory is written before the batch ends.

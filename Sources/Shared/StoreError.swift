@@ -72,4 +72,6 @@ extension StoreError {
   /// ENOSPC or EDQUOT.
   public var isFullDisk: Bool { errno == ENOSPC || isOverQuota }
   public var isOverQuota: Bool { errno == EDQUOT }
+  /// EACCES or EPERM.
+  public var isForbidden: Bool { errno == EACCES || errno == EPERM }
 }

@@ -128,6 +128,54 @@ struct HostileFilesTests: HostileStore {
       return try count() == 2
     })
   }
+
+  /// It may hold what was acknowledged, and its writer cannot be told that it is closed: so it stays, is told, and
+  /// costs little.
+  @Test(arguments: [true, false]) func aFileThatMayNotBeOpenedWaitsAndIsTold(_ isReadable: Bool)
+    throws
+  {
+    let files = LockedFileSystem(store.environment.fileSystem)
+    let log = Log(
+      layout: store.layout, store: try StoreDescription.read(store.layout, files).id,
+      environment: store.environment)
+    let journal = try store.journal()
+    try journal.flush([insert(1).encoded()])
+    files.locked = path(try #require(journal.writer), 1)
+    files.isReadable = isReadable
+    store.environment.fileSystem = files
+    store.options.retireAfter = .milliseconds(20)
+    _ = try store.writer().submitBlocking(insert(2))
+    try run(until: { try count() == (isReadable ? 2 : 1) && files.refusals.withLock { $0 } > 1 })
+    #expect(try log.present().beacon.status.ignored == 1)
+    #expect(files.refusals.withLock { $0 } < 10)
+    files.locked = ""
+    try run(until: { try store.names(store.layout.journal) == ["quarantine"] })
+    #expect(try count() == 2)
+    #expect(try log.present().beacon.status.ignored == 0)
+    #expect(try store.names(store.layout.quarantine).isEmpty)
+  }
+
+  /// However many there are, one is tried in 10 ms at most.
+  @Test func filesThatMayNotBeOpenedAreTriedSeldom() {
+    var held = HeldBack()
+    let error = StoreError(.io, "open failed: Permission denied", errno: EACCES)
+    let writers = (1...10_000).map { WriterID(high: 1, low: UInt64($0)) }
+    var now = Duration.seconds(1)
+    var tries = 0
+    while now < .seconds(4000) {
+      held.goOn(now)
+      for writer in writers where !held.has(writer) {
+        _ = held.holdBack(writer, error, now)
+        if now > .seconds(2000) { tries += 1 }
+      }
+      now += .seconds(1)
+    }
+    #expect(tries <= 2000 * 100)
+    #expect(held.forbiddenCount == 10_000)
+    for writer in writers { held.forget(writer) }
+    #expect(held.forbiddenCount == 0 && held.knownCount == 0)
+  }
+
   // MARK: Another writer's name
 
   /// A batch under another's next number, a far number, and in a file of which nothing can be read. The

@@ -60,6 +60,76 @@ struct HostileSizesTests: HostileStore {
     }
   }
 
+  /// However many such files there are: a look takes its time, and who waits longest comes first in the next.
+  @Test func looksForRemainsLeaveTimeForOthers() throws {
+    let clock = ManualClock()
+    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
+    for n in 1...40 {
+      let file = try store.environment.fileSystem.create(
+        path(WriterID(high: 1, low: UInt64(n)), 1), mode: 0o660)
+      try file.resize(to: 64 << 20)
+    }
+    let files = BlindFileSystem(TimedReads(store.environment.fileSystem, clock))
+    var environment = store.environment
+    environment.fileSystem = files
+    environment.clock = clock
+    let intake = try JournalIntake(
+      layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
+      log: store.options.logger)
+    intake.silence = .milliseconds(20)
+    for _ in 0..<5 {
+      clock.advance(by: .milliseconds(30))
+      _ = try intake.poll()
+    }
+    let writer = try store.writer()
+    for n in 1...3 {
+      let receipt = try writer.submitBlocking(insert(Int64(n)))
+      var looks = 0
+      while !intake.waiting.has(receipt.batch.writer), looks < 20 {
+        let began = clock.elapsed()
+        _ = try intake.poll()
+        #expect(clock.elapsed() - began < .milliseconds(300))
+        looks += 1
+      }
+      #expect(looks <= 4)
+      intake.take(intake.waiting.count, in: TxID(UInt64(n)))
+    }
+    // They are gone in the end.
+    for _ in 0..<2000 {
+      clock.advance(by: .milliseconds(5))
+      _ = try intake.poll()
+      intake.remove(published: TxID(100))
+    }
+    #expect(try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") } == [])
+  }
+
+  /// What a term has scanned is lost with it. However short terms are, each ends with some segments what it began.
+  @Test func shortTermsGetAnywhere() throws {
+    let clock = ManualClock()
+    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
+    for n in 1...30 {
+      let file = try store.environment.fileSystem.create(
+        path(WriterID(high: 1, low: UInt64(n)), 1), mode: 0o660)
+      try file.resize(to: 64 << 20)
+    }
+    var environment = store.environment
+    environment.fileSystem = BlindFileSystem(TimedReads(store.environment.fileSystem, clock))
+    environment.clock = clock
+    for term in 1...8 {
+      let intake = try JournalIntake(
+        layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
+        log: store.options.logger)
+      intake.silence = .milliseconds(20)
+      for _ in 0..<14 {
+        clock.advance(by: .milliseconds(25))
+        _ = try intake.poll()
+        intake.remove(published: TxID(100))
+      }
+      let left = try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") }
+      #expect(left.count <= 30 - term, "\(term)")
+    }
+  }
+
   /// A frame that is not whole is summed once, and then more and more seldom.
   @Test(arguments: [true, false])
   func aLargeFrameThatIsNotWholeIsNotSummedAtEachLook(_ isBounded: Bool) throws {

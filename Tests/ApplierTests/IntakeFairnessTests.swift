@@ -185,8 +185,9 @@ struct IntakeFairnessTests {
     let counts = Dictionary(grouping: all, by: { $0.writer }).mapValues(\.count)
     let writer = try #require(all.first { counts[$0.writer] == 100 }).writer
     while intake.next(1, bytes: .max).first?.id.writer != writer { intake.take(1, in: TxID(1)) }
+    let long = intake.next(1, bytes: .max).first
     intake.take(1, in: TxID(1))
-    if isCharged { intake.charge(writer, .seconds(30)) }
+    if isCharged { intake.charge(long, .seconds(30)) }
     // So many others come before its next one, at 100 ms each.
     var others = 0
     while let next = intake.next(1, bytes: .max).first, next.id.writer != writer {
@@ -203,6 +204,61 @@ struct IntakeFairnessTests {
     #expect(rest.count == intake.waiting.count)
   }
 
+  /// A user may have any number of writers, each of which has had no slow batch yet.
+  @Test(arguments: [true, false]) func aUserOwesForAllItsWriters(isAnotherUser: Bool) throws {
+    let files = OwningFileSystem(store.environment.fileSystem)
+    let slow = try (0..<10).map { _ in try store.writer() }
+    for (i, writer) in slow.enumerated() { try submit(i * 10..<i * 10 + 5, writer) }
+    if isAnotherUser {
+      for name in try store.names(store.layout.journal) {
+        files.owners.withLock { $0["\(store.layout.journal)/\(name)"] = 4242 }
+      }
+    }
+    let honest = try store.writer()
+    try submit(1000..<1020, honest)
+    var environment = store.environment
+    environment.fileSystem = files
+    let intake = try intake(environment)
+    while try intake.poll() {}
+    // The table's, which was made first and is executed.
+    while let next = intake.next(1, bytes: .max).first, next.frame.frame.count == 1 {
+      intake.take(1, in: TxID(1))
+    }
+    var executed: [Bool] = []
+    while let next = intake.next(1, bytes: .max).first {
+      let isSlow = next.frame.frame.count == 5
+      intake.take(1, in: TxID(1))
+      intake.charge(isSlow ? next : nil, isSlow ? .seconds(30) : .seconds(1))
+      executed.append(isSlow)
+    }
+    // Of another user's ten writers one batch comes before the last honest one, and else one of each.
+    let slowOnes = executed.prefix((executed.lastIndex(of: false) ?? 0) + 1).count { $0 }
+    #expect(isAnotherUser ? slowOnes <= 1 : slowOnes >= 9, "\(executed)")
+    #expect(executed.count == 70)
+  }
+
+  /// Who worked alone for long owes those who come later no more than one batch may take.
+  @Test func aDebtHasABound() throws {
+    let slow = try store.writer()
+    try submit(0..<40, slow)
+    let intake = try intake(store.environment)
+    while try intake.poll() {}
+    for _ in 0..<31 {
+      let next = intake.next(1, bytes: .max).first
+      intake.take(1, in: TxID(1))
+      intake.charge(next, .seconds(30))
+    }
+    try submit(1000..<1500, try store.writer())
+    while try intake.poll() {}
+    var quick = 0
+    while let next = intake.next(1, bytes: .max).first, next.frame.frame.count == 500 {
+      intake.take(1, in: TxID(1))
+      intake.charge(nil, .seconds(1))
+      quick += 1
+    }
+    #expect(quick == 120)
+  }
+
   /// Where nobody else has anything waiting, a debt keeps nobody from being served.
   @Test func aDebtorAloneIsServed() throws {
     try submit(0..<10, try store.writer())
@@ -211,7 +267,7 @@ struct IntakeFairnessTests {
     for _ in 0..<11 {
       let next = try #require(intake.next(1, bytes: .max).first)
       intake.take(1, in: TxID(1))
-      intake.charge(next.id.writer, .seconds(30))
+      intake.charge(next, .seconds(30))
     }
     #expect(intake.isIdle)
   }

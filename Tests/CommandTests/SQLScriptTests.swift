@@ -189,7 +189,7 @@ struct SQLScriptTests {
       PRAGMA table_info(t); PRAGMA trusted_schema=ON; PRAGMA nobody_knows_this = 1;
       PRAGMA user_version; PRAGMA foreign_keys; PRAGMA recursive_triggers; PRAGMA main.query_only;
       PRAGMA schema_version; PRAGMA case_sensitive_like; PRAGMA legacy_alter_table;
-      PRAGMA writable_schema;
+      PRAGMA writable_schema; PRAGMA writable_schema=ON; pragma main.[writable_schema] = 1;
       PRAGMA user_version=7; PRAGMA application_id = 1; PRAGMA recursive_triggers=ON
       """
     #expect(
@@ -208,8 +208,9 @@ struct SQLScriptTests {
       ("ATTACH 'x.db' AS x", "take out ATTACH"),
       ("detach x", "take out ATTACH"),
       ("VACUUM", "`sluice compact`"),
-      ("PRAGMA writable_schema=ON", "`sluice init --from`"),
-      ("pragma main.[writable_schema] = 1", "`sluice init --from`"),
+      ("UPDATE sqlite_schema SET sql = NULL", "`sluice init --from`"),
+      ("delete from [sqlite_master]", "`sluice init --from`"),
+      ("INSERT INTO sqlite_schema VALUES(1)", "`sluice init --from`"),
       (".open x.db\nSELECT 1", ".open is a command of the sqlite3 shell"),
       ("COMMIT", "no transaction is open"),
       ("BEGIN; BEGIN", "a transaction is open since line 3"),

@@ -19,7 +19,7 @@ enum Exceptions {
     "Sources/Applier/Execution/StatementCache.swift": 1
   ]
   static let bareErrnos: [String: Int] = [
-    "Sources/Applier/Intake/JournalIntake+Refusal.swift": 5,
+    "Sources/Applier/Intake/JournalIntake+Refusal.swift": 3,
     "Sources/Applier/Intake/JournalSegmentReader.swift": 1,
     "Sources/Applier/Replay/RecordedHistory.swift": 1,
     "Sources/Applier/Worker/Execution.swift": 1,

@@ -22,7 +22,8 @@ extension BatchRun {
     case .all, .byLaterBatch:
       // Pieces belong together: what an earlier one added is no piece's past.
       state.openImport = try openImport(context)
-      guard state.openImport == nil else { return }
+      state.isBesideImports = try isBesideImports(context)
+      guard state.openImport == nil || state.isBesideImports else { return }
     }
     state.violationsBefore = try violations()
   }
@@ -46,12 +47,18 @@ extension BatchRun {
       throw .rejected(foreignKeyRejection("a deferred foreign key is violated at the batch's end"))
     }
     guard settings.enforcesForeignKeys else { return }
-    guard batch.foreignKeyCheck != .byLaterBatch else { return try keepImportOpen(context) }
+    guard batch.foreignKeyCheck != .byLaterBatch else {
+      try tellOtherImports(context)
+      return try keepImportOpen(context)
+    }
     guard settings.mayBeViolated || batch.foreignKeyCheck == .all else { return }
     let before = state.openImport?.violations ?? state.violationsBefore ?? ForeignKeyViolations()
-    let added = try looking { () throws(SQLiteError) in try before.added(in: connection) }
+    let added = try looking { (isOutOfTime) throws(SQLiteError) in
+      try before.added(in: connection, isOutOfTime: isOutOfTime)
+    }
     guard added.count > 0 else {
-      if batch.foreignKeyCheck == .all, state.openImport != nil { try closeImport() }
+      try tellOtherImports(context)
+      if batch.foreignKeyCheck == .all, state.openImport != nil { try closeImport(context) }
       return
     }
     var message =
@@ -71,12 +78,18 @@ extension BatchRun {
   }
 
   private func violations() throws(Stop) -> ForeignKeyViolations {
-    try looking { () throws(SQLiteError) in try ForeignKeyViolations(of: connection) }
+    try looking { (isOutOfTime) throws(SQLiteError) in
+      try ForeignKeyViolations(of: connection, isOutOfTime: isOutOfTime)
+    }
   }
 
-  private func looking<T>(_ body: () throws(SQLiteError) -> T) throws(Stop) -> T {
-    permissions.mode = .applier
-    do throws(SQLiteError) { return try body() } catch {
+  /// Looks at all tables, for as long as the batch has time left.
+  private func looking<T>(_ body: (_ isOutOfTime: () -> Bool) throws(SQLiteError) -> T)
+    throws(Stop) -> T
+  {
+    permissions.mode = .check
+    defer { permissions.mode = .applier }
+    do throws(SQLiteError) { return try body { state.isOutOfTime() } } catch {
       var told = error
       told.message += " (found when the foreign keys of all tables were checked)"
       throw .sqlite(told)
@@ -94,25 +107,55 @@ struct OpenImport {
 /// What was violated before the first piece of an import, kept in the database until a last piece is
 /// applied.
 ///
-/// There is one for the store, whosever pieces they are: an import that was interrupted goes on under
-/// another writer's id. Of two imports at a time the one that ends first answers for both, and the other
-/// begins anew there, when nothing is left that they added. One of which no piece came for as long as a key
-/// is remembered is given up: what it left is from then on what was there before.
+/// There is one for each user, whichever of the user's writers sends the pieces: an import that was interrupted
+/// goes on under another writer's id. Of two imports of one user at a time the one that ends first answers for
+/// both, and the other begins anew there, when nothing is left that they added. One of which no piece came for
+/// as long as a key is remembered is given up: what it left is from then on what was there before.
 ///
-/// Its row is among the keys: a blob is the key of no batch.
+/// While several users have one, each piece looks what it added and what it took away, and that is from
+/// then on what was there before the others' imports: nobody answers for what another one has not ended.
+///
+/// The rows are among the keys: a blob is the key of no batch. It is the user's number, big-endian.
 extension BatchRun {
-  private static let importKey = "x''"
-
   func openImport(_ context: Context) throws(Stop) -> OpenImport? {
     let rows = try ownQuery(
-      "SELECT hash, time FROM main._sluice_keys WHERE key = \(Self.importKey) AND time >= ?",
-      [.integer(context.time_ms - Bookkeeping.keyHorizon_ms)])
+      "SELECT hash, time FROM main._sluice_keys WHERE key = ? AND time >= ?",
+      [context.importKey, .integer(context.oldestKey_ms)])
     guard let row = rows.first, case .blob(let bytes) = row[0], case .integer(let time) = row[1]
     else { return nil }
-    do throws(DecodingError) {
-      return OpenImport(violations: try ForeignKeyViolations(decoding: bytes), time_ms: time)
-    } catch {
+    return OpenImport(violations: try recorded(bytes), time_ms: time)
+  }
+
+  private func recorded(_ bytes: [UInt8]) throws(Stop) -> ForeignKeyViolations {
+    do throws(DecodingError) { return try ForeignKeyViolations(decoding: bytes) } catch {
       throw .fatal(StoreError(.damaged, error.description))
+    }
+  }
+
+  /// Of others' imports, which are blobs and so behind all texts.
+  private static let others =
+    "FROM main._sluice_keys WHERE key >= x'' AND key <> ? AND time >= ?"
+
+  func isBesideImports(_ context: Context) throws(Stop) -> Bool {
+    guard environment.makes(.ownImport) else { return false }
+    let rows = try ownQuery(
+      "SELECT 1 \(Self.others) LIMIT 1", [context.importKey, .integer(context.oldestKey_ms)])
+    return !rows.isEmpty
+  }
+
+  /// A piece has been executed: what it added and took away counts for no other user's import.
+  func tellOtherImports(_ context: Context) throws(Stop) {
+    guard state.isBesideImports, let before = state.violationsBefore else { return }
+    let after = try violations()
+    let rows = try ownQuery(
+      "SELECT key, hash \(Self.others)", [context.importKey, .integer(context.oldestKey_ms)])
+    for row in rows {
+      guard case .blob(let bytes) = row[1] else { continue }
+      var theirs = try recorded(bytes)
+      theirs.shift(from: before, to: after)
+      guard theirs.encoded != bytes else { continue }
+      _ = try ownQuery(
+        "UPDATE main._sluice_keys SET hash = ? WHERE key = ?", [.blob(theirs.encoded), row[0]])
     }
   }
 
@@ -122,20 +165,31 @@ extension BatchRun {
       // Seldom, since the row may be large.
       guard context.time_ms - open.time_ms > Bookkeeping.keyHorizon_ms / 24 else { return }
       _ = try ownQuery(
-        "UPDATE main._sluice_keys SET time = ? WHERE key = \(Self.importKey)",
-        [.integer(context.time_ms)])
+        "UPDATE main._sluice_keys SET time = ? WHERE key = ?",
+        [.integer(context.time_ms), context.importKey])
     } else if let before = state.violationsBefore {
       _ = try ownQuery(
-        "INSERT OR REPLACE INTO main._sluice_keys VALUES(\(Self.importKey), ?, ?, ?, x'')",
+        "INSERT OR REPLACE INTO main._sluice_keys VALUES(?, ?, ?, ?, x'')",
         [
-          .blob(before.encoded), .integer(Int64(context.txid.rawValue)), .integer(context.time_ms),
+          context.importKey, .blob(before.encoded), .integer(Int64(context.txid.rawValue)),
+          .integer(context.time_ms),
         ])
     }
   }
 
-  func closeImport() throws(Stop) {
-    _ = try ownQuery("DELETE FROM main._sluice_keys WHERE key = \(Self.importKey)")
+  func closeImport(_ context: Context) throws(Stop) {
+    _ = try ownQuery("DELETE FROM main._sluice_keys WHERE key = ?", [context.importKey])
   }
+}
+
+extension BatchRun.Context {
+  /// Of the row of its user's import.
+  fileprivate var importKey: SQLValue {
+    .blob((0..<4).map { UInt8(truncatingIfNeeded: owner >> (24 - 8 * $0)) })
+  }
+
+  /// Of this time a key is still remembered.
+  fileprivate var oldestKey_ms: Int64 { time_ms - Bookkeeping.keyHorizon_ms }
 }
 
 extension EncodedBatch {

@@ -83,8 +83,8 @@ final class BatchRun {
       "DELETE FROM main._sluice_state WHERE 0", persistent: true)
     connection.setProgressHandler(every: BatchRun.stepsPerCall) { [unowned self] in
       onProgress()
-      guard permissions.mode.isOfBatch else { return false }
-      state.took(steps: Int64(BatchRun.stepsPerCall))
+      guard permissions.mode.isInBatchTime else { return false }
+      if permissions.mode.isOfBatch { state.took(steps: Int64(BatchRun.stepsPerCall)) }
       return state.ranOutOfSteps || state.isOutOfTime() || isInVain()
     }
   }
@@ -119,6 +119,8 @@ final class BatchRun {
     var entropy: Identifier128
     /// Of its commit.
     var time_ms: Int64
+    /// Whose file it is from.
+    var owner: UInt32
     /// It is the only batch of its commit.
     var isAlone: Bool
   }

@@ -18,6 +18,8 @@ struct BatchState {
   var violationsBefore: ForeignKeyViolations?
   /// The import that it is a piece of, where an earlier piece began it.
   var openImport: OpenImport?
+  /// It is a piece of an import, and other users have some that have not ended.
+  var isBesideImports = false
   /// It wrote to a virtual table, which may remember things beside its content.
   private(set) var hasWrittenVirtual = false
   /// To one that it has not made itself.

@@ -24,8 +24,10 @@ struct ForeignKeyViolations {
   init() {}
 
   /// Counted one by one: there may be millions. Errors but those of a schema are thrown.
-  init(of connection: Connection) throws(SQLiteError) {
-    try ForeignKeyScan(connection).each(withKeys: { count < Limits.violationsTold }) {
+  init(of connection: Connection, isOutOfTime: () -> Bool) throws(SQLiteError) {
+    try ForeignKeyScan(connection).each(
+      isOutOfTime, withKeys: { count < Limits.violationsTold }
+    ) {
       insert($0.key)
     }
   }
@@ -36,13 +38,14 @@ struct ForeignKeyViolations {
   }
 
   /// How many the database has beside these, and the place of the first of them.
-  func added(in connection: Connection) throws(SQLiteError) -> (count: Int, first: String) {
+  func added(in connection: Connection, isOutOfTime: () -> Bool) throws(SQLiteError)
+    -> (count: Int, first: String)
+  {
     var left = rows
     var seen = 0
     var added = 0
     var first = ""
-    let isByNumber = count > Limits.violationsTold
-    try ForeignKeyScan(connection).each(withKeys: { !left.isEmpty }) { violation in
+    try ForeignKeyScan(connection).each(isOutOfTime, withKeys: { !left.isEmpty }) { violation in
       seen += 1
       if isByNumber {
         guard seen > count else { return }
@@ -56,9 +59,31 @@ struct ForeignKeyViolations {
     return (added, first)
   }
 
+  /// Only the number of all is kept.
+  private var isByNumber: Bool { rows.isEmpty && count > 0 }
+
+  /// Something else had `before`, and left `after`: the difference is of what was there before, too.
+  mutating func shift(from before: ForeignKeyViolations, to after: ForeignKeyViolations) {
+    guard !isByNumber, !before.isByNumber, !after.isByNumber else {
+      count = max(0, count + after.count - before.count)
+      rows = [:]
+      return
+    }
+    for (key, copies) in after.rows where copies > before.rows[key, default: 0] {
+      rows[key, default: 0] += copies - before.rows[key, default: 0]
+    }
+    for (key, copies) in before.rows {
+      guard let known = rows[key] else { continue }
+      let gone = max(0, copies - after.rows[key, default: 0])
+      rows[key] = known > gone ? known - gone : nil
+    }
+    count = rows.values.reduce(0, +)
+    if count > Limits.violationsTold { rows = [:] }
+  }
+
   // MARK: as bytes
 
-  /// `u64` how many, then the key of each, ascending; without keys where there are too many.
+  /// `u64` how many, then the key of each, ascending; without keys where there are, or were, too many.
   var encoded: [UInt8] {
     var writer = ByteWriter()
     writer.append(UInt64(count))
@@ -75,7 +100,8 @@ struct ForeignKeyViolations {
       }
     }
     guard bytes.count % 8 == 0, let first = words.first, let count = Int(exactly: first),
-      words.count == (count > Limits.violationsTold ? 1 : count + 1)
+      words.count == 1 || words.count == count + 1,
+      count <= Limits.violationsTold || words.count == 1
     else {
       throw DecodingError("the foreign keys that were violated before an import are damaged")
     }
@@ -94,10 +120,16 @@ private struct ForeignKeyScan {
   init(_ connection: Connection) { self.connection = connection }
 
   /// `withKeys` says whether the key of the next one matters; it is 0 otherwise.
-  func each(withKeys: () -> Bool, _ body: (ForeignKeyViolation) -> Void) throws(SQLiteError) {
+  func each(
+    _ isOutOfTime: () -> Bool, withKeys: () -> Bool, _ body: (ForeignKeyViolation) -> Void
+  ) throws(SQLiteError) {
     let tables = try connection.query(
       "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0")
     for case .text(let table)? in tables.map(\.first) {
+      // Of small tables there may be any number; within one SQLite asks.
+      guard !isOutOfTime() else {
+        throw SQLiteError(code: SQLITE_INTERRUPT, message: "interrupted")
+      }
       do throws(SQLiteError) { try look(at: table, withKeys, body) } catch {
         guard error.primary == SQLITE_ERROR else { throw error }
         body(

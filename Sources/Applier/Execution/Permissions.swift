@@ -20,8 +20,13 @@ final class Permissions {
     /// SQLite's own statements within VACUUM: they write every table, and run nothing of a schema's.
     case compaction
 
-    /// It is a batch's time, and its steps.
+    /// What the applier itself looks for because of a batch, in that batch's time.
+    case check
+
+    /// Its steps are the batch's.
     var isOfBatch: Bool { self == .batch || self == .flush || self == .compaction }
+    /// It is a batch's time.
+    var isInBatchTime: Bool { isOfBatch || self == .check }
   }
 
   var mode = Mode.applier
@@ -84,7 +89,7 @@ final class Permissions {
       if denial == nil { denial = reason }
       return .deny
     }
-    guard mode != .applier, mode != .compaction, limitsLate || mode != .boundary,
+    guard mode != .applier, mode != .check, mode != .compaction, limitsLate || mode != .boundary,
       request.action != SQLITE_SELECT,
       request.action != SQLITE_RECURSIVE
     else {

@@ -14,6 +14,7 @@ extension Session {
   func finish(
     _ group: Group, _ end: Done, _ request: Request, _ write: @escaping Write
   ) throws(StoreError) -> Done {
+    executing = nil
     onBatch(nil)
     guard !group.outcomes.isEmpty else {
       try rollback()
@@ -47,6 +48,8 @@ extension Session {
       return pruned
     }
     let content = try content(of: group, batches, pruned, after, rejectedAfter)
+    // From here on a disk that is full is the store's.
+    usesScratch = false
     let (pages, segment) = try confirmed { () throws(StoreError) in try write(content, committed) }
     try database.adopt(
       snapshot.adding(

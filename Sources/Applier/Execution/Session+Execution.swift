@@ -40,6 +40,7 @@ extension Session {
       {
         return .complete(index)
       }
+      executing = index
       onBatch(index)
       lastAskedForTurn = false
       let standing = try own { () throws(SQLiteError) -> Standing in
@@ -115,7 +116,8 @@ extension Session {
   ) throws(StoreError) -> BatchEnd {
     if let beforeBatch { try beforeBatch(batch.id) }
     let context = BatchRun.Context(
-      txid: group.nextTxID, entropy: group.entropy, time_ms: group.time_ms, isAlone: isAlone)
+      txid: group.nextTxID, entropy: group.entropy, time_ms: group.time_ms,
+      owner: batch.owner, isAlone: isAlone)
     let result = batch.frame.withBatch(batch.index) { bytes -> Result<BatchEnd, StoreError> in
       do throws(DecodingError) {
         let bytes = try bytes.get()

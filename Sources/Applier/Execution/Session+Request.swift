@@ -15,6 +15,15 @@ extension Session {
     var sharesFrame = false
     /// The last of them asked for the turn, and its TxID is the turn's number.
     var grantsTurn = false
+    /// Nothing was done: the scratch disk, which others fill, had no room.
+    var lack: Lack?
+  }
+
+  /// Room that there was not on the scratch disk.
+  struct Lack {
+    /// The batch that was being executed; nil: all were, and it was their commit.
+    var index: Int?
+    var message: String
   }
 
   /// What a batch is rejected with, unexecuted.

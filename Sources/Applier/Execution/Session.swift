@@ -54,6 +54,11 @@ final class Session {
   /// Told which of the request's batches is executed next; nil: none any more, what is left is the commit.
   var onBatch: (Int?) -> Void = { _ in }
 
+  /// What is being executed; nil: nothing, or the commit.
+  var executing: Int?
+  /// What is done needs the scratch disk, and not the store's.
+  var usesScratch = true
+
   private static let lastNumber = Monitor<UInt64>(0)
 
   /// How batches are executed.
@@ -149,8 +154,19 @@ final class Session {
   var hasRefusedCommit = false
 
   /// Executes the batches in order as one commit, as many of them as can be in one, and hands the
-  /// commit to `write`.
-  ///
+  /// commit to `write`. Nothing is done where there is no room for it on the scratch disk, and the group has not
+  /// filled that itself: it is no batch's fault, and no reason for others to wait. This session is of no use then.
+  func commit(_ request: Request, write: @escaping Write) throws(StoreError) -> Done {
+    usesScratch = true
+    do throws(StoreError) { return try commitWithRoom(request, write: write) } catch {
+      let cause = database.failure ?? fileSystem.budget.deviceError ?? error
+      guard usesScratch, cause.isFullDisk, request.recorded == nil else { throw error }
+      mustReopen = true
+      return Done(
+        count: 0, committed: 0, lack: Lack(index: executing, message: cause.description))
+    }
+  }
+
   /// A batch that takes the transaction with it (OR ROLLBACK and its like) is an offender: the
   /// batches before it are executed again, it is recorded as rejected, and that is the commit. So
   /// however many offenders a group has, each costs one commit more, and what comes before it is
@@ -159,7 +175,8 @@ final class Session {
   /// did not suffice is executed a third time, alone; one for which SQLite takes the database for damaged, though no page is, on a
   /// connection opened anew. (Plain SQL can do that: `CREATE INDEX i ON t("b")` is of a text where
   /// there is no column b, and of the column when there is one later.)
-  func commit(_ request: Request, write: @escaping Write) throws(StoreError) -> Done {
+  private func commitWithRoom(_ request: Request, write: @escaping Write) throws(StoreError) -> Done
+  {
     var batches = request.batches
     var offender = request.verdict
     var isAlone = request.isAlone

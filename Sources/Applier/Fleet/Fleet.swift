@@ -1,3 +1,4 @@
+internal import CSQLite
 internal import Logging
 internal import SluiceJournal
 public import SluiceShared
@@ -17,7 +18,7 @@ public final class Fleet: @unchecked Sendable {
   }
 
   struct State {
-    var schedule = Schedule<Int>(slots: Limits.executingOfMany)
+    var schedule: Schedule<Int>
     var stores: [Int: FleetStore] = [:]
     var lastKey = Fleet.upkeepKey
     /// Until when a thread sleeps that looks then what is due; nil: none does.
@@ -56,8 +57,17 @@ public final class Fleet: @unchecked Sendable {
     template = options
     self.adapt = adapt
     self.environment = environment
-    state = Monitor(State(sharing: Sharing(lease: options.leaseTime)))
+    state = Monitor(
+      State(
+        schedule: Schedule(slots: Fleet.slots(options)), sharing: Sharing(lease: options.leaseTime))
+    )
     hints = try Fleet.hints(options, environment)
+  }
+
+  /// How many stores execute batches at once. In one process they share the memory that SQLite is allowed there,
+  /// and a batch that takes it all must not have another store's rejected: where it is bounded they take turns.
+  static func slots(_ options: ApplierOptions) -> Int {
+    options.worker == nil && sqlite3_hard_heap_limit64(-1) > 0 ? 1 : Limits.executingOfMany
   }
 
   private static func hints(_ options: ApplierOptions, _ environment: Environment)

@@ -46,6 +46,13 @@ struct FinishedSegments {
     return removed
   }
 
+  /// Takes out those of a writer that hold batches which are in no commit.
+  mutating func takeOut(_ writer: WriterID) -> [JournalSegmentReader] {
+    let waiting = segments.filter { $0.id.writer == writer && $0.waitingBatches > 0 }
+    segments.removeAll { $0.id.writer == writer && $0.waitingBatches > 0 }
+    return waiting
+  }
+
   private func mayGo(
     _ segment: JournalSegmentReader, _ published: PublishedTxID, _ now: Duration
   ) -> Bool {

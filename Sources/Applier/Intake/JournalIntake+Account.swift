@@ -6,11 +6,13 @@ extension JournalIntake {
   var writerCount: Int { writers.count }
   /// Files here that are not read.
   var ignoredCount: Int { names.ignoredCount }
+  /// Writers whose batches wait for the right to use a file, or for room on the scratch disk.
+  var unusableCount: Int { heldBack.forbiddenCount + withoutRoom.knownCount }
 
   /// What was and will not be applied of what this term has found.
   var leftBehind: LeftBehind {
     LeftBehind(
-      ignored: ignoredCount, missing: missing, heldBack: heldBack.count,
+      ignored: ignoredCount, missing: missing, heldBack: heldBack.count + withoutRoom.count,
       quarantined: quarantine.countHere)
   }
 

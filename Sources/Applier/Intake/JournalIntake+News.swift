@@ -8,7 +8,7 @@ extension JournalIntake {
     var next: Duration?
     for queue in writers.all {
       guard let segment = queue.segments.first, segment.isMarked || segment.isDoubtful,
-        !heldBack.has(segment.id.writer)
+        !isHeldBack(segment.id.writer)
       else { continue }
       next = min(next ?? segment.nextPoll, segment.nextPoll)
     }

@@ -16,6 +16,7 @@ extension JournalIntake {
     segment.closeFile()
     names.forget(segment.id)
     writers.remove(segment)
+    if writers[segment.id.writer] == nil { heldBack.forget(segment.id.writer) }
   }
 
   /// A file with a second name is a stranger's, unless that name is in quarantine: an applier that was
@@ -40,6 +41,7 @@ extension JournalIntake {
       // Removed: by another applier, which means published, or by a writer that could not begin it. Or
       // its name is another file's now, and is taken in anew.
       forget(segment)
+      if writers[writer] == nil { withoutRoom.forget(writer) }
       return names.noteGone(segment.id, now)
     }
     if error.isTooManyFiles {
@@ -50,9 +52,12 @@ extension JournalIntake {
     }
     // Not open any more, for whatever reason: it is opened anew.
     segment.closeFile()
+    budget.didScan(segment)
     if error.isAboutTheFile || isStrangers(segment) { return ignore(segment, error) }
     if error.isLostOpen { return }
-    // The file may be in order: what follows it waits until it can be used.
+    // The file may be in order: what follows it waits until it can be used. One that may not be opened stays, too,
+    // since it may hold what was acknowledged, and its writer could not be told that it is closed; it is counted
+    // with those that are ignored.
     if heldBack.holdBack(writer, error, now) {
       log.error(
         error.isForbidden
@@ -82,9 +87,6 @@ extension JournalIntake {
 }
 
 extension StoreError {
-  /// EACCES or EPERM.
-  fileprivate var isForbidden: Bool { errno == 13 || errno == 1 }
-
   /// EMFILE or ENFILE.
   var isTooManyFiles: Bool { errno == 24 || errno == 23 }
 

@@ -53,7 +53,7 @@ extension JournalIntake {
   var isRetiring: Bool {
     let now = environment.clock.elapsed()
     return writers.all.contains { queue in
-      guard let first = queue.segments.first, !heldBack.has(first.id.writer) else { return false }
+      guard let first = queue.segments.first, !isHeldBack(first.id.writer) else { return false }
       return first.isMarked || !first.wasRead || now - first.lastNews >= silence
         || queue.segments.dropFirst().contains { $0.header != nil }
     }
@@ -66,30 +66,28 @@ extension JournalIntake {
     _ segment: JournalSegmentReader, _ queue: JournalWriters.Queue,
     acknowledgedUpTo next: SequenceNumber?
   ) throws(StoreError) -> Bool {
+    // Behind what was due before: there may be any number of such files, of any length.
+    segment.nextPoll = environment.clock.elapsed()
     if !segment.isMarked {
       try segment.close(by: name)
-      segment.nextPoll = .zero
       if environment.makes(.rereadAfterMark) {
         return false  // and the next poll reads again
       }
       return true
     }
+    guard budget.mayScan(segment) else { return false }
     let remains = try segment.remains()
     switch remains {
-    case .unknown:
-      segment.nextPoll = .zero
-      return false
-    case .some:
+    case .unknown: return false
+    case .some, .none, .tooLong: budget.didScan(segment)
+    }
+    if remains == .some {
       // A write that was on its way when the mark came may land between that reading and this one,
       // and in pieces: it is read as a frame then. Its writer finds the mark.
       let now = environment.clock.elapsed()
       let since = segment.remainsSince ?? now
       segment.remainsSince = since
-      if now - since < JournalIntake.landing {
-        segment.nextPoll = .zero
-        return false
-      }
-    case .none, .tooLong: break
+      if now - since < JournalIntake.landing { return false }
     }
     if let size = segment.lostLength() {
       log.error(

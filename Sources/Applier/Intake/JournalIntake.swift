@@ -40,9 +40,11 @@ final class JournalIntake {
   let writers: JournalWriters
   /// Writers with a file that could not be used: they are left alone for a while.
   var heldBack = HeldBack()
+  /// Writers with a batch for which the scratch disk had no room.
+  var withoutRoom = HeldBack()
   var quarantine: Quarantine
   /// Batches read and not yet taken.
-  private(set) var waiting = WaitingBatches()
+  var waiting = WaitingBatches()
   var finished: FinishedSegments
   var openFiles: OpenSegments
   var budget: LookBudget
@@ -102,6 +104,7 @@ final class JournalIntake {
   func poll(lists: Bool = true) throws(StoreError) -> Bool {
     let now = environment.clock.elapsed()
     heldBack.goOn(now)
+    withoutRoom.goOn(now)
     if lists, try list(now) { _ = try list(now) }
     // However much of others waits, a little is read of who has nothing waiting.
     let isCrowded = isFull
@@ -111,7 +114,7 @@ final class JournalIntake {
     var found = false
     for queue in writers.all {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        !heldBack.has(segment.id.writer), !isCrowded || !waiting.has(segment.id.writer)
+        !isHeldBack(segment.id.writer), !isCrowded || !waiting.has(segment.id.writer)
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
@@ -172,7 +175,7 @@ final class JournalIntake {
   }
 
   /// Nothing that was in the journal when it was polled last is left out for now.
-  var isComplete: Bool { isIdle && heldBack.isEmpty }
+  var isComplete: Bool { isIdle && heldBack.isEmpty && withoutRoom.isEmpty }
 
   /// Reads segments, many at once where each read is a round trip to a server.
   private func read(
@@ -243,10 +246,10 @@ final class JournalIntake {
         guard let queue = writers[writer],
           try isDone(segment, queue, now, foundNothing: foundNothing)
         else {
-          if quiet < silence { heldBack.worked(writer) }
+          if quiet < silence { heldBack.forget(writer) }
           return found
         }
-        heldBack.worked(writer)
+        heldBack.forget(writer)
         retire(writer)
       } catch {
         if let failure = writers.failedQuestion { throw failure }
@@ -256,7 +259,7 @@ final class JournalIntake {
         }
         refuse(segment, error)
       }
-      guard let next = writers[writer]?.segments.first, !heldBack.has(writer) else {
+      guard let next = writers[writer]?.segments.first, !isHeldBack(writer) else {
         return found
       }
       guard mayBeRead(next), next !== segment else { return true }
@@ -359,8 +362,8 @@ final class JournalIntake {
     waiting.next(most, bytes: bytes, while: wanted)
   }
 
-  /// A commit took `time`, most of it for a batch of `writer`, where that is given: see `WaitingBatches`.
-  func charge(_ writer: WriterID?, _ time: Duration) { waiting.charge(writer, time) }
+  /// A commit took `time`, most of it for `batch`, where that is given: see `WaitingBatches`.
+  func charge(_ batch: PendingBatch?, _ time: Duration) { waiting.charge(batch, time) }
 
   func bringForward(_ wanted: (BatchID) -> Bool) -> Bool { waiting.bringForward(wanted) }
 
@@ -370,6 +373,7 @@ final class JournalIntake {
     for _ in 0..<count {
       guard let batch = waiting.takeFirst() else { return }
       onTaken?(batch.id, txid)
+      withoutRoom.forget(batch.id.writer)
       batch.frame.segment?.waitingBatches -= 1
       batch.frame.segment?.lastTxID = txid
     }

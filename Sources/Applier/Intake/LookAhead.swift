@@ -26,7 +26,7 @@ extension JournalIntake {
     var due = writers.all.compactMap(\.segments.first).filter { segment in
       (segment.holdsMore || hinted.contains(segment.id.writer)) && mayBeRead(segment)
         && !(segment.isHeavy || segment.isDoubtful || segment.isMarked)
-        && !heldBack.has(segment.id.writer)
+        && !isHeldBack(segment.id.writer)
     }
     guard !due.isEmpty else { return [] }
     due.sort { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }

@@ -20,7 +20,29 @@ struct LookBudget {
 
   init(_ environment: Environment) { self.environment = environment }
 
-  mutating func begin() { began = environment.clock.elapsed() }
+  /// Something was scanned for remains in this look.
+  private var hasScanned = false
+  /// What is being scanned, over several looks.
+  private weak var scanned: JournalSegmentReader?
+
+  mutating func begin() {
+    began = environment.clock.elapsed()
+    hasScanned = false
+  }
+
+  /// Whether a segment may be scanned for remains: one in each look, and more within its time. One that was begun
+  /// is ended before another is begun, so that a term that is over soon has ended some.
+  mutating func mayScan(_ segment: JournalSegmentReader) -> Bool {
+    guard scanned == nil || scanned === segment, !hasScanned || !isOver else { return false }
+    hasScanned = true
+    scanned = segment
+    return true
+  }
+
+  /// All of it was looked at, or it cannot be read at present.
+  mutating func didScan(_ segment: JournalSegmentReader) {
+    if scanned === segment { scanned = nil }
+  }
 
   var isOver: Bool { LookBudget.isOver(since: began, environment) }
 

@@ -7,10 +7,14 @@ internal import SluiceShared
 /// much those have submitted, and whoever always has something waiting gets its share of what is executed.
 /// Each writer's order stays as it is.
 ///
-/// A turn is counted in batches, and a batch may take half a minute. So a writer whose batch took long owes
-/// that time to the others (`charge`): it has no turn while a writer without a debt has batches here, and
-/// pays with each commit that has none of its own. However slow its batches are, what the others submit gets
-/// as much time as they do. Where only debtors wait, the smallest debt comes first.
+/// A turn is counted in batches, and a batch may take half a minute. So whose batch took long owes that time
+/// to the others (`charge`): has no turn while somebody without a debt has batches here, and pays with what
+/// is executed of others. However slow its batches are, what the others submit gets as much time as they do.
+/// Where only debtors wait, the smallest debt comes first.
+///
+/// It is owed twice: by the **user** whose files the writer's are, since a user may have any number of
+/// writers, and by the **writer** to those of the same user. Where a file server makes all users one, that
+/// one's debt decides nothing, and the writers' do.
 ///
 /// What was asked for by `next` is **planned**: it comes before all that is added later, in the order in
 /// which it was seen. A beacon can name it, therefore, before it is executed.
@@ -26,8 +30,9 @@ struct WaitingBatches {
   private var rotation = Rotation()
   /// Of the turn at hand.
   private var leftOfTurn = WaitingBatches.turnLength
-  /// Time that writers owe to the others; each more than none.
-  private var debts: [WriterID: Duration] = [:]
+  /// Time that is owed to the others; each more than none.
+  private var debts = Debts<WriterID>()
+  private var debtsOfUsers = Debts<UInt32>()
   /// How many of each writer there are, planned or not.
   private var counts: [WriterID: Int] = [:]
   private(set) var count = 0
@@ -73,17 +78,13 @@ struct WaitingBatches {
     return planned.first(end)
   }
 
-  /// A commit took `time`; all of it are debts paid, but the debt of `writer`, whose batch took so much
-  /// (nil: nobody's did), which grows. What is planned is planned anew then: none of it may be named by a
-  /// beacon.
-  mutating func charge(_ writer: WriterID?, _ time: Duration) {
-    guard writer != nil || !debts.isEmpty else { return }
-    for (debtor, debt) in debts where debtor != writer {
-      debts[debtor] = debt > time ? debt - time : nil
-    }
-    guard let writer else { return }
-    debts[writer, default: .zero] += time
-    planAnew()
+  /// A commit took `time`; all of it are debts paid, but those of the writer of `batch`, which took so much
+  /// (nil: none did), and of its user: these grow. What is planned is planned anew then: none of it may be
+  /// named by a beacon.
+  mutating func charge(_ batch: PendingBatch?, _ time: Duration) {
+    debts.charge(batch?.id.writer, time)
+    debtsOfUsers.charge(batch?.owner, time)
+    if batch != nil { planAnew() }
   }
 
   private mutating func planAnew() {
@@ -101,12 +102,17 @@ struct WaitingBatches {
 
   /// A turn begins: whose it is owes least of all who have batches here.
   private mutating func settle() {
-    guard !debts.isEmpty, leftOfTurn == WaitingBatches.turnLength, let first = rotation.first,
-      debts[first] != nil
+    guard !debts.isEmpty || !debtsOfUsers.isEmpty, leftOfTurn == WaitingBatches.turnLength,
+      let first = rotation.first, debt(of: first) > (.zero, .zero)
     else { return }
-    let least = rotation.all.min { (debts[$0] ?? .zero) < (debts[$1] ?? .zero) }
+    let least = rotation.all.min { debt(of: $0) < debt(of: $1) }
     guard let least, least != first else { return }
     rotation = Rotation([least] + rotation.all.filter { $0 != least })
+  }
+
+  private func debt(of writer: WriterID) -> (ofUser: Duration, ofWriter: Duration) {
+    let user = queues[writer]?.first?.owner
+    return (user.map { debtsOfUsers[$0] } ?? .zero, debts[writer])
   }
 
   /// The batch at this place of the order: a planned one, or the first that is not.
@@ -166,6 +172,22 @@ struct WaitingBatches {
     return batch
   }
 
+  /// Takes out all that waits of a writer.
+  mutating func remove(_ writer: WriterID) {
+    var removed: [PendingBatch] = []
+    planned.move({ $0.writer == writer }, to: &removed)
+    queues[writer]?.move({ _ in true }, to: &removed)
+    queues[writer] = nil
+    if rotation.first == writer { leftOfTurn = WaitingBatches.turnLength }
+    rotation.remove([writer])
+    counts[writer] = nil
+    count -= removed.count
+    for batch in removed where batch.isLastOfFrame {
+      bytes -= Int(batch.frame.frame.rawBytes)
+      weight -= Int(batch.frame.frame.weight)
+    }
+  }
+
   /// The first of each writer's.
   var firsts: some Sequence<PendingBatch> {
     var seen: Set<WriterID> = []
@@ -175,6 +197,22 @@ struct WaitingBatches {
 }
 
 extension WaitingBatches {
+  /// Who owes how much time. Nobody owes more than `Limits.longestDebt`: who works alone for long owes those
+  /// who come no day.
+  private struct Debts<Debtor: Hashable> {
+    private var debts: [Debtor: Duration] = [:]
+
+    var isEmpty: Bool { debts.isEmpty }
+    subscript(_ debtor: Debtor) -> Duration { debts[debtor] ?? .zero }
+
+    mutating func charge(_ debtor: Debtor?, _ time: Duration) {
+      for (other, debt) in debts where other != debtor {
+        debts[other] = debt > time ? debt - time : nil
+      }
+      if let debtor { debts[debtor] = min(self[debtor] + time, Limits.longestDebt) }
+    }
+  }
+
   /// First in, first out.
   private struct Queue {
     private var batches: [PendingBatch] = []

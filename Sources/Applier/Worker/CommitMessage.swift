@@ -4,8 +4,9 @@ internal import SluiceShared
 // A commit on its way from the worker to the applier, which writes it into the log:
 //
 //   part 0   Done: u32 batches, u32 of them new, u8 whether the next is to be alone, u8 whether
-//            the batches are those of the frame, u8 whether the last asked for the turn; i64 bytes of pages
-//            that are in a scratch file (passed by itself)
+//            the batches are those of the frame, u8 whether the last asked for the turn, u8 whether room lacked
+//            and then i64 for which batch (-1: the commit) and why; i64 bytes of pages that are in a scratch
+//            file (passed by itself)
 //   part 1   u64 first TxID, u32 count, meta
 //   part 2   index       part 3   outcomes     part 4   consumed     part 5   pruned writers
 //   part 6   u8 codec, i64 raw bytes of the batches section          part 7   its stored bytes, unless they
@@ -94,6 +95,10 @@ extension Session.Done {
     writer.append(UInt8(nextIsAlone ? 1 : 0))
     writer.append(UInt8(sharesFrame ? 1 : 0))
     writer.append(UInt8(grantsTurn ? 1 : 0))
+    writer.append(UInt8(lack == nil ? 0 : 1))
+    guard let lack else { return }
+    writer.append(Int64(lack.index ?? -1))
+    writer.append(counted: lack.message)
   }
 
   init(from reader: inout ByteReader) throws(DecodingError) {
@@ -101,6 +106,9 @@ extension Session.Done {
       count: Int(try reader.integer(UInt32.self)), committed: try reader.integer(),
       nextIsAlone: try reader.flag(), sharesFrame: try reader.flag(),
       grantsTurn: try reader.flag())
+    guard try reader.flag() else { return }
+    let index = Int(try reader.integer(Int64.self))
+    lack = Session.Lack(index: index < 0 ? nil : index, message: try reader.text())
   }
 }
 

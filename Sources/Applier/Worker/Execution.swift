@@ -23,7 +23,8 @@ final class Execution {
   /// What is known against a batch until it is in a commit. `ends`: of workers while it was to blame, below
   /// `mostEnds`.
   private enum Suspicion {
-    /// A worker ended with it, or in a commit that it was part of: it comes alone.
+    /// A worker ended with it, or in a commit that it was part of, or the scratch disk had no room for it: it
+    /// comes alone.
     case alone(ends: Int)
     /// It took too long by the clock: it comes alone, and is rejected if it does so again.
     case slow(ends: Int)
@@ -146,6 +147,12 @@ final class Execution {
           return (pages, segment)
         }
         strayEnds = 0
+        if let lack = done.lack {
+          executingTime = nil
+          guard attempt.batches.count > 1, !attempt.isAlone else { return done }
+          comesAlone(lack, attempt.batches)
+          return Session.Done(count: 0, committed: 0)
+        }
         if !suspicions.isEmpty {
           for batch in attempt.batches.prefix(done.count) { suspicions[batch.id] = nil }
         }
@@ -174,6 +181,15 @@ final class Execution {
       break
     }
     return attempt
+  }
+
+  /// The scratch disk had no room for a group: which of its batches needs more than there is?
+  private func comesAlone(_ lack: Session.Lack, _ batches: ArraySlice<PendingBatch>) {
+    let places = lack.index.map { $0..<min($0 + 1, batches.count) } ?? 0..<batches.count
+    for batch in batches.dropFirst(places.lowerBound).prefix(places.count)
+    where suspicions[batch.id] == nil {
+      suspicions[batch.id] = .alone(ends: 0)
+    }
   }
 
   // MARK: workers

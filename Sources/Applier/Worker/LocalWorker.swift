@@ -61,7 +61,17 @@ final class LocalWorker: ExecutionWorker {
   }
 
   func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {
-    try asked { (session) throws(StoreError) in try session.known(writer) }
+    if fault.end == nil {
+      do throws(StoreError) { try reopen() } catch { throw .failed(error) }
+    }
+    return try asked { (session) throws(StoreError) in try session.known(writer) }
+  }
+
+  /// Opens the database anew where that must be.
+  private func reopen() throws(StoreError) {
+    guard session.mustReopen else { return }
+    session = try Session(session.snapshot, settings, environment)
+    watch()
   }
 
   private func asked<R>(_ body: (Session) throws(StoreError) -> R) throws(WorkerEnd) -> R {
@@ -75,10 +85,7 @@ final class LocalWorker: ExecutionWorker {
     if let end = fault.end { throw end }
     var confirmed: Session.Done?
     do throws(StoreError) {
-      if session.mustReopen {
-        session = try Session(session.snapshot, settings, environment)
-        watch()
-      }
+      try reopen()
       return try session.commit(request) { [self] (content, done) throws(StoreError) in
         if asks(.commit) != nil { throw fault.end(.ended(.commit, "in the simulator")) }
         let placed = try write(content, done)

@@ -137,8 +137,8 @@ struct DumpedRows {
   let into: String
   let select: String
 
-  func write(_ transaction: ReadTransaction, to output: inout OutputFile) throws {
-    try transaction.withStatement(select) { statement in
+  func write(_ source: any DumpSource, to output: inout OutputFile) throws {
+    try source.withStatement(select, []) { statement in
       let beginning = Array("INSERT INTO \(into) VALUES(".utf8)
       var line: [UInt8] = []
       while output.hasReader, try statement.step() {
@@ -146,7 +146,7 @@ struct DumpedRows {
         line += beginning
         for column in 0..<statement.columnCount {
           if column > 0 { line.append(UInt8(ascii: ",")) }
-          try SQLLiteral.append(statement, column, transaction, to: &line)
+          try SQLLiteral.append(statement, column, source, to: &line)
         }
         line += ");\n".utf8
         try output.write(bytes: line)

@@ -9,13 +9,13 @@ import SluiceShared
 enum SQLLiteral {
   /// Appends the value that a statement's row has in a column.
   static func append(
-    _ statement: Statement, _ column: Int32, _ transaction: ReadTransaction,
+    _ statement: Statement, _ column: Int32, _ source: any DumpSource,
     to line: inout [UInt8]
   ) throws {
     switch statement.columnType(column) {
     case .null: line += "NULL".utf8
     case .integer: line += "\(statement.columnInteger(column))".utf8
-    case .real: line += try real(statement.columnReal(column), transaction).utf8
+    case .real: line += try real(statement.columnReal(column), source).utf8
     case .text:
       guard let text = statement.columnTextBytes(column) else { return }
       append(text: text, to: &line)
@@ -85,7 +85,7 @@ enum SQLLiteral {
 
   // MARK: Reals
 
-  private static func real(_ value: Double, _ transaction: ReadTransaction) throws -> String {
+  private static func real(_ value: Double, _ source: any DumpSource) throws -> String {
     if value.isInfinite { return value < 0 ? "-1e999" : "1e999" }
     if value == 0, value.sign == .minus { return "-0.0" }
     if let integer = Int64(exactly: value) { return "\(integer).0" }
@@ -93,7 +93,7 @@ enum SQLLiteral {
     // SQLite 3.40 writes 15 right digits or so of very large and small ones, and may read its own
     // text as another number. Later ones read it as it should be read.
     guard Double(text)?.bitPattern == value.bitPattern,
-      case .real(let read)? = try transaction.scalar("SELECT CAST(? AS REAL)", [.text(text)]),
+      case .real(let read)? = try source.scalar("SELECT CAST(? AS REAL)", [.text(text)]),
       read.bitPattern == value.bitPattern
     else { return product(value) }
     return text

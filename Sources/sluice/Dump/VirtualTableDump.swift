@@ -1,5 +1,3 @@
-import SluiceQuery
-import SluiceReader
 import SluiceSQLite
 import SluiceShared
 
@@ -9,7 +7,7 @@ import SluiceShared
 struct VirtualTableDump {
   let name: String
   private let module: String
-  private let transaction: ReadTransaction
+  private let source: any DumpSource
   private let columns: [String]
   private let content: Content
   private let hasConfiguration: Bool
@@ -29,14 +27,13 @@ struct VirtualTableDump {
   var isLost: Bool { if case .lost = content { true } else { false } }
 
   /// Nil for an ordinary table.
-  init?(_ name: String, _ sql: String, _ transaction: ReadTransaction, shadows: Set<String>) throws
-  {
+  init?(_ name: String, _ sql: String, _ source: any DumpSource, shadows: Set<String>) throws {
     guard let module = VirtualTableDump.module(of: sql) else { return nil }
     self.name = name
     self.module = module
-    self.transaction = transaction
+    self.source = source
     let isTextIndex = ["fts3", "fts4", "fts5"].contains(module)
-    columns = try VirtualTableDump.columns(of: name, module, transaction)
+    columns = try VirtualTableDump.columns(of: name, module, source)
     hasConfiguration = module == "fts5"
     if isTextIndex, !shadows.contains("\(name)_content") {
       let options = sql.filter { !$0.isWhitespace }.lowercased()
@@ -45,8 +42,14 @@ struct VirtualTableDump {
     } else if module == "rtree" || module == "rtree_i32" {
       content = .own(withRowID: false)
     } else {
-      content = shadows.contains { $0.hasPrefix("\(name)_") } ? .own(withRowID: true) : .none
+      let isStored = shadows.contains { $0.hasPrefix("\(name)_") }
+      content = isStored ? .own(withRowID: VirtualTableDump.hasRowID(name, source)) : .none
     }
+  }
+
+  /// A module may declare its tables WITHOUT ROWID, or with a column in its place, as sqlite-vec does.
+  private static func hasRowID(_ table: String, _ source: any DumpSource) -> Bool {
+    (try? source.withStatement("SELECT rowid FROM \(table.quotedForSQL)", []) { _ in }) != nil
   }
 
   /// What stands behind USING.
@@ -65,10 +68,10 @@ struct VirtualTableDump {
   }
 
   /// Those that a row is made of: of FTS3 and FTS4 also the hidden one for the language.
-  private static func columns(of table: String, _ module: String, _ transaction: ReadTransaction)
+  private static func columns(of table: String, _ module: String, _ source: any DumpSource)
     throws -> [String]
   {
-    let rows = try transaction.query(SchemaPragma.allColumns.text(of: table))
+    let rows = try source.query(SchemaPragma.allColumns.text(of: table), [])
     return rows.compactMap { row in
       guard case .text(let name) = row[1], case .integer(let hidden) = row[6] else { return nil }
       if hidden == 0 { return name }
@@ -84,12 +87,12 @@ struct VirtualTableDump {
       try DumpedRows(
         into: "\(table)(\(table),rank)",
         select: "SELECT k, v FROM \("\(name)_config".quotedForSQL) WHERE k <> 'version'"
-      ).write(transaction, to: &output)
+      ).write(source, to: &output)
     }
     guard case .own(let withRowID) = content else { return }
     let names = ((withRowID ? ["rowid"] : []) + columns.map(\.quotedForSQL)).joined(separator: ",")
     try DumpedRows(into: "\(table)(\(names))", select: "SELECT \(names) FROM \(table)")
-      .write(transaction, to: &output)
+      .write(source, to: &output)
   }
 
   /// For when all tables and views are there.

@@ -19,6 +19,8 @@ enum ScriptDirective: Equatable {
   case statistics
   /// About a table in which an applier keeps its own records, from a dump of a store's checkpoint.
   case bookkeeping
+  /// A virtual table, as a dump writes it into sqlite_schema.
+  case virtualTable
   /// Cannot be done here; the sentence says what to do instead.
   case refuse(String)
 
@@ -31,6 +33,7 @@ enum ScriptDirective: Equatable {
     case "pragma": self = ScriptDirective.pragma(&tokens)
     case "insert": self = ScriptDirective.insert(&tokens)
     case "create": self = ScriptDirective.create(&tokens)
+    case "update", "delete": self = ScriptDirective.change(&tokens)
     case "rollback":
       self = .refuse(
         "ROLLBACK: a script is done as a whole; take out what it undoes (sqlite3 ends a dump with it "
@@ -54,8 +57,24 @@ enum ScriptDirective: Equatable {
   private static func insert(_ tokens: inout LeadingTokens) -> ScriptDirective {
     guard tokens.next() == "into", let table = tokens.next() else { return .execute }
     if table.hasPrefix("sqlite_stat") { return .statistics }
+    if schemaTables.contains(table) { return .virtualTable }
     return isBookkeeping(table) ? .bookkeeping : .execute
   }
+
+  private static let schemaTables: Set<String> = ["sqlite_schema", "sqlite_master"]
+
+  /// After the word UPDATE or DELETE.
+  private static func change(_ tokens: inout LeadingTokens) -> ScriptDirective {
+    var table = tokens.next()
+    if table == "from" { table = tokens.next() }
+    return schemaTables.contains(table ?? "") ? .refuse(writesSchema) : .execute
+  }
+
+  static let writesSchema =
+    "this writes sqlite_schema directly, and is not what a dump writes of an FTS or R-tree table that can be "
+    + "filled by a script; make the store from the database itself with `sluice init --from`. Where there is "
+    + "only the dump, `sqlite3 NEW.sqlite < DUMP.sql` makes the database. For a store that is there already, "
+    + "make another one of it, and submit what `sluice dump OTHER` writes"
 
   /// After the word CREATE, as a dump goes on: TABLE or INDEX, perhaps IF NOT EXISTS, and the name.
   private static func create(_ tokens: inout LeadingTokens) -> ScriptDirective {
@@ -90,14 +109,8 @@ enum ScriptDirective: Equatable {
     case "defer_foreign_keys":
       guard let value else { return .ignore }
       return .deferForeignKeys(on: isTrue(value, &tokens))
-    case "writable_schema":
-      // Off it is already; `RESET` has the schema read again.
-      guard let value, value != "reset", isTrue(value, &tokens) else { return .ignore }
-      return .refuse(
-        "this writes sqlite_schema directly, as a dump of a database with FTS or R-tree tables does; "
-          + "make the store from the database itself with `sluice init --from`. Where there is only the "
-          + "dump, `sqlite3 NEW.sqlite < DUMP.sql` makes the database. For a store that is there already, "
-          + "make another one of it, and submit what `sluice dump OTHER` writes")
+    // What is written there is looked at by itself; `RESET` has the schema read again.
+    case "writable_schema": return .ignore
     // Without a value it is asked only, and nobody sees the answer.
     case let name? where effectivePragmas.contains(name): return value == nil ? .ignore : .execute
     // Speed, caches, locks, file layout and reports, and what SQLite itself does not know and ignores.

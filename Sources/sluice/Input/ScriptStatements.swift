@@ -31,7 +31,7 @@ struct ScriptStatements: ~Copyable {
   private var isDeferred = false
   /// Where the transaction that is open began.
   private var transactionLine: Int?
-  private var lastLine = 1
+  var lastLine = 1
   private var hasStatement = false
 
   private var hasStatistics = false
@@ -41,6 +41,12 @@ struct ScriptStatements: ~Copyable {
   /// To come before the rest of the script, the next one last.
   private var waiting: [Entry] = []
   private var hasAutoincrement = false
+  /// The ordinary tables that the script makes, as long as it has no virtual one, and the virtual ones.
+  var tables: [String] = []
+  var virtualTables: ScratchVirtualTables?
+  /// Of the last virtual table: of what fills them all.
+  var virtualTableLine: Int?
+  var isFillingVirtualTables = false
 
   init(_ file: consuming InputFile, statementBytesLimit: Int) {
     text = InputText(file)
@@ -73,7 +79,9 @@ struct ScriptStatements: ~Copyable {
       hasStatement = true
       lastLine = statement.line
       switch ScriptDirective(statement.text) {
-      case .execute: return execute(statement)
+      case .execute:
+        if let entry = try keptApart(statement) { return entry }
+      case .virtualTable: return try virtualTable(statement)
       case .begin:
         if let transactionLine {
           throw error(statement, "a transaction is open since line \(transactionLine)")
@@ -121,12 +129,16 @@ struct ScriptStatements: ~Copyable {
         "\(name): there is no statement in it; did what should have written it fail? Nothing was submitted"
       )
     }
+    if try fillsVirtualTables() {
+      hasEnded = false
+      return try next()
+    }
     return hasStatistics ? entry("ANALYZE", lastLine) : nil
   }
 
   /// A dump ends with the numbers that AUTOINCREMENT gave out, also where the last table with it was
   /// dropped since. SQLite makes the table for them with the first such table, and keeps it.
-  private mutating func execute(_ statement: ScriptStatement) -> Entry {
+  mutating func execute(_ statement: ScriptStatement) -> Entry {
     var asked = entry(statement.text, statement.line)
     asked.folded = statement.folded
     hasAutoincrement = hasAutoincrement || ScriptStatements.makesAutoincrement(statement.text)
@@ -144,17 +156,27 @@ struct ScriptStatements: ~Copyable {
     return false
   }
 
-  private func entry(_ text: String, _ line: Int) -> Entry {
+  func entry(_ text: String, _ line: Int) -> Entry {
     Entry(
-      text: text, line: line, foreignKeysAreOff: foreignKeysAreOff, altersAsLegacy: altersAsLegacy,
+      text: text, line: isFillingVirtualTables ? virtualTableLine ?? line : line,
+      foreignKeysAreOff: foreignKeysAreOff, altersAsLegacy: altersAsLegacy,
       isDeferred: isDeferred)
   }
 
-  private func error(_ statement: ScriptStatement, _ message: String) -> StoreError {
+  func error(_ statement: ScriptStatement, _ message: String) -> StoreError {
     StoreError(input: name, line: statement.line, message)
   }
 
   // MARK: Reading
+
+  /// What `file` has comes behind what was read.
+  mutating func goOn(with file: consuming InputFile) {
+    text = InputText(file)
+    splitter = ScriptSplitter(foldingLiteralsAbove: Limits.statementTextBytes)
+    unfinishedBytes = 0
+    isAtEnd = false
+    isFillingVirtualTables = true
+  }
 
   private mutating func nextStatement() throws(StoreError) -> ScriptStatement? {
     while true {

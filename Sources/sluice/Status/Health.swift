@@ -12,7 +12,7 @@ struct Health {
     if status.quarantined > 0 || status.backlog.ignored > 0 {
       code = .damaged
       message =
-        "\(store): \(status.quarantined) journal segments are in quarantine and \(status.backlog.ignored) files in the journal are ignored: what they hold is not applied; see the applier's log and docs/OPERATIONS.md"
+        "\(store): \(status.quarantined) journal segments are in quarantine and \(status.backlog.ignored) files in the journal are ignored or cannot be used: what they hold is not applied; see the applier's log and docs/OPERATIONS.md"
       return
     }
     let waiting =

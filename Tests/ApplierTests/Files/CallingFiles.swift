@@ -35,3 +35,19 @@ final class ReadHookFileSystem: HookedFileSystem, @unchecked Sendable {
     return .done
   }
 }
+
+/// Lets time pass with each read: a millisecond a MiB.
+final class TimedReads: HookedFileSystem, @unchecked Sendable {
+  // Sendable: what it has is constant.
+  private let clock: ManualClock
+
+  init(_ base: any FileSystem, _ clock: ManualClock) {
+    self.clock = clock
+    super.init(base)
+  }
+
+  override func did(_ operation: FileOperation) {
+    guard operation.action == .read else { return }
+    clock.advance(by: .nanoseconds(Int64(operation.count) * 1_000_000 >> 20))
+  }
+}

@@ -63,7 +63,9 @@ final class FullFileSystem: HookedFileSystem, @unchecked Sendable {
 
 /// A scratch disk that has room for so many bytes, and others have the rest of it.
 final class SmallScratchFileSystem: HookedFileSystem, @unchecked Sendable {
-  // Sendable: what it has is constant.
+  // Sendable: what it has is constant, or under a lock.
+  let isFull = Monitor(true)
+  let refusals = Monitor(0)
   private let bytes: Int64
   private let others: Int64
 
@@ -80,8 +82,9 @@ final class SmallScratchFileSystem: HookedFileSystem, @unchecked Sendable {
   override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
     let path = operation.path
     guard operation.action == .write, !path.contains("/log/"), !path.contains("/checkpoints/"),
-      operation.offset >= bytes
+      operation.offset >= bytes, isFull.withLock({ $0 })
     else { return .done }
+    refusals.withLock { $0 += 1 }
     throw StoreError(.io, "write failed: No space left on device", path: path, errno: ENOSPC)
   }
 }
