@@ -39,7 +39,9 @@ final class Leader {
   private(set) var groupBound = Leader.smallestGroup
   private(set) var nextIsAlone = false
   /// The turn that is out.
-  var turn: GrantedTurn?
+  var turn: GrantedTurn? {
+    didSet { intake.turnHolder = turn?.holder }
+  }
   /// What beacons name is being executed now.
   var isExecutingNamed = false
   /// What a beat in the middle of a statement met, which cannot be thrown there.
