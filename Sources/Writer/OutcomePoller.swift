@@ -148,14 +148,16 @@ extension OutcomePoller {
 // MARK: Waiting
 
 extension OutcomePoller {
-  /// Waits in the calling thread, which looks itself where nobody else does.
-  func waitBlocking(for subject: Subject, atMost timeout: Duration?) -> Answer {
+  /// Waits in the calling thread, which looks itself where nobody else does. `isNew` false: it goes on to wait
+  /// for what it has waited for, so this is no reason to look at once, and often.
+  func waitBlocking(for subject: Subject, atMost timeout: Duration?, isNew: Bool = true) -> Answer {
     let mailbox = Mailbox<Answer>()
     let waiter = state.withLock { $0.waiters.takeNumber() }
-    add(waiter, subject, .thread(mailbox), timeout)
+    add(waiter, subject, .thread(mailbox), timeout, isNew: isNew)
     while true {
       let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
+      if !isNew { pause() }
       while true {
         look()
         if !state.withLock({ $0.waiters.has(waiter) }) { break }
@@ -179,14 +181,15 @@ extension OutcomePoller {
   }
 
   private func add(
-    _ number: Int, _ subject: Subject, _ waker: Waker<Answer>, _ timeout: Duration?
+    _ number: Int, _ subject: Subject, _ waker: Waker<Answer>, _ timeout: Duration?,
+    isNew: Bool = true
   ) {
     let now = environment.clock.bootTime_ns()
     let deadline = timeout.map { now.saturating(adding: $0) } ?? .max
     let turn: Turn? = state.withLock { state in
       if subject.isReady { return nil }
       state.waiters.add(number, subject, waker, until: deadline)
-      state.pace.waiterCame(at: now)
+      state.pace.waiterCame(at: now, isNew: isNew)
       guard state.baton.take() else { return .nobody }
       if case .thread(let mailbox) = waker { return .thread(mailbox) }
       return .ownThread
