@@ -180,7 +180,7 @@ let package = Package(
       "Transactions",
       [
         "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceWriter",
-        "SluiceTransactions", "CSQLite",
+        "SluiceTransactions", "SluiceFakes", "CSQLite",
       ]),
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
     tests(

@@ -30,8 +30,8 @@ extension Leader {
       if intake.next(1, bytes: .max).first?.id.writer == turn.holder { return false }
       return !intake.bringForward { $0.writer == turn.holder }
     }
-    let now = environment.clock.elapsed()
-    guard turn.isOver(at: now, heard: intake.lastNews(of: turn.holder)),
+    // As of the last look: it may have taken long, and signs of life that came meanwhile are in the next.
+    guard turn.isOver(at: intake.lookBegan, heard: intake.lastNews(of: turn.holder)),
       environment.makes(.turnEnds)
     else { return true }
     logger.notice(

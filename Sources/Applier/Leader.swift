@@ -39,7 +39,9 @@ final class Leader {
   private(set) var groupBound = Leader.smallestGroup
   private(set) var nextIsAlone = false
   /// The turn that is out.
-  var turn: GrantedTurn?
+  var turn: GrantedTurn? {
+    didSet { intake.turnHolder = turn?.holder }
+  }
   /// A group is being executed and committed now, and nothing else done but beats.
   var isExecuting = false
   /// What beacons name is being executed now.

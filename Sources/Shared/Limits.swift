@@ -102,6 +102,8 @@ public enum Limits {
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).
   public static let batchBytesPerCommit = 16 << 20
+  /// Memory of batches that a term has read and not executed.
+  public static let waitingBytes = 2 * batchBytesPerCommit
   /// Terms in a row that end while they execute the same batches at full speed, before care begins.
   public static let endsBeforeCare: UInt32 = 2
   /// Terms that end while they execute one batch alone, in care, before it is rejected.
@@ -137,6 +139,8 @@ public enum Limits {
   public static let busyTimeout_ms: Int32 = 5000
   /// How seldom the holder of a turn gives a sign of life.
   public static let signOfLife = Duration.milliseconds(500)
+  /// How long the turn is waited for before it is asked again whether to go on.
+  public static let waitingSlice: ClosedRange<Duration> = .milliseconds(25) ... .milliseconds(100)
   /// How long a turn is kept for a transaction that SQLite begins again.
   public static let keptTurn = Duration.seconds(1)
   /// How long COMMIT waits for what became of an interactive transaction.

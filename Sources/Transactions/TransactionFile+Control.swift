@@ -52,8 +52,10 @@ extension TransactionFile {
 
   // MARK: PRAGMAs
 
-  /// Nil: SQLite, or the pinned file, has the answer.
+  /// Nil: SQLite, or the pinned file, has the answer. Each is a sign of life, for a transaction whose statements
+  /// find all in SQLite's cache.
   private func answerPragma(_ texts: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Int32? {
+    giveSignOfLife()
     guard let name = texts[1].map({ String(cString: $0).lowercased() }) else { return nil }
     let argument = texts[2].map { String(cString: $0).lowercased() }
     func refuse(_ error: StoreError) -> Int32 {

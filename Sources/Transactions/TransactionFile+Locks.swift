@@ -43,9 +43,9 @@ extension TransactionFile {
     case .reading:
       if let old = state.giveUpClaim() { giveBack(old) }
       guard connection?.hasRead(self) == false else { return try beginWithoutTurn() }
-      let patience = TurnPatience(busyHandler, environment.clock)
+      var patience = TurnPatience(busyHandler, environment.clock)
       guard patience.isThere else { return try beginWithoutTurn() }
-      try begin(with: try requestedTurn(patience))
+      try begin(with: try requestedTurn(&patience), patience)
     case .readingOwn: throw .busySnapshot
     case .writing: return
     case .unlocked, .accepted, .undone: throw .lock
@@ -61,10 +61,11 @@ extension TransactionFile {
     state.begin(turn)
   }
 
-  private func begin(with turn: Turn) throws(VFSFailure) {
+  private func begin(with turn: Turn, _ patience: TurnPatience) throws(VFSFailure) {
     guard turn.base != base.txid else { return begin(turn) }
-    guard turn.base > base.txid else {
-      // It ended while it was waited for, and somebody else has committed.
+    // It ended while it was waited for, and somebody else has committed; or nobody would take it, and all wait
+    // for its end.
+    guard turn.base > base.txid, patience.leavesAnotherTry() else {
       giveBack(turn)
       throw .busy
     }
@@ -83,8 +84,7 @@ extension TransactionFile {
     begin(nil)
   }
 
-  private func requestedTurn(_ patience: TurnPatience) throws(VFSFailure) -> Turn {
-    var patience = patience
+  private func requestedTurn(_ patience: inout TurnPatience) throws(VFSFailure) -> Turn {
     do throws(StoreError) {
       if let turn = try client().requestTurn(keepsWaiting: { patience.lasts() }) { return turn }
     } catch {

@@ -47,6 +47,13 @@ struct BatchGroup {
       SectionContent(.batches, content.bytes, compressor: compressor), count: batches.count)
   }
 
+  /// None, in front of `first`.
+  init(emptyAt first: SequenceNumber) {
+    self.first = first
+    count = 0
+    sections = [SectionContent(.batches, raw: [])]
+  }
+
   /// To be called before each write of them. Returns what is known of the first.
   mutating func willBeWritten(to segment: OwnSegment, _ clock: any Clock) -> FirstWrite {
     let known =

@@ -10,33 +10,30 @@ public final class JournalTransactions: TransactionClient {
   /// See to it that somebody applies while this waits; nil: others do.
   private let assistant: (any Assisting)?
 
-  /// How long it is waited before `keepsWaiting` is asked again.
-  private static let patience = Duration.milliseconds(25)
-
   public init(_ writer: Writer, assistedBy assistant: (any Assisting)? = nil) {
     self.writer = writer
     self.assistant = assistant
   }
 
   public func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
-    let receipt = try writer.submitBlocking(Batch(.requestTurn))
-    while true {
-      do throws(StoreError) {
-        let outcome = try writer.outcomeBlocking(
-          of: receipt, timeout: Self.patience, assistedBy: assistant)
-        guard case .applied = outcome.outcome else {
-          throw StoreError(
-            .invalid, "the turn was not granted: \(Self.reason(outcome.outcome))",
-            batch: receipt.batch)
-        }
-        return Turn(base: outcome.txid, number: outcome.txid)
-      } catch {
-        guard error.code == .timeout else { throw error }
-        if keepsWaiting() { continue }
-        giveBack()
-        return nil
-      }
+    // A turn that nobody takes costs everybody its time.
+    var mayBeGranted = true
+    defer { if mayBeGranted { giveBack() } }
+    let receipt: Receipt
+    do throws(StoreError) { receipt = try writer.submitBlocking(Batch(.requestTurn)) } catch {
+      mayBeGranted = error.code == .outcomeUnknown
+      throw error
     }
+    let outcome = try writer.outcomeBlocking(
+      of: receipt, while: keepsWaiting, assistedBy: assistant)
+    guard let outcome else { return nil }
+    mayBeGranted = false
+    guard case .applied = outcome.outcome else {
+      throw StoreError(
+        .invalid, "the turn was not granted: \(Self.reason(outcome.outcome))",
+        batch: receipt.batch)
+    }
+    return Turn(base: outcome.txid, number: outcome.txid)
   }
 
   public func cancel(_ turn: Turn) { giveBack() }

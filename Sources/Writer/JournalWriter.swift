@@ -137,23 +137,22 @@ public final class JournalWriter {
     try? segment.write(frame, environment)
   }
 
-  /// Writes an empty frame, by which an applier sees that this writer lives. Nothing depends on it, so a failure
-  /// is none.
+  /// Writes an empty frame, by which an applier sees that this writer lives, into a new segment where the last
+  /// one is full. Nothing depends on it, so a failure is none.
   func giveSignOfLife() {
-    guard identity.doubtful == nil, let journal = ownJournal, var segment,
-      segment.end + 2 * Int64(Block.size) <= segment.size
-    else { return }
-    self.segment = nil
-    let frame = segment.frame(
-      first: journal.next, count: 0, [SectionContent(.batches, raw: [])], ends: false)
-    do throws(StoreError) {
-      try segment.write(frame, environment)
-      guard try !Mark.isClosed(segment.file) else { return }
-    } catch {
+    guard identity.doubtful == nil, let journal = ownJournal, journal.acknowledged != nil else {
       return
     }
-    segment.accept(frame)
-    self.segment = segment
+    do throws(StoreError) {
+      var (segment, frame) = try place(BatchGroup(emptyAt: journal.next), ends: false)
+      self.segment = nil
+      try segment.write(frame, environment)
+      guard try !Mark.isClosed(segment.file) else { return }
+      segment.accept(frame)
+      self.segment = segment
+    } catch {
+      segment = nil
+    }
   }
 }
 

@@ -33,9 +33,12 @@ struct LookPace {
   /// The follower may have fallen behind.
   func isStale(at now_ns: UInt64) -> Bool { now_ns - min(now_ns, looked_ns) > Self.staleness_ns }
 
-  mutating func waiterCame(at now_ns: UInt64) {
-    newest_ns = now_ns
-    first_ns = first_ns ?? now_ns
+  /// `isNew` false: one that goes on to wait. It interrupts a pause, which may be longer than it waits.
+  mutating func waiterCame(at now_ns: UInt64, isNew: Bool) {
+    if isNew {
+      newest_ns = now_ns
+      first_ns = first_ns ?? now_ns
+    }
     hasNew = true
   }
 

@@ -150,16 +150,17 @@ extension OutcomePoller {
 // MARK: Waiting
 
 extension OutcomePoller {
-  /// Waits in the calling thread, which looks itself where nobody else does.
-  func waitBlocking(for subject: Subject, atMost timeout: Duration?) -> Answer {
+  /// Waits in the calling thread, which looks itself where nobody else does. `isNew` false: it goes on to wait
+  /// for what it has waited for, so this is no reason to look at once, and often.
+  func waitBlocking(for subject: Subject, atMost timeout: Duration?, isNew: Bool = true) -> Answer {
     let mailbox = Mailbox<Answer>()
     let waiter = state.withLock { $0.waiters.takeNumber() }
-    add(waiter, subject, .thread(mailbox), timeout)
+    add(waiter, subject, .thread(mailbox), timeout, isNew: isNew)
     while true {
       let answer = mailbox.take(environment.clock)
       guard case .lead = answer else { return answer }
       // Who is told looks when there is something to see.
-      var end = line.isRelied ? pause() : .due
+      var end = line.isRelied || !isNew ? pause() : .due
       while true {
         look(after: end)
         if !state.withLock({ $0.waiters.has(waiter) }) { break }
@@ -183,14 +184,15 @@ extension OutcomePoller {
   }
 
   private func add(
-    _ number: Int, _ subject: Subject, _ waker: Waker<Answer>, _ timeout: Duration?
+    _ number: Int, _ subject: Subject, _ waker: Waker<Answer>, _ timeout: Duration?,
+    isNew: Bool = true
   ) {
     let now = environment.clock.bootTime_ns()
     let deadline = timeout.map { now.saturating(adding: $0) } ?? .max
     let turn: Turn? = state.withLock { state in
       if subject.isReady { return nil }
       state.waiters.add(number, subject, waker, until: deadline)
-      state.pace.waiterCame(at: now)
+      state.pace.waiterCame(at: now, isNew: isNew)
       guard state.baton.take() else { return .nobody }
       if case .thread(let mailbox) = waker { return .thread(mailbox) }
       return .ownThread

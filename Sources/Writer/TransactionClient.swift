@@ -29,7 +29,7 @@ public enum Commitment: Hashable, Sendable {
 /// Used by one thread at a time: a turn belongs to the writer that asked for it.
 public protocol TransactionClient: Sendable {
   /// Asks for the turn and waits until it is granted; nil, and the request is taken back, as soon as
-  /// `keepsWaiting` says false, which is asked every 25 ms or so.
+  /// `keepsWaiting` says false, which is asked every 25 to 100 ms.
   ///
   /// Throws `.notSubmitted` where the request is not in the journal, and what a submit throws.
   func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn?

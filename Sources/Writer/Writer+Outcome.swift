@@ -26,10 +26,28 @@ extension Writer {
   public func outcomeBlocking(
     of receipt: Receipt, timeout: Duration? = nil, assistedBy assistant: (any Assisting)? = nil
   ) throws(StoreError) -> AppliedOutcome {
+    try assisted(receipt, assistant) { (followed) throws(StoreError) in
+      try followed.outcomeBlocking(timeout)
+    }
+  }
+
+  /// As `outcomeBlocking(of:timeout:assistedBy:)`, as long as `keepsWaiting` says so, which is asked in the
+  /// calling thread every 25 to 100 ms; nil after that.
+  func outcomeBlocking(
+    of receipt: Receipt, while keepsWaiting: () -> Bool, assistedBy assistant: (any Assisting)?
+  ) throws(StoreError) -> AppliedOutcome? {
+    try assisted(receipt, assistant) { (followed) throws(StoreError) in
+      try followed.outcomeBlocking(while: keepsWaiting)
+    }
+  }
+
+  private func assisted<R>(
+    _ receipt: Receipt, _ assistant: (any Assisting)?, _ wait: (Followed) throws(StoreError) -> R
+  ) throws(StoreError) -> R {
     let followed = try followed(receipt.batch, receipt.ticket)
-    guard let assistant, !followed.isSettled else { return try followed.outcomeBlocking(timeout) }
+    guard let assistant, !followed.isSettled else { return try wait(followed) }
     assistant.begin()
-    let result = Result { () throws(StoreError) in try followed.outcomeBlocking(timeout) }
+    let result = Result { () throws(StoreError) in try wait(followed) }
     assistant.end()
     assistant.finishBlocking(clock)
     return try result.mapError { assistant.explained($0) }.get()
@@ -76,6 +94,23 @@ private struct Followed {
   func outcomeBlocking(_ timeout: Duration?) throws(StoreError) -> AppliedOutcome {
     if let result = poller.result(of: ticket) { return try result.get() }
     return try outcome(after: poller.waitBlocking(for: .outcome(ticket), atMost: timeout))
+  }
+
+  /// Waits in slices, and asks between them: `keepsWaiting` may be anybody's code, so nobody else's look may
+  /// wait for it. All slices are one waiter's.
+  func outcomeBlocking(while keepsWaiting: () -> Bool) throws(StoreError) -> AppliedOutcome? {
+    var slice = Limits.waitingSlice.lowerBound
+    var isNew = true
+    while true {
+      if let result = poller.result(of: ticket) { return try result.get() }
+      let answer = poller.waitBlocking(for: .outcome(ticket), atMost: slice, isNew: isNew)
+      guard case .timedOut = answer, poller.result(of: ticket) == nil else {
+        return try outcome(after: answer)
+      }
+      guard keepsWaiting() else { return nil }
+      isNew = false
+      slice = min(slice * 5 / 4, Limits.waitingSlice.upperBound)
+    }
   }
 
   private func outcome(after answer: OutcomePoller.Answer) throws(StoreError) -> AppliedOutcome {

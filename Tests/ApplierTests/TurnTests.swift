@@ -167,6 +167,38 @@ struct TurnTests {
     }
   }
 
+  @Test("Who has it is read however much of others waits")
+  func crowded() throws {
+    try led { store in
+      let client = try client(store)
+      let writer = try store.writer()
+      let large = Batch([
+        .init("INSERT INTO t(v) VALUES(?)", [.blob([UInt8](repeating: 1, count: 60_000_000))])
+      ])
+      let turn = try #require(try turn(client))
+      let receipt = Monitor<Result<Receipt, any Error>?>(nil)
+      let submit = store.environment.executor.start {
+        let result = Result { try writer.submitBlocking(large) }
+        receipt.withLock { $0 = result }
+      }
+      // It lies in the journal for longer than a turn lasts without a sign of life that is read.
+      let clock = store.environment.clock
+      var submitted: Duration?
+      while submitted.map({ clock.elapsed() - $0 < Limits.turnTime * 3 / 2 }) ?? true {
+        clock.sleep(.milliseconds(100))
+        client.extend(turn)
+        if submitted == nil, receipt.withLock({ $0 != nil }) { submitted = clock.elapsed() }
+      }
+      submit.wait()
+      let pages = try pages(store, turn, "INSERT INTO t(v) VALUES('mine')")
+      #expect(
+        try client.commit(pages, of: turn, timeout: .seconds(30)) == .committed(turn.base.next))
+      let other = try #require(receipt.withLock { $0 }).get()
+      _ = try writer.outcomeBlocking(of: other, timeout: .seconds(60))
+      #expect(try store.query("SELECT count(*) FROM t") == [[2]])
+    }
+  }
+
   @Test("A sign of life extends it, and what gives it back ends it at once")
   func extended() throws {
     try led { store in

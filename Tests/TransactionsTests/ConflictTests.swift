@@ -1,5 +1,6 @@
 import CSQLite
 import Foundation
+import SluiceFakes
 import SluiceSQLite
 import SluiceShared
 import Testing
@@ -87,11 +88,38 @@ import Testing
     #expect(store.double.state.withLock { $0.grants == 2 && $0.commits == 2 && $0.txid == TxID(3) })
   }
 
-  /// Its busy handler waits once, so SQLite does not begin again on the state that the turn comes with.
+  /// Its busy handler says twice to go on, and no more when SQLite asks whether to begin again on the state that
+  /// the turn comes with.
   private func impatient(_ store: DoubleStore) throws -> Connection {
     let connection = try store.open()
-    sqlite3_busy_handler(connection.handle, { _, count in count < 1 ? 1 : 0 }, nil)
+    sqlite3_busy_handler(connection.handle, { _, count in count < 2 ? 1 : 0 }, nil)
     return connection
+  }
+
+  @Test func aTurnThatNobodyWouldTakeIsGivenBack() throws {
+    let store = try DoubleStore(turnTime: 60)
+    let a = try store.open()
+    sqlite3_busy_handler(a.handle, { _, count in count < 1 ? 1 : 0 }, nil)
+    #expect(code { try a.execute("INSERT INTO t VALUES (2, 2)") } == SQLITE_BUSY)
+    #expect(store.double.state.withLock { $0.grants == 1 && $0.cancels == 1 && $0.out == nil })
+  }
+
+  /// SQLite's own handler has slept for 328 ms when it is asked for the last time, and sleeps for what is left.
+  @Test(arguments: [(300, false), (350, true)])
+  func aTurnThatComesInTheLastStepIsGivenBack(after milliseconds: Int, isLast: Bool) throws {
+    let clock = ManualClock()
+    let store = try DoubleStore(turnTime: 60, clock: clock)
+    let a = try store.open(timeout: 400)
+    let end = clock.elapsed() + .milliseconds(milliseconds)
+    store.double.giveTurnToTheDead()
+    store.double.state.withLock { [double = store.double] state in
+      state.onWait = {
+        clock.advance(by: .milliseconds(1))
+        if clock.elapsed() >= end { double.endTurn() }
+      }
+    }
+    #expect(code { try a.execute("INSERT INTO t VALUES (2, 2)") } == (isLast ? SQLITE_BUSY : nil))
+    #expect(store.double.state.withLock { $0.out == nil && $0.cancels == (isLast ? 1 : 0) })
   }
 
   @Test func aTurnIsKeptForTheNextTry() throws {
@@ -133,6 +161,20 @@ import Testing
     }
     let state = store.double.state.withLock { ($0.signs, $0.out != nil) }
     #expect((1...4).contains(state.0) && state.1)
+    try a.execute("COMMIT")
+  }
+
+  /// For transactions whose statements find all in SQLite's cache.
+  @Test func aPragmaIsASignOfLife() throws {
+    let clock = ManualClock()
+    let store = try DoubleStore(clock: clock)
+    let a = try store.open()
+    try a.execute("BEGIN IMMEDIATE; INSERT INTO t VALUES (2, 2)")
+    for signs in 0..<3 {
+      #expect(store.double.state.withLock { $0.signs } == signs)
+      clock.advance(by: Limits.signOfLife)
+      try a.execute("UPDATE t SET n = n + 1; PRAGMA cache_size; PRAGMA cache_size")
+    }
     try a.execute("COMMIT")
   }
 

@@ -107,7 +107,7 @@ struct DoubleStore {
     _ schema: String =
       "CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO t VALUES (1, 0)",
     turnTime: TimeInterval = 1, checksBase: Bool = true, grantsCommit: Bool = true,
-    omitting checks: Set<SafetyCheck> = []
+    omitting checks: Set<SafetyCheck> = [], clock: any SluiceShared.Clock = SystemClock()
   ) throws {
     let file = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
     defer { try? FileManager.default.removeItem(atPath: file) }
@@ -119,6 +119,7 @@ struct DoubleStore {
       database: bytes, turnTime: turnTime, checksBase: checksBase, grantsCommit: grantsCommit)
     var environment = Environment.posix()
     environment.omittedChecks = checks
+    environment.clock = clock
     path = DoubleFileSystem.shared.add(double, environment)
   }
 

@@ -34,6 +34,8 @@ final class StoreDouble: Sendable {
     var commits = 0
     var refusals = 0
     var cancels = 0
+    /// Called while somebody waits for the turn, outside of the lock.
+    var onWait: (@Sendable () -> Void)?
     /// The numbers of the pages of each commit.
     var written: [[UInt32]] = []
   }
@@ -66,6 +68,9 @@ final class StoreDouble: Sendable {
 
   /// Gives the turn to somebody who never comes back.
   func giveTurnToTheDead() { _ = state.withLock { grant(&$0) } }
+
+  /// The turn that is out is over.
+  func endTurn() { state.withLock { $0.out = nil } }
 
   private func grant(_ state: inout State) -> Turn {
     state.grants += 1
@@ -108,7 +113,7 @@ extension StoreDouble: TransactionClient {
       }
       if let granted { return granted }
       guard keepsWaiting() else { return nil }
-      usleep(300)
+      if let onWait = state.withLock({ $0.onWait }) { onWait() } else { usleep(300) }
     }
   }
 

@@ -67,6 +67,24 @@ struct SegmentTests {
     #expect(last.end == full.size - 4096)
   }
 
+  @Test func signsOfLifeGoOnInTheNextSegment() throws {
+    let journal = store.journal()
+    journal.giveSignOfLife()
+    #expect(try store.segments().isEmpty)
+    try journal.flush([content(1)])
+    for _ in 1...20 { journal.giveSignOfLife() }
+    try journal.flush([content(2)])
+    let segments = try store.segments()
+    #expect(segments.count == 2)
+    #expect(segments.reduce(0) { $0 + $1.frames.count } == 22)
+    let (full, next) = (segments[0], segments[1])
+    #expect(full.size == 64 << 10 && full.frames.last?.end == full.size - 4096)
+    // Of the full one only the first frame was acknowledged as batches.
+    #expect(next.header?.predecessor == .init(number: full.id.number, end: full.frames[0].end))
+    #expect(next.header?.firstSequence.rawValue == 2)
+    #expect(next.batches == [2: content(2)])
+  }
+
   @Test func aOneShotIsOneWriteWithHeaderFrameAndEnd() throws {
     _ = try store.applier()
     let (writer, results) = try Writer.submitOnce(

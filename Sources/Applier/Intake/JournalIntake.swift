@@ -27,6 +27,8 @@ final class JournalIntake {
   var serverTime_ms: () -> Int64? = { nil }
   /// Whose segments are read before those of others.
   var writersFirst: Set<WriterID> = []
+  /// Who has the turn: all others wait for its next batch.
+  var turnHolder: WriterID?
   /// A quiet segment is read at least this often …
   private static let slowestPoll: Duration = .seconds(1)
   /// … or that, and not more often, where hints tell of what is new.
@@ -60,6 +62,8 @@ final class JournalIntake {
   private var serverClock: (time_ms: Int64, boot: Duration)?
   var lastComplaint: Duration?
   private(set) var lastListing = Duration.zero
+  /// When the last look began: what was durable by then was looked for (boot time).
+  private(set) var lookBegan = Duration.zero
 
   init(
     layout: StoreLayout, store: StoreID, environment: Environment, name: String, openFiles: Int,
@@ -88,8 +92,6 @@ final class JournalIntake {
 
   // MARK: reading
 
-  /// Memory of batches that are read and not executed at most, however much waits.
-  static let mostWaitingWeight = 2 * Limits.batchBytesPerCommit
   static let readsInFlight = 16
 
   typealias Reading = Result<JournalSegmentReader.News, StoreError>
@@ -106,22 +108,18 @@ final class JournalIntake {
     heldBack.goOn(now)
     withoutRoom.goOn(now)
     if lists, try list(now) { _ = try list(now) }
-    // However much of others waits, a little is read of who has nothing waiting.
-    let isCrowded = isFull
-    guard waiting.weight < JournalIntake.mostWaitingWeight * 3 / 2 else { return false }
+    lookBegan = now
+    let room = room
+    guard room != .none else { return false }
+    let isCrowded = room != .enough
     budget.begin()
     var due: [JournalSegmentReader] = []
     var found = false
     for queue in writers.all {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        !isHeldBack(segment.id.writer), !isCrowded || !waiting.has(segment.id.writer)
+        !isHeldBack(segment.id.writer), room.isThere(for: segment.id.writer, waiting)
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
-    }
-    // Who waits longest for a look comes first; of those that were never looked at, the oldest; before
-    // all, whose batches terms ended in.
-    func place(_ segment: JournalSegmentReader) -> (Int, Duration, JournalSegmentID) {
-      (writersFirst.contains(segment.id.writer) ? 0 : 1, segment.nextPoll, segment.id)
     }
     due.sort { place($0) < place($1) }
     // What takes long is read alone and last, one in a look, so that nobody else waits for two.
@@ -163,19 +161,23 @@ final class JournalIntake {
     return found || isCut
   }
 
+  /// Of what takes long the holder's comes first, and nobody else's before its time.
+  private func heavyPlace(_ segment: JournalSegmentReader) -> (Int, Duration, JournalSegmentID) {
+    (segment.id.writer == turnHolder ? 0 : 1, segment.nextPoll, segment.id)
+  }
+
   private func nextHeavy(_ segments: [JournalSegmentReader]) -> JournalSegmentReader? {
     segments.filter { !$0.isDoubtful || budget.mayDoubt }
-      .min { ($0.nextPoll, $0.id) < ($1.nextPoll, $1.id) }
+      .min { heavyPlace($0) < heavyPlace($1) }
   }
 
-  private var isFull: Bool { waiting.weight >= JournalIntake.mostWaitingWeight }
-
-  func mayBeRead(_ segment: JournalSegmentReader) -> Bool {
-    segment.id.number == 1 || segment.listing < names.listings || !environment.makes(.listAgain)
+  /// Who waits longest for a look comes first; of those that were never looked at, the oldest; before
+  /// all, who has the turn, and whose batches terms ended in.
+  private func place(_ segment: JournalSegmentReader) -> (Int, Duration, JournalSegmentID) {
+    let writer = segment.id.writer
+    let isFirst = writer == turnHolder || writersFirst.contains(writer)
+    return (isFirst ? 0 : 1, segment.nextPoll, segment.id)
   }
-
-  /// Nothing that was in the journal when it was polled last is left out for now.
-  var isComplete: Bool { isIdle && heldBack.isEmpty && withoutRoom.isEmpty }
 
   /// Reads segments, many at once where each read is a round trip to a server.
   private func read(

@@ -19,7 +19,7 @@ extension JournalIntake {
   /// look of its own.
   func lookAhead(at hinted: Set<WriterID>) -> Set<WriterID> {
     guard ahead == nil else { return [] }
-    let room = (JournalIntake.mostWaitingWeight - waiting.weight) / Int(budget.bytes)
+    let room = (Limits.waitingBytes - waiting.weight) / Int(budget.bytes)
     let most = min(JournalIntake.readsInFlight, openFiles.atOnce, room)
     guard most > 0 else { return [] }
     let now = environment.clock.elapsed()
