@@ -125,10 +125,10 @@ public final class Verification {
     do throws(StoreError) {
       description = try StoreDescription.read(layout, fileSystem)
     } catch {
-      if error.code == .noSuchStore, files.all.isEmpty, checkpoints.both.isEmpty { throw error }
+      if error.isNoSuchFile, files.all.isEmpty, checkpoints.both.isEmpty { throw error }
       report(
         layout.description, nil,
-        error.code == .noSuchStore ? "store.json is missing" : error.message,
+        error.isNoSuchFile ? "store.json is missing" : error.message,
         remains:
           "batches and pages do not depend on it, and nobody opens the store without it; put it back from a backup"
       )
