@@ -127,8 +127,7 @@ public final class Log {
       }
       if numbers.isEmpty {
         // A listing that took very long can miss those that went and those that came.
-        unreadable = StoreError(
-          .damaged, Log.noSegment, path: layout.log)
+        unreadable = StoreError(.damaged, Log.noSegment, path: layout.log)
       }
     }
     // With a mark that is whole an applier would not go on either.

@@ -130,7 +130,7 @@ public final class Verification {
         layout.description, nil,
         error.isNoSuchFile ? "store.json is missing" : error.message,
         remains:
-          "batches and pages do not depend on it, and nobody opens the store without it; put it back from a backup"
+          "batches and pages do not depend on it, and nobody opens the store without it; put it back from a backup, or see `sluice repair`"
       )
     }
     let said = said(files, checkpoints)

@@ -93,7 +93,7 @@ struct RepairCommand: ParsableCommand {
     }
     if let right = plan.withheldRight {
       try output.write(
-        "nobody may commit interactive transactions any more: they were allowed to `\(right)` once, and nothing shows whether `sluice config` has changed that since; say it with --transactions\(yes ? " of `sluice config`" : "")\n"
+        "nobody may commit interactive transactions any more: they were allowed to `\(right)` once, and nothing shows whether `sluice config` has changed that since; say it with \(yes ? "`sluice config --transactions`" : "--transactions")\n"
       )
     }
     for text in plan.stepTexts {
