@@ -37,6 +37,8 @@ struct RecordingFileSystem: FileSystem {
   func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     try base.makeDirectory(path, mode: mode)
   }
+  func giveToOwner(_ directory: String) throws(StoreError) { try base.giveToOwner(directory) }
+  func proveWritable(_ path: String) throws(StoreError) { try base.proveWritable(path) }
   func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try base.setPermissions(path, mode: mode)
   }

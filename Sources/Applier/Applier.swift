@@ -56,6 +56,7 @@ public final class Applier {
     desk = try Applier.desk(options, environment)
     line = HintLine(environment)
     log = Log(layout: layout, store: description.id, environment: environment)
+    try log.proveWritable(environment)
     worker =
       options.many == nil
       ? Applier.standbyWorker(layout, description, self.options, environment) : nil

@@ -61,9 +61,7 @@ struct MadeFiles {
 
   /// What to do about a directory that has names in it.
   static func advice(_ names: [String]) -> String {
-    let layout = StoreLayout("")
-    let parts = [layout.journal, layout.log, layout.checkpoints].map { String($0.dropFirst()) }
-    return parts.allSatisfy(names.contains)
+    StoreLayout.isStore(names) || StoreLayout.mayBeUnfinished(names)
       ? "a store is there, or what an `init` that was cut off left: `sluice status` tells which, and what was left is removed by hand"
       : "`init` wants a new or an empty one"
   }

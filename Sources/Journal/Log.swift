@@ -95,10 +95,11 @@ public final class Log {
 
   private func search(attempts: Int) throws(StoreError) -> Present {
     var unreadable: StoreError?
+    var closed: LogSegment?
     for attempt in 0..<attempts {
       if attempt > 0 { environment.clock.sleep(.milliseconds(min(attempt, 25))) }
       let numbers = try listed()
-      unreadable = nil
+      (unreadable, closed) = (nil, nil)
       for number in numbers {
         guard let segment = try open(number), let control = try control(of: segment) else { break }
         guard !control.isTruncated else {
@@ -118,6 +119,7 @@ public final class Log {
             .damaged,
             "the newest log segment is marked closed and none follows it; start an applier, which goes on in a new one",
             path: segment.file.path, offset: Block.mark)
+          closed = segment
           break
         }
         newest = segment
@@ -125,16 +127,20 @@ public final class Log {
       }
       if numbers.isEmpty {
         // A listing that took very long can miss those that went and those that came.
-        unreadable = StoreError(
-          .damaged, "the log has no segment; restore the store from a backup", path: layout.log)
+        unreadable = StoreError(.damaged, Log.noSegment, path: layout.log)
       }
     }
+    // With a mark that is whole an applier would not go on either.
+    if let closed, (try? Mark.isWhole(closed.file)) == true { throw closed.lacksSuccessor() }
     throw unreadable
       ?? StoreError(
         .damaged,
         "no segment of the log has a beacon, and that stays so; `sluice init` may have been cut off: if the store was never used, remove it and make it again",
         path: layout.log)
   }
+
+  public static let noSegment =
+    "the log has no segment: `sluice init` was cut off, or the log is lost; if the store was never used, remove it and make it again, else see `sluice repair`"
 
   private func present(_ segment: LogSegment, _ beacon: Beacon, isClosed: Bool) throws(StoreError)
     -> Present

@@ -18,12 +18,10 @@ extension LogClaim {
         environment.makes(.successorOfMarked), try Mark.isWhole(segment.file)
       {
         guard try !log.listed().contains(number + 1) else { return false }
-        throw StoreError(
-          .damaged,
-          "a log segment is closed, so there was a later one, and it is missing, with what was published in it: restore it from a backup, or see `sluice repair`",
-          path: segment.file.path, offset: Block.mark)
+        throw segment.lacksSuccessor()
       }
       guard !control.isTruncated else { throw segment.truncated() }
+      guard try mayMark(segment) else { return false }
       if control.beacon != nil { return true }
       if try read(segment) != nil { return true }
     }
@@ -32,6 +30,30 @@ extension LogClaim {
     throw StoreError(
       .damaged, "no segment of the log has a start frame; restore the store from a backup",
       path: log.layout.log)
+  }
+}
+
+extension LogClaim {
+  /// Throws where this process has no right to mark a segment: behind its link it would leave a segment with
+  /// each try, and the next claimant would wait for it. False where the segment is gone.
+  private func mayMark(_ segment: LogSegment) throws(StoreError) -> Bool {
+    do throws(StoreError) {
+      try environment.fileSystem.proveWritable(segment.file.path)
+    } catch {
+      guard error.isNoSuchFile else { throw error }
+      return false
+    }
+    return true
+  }
+}
+
+extension LogSegment {
+  /// It has a whole mark, and no later segment is there.
+  func lacksSuccessor() -> StoreError {
+    StoreError(
+      .damaged,
+      "a log segment is closed, so there was a later one, and it is missing, with what was published in it: restore it from a backup, or see `sluice repair`",
+      path: file.path, offset: Block.mark)
   }
 }
 

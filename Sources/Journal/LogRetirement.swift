@@ -52,6 +52,7 @@ public struct LogRetirement: Sendable {
   private func makeOld() throws(StoreError) {
     do throws(StoreError) {
       try environment.fileSystem.makeDirectory(layout.oldLog, mode: 0o755)
+      try environment.fileSystem.giveToOwner(layout.oldLog)
       try environment.fileSystem.syncDirectory(layout.log)
     } catch {
       guard error.isExistingFile else { throw error }

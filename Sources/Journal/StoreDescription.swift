@@ -1,4 +1,3 @@
-internal import Glibc
 public import SluiceShared
 
 /// `store.json`: what a store is. Written by `init`; everybody who opens the store reads it first.
@@ -230,8 +229,7 @@ public struct StoreDescription: Hashable, Sendable {
       bytes = try fileSystem.open(layout.description, .fixed).read(64 << 10, at: 0)
     } catch {
       guard error.isNoSuchFile else { throw error }
-      throw StoreError(
-        .noSuchStore, "no store here; `sluice init` makes one", path: layout.root, errno: ENOENT)
+      throw layout.lacksDescription(fileSystem)
     }
     var result: Result<StoreDescription, StoreError> = .failure(StoreError(.damaged, ""))
     bytes.withUnsafeBytes { raw in

@@ -18,6 +18,11 @@ public protocol FileSystem: Sendable {
   func link(_ path: String, to newPath: String) throws(StoreError)
   func unlink(_ path: String) throws(StoreError)
   func makeDirectory(_ path: String, mode: UInt32) throws(StoreError)
+  /// Where root made a directory: gives it to whom the directory that it lies in belongs, as `create` does with
+  /// files. Nothing for anybody else.
+  func giveToOwner(_ directory: String) throws(StoreError)
+  /// access(2): throws where this process has no right to write the file, which is not opened for that.
+  func proveWritable(_ path: String) throws(StoreError)
   func setPermissions(_ path: String, mode: UInt32) throws(StoreError)
   /// fsync of a directory, so that the names in it are durable.
   func syncDirectory(_ path: String) throws(StoreError)

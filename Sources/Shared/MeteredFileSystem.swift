@@ -37,6 +37,14 @@ public struct MeteredFileSystem: FileSystem {
     try counts.count(.other) { () throws(StoreError) in try base.makeDirectory(path, mode: mode) }
   }
 
+  public func giveToOwner(_ directory: String) throws(StoreError) {
+    try counts.count(.other) { () throws(StoreError) in try base.giveToOwner(directory) }
+  }
+
+  public func proveWritable(_ path: String) throws(StoreError) {
+    try counts.count(.status) { () throws(StoreError) in try base.proveWritable(path) }
+  }
+
   public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try counts.count(.other) { () throws(StoreError) in try base.setPermissions(path, mode: mode) }
   }

@@ -37,6 +37,7 @@ public struct PosixFileSystem: FileSystem {
 
   public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     let file = try writable(path, O_RDWR | O_CREAT | O_EXCL, mode: mode)
+    try giveToOwner(file)
     try setPermissions(file, mode)
     return file
   }
@@ -50,6 +51,7 @@ public struct PosixFileSystem: FileSystem {
     let flags = O_RDWR | O_CREAT | O_EXCL
     let file = PosixFile(
       try descriptor(path, flags, mode: mode, direct: true, foreign: true), path)
+    try giveToOwner(file)
     try setPermissions(file, mode)
     return file
   }
@@ -74,7 +76,7 @@ public struct PosixFileSystem: FileSystem {
     return file
   }
 
-  private func descriptor(
+  func descriptor(
     _ path: String, _ flags: Int32, mode: UInt32 = 0, direct: Bool = false, foreign: Bool
   ) throws(StoreError) -> Int32 {
     let result = csystem_open(path, flags, mode, direct ? 1 : 0, foreign ? 1 : 0)
@@ -115,6 +117,10 @@ public struct PosixFileSystem: FileSystem {
         .io, "no directory can be made where none is; make \(parent) first", path: path,
         errno: ENOENT)
     }
+  }
+
+  public func proveWritable(_ path: String) throws(StoreError) {
+    guard access(path, W_OK) == 0 else { throw posixError("opening for writing", path) }
   }
 
   public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
@@ -331,7 +337,7 @@ extension FileStatus {
   }
 }
 
-private func posixError(
+func posixError(
   _ operation: String, _ path: String, _ code: Int32 = errno, offset: Int64? = nil
 ) -> StoreError {
   let advice =

@@ -67,11 +67,39 @@ struct RepairTests {
     let content = try fileSystem.open(path, .fixed).read(4096, at: 0)
     for offset in stride(from: -1, to: Int64(content.count), by: 1) {
       if offset < 0 { try fileSystem.unlink(path) } else { try store.flip(path, offset) }
-      let plan = try store.repair()
+      let plan = try store.repair(transactions: .all)
       #expect(plan.steps.count == 1 && plan.lost == [], "byte \(offset): \(plan.steps)")
       #expect(try fileSystem.open(path, .fixed).read(4096, at: 0) == content, "byte \(offset)")
     }
     try store.isWhole(with: before, at: TxID(7))
+  }
+
+  @Test("The right to transactions is never given back by an older copy of store.json")
+  func takenAwayRight() throws {
+    let store = try WorkedStore()
+    let fileSystem = store.environment.fileSystem
+    func right() throws -> TransactionRight {
+      try StoreDescription.read(store.layout, fileSystem).transactions
+    }
+    func change(to right: TransactionRight) throws {
+      _ = try LeaseChange(store: store.store.path, name: "test", environment: store.unhurried)
+        .make(nil, transactions: right)
+      #expect(try store.damages() == [])
+    }
+    for taken in [TransactionRight.none, .users([5])] {
+      try change(to: taken)
+      try fileSystem.unlink(store.layout.description)
+      #expect(try store.repair().withheldRight == .all)
+      #expect(try right() == .none)
+    }
+    try fileSystem.unlink(store.layout.description)
+    #expect(try store.repair(transactions: .groups([7])).withheldRight == nil)
+    #expect(try right() == .groups([7]))
+    // What store.json itself says counts, and it is left alone where something else is mended.
+    try change(to: .users([5]))
+    try fileSystem.unlink(store.layout.current)
+    #expect(try store.repair().withheldRight == nil)
+    #expect(try right() == .users([5]))
   }
 
   @Test("Without store.json, and without a copy of it, somebody has to say what nothing says")
@@ -87,7 +115,7 @@ struct RepairTests {
       }
       #expect(error?.message.contains("--foreign-keys") == true)
     }
-    repair.describe(lease: .file, foreignKeys: true)
+    repair.describe(lease: .file, foreignKeys: true, transactions: .all)
     try repair.perform(try repair.plan())
     let read = try StoreDescription.read(store.layout, store.environment.fileSystem)
     #expect(

@@ -170,8 +170,9 @@ struct WorkedStore {
   }
 
   @discardableResult
-  func repair() throws -> Repair.Plan {
-    let repair = newRepair()
+  func repair(transactions: TransactionRight? = nil) throws -> Repair.Plan {
+    var repair = newRepair()
+    repair.describe(lease: nil, foreignKeys: nil, transactions: transactions)
     let plan = try repair.plan()
     try repair.perform(plan)
     return plan

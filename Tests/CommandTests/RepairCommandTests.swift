@@ -167,6 +167,22 @@ struct RepairCommandTests {
     _ = try place.stopApplier()
   }
 
+  @Test("A right that was taken away is not given back unless it is said")
+  func right() throws {
+    try #require(try sluice(["config", place.store, "--transactions", "none"]).code == 0)
+    try remove("store.json")
+    let told = try sluice(["repair", place.store])
+    #expect(told.output.contains("nobody may commit interactive transactions any more: they were"))
+    #expect(told.output.contains("say it with --transactions\n"), "\(told.output)")
+    try #require(try sluice(["repair", place.store, "--yes", "--ttl", "0.5"]).code == 0)
+    #expect(try sluice(["config", place.store]).output.contains("transactions  none"))
+    try remove("store.json")
+    let said = try sluice(
+      ["repair", place.store, "--yes", "--ttl", "0.5", "--transactions", "uid:5"])
+    #expect(said.code == 0 && !said.output.contains("nobody may commit"), "\(said.output)")
+    #expect(try sluice(["config", place.store]).output.contains("transactions  uid:5"))
+  }
+
   @Test("What nothing says any more has to be said")
   func unsaid() throws {
     try remove("store.json")

@@ -59,6 +59,10 @@ final class CrashingFileSystem: FileSystem {
     }
   }
 
+  func giveToOwner(_ directory: String) throws(StoreError) { try base.giveToOwner(directory) }
+
+  func proveWritable(_ path: String) throws(StoreError) { try base.proveWritable(path) }
+
   func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try perform(.setPermissions, path) { () throws(StoreError) in
       try base.setPermissions(path, mode: mode)

@@ -100,6 +100,12 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     }
   }
 
+  open func giveToOwner(_ directory: String) throws(StoreError) {
+    try base.giveToOwner(directory)
+  }
+
+  open func proveWritable(_ path: String) throws(StoreError) { try base.proveWritable(path) }
+
   open func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try perform(FileOperation(.setPermissions, path)) { () throws(StoreError) in
       try base.setPermissions(path, mode: mode)

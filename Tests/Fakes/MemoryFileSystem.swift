@@ -265,6 +265,10 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
+  /// All files are of one user's.
+  public func giveToOwner(_ directory: String) throws(StoreError) {}
+  public func proveWritable(_ path: String) throws(StoreError) {}
+
   public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     try operate(.makeDirectory, path, changes: true) {
       state, place, now_ns -> Result<Void, StoreError> in

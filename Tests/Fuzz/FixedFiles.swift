@@ -75,6 +75,8 @@ final class FixedFiles: FileSystem {
   func link(_ path: String, to newPath: String) throws(StoreError) { throw refusal(path) }
   func unlink(_ path: String) throws(StoreError) { throw refusal(path) }
   func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) { throw refusal(path) }
+  func giveToOwner(_ directory: String) throws(StoreError) { throw refusal(directory) }
+  func proveWritable(_ path: String) throws(StoreError) { throw refusal(path) }
   func setPermissions(_ path: String, mode: UInt32) throws(StoreError) { throw refusal(path) }
   func syncDirectory(_ path: String) throws(StoreError) {}
   func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {

@@ -85,7 +85,7 @@ final class JournalSegmentReader {
       throw StoreError(
         .foreign,
         status.kind == .regular
-          ? "a journal file has one name, and this one has \(status.links); it is read when the other names are removed"
+          ? "a journal file has one name, and this one has \(status.links), so it is not read; if it is a writer's own, stop the appliers at once, remove the other names, and start them again: what its writer submits later is refused until then"
           : "a journal file must be a regular file; remove it from the journal",
         path: path)
     }

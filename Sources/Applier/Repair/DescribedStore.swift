@@ -7,11 +7,15 @@ struct DescribedStore {
   let description: StoreDescription
   /// What is there says something else, or cannot be read.
   let mustBeWritten: Bool
+  /// The right that a copy has, where nobody said which one it is to be: `sluice config` may have taken it away
+  /// since. Who had it back could write anything, so `description` gives it to nobody.
+  private(set) var withheldRight: TransactionRight?
 
   /// What somebody says where nothing else does.
   struct Given: Sendable {
     var lease: StoreDescription.LeaseKind?
     var foreignKeys: Bool?
+    var transactions: TransactionRight?
   }
 
   init(_ layout: StoreLayout, _ given: Given, _ environment: Environment) throws(StoreError) {
@@ -28,18 +32,21 @@ struct DescribedStore {
       return
     }
     mustBeWritten = true
-    // The lease may have been changed since the copy was made.
-    let own = read.flatMap { $0.id == store ? $0.lease : nil }
+    // Lease and right may have been changed since the copy was made.
+    let own = read.flatMap { $0.id == store ? $0 : nil }
     if evidence.copy == nil, let read, read.id == store, evidence.agrees(with: read) {
       description = read
       return
     }
     if var copy = evidence.copy {
-      copy.lease = given.lease ?? own ?? copy.lease
+      copy.lease = given.lease ?? own?.lease ?? copy.lease
+      let right = given.transactions ?? own?.transactions
+      if right == nil, copy.transactions != .none { withheldRight = copy.transactions }
+      copy.transactions = right ?? .none
       description = copy
       return
     }
-    guard let pageSize = evidence.pageSize, let lease = given.lease ?? own,
+    guard let pageSize = evidence.pageSize, let lease = given.lease ?? own?.lease,
       let foreignKeys = given.foreignKeys
     else {
       throw StoreError(
@@ -47,8 +54,12 @@ struct DescribedStore {
         "store.json cannot be read, and no checkpoint has a copy of it: say how the applier is elected, and whether foreign keys are checked, with --lease file (or dynamodb:TABLE) and --foreign-keys on (or off)",
         path: layout.description)
     }
-    description = StoreDescription(
+    var described = StoreDescription(
       id: store, pageSize: pageSize, lease: lease, foreignKeys: foreignKeys)
+    let right = given.transactions ?? own?.transactions
+    if right == nil { withheldRight = described.transactions }
+    described.transactions = right ?? .none
+    description = described
   }
 
   /// What there is to go by.
@@ -102,11 +113,12 @@ struct DescribedStore {
       description.isWritten(as: bytes) || description.mayBeNewer(bytes)
     }
 
-    /// But for the lease, which `sluice config` changes.
+    /// But for the lease and the right to transactions, which `sluice config` changes.
     func agrees(with description: StoreDescription) -> Bool {
       guard pageSize == nil || pageSize == description.pageSize else { return false }
       guard var copy else { return true }
       copy.lease = description.lease
+      copy.transactions = description.transactions
       return copy == description
     }
   }

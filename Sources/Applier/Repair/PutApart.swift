@@ -23,7 +23,10 @@ struct PutApart {
     let fileSystem = environment.fileSystem
     if !isMade {
       for one in [layout.repaired, directory] {
-        do throws(StoreError) { try fileSystem.makeDirectory(one, mode: 0o755) } catch {
+        do throws(StoreError) {
+          try fileSystem.makeDirectory(one, mode: 0o755)
+          try fileSystem.giveToOwner(one)
+        } catch {
           guard error.isExistingFile else { throw error }
         }
       }

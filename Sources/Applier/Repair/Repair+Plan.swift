@@ -17,6 +17,7 @@ extension Repair {
     guard !damages.isEmpty else { return plan }
     let described = try DescribedStore(layout, given, environment)
     plan.description = described.description
+    plan.withheldRight = described.withheldRight
     if described.mustBeWritten { plan.steps.append(.description(described.description.json)) }
     plan.segments = Set(try numbers(layout.log) + numbers(layout.oldLog))
     let salvage = try Salvage(layout, described.description.id, environment)

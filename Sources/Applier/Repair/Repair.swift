@@ -36,6 +36,9 @@ public struct Repair {
     public internal(set) var lost: [ClosedRange<TxID>] = []
     /// What was published may have gone further than anything shows that is left.
     public internal(set) var losesUnknown = false
+    /// The right to interactive transactions that `store.json` had once, and that nobody has any more: nothing
+    /// shows whether it was taken away since.
+    public internal(set) var withheldRight: TransactionRight?
     public internal(set) var salvage: Salvage?
     var description: StoreDescription?
     var state: Snapshot?
@@ -62,8 +65,11 @@ public struct Repair {
   }
 
   /// What `store.json` is to say where nothing says it any more.
-  public mutating func describe(lease: StoreDescription.LeaseKind?, foreignKeys: Bool?) {
-    given = DescribedStore.Given(lease: lease, foreignKeys: foreignKeys)
+  public mutating func describe(
+    lease: StoreDescription.LeaseKind?, foreignKeys: Bool?, transactions: TransactionRight?
+  ) {
+    given = DescribedStore.Given(
+      lease: lease, foreignKeys: foreignKeys, transactions: transactions)
   }
 
   /// Does what `plan` says. Throws `.busy` while an applier leads, and `.notLeading` where one has begun to.

@@ -365,7 +365,7 @@ final class LogVerification {
       last.segment.file.path, Block.mark,
       "the last log segment is closed, so there was a later one, and it is missing",
       remains:
-        "up to batch \(verification.summary.last) all is named above; what was published later is in no segment, and nobody reads the store: restore the missing segments from a backup"
+        "what was published behind batch \(verification.summary.last) is in no segment, and neither readers nor appliers go on: restore the missing segments from a backup, or see `sluice repair`"
     )
   }
 }

@@ -165,10 +165,25 @@ extension Verification {
     summary.pages += UInt64(last)
   }
 
-  /// `current.sqlite` leads to a checkpoint.
+  /// The log has what was changed, and a checkpoint what it was changed in: without one nobody opens the store.
+  /// False, and told, where there is none.
+  private func hasCheckpoint() throws(StoreError) -> Bool {
+    // A listing may miss a name that was made while it ran.
+    guard known.isEmpty, try listedCheckpoints().both.isEmpty else { return true }
+    report(
+      layout.checkpoints, nil, "the store has no checkpoint",
+      remains:
+        "nobody opens it without one, and `sluice repair` cannot make one; restore the store from a backup. Without a backup, `sluice replay --log` makes the database of the log, where that begins with batch 1 of an empty store"
+    )
+    return false
+  }
+
+  /// There is a checkpoint, and `current.sqlite` leads to one.
   func verifyCurrent() throws(StoreError) {
     let remains =
-      "the next checkpoint sets it right (`sluice checkpoint`); nothing but other SQLite tools goes by it"
+      try hasCheckpoint()
+      ? "the next checkpoint sets it right (`sluice checkpoint`); nothing but other SQLite tools goes by it"
+      : "there is none that it could lead to"
     let target: String
     do throws(StoreError) { target = try fileSystem.readSymbolicLink(layout.current) } catch {
       return report(

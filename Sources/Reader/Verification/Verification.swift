@@ -125,12 +125,12 @@ public final class Verification {
     do throws(StoreError) {
       description = try StoreDescription.read(layout, fileSystem)
     } catch {
-      if error.code == .noSuchStore, files.all.isEmpty, checkpoints.both.isEmpty { throw error }
+      if error.isNoSuchFile, files.all.isEmpty, checkpoints.both.isEmpty { throw error }
       report(
         layout.description, nil,
-        error.code == .noSuchStore ? "store.json is missing" : error.message,
+        error.isNoSuchFile ? "store.json is missing" : error.message,
         remains:
-          "batches and pages do not depend on it, and nobody opens the store without it; put it back from a backup"
+          "batches and pages do not depend on it, and nobody opens the store without it; put it back from a backup, or see `sluice repair`"
       )
     }
     let said = said(files, checkpoints)
@@ -191,7 +191,8 @@ public final class Verification {
     try verifyExtensions(description)
   }
 
-  /// Checkpoints have a copy of it; the newest one has the last. Of the lease the file itself has the last word.
+  /// Checkpoints have a copy of it; the newest one has the last. Of what `sluice config` changes, the
+  /// lease and the right to transactions, the file itself has the last word.
   private func compare(_ description: StoreDescription, withCopyIn checkpoints: Checkpoints) {
     for txid in checkpoints.both.reversed() {
       guard
@@ -200,6 +201,7 @@ public final class Verification {
         ).header, var copy = StoreDescription(copied: header.description)
       else { continue }
       copy.lease = description.lease
+      copy.transactions = description.transactions
       guard copy != description else { return }
       return report(
         layout.description, nil,

@@ -176,7 +176,7 @@ struct ApplyCommand: ParsableCommand {
   /// is tried again by the fleet, which says so.
   private func checkStores() throws {
     let fileSystem = PosixFileSystem()
-    if let all { _ = try fileSystem.list(all) }
+    if let all { try checkDirectory(all, fileSystem) }
     var seen: Set<StoreID> = []
     var failure: StoreError?
     for store in stores {
@@ -192,6 +192,24 @@ struct ApplyCommand: ParsableCommand {
       }
     }
     if let failure, seen.isEmpty { throw failure }
+  }
+
+  /// Throws where `--all` was given a store; warns where there is none in it, which may come.
+  private func checkDirectory(_ directory: String, _ fileSystem: PosixFileSystem) throws {
+    let names = try fileSystem.list(directory)
+    if StoreLayout.isStore(names) {
+      throw ValidationError(
+        "\(directory.printable) is a store itself: leave out --all, or name the directory that it is in"
+      )
+    }
+    let hasStore = names.contains { name in
+      guard !name.hasPrefix(".") else { return false }
+      return (try? fileSystem.list("\(directory)/\(name)"))?.contains("store.json") ?? false
+    }
+    guard !hasStore else { return }
+    Sluice.warn(
+      "no store in \(directory.printable)\(drain ? "" : "; those that appear there will be served")"
+    )
   }
 
   private func apply(_ store: String, _ hints: HintArgument, _ environment: Environment)

@@ -41,6 +41,13 @@ struct RepairCommand: ParsableCommand {
       "Whether foreign keys are checked, where nothing says it any more.", valueName: "on|off"))
   var foreignKeys: Switch?
 
+  @Option(
+    help: ArgumentHelp(
+      "Who may commit interactive transactions, where store.json is lost: nobody unless given, for the copy in a checkpoint may be older than what `sluice config` said last.",
+      valueName: "all|none|uid:N,…|gid:N,…"),
+    transform: TransactionsArgument.right)
+  var transactions: TransactionRight?
+
   enum Switch: String, CaseIterable, ExpressibleByArgument { case on, off }
 
   @Option(
@@ -54,7 +61,8 @@ struct RepairCommand: ParsableCommand {
       store: place.store, name: "repair \(ApplyCommand.hostAndProcess)", environment: environment)
     repair.silence = ttl.duration
     repair.note = { Sluice.warn($0) }
-    repair.describe(lease: lease, foreignKeys: foreignKeys.map { $0 == .on })
+    repair.describe(
+      lease: lease, foreignKeys: foreignKeys.map { $0 == .on }, transactions: transactions)
     var progress = ProgressLine("reading", total: 0, environment.clock)
     let plan = try repair.plan { done, total in progress.show(done, of: total) }
     progress.end()
@@ -81,6 +89,11 @@ struct RepairCommand: ParsableCommand {
     if plan.losesUnknown {
       try output.write(
         "lost: whatever was published behind batch \(plan.salvage?.latest.txid ?? .zero); nothing is left that shows it\n"
+      )
+    }
+    if let right = plan.withheldRight {
+      try output.write(
+        "nobody may commit interactive transactions any more: they were allowed to `\(right)` once, and nothing shows whether `sluice config` has changed that since; say it with \(yes ? "`sluice config --transactions`" : "--transactions")\n"
       )
     }
     for text in plan.stepTexts {

@@ -64,7 +64,10 @@ struct HandledBatches {
 
   /// Records it, durably; what was recorded before stays.
   func record(_ deed: Deed, of txid: TxID) throws(StoreError) {
-    do throws(StoreError) { try fileSystem.makeDirectory(layout.handled, mode: 0o755) } catch {
+    do throws(StoreError) {
+      try fileSystem.makeDirectory(layout.handled, mode: 0o755)
+      try fileSystem.giveToOwner(layout.handled)
+    } catch {
       guard error.isExistingFile else { throw error }
     }
     let file: any File

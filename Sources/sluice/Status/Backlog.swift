@@ -112,8 +112,13 @@ struct Backlog {
   ) throws(StoreError) -> Int64? {
     let path = "\(store.layout.journal)/\(StoreLayout.journalName(id))"
     let file = try environment.fileSystem.open(path, .shared)
-    guard try file.status().kind == .regular else {
+    let status = try file.status()
+    guard status.kind == .regular else {
       throw StoreError(.foreign, "a journal file must be a regular file", path: path)
+    }
+    // As an applier takes it: one that is being moved to quarantine has a second name there.
+    if status.links > 1, try !isInQuarantine(id, store.layout, environment) {
+      throw StoreError(.foreign, "a journal file has one name", path: path)
     }
     guard let segment = try JournalSegmentHeader.read(file) else { return nil }
     let header = segment.header
@@ -135,6 +140,14 @@ struct Backlog {
     }
     return found ? header.created_ms : nil
   }
+
+  private func isInQuarantine(
+    _ id: JournalSegmentID, _ layout: StoreLayout, _ environment: Environment
+  ) throws(StoreError) -> Bool {
+    try environment.fileSystem.listed(ifThere: layout.quarantine)
+      .contains(StoreLayout.journalName(id))
+  }
+
   /// Whether the frame's batches are what its header says, as far as that is looked at.
   private mutating func isThere(_ frame: FrameHeader, _ scanner: inout FrameScanner)
     throws(StoreError) -> Bool
