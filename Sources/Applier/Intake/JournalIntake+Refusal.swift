@@ -83,13 +83,13 @@ extension JournalIntake {
 
 extension StoreError {
   /// EACCES or EPERM.
-  fileprivate var isForbidden: Bool { errno == 13 || errno == 1 }
+  var isForbidden: Bool { errno == 13 || errno == 1 }
 
   /// EMFILE or ENFILE.
   var isTooManyFiles: Bool { errno == 24 || errno == 23 }
 
   /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
-  fileprivate var isAboutTheFile: Bool {
+  var isAboutTheFile: Bool {
     code == .foreign || code == .unsupported || errno == 40  // ELOOP
   }
 }
