@@ -18,12 +18,29 @@ public final class JournalTransactions: TransactionClient {
     self.assistant = assistant
   }
 
+  /// An assistant's term lasts as long as the turn that it gave. Where none is given it is over when this returns.
   public func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
     let receipt = try writer.submitBlocking(Batch(.requestTurn))
+    assistant?.begin()
+    let turn = Result { () throws(StoreError) in try granted(receipt, keepsWaiting) }
+    assistant?.end()
+    if case .success(_?) = turn { return try turn.get() }
+    finishAssistance()
+    if case .success = turn, let trouble = assistant?.trouble {
+      throw StoreError(
+        .timeout, "nobody leads, and this process cannot apply batches either: \(trouble.message)",
+        path: trouble.path)
+    }
+    return try turn.get()
+  }
+
+  private func finishAssistance() { assistant?.finishBlocking(writer.clock) }
+
+  private func granted(_ receipt: Receipt, _ keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
     while true {
+      assistant?.goOn()
       do throws(StoreError) {
-        let outcome = try writer.outcomeBlocking(
-          of: receipt, timeout: Self.patience, assistedBy: assistant)
+        let outcome = try writer.outcomeBlocking(of: receipt, timeout: Self.patience)
         guard case .applied = outcome.outcome else {
           throw StoreError(
             .invalid, "the turn was not granted: \(Self.reason(outcome.outcome))",
@@ -39,7 +56,10 @@ public final class JournalTransactions: TransactionClient {
     }
   }
 
-  public func cancel(_ turn: Turn) { giveBack() }
+  public func cancel(_ turn: Turn) {
+    giveBack()
+    finishAssistance()
+  }
 
   /// Nobody waits for what becomes of it, and nothing depends on it.
   private func giveBack() { _ = try? writer.submitBlocking(Batch(.cancelTurn)) }
@@ -64,10 +84,10 @@ public final class JournalTransactions: TransactionClient {
     let txid: TxID
     do throws(StoreError) {
       let receipt = try writer.submitBlocking(Batch(.commit(pages), key: key))
-      let applied = try writer.outcomeBlocking(
-        of: receipt, timeout: timeout, assistedBy: assistant)
+      let applied = try assisted(receipt, timeout)
       (outcome, txid) = (applied.outcome, applied.txid)
     } catch {
+      finishAssistance()
       guard error.code == .outcomeUnknown, let batch = error.batch else { throw error }
       guard let applied = try? writer.outcomeBlocking(ofDoubtful: batch, timeout: timeout) else {
         throw error
@@ -81,6 +101,27 @@ public final class JournalTransactions: TransactionClient {
     case .rejected(let rejection) where rejection.code == Outcome.Rejection.Code.conflict:
       return .conflict
     case .rejected: return .refused(Self.reason(outcome))
+    }
+  }
+
+  /// Also of who has a turn that an assistant gave: its term is over when this returns.
+  private func assisted(_ receipt: Receipt, _ timeout: Duration) throws(StoreError)
+    -> AppliedOutcome
+  {
+    guard let assistant else { return try writer.outcomeBlocking(of: receipt, timeout: timeout) }
+    assistant.begin()
+    defer {
+      assistant.end()
+      finishAssistance()
+    }
+    let end = writer.clock.elapsed() + timeout
+    while true {
+      assistant.goOn()
+      do throws(StoreError) {
+        return try writer.outcomeBlocking(of: receipt, timeout: Self.patience)
+      } catch {
+        guard error.code == .timeout, writer.clock.elapsed() < end else { throw error }
+      }
     }
   }
 
