@@ -93,9 +93,9 @@ extension World {
       "\(life.name) commits \(named.name) over \(snapshot.txid), turn \(turn?.number.rawValue ?? 0)"
     )
     let lacksPart = if case .interactive(_, _, _, .parts) = named.work { true } else { false }
-    let isInParts = scheduler.random.chance(0.3) || lacksPart
-    var pages = try edited.batch(
-      turn: turn?.number, partBytes: isInParts ? 1 + scheduler.random.below(4096) : nil)
+    let partBytes = scheduler.random.chance(0.3) ? 1 + scheduler.random.below(4096) : nil
+    // Each page is one where one is to be missing.
+    var pages = try edited.batch(turn: turn?.number, partBytes: lacksPart ? 1 : partBytes)
     if pages.parts != nil { count(.parts) }
     if lacksPart { pages = EditedSnapshot.withoutLastPart(pages) }
     let commitment: Commitment
