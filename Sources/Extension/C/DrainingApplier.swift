@@ -114,7 +114,8 @@ final class DrainingApplier: Sendable {
       var waiting = pollfd(fd: errors, events: Int16(POLLIN), revents: 0)
       // Before what it said is taken in: then all of that is here.
       let hasEnded = hasEnded
-      let ready = poll(&waiting, 1, hasEnded ? 0 : Int32(clamping: Int64(rest / .milliseconds(1)) + 1))
+      let ready = poll(
+        &waiting, 1, hasEnded ? 0 : Int32(clamping: Int64(rest / .milliseconds(1)) + 1))
       if ready == 0 {
         if hasEnded { return true }
         guard clock.elapsed() < end else { return false }
