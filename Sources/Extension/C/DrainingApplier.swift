@@ -53,14 +53,6 @@ final class DrainingApplier: Sendable {
       path: program, errno: code)
   }
 
-  /// Whether it has ended. `finish` or `end` is to be called all the same, once.
-  var hasEnded: Bool {
-    var found = siginfo_t()
-    // It stays to be waited for.
-    guard waitid(P_PID, id_t(id), &found, WEXITED | WNOHANG | WNOWAIT) == 0 else { return true }
-    return found.si_signo != 0
-  }
-
   /// Has it end now, in order, and waits for that.
   func end() {
     kill(id, SIGTERM)
@@ -128,8 +120,8 @@ final class DrainingApplier: Sendable {
     }
   }
 
-  /// Whether it is a process no more. It is left to be waited for.
-  private var hasEnded: Bool {
+  /// Whether it is a process no more. It is left to be waited for: `finish` or `end` is to be called all the same, once.
+  var hasEnded: Bool {
     var state = siginfo_t()
     let code = waitid(P_PID, id_t(id), &state, WEXITED | WNOHANG | WNOWAIT)
     return code == 0 ? state.si_signo == SIGCHLD : errno == ECHILD
