@@ -166,7 +166,8 @@ public final class Applier {
     _ layout: StoreLayout, _ description: StoreDescription, _ options: ApplierOptions,
     _ environment: Environment
   ) -> StandbyWorker? {
-    let settings = Session.Settings(description, options)
+    var settings = Session.Settings(description, options)
+    settings.journal = layout.journal
     if let program = options.worker {
       return StandbyWorker(logger: options.logger, environment: environment) {
         () throws(WorkerEnd) in

@@ -44,8 +44,7 @@ extension Leader {
   /// The turn that is out behind what was done of `batches`.
   func turn(after done: Session.Done, of batches: ArraySlice<PendingBatch>) -> GrantedTurn? {
     guard done.committed > 0, let last = batches.prefix(done.count).last else { return turn }
-    // A term that drains is over soon, and waits for nobody.
-    if done.grantsTurn, !options.drains {
+    if done.grantsTurn {
       return GrantedTurn(
         number: execution.extent.txid, holder: last.id.writer,
         granted: environment.clock.elapsed())

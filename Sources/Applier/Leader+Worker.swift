@@ -10,7 +10,8 @@ extension Leader {
     _ store: PageStore, _ prepared: (any PreparedWorker)?, _ options: ApplierOptions,
     _ environment: Environment
   ) throws(StoreError) -> Execution {
-    let settings = Session.Settings(store.description, options)
+    var settings = Session.Settings(store.description, options)
+    settings.journal = store.layout.journal
     let events = WorkerEvents()
     let execution = Execution(
       from: try store.snapshot(.latest), events, logger: options.logger, environment: environment,

@@ -223,11 +223,13 @@ typedef struct sluice_status {
 int sluice_store_status(const char *store, sluice_status *status, size_t size);
 
 /* Has batches applied where nobody does: starts the command, as `sluice apply --drain STORE`, and waits until it has
-   taken the lease, applied all there is and given the lease back. For `timeout_ms` at most; it is then told to end in
-   order, which is waited for.
+   taken the lease, applied all there is and given the lease back. A transaction that waits for its turn gets it, and
+   its pages are waited for. For `timeout_ms` at most; it is then told to end in order, which is waited for.
 
    `command` is the path of `sluice`, or NULL to look for it in PATH. SQL of others is executed in the command's
-   processes, never in this one. This process's user needs an applier's rights.
+   processes, never in this one. This process's user needs an applier's rights. A connection that is opened with the
+   parameter "assist=1" does the same for its own transactions; its command is what SLUICE_COMMAND in the environment
+   names, or the one in PATH.
 
    Where another applier leads, it waits until that one has applied what was durable when it was called.
 

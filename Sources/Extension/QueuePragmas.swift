@@ -18,8 +18,9 @@ internal import SluiceWriter
 final class QueuePragmas: ReadVFSHost {
   func writable(_ file: SnapshotFile) -> (any VirtualFile)? {
     let writers = TransactionWriters.shared(file.store.layout.root)
+    let isAssisted = file.isAssisted
     return TransactionFile(file, file.calls, .withoutThreads) { () throws(StoreError) in
-      try writers.lend()
+      try writers.lend(isAssisted: isAssisted)
     }
   }
 

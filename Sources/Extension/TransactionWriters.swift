@@ -35,9 +35,12 @@ final class TransactionWriters: Sendable {
   }
 
   /// A writer for one connection.
-  func lend() throws(StoreError) -> LentWriter {
-    if let writer = idle.withLock({ $0.popLast() }) { return LentWriter(writer, of: self) }
-    return LentWriter(try StoreQueue.writer(root), of: self)
+  func lend(isAssisted: Bool = false) throws(StoreError) -> LentWriter {
+    let assistant = isAssisted ? CommandAssistant(store: root) : nil
+    if let writer = idle.withLock({ $0.popLast() }) {
+      return LentWriter(writer, of: self, assistant)
+    }
+    return LentWriter(try StoreQueue.writer(root), of: self, assistant)
   }
 
   fileprivate func takeBack(_ writer: Writer) {
@@ -53,10 +56,12 @@ final class LentWriter: TransactionClient {
   private let owner: TransactionWriters
   private let transactions: JournalTransactions
 
-  fileprivate init(_ writer: Writer, of owner: TransactionWriters) {
+  fileprivate init(
+    _ writer: Writer, of owner: TransactionWriters, _ assistant: CommandAssistant?
+  ) {
     self.writer = writer
     self.owner = owner
-    transactions = JournalTransactions(writer)
+    transactions = JournalTransactions(writer, assistedBy: assistant)
   }
 
   deinit { owner.takeBack(writer) }

@@ -13,8 +13,9 @@ public import SluiceShared
 //                   statements come before it, u8 (setting << 1 | on); ascending by both   mandatory
 //   7 pages         what an interactive transaction commits: see PageBatch.swift             mandatory
 //   8 turn          u8: 1 asks for the turn, 2 gives it back                                 mandatory
+//   9 parts         the same, where the pages come before it: see PagePart.swift             mandatory
 //
-// A batch with 7 or 8 has nothing else but a key.
+// A batch with 7, 8 or 9 has nothing else but a key.
 //
 // A value: u8 type (0 null, 1 integer, 2 real, 3 text, 4 blob), then nothing, a zigzag varint, eight
 // bytes of IEEE 754 little-endian, or a varint length and the bytes.
@@ -28,6 +29,7 @@ enum BatchField {
   static let settings: UInt64 = 6 << 1 | 1
   static let pages: UInt64 = 7 << 1 | 1
   static let turn: UInt64 = 8 << 1 | 1
+  static let parts: UInt64 = 9 << 1 | 1
 }
 
 extension Batch {
@@ -104,9 +106,7 @@ extension Batch {
     case .requestTurn, .cancelTurn:
       writer.append(varint: BatchField.turn)
       writer.append(counted: [step == .requestTurn ? 1 : 2])
-    case .commit(let pages):
-      writer.append(varint: BatchField.pages)
-      pages.encode(to: &writer)
+    case .commit(let pages): pages.encode(to: &writer)
     }
   }
 

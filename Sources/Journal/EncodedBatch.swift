@@ -50,7 +50,7 @@ public struct EncodedBatch {
       case BatchField.statement, BatchField.guard:
         try decodeStatement(&content, texts, isGuard: tag == BatchField.guard, &executions)
       case BatchField.settings: try decodeSettings(&content)
-      case BatchField.pages, BatchField.turn:
+      case BatchField.pages, BatchField.turn, BatchField.parts:
         guard step == nil else { throw DecodingError("two steps of a transaction") }
         step = try EncodedTransactionStep(tag, content.bytes)
       default:

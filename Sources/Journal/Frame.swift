@@ -37,6 +37,7 @@ public enum SectionID: UInt16, Sendable {
   case start = 7
   case pruned = 8
   case padding = 9
+  case part = 10
 }
 
 public struct FrameSection: Sendable, Hashable {

@@ -12,6 +12,10 @@ public import SluiceShared
 // Numbers ascend over all chunks; page 1 is always there, and SQLite's lock-byte page never. A page that
 // equals the base's is left out. There is one byte for each 128 of pages at least, over the first 512 KiB:
 // zeros where they compress to less.
+//
+// What takes more than some MiB comes in parts, of which each lies in an empty frame before the batch's (see
+// PagePart.swift). The batch has field 9, `parts`, then: the same four numbers, varint how many pages are
+// changed, and for each part varint bytes, u32 CRC-32C.
 
 /// The pages that an interactive transaction changed, and the state that it read.
 ///
@@ -27,12 +31,32 @@ public struct PageBatch: Hashable, Sendable {
   public let pageCount: UInt32
   /// How many of them it changes.
   public let changed: Int
-  let chunks: [UInt8]
+  package let chunks: [UInt8]
+  /// What has the chunks, where there are too many for one batch; `chunks` is empty then.
+  public let parts: PageParts?
+
+  package init(
+    base: TxID, turn: TxID?, pageSize: Int, pageCount: UInt32, changed: Int, chunks: [UInt8],
+    parts: PageParts? = nil
+  ) {
+    self.base = base
+    self.turn = turn
+    self.pageSize = pageSize
+    self.pageCount = pageCount
+    self.changed = changed
+    self.chunks = chunks
+    self.parts = parts
+  }
 
   func encode(to writer: inout ByteWriter) {
     let head = [base.rawValue, turn?.rawValue ?? 0, UInt64(pageSize), UInt64(pageCount)]
     var content = ByteWriter(reserving: 32)
     for number in head { content.append(varint: number) }
+    if let parts {
+      content.append(varint: UInt64(changed))
+      for part in parts.list { part.encode(to: &content) }
+    }
+    writer.append(varint: parts == nil ? BatchField.pages : BatchField.parts)
     writer.append(varint: UInt64(content.count + chunks.count))
     writer.append(raw: content.bytes)
     writer.append(raw: chunks)
@@ -59,7 +83,8 @@ public enum TransactionStep: Hashable, Sendable {
   case commit(PageBatch)
 }
 
-/// Makes a `PageBatch`, page by page. Memory: what the pages compress to, and 1 MiB.
+/// Makes a `PageBatch`, page by page. Memory: what the pages compress to, and 1 MiB; with a scratch file for its
+/// parts, about 10 MiB.
 public struct PageBatchEncoder: ~Copyable {
   private let base: TxID
   private let turn: TxID?
@@ -73,10 +98,17 @@ public struct PageBatchEncoder: ~Copyable {
   private var crc: UInt32 = 0
   private var changed = 0
   private var last: UInt32 = 0
+  /// Pages in `chunks`.
+  private var inPart = 0
+  private var parts: PagePartSpool?
 
   /// `base`: the last batch of the snapshot that the transaction ran on. `pageCount`: of the database after
-  /// it.
-  public init(base: TxID, turn: TxID?, pageSize: Int, pageCount: UInt32) {
+  /// it. `scratch`: has the file for what is more than `partBytes`; nil: all is one batch.
+  public init(
+    base: TxID, turn: TxID?, pageSize: Int, pageCount: UInt32, scratch: (any FileSystem)? = nil,
+    partBytes: Int = Limits.partBytes
+  ) {
+    parts = scratch.map { PagePartSpool($0, partBytes: partBytes) }
     self.base = base
     self.turn = turn
     self.pageSize = pageSize
@@ -98,11 +130,11 @@ public struct PageBatchEncoder: ~Copyable {
     }
     if let before, number != 1, before.elementsEqual(page) { return }
     guard Int64(changed + 1) * Int64(pageSize) <= Limits.transactionBytes,
-      chunks.count + pages.count <= Limits.batchBytes
+      parts != nil || chunks.count + pages.count <= Limits.batchBytes
     else {
       throw StoreError(
         .limit,
-        "an interactive transaction changes at most \(Limits.transactionBytes) bytes of pages, which compress to \(Limits.batchBytes) at most; split it, or submit its statements as a batch"
+        "an interactive transaction changes at most \(Limits.transactionBytes) bytes of pages; split it, or submit its statements as a batch"
       )
     }
     let isXOR = append(page, over: before)
@@ -111,7 +143,20 @@ public struct PageBatchEncoder: ~Copyable {
     last = number
     changed += 1
     inChunk += 1
-    if pages.count >= PageBatch.chunkBytes { endChunk() }
+    inPart += 1
+    guard let parts else {
+      if pages.count >= PageBatch.chunkBytes { endChunk() }
+      return
+    }
+    let chunkBytes = min(PageBatch.chunkBytes, parts.partBytes)
+    guard pages.count >= chunkBytes else { return }
+    endChunk()
+    if max(Int64(chunks.count), leastBytes) >= Int64(parts.partBytes) { try endPart() }
+  }
+
+  /// Of what is in `chunks`.
+  private var leastBytes: Int64 {
+    PageBatch.leastBytes(ofPages: Int64(inPart) * Int64(pageSize))
   }
 
   /// An XOR where most of it is zeros; false: the page as it is.
@@ -148,13 +193,30 @@ public struct PageBatchEncoder: ~Copyable {
     (inChunk, crc) = (0, 0)
   }
 
-  public consuming func finish() -> PageBatch {
-    endChunk()
-    let missing =
-      Int(PageBatch.leastBytes(ofPages: Int64(changed) * Int64(pageSize))) - chunks.count
+  private mutating func pad() {
+    let missing = Int(leastBytes) - chunks.count
     if missing > 0 { chunks.append(raw: [UInt8](repeating: 0, count: missing)) }
+  }
+
+  private mutating func endPart() throws(StoreError) {
+    pad()
+    try parts?.append(chunks.bytes)
+    chunks.bytes.removeAll(keepingCapacity: true)
+    inPart = 0
+  }
+
+  /// Throws where the scratch file cannot be written.
+  public consuming func finish() throws(StoreError) -> PageBatch {
+    endChunk()
+    var made: PageParts?
+    if parts?.isEmpty == false {
+      if inPart > 0 { try endPart() }
+      made = parts?.made
+    } else {
+      pad()
+    }
     return PageBatch(
       base: base, turn: turn, pageSize: pageSize, pageCount: pageCount, changed: changed,
-      chunks: chunks.bytes)
+      chunks: chunks.bytes, parts: made)
   }
 }

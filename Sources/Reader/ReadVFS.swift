@@ -9,7 +9,7 @@ package import SluiceVFS
 ///
 /// Parameters: `fresh=latest` (the default), or `at_least=TXID` (with `timeout_ms`, 30000), or
 /// `max_staleness_ms=N`; or, of the past, `txid=N` or `at=TIME` (RFC 3339): the state after the last commit
-/// that is not later. The database is read-only however it is opened. `PRAGMA sluice_txid` tells
+/// that is not later. `assist=1` is for who writes (the extension). The database is read-only however it is opened. `PRAGMA sluice_txid` tells
 /// the last batch that the read transaction sees, `PRAGMA sluice_error` what failed last.
 ///
 /// A plain file that is opened through it, as ATTACH does, is the library's own file system's.
@@ -111,7 +111,9 @@ package final class StoreFileSystem: VirtualFileSystem {
             path: name.path)
         }
         guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return (scratchFile(), flags) }
-        return open(SnapshotFile(try store(name), try freshness(name), self), flags)
+        let file = SnapshotFile(try store(name), try freshness(name), self)
+        file.isAssisted = name.flag("assist")
+        return open(file, flags)
       }
       guard flags & SQLITE_OPEN_MAIN_DB == 0 || Self.isFile(path) else {
         guard name.path != nil else { throw Self.notUTF8 }

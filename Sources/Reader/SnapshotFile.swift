@@ -27,6 +27,8 @@ package final class SnapshotFile: VirtualFile {
   package var own = TxID.zero
   /// What the file system's host keeps with a connection; let go when that is closed.
   package var companion: AnyObject?
+  /// `assist=1`: this process sees to an applier where nobody leads.
+  package internal(set) var isAssisted = false
   /// Why the last call failed that did.
   private(set) var lastError: StoreError?
   /// A connection is of the process that opened it.

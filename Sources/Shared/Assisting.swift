@@ -4,6 +4,8 @@ public protocol Assisting: Sendable {
   func begin()
   /// One who began waits no more. Returns at once.
   func end()
+  /// Called now and then by one who waits for long.
+  func goOn()
   /// Answers when nothing is held any more for those who have ended: not before, a process may be
   /// frozen or end without being waited for.
   func finish(_ waker: Waker<Void>)
@@ -12,6 +14,8 @@ public protocol Assisting: Sendable {
 }
 
 extension Assisting {
+  public func goOn() {}
+
   /// As `finish`, blocking the calling thread.
   public func finishBlocking(_ clock: any Clock) {
     let mailbox = Mailbox<Void>()

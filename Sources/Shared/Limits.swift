@@ -28,9 +28,12 @@ public enum Limits {
   public static let smallestJournalSegment: Int64 = 64 << 10
   public static let largestJournalSegment: Int64 = 64 << 20
   public static let journalSegmentBytes = smallestJournalSegment...largestJournalSegment
-  /// The longest journal segment that there is: mark and header, a frame at its limit, and the empty
-  /// frame that ends it. What lies behind is read by nobody.
-  public static let mostJournalSegmentBytes: Int64 = Int64(journalFrameBytes) + 3 * 4096
+  /// The longest journal segment that there is: mark and header, a frame at its limit, its parts at theirs, each
+  /// with a block for its header and one to be whole blocks, and the empty frame that ends it. What lies behind is
+  /// read by nobody.
+  public static let mostJournalSegmentBytes: Int64 =
+    Int64(journalFrameBytes) + 3 * 4096 + Int64(partsPerTransaction)
+    * Int64(mostPartBytes + 2 * 4096)
   /// Each batch of a journal frame takes so many bytes of the file at least …
   public static let leastStoredBytesPerBatch = 8
   /// … and what decompresses to so many bytes takes one at least: what others have to do for a writer
@@ -82,7 +85,13 @@ public enum Limits {
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   public static let commitBytes: Int64 = 4 << 30
   /// Bytes of pages that one interactive transaction changes, before compression.
-  public static let transactionBytes: Int64 = 256 << 20
+  public static let transactionBytes: Int64 = 2 << 30
+  /// What they compress to is sent in parts where it is more than this. A part has one chunk of pages more at most:
+  /// 1 MiB, and what that says of itself.
+  public static let partBytes = 8 << 20
+  public static let mostPartBytes = partBytes + (2 << 20)
+  /// What compresses to nothing less has 256 of them.
+  public static let partsPerTransaction = 288
   /// Users, or groups, that may commit interactive transactions, where not all may.
   public static let idsWithTransactions = 64
   /// How long a turn lasts, and how long at most where its holder gives signs of life.
@@ -145,6 +154,8 @@ public enum Limits {
   public static let keptTurn = Duration.seconds(1)
   /// How long COMMIT waits for what became of an interactive transaction.
   public static let longestCommit = Duration.seconds(30)
+  /// And a second more for so many bytes of its parts.
+  public static let partBytesPerSecond: Int64 = 8 << 20
   /// Bytes of the pages that an interactive transaction changed which its client keeps in memory.
   public static let overlayMemoryBytes = 8 << 20
   /// How long a PRAGMA may wait for an outcome: a day.

@@ -113,6 +113,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case candidateSchema
   /// They leave the pages of Sluice's own tables as they are.
   case ownPages
+  /// The parts of a transaction's pages are those that it names, and all that it has.
+  case namedParts
   /// The change counter rises with each commit.
   case changeCounter
   /// Who has claimed the log reads again how the applier is elected.

@@ -7,11 +7,15 @@ internal import SluiceVFS
 final class Overlay {
   private let pages: DirtyPages
   let pageSize: Int
+  private let mostBytes: Int64
   /// Pages of the database as it was cut last; behind them nothing of the pinned state is left.
   private var cut = UInt32.max
 
-  init(pageSize: Int, fileSystem: any FileSystem) {
+  init(
+    pageSize: Int, fileSystem: any FileSystem, mostBytes: Int64 = Limits.transactionBytes
+  ) {
     self.pageSize = pageSize
+    self.mostBytes = mostBytes
     pages = DirtyPages(pageSize: pageSize, fileSystem: fileSystem)
     pages.memoryBytes = Limits.overlayMemoryBytes
   }
@@ -25,12 +29,10 @@ final class Overlay {
 
   /// `bytes` are one page long. Throws `.limit` where the transaction becomes too large.
   func write(_ page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(StoreError) {
-    guard
-      pages.contains(page) || Int64(pages.count + 1) * Int64(pageSize) <= Limits.transactionBytes
-    else {
+    guard pages.contains(page) || Int64(pages.count + 1) * Int64(pageSize) <= mostBytes else {
       throw StoreError(
         .limit,
-        "an interactive transaction changes at most \(Limits.transactionBytes) bytes of pages; commit more often, or submit a batch"
+        "an interactive transaction changes at most \(mostBytes) bytes of pages; commit more often, or submit a batch"
       )
     }
     try pages.write(page, bytes)

@@ -24,7 +24,7 @@ extension TransactionFile {
     }
     let outcome: Commitment
     do throws(StoreError) {
-      outcome = try client().commit(pages, of: turn, timeout: Limits.longestCommit)
+      outcome = try client().commit(pages, of: turn, timeout: pages.longestCommit)
     } catch {
       undo()
       throw failed(Self.failure(ofCommit: error), error)
@@ -118,7 +118,8 @@ extension TransactionFile {
       before.deallocate()
     }
     var encoder = PageBatchEncoder(
-      base: base.txid, turn: turn?.number, pageSize: pageSize, pageCount: pageCount)
+      base: base.txid, turn: turn?.number, pageSize: pageSize, pageCount: pageCount,
+      scratch: environment.fileSystem)
     for number in overlay.numbers where number <= pageCount {
       guard try overlay.read(number, over: base, into: page) else { continue }
       let isNew = number > base.pageCount
@@ -126,7 +127,14 @@ extension TransactionFile {
       try encoder.add(
         number, UnsafeRawBufferPointer(page), over: isNew ? nil : UnsafeRawBufferPointer(before))
     }
-    return encoder.finish()
+    return try encoder.finish()
+  }
+}
+
+extension PageBatch {
+  /// How long it is waited for what becomes of it.
+  fileprivate var longestCommit: Duration {
+    Limits.longestCommit + .seconds((parts?.bytes ?? 0) / Limits.partBytesPerSecond)
   }
 }
 

@@ -13,6 +13,8 @@ struct BatchGroup {
   let first: SequenceNumber
   let count: UInt32
   let sections: [SectionContent]
+  /// What comes before them, in frames of its own.
+  let parts: PageParts?
   /// nil until a write of them begins; does not change any more then.
   private(set) var firstWrite: FirstWrite?
 
@@ -22,8 +24,16 @@ struct BatchGroup {
   var last: SequenceNumber { first.advanced(by: UInt64(count) - 1) }
   var mostFrameBytes: Int { Block.roundUp(sections.reduce(256) { $0 + $1.stored.count }) }
 
+  /// Of the segment, by the parts at most: each has a block for its header, and is whole blocks.
+  var mostPartsBytes: Int {
+    parts?.list.reduce(0) { $0 + Block.roundUp($1.bytes) + Block.size } ?? 0
+  }
+
   /// `batches` with their length in front (`Batch.listed`). Throws `.limit` where they do not fit a frame.
-  init(first: SequenceNumber, _ batches: [[UInt8]], _ compressor: Compressor) throws(StoreError) {
+  init(
+    first: SequenceNumber, _ batches: [[UInt8]], parts: PageParts? = nil, _ compressor: Compressor
+  ) throws(StoreError) {
+    self.parts = parts
     let bytes = batches.reduce(0) { $0 + $1.count }
     guard !batches.isEmpty, batches.count <= Limits.batchesPerFrame,
       bytes <= Limits.journalBatchesBytes

@@ -25,6 +25,8 @@ final class GroupCommit: @unchecked Sendable {
   struct Submission: Sendable {
     var batches: [[UInt8]]
     var bytes: Int
+    /// Of its only batch, which has a frame to itself.
+    var parts: PageParts?
     /// One a batch; none where outcomes are not followed.
     var tickets: [Ticket]
     var endsSegment = false
@@ -217,7 +219,9 @@ final class GroupCommit: @unchecked Sendable {
   private func flush(_ group: [Submission], as first: BatchID) throws(FlushFailure) {
     let batches = group.flatMap(\.batches)
     guard !batches.isEmpty else { return journal.giveSignOfLife() }
-    try journal.flush(listed: batches, as: first, ends: group.last?.endsSegment ?? false)
+    try journal.flush(
+      listed: batches, parts: group.first?.parts, as: first,
+      ends: group.last?.endsSegment ?? false)
     metrics.flushed(batches.count, group.reduce(0) { $0 + $1.bytes })
     if let segment = journal.acknowledgedSegment {
       poller?.acknowledge(first, batches.count, in: segment)
@@ -315,10 +319,13 @@ extension GroupCommit.State {
     for submission in queue {
       bytes += submission.bytes
       batches += submission.batches.count
-      guard count == 0 || (bytes <= Limits.journalBatchesBytes && batches <= Limits.batchesPerFrame)
+      guard
+        count == 0
+          || (bytes <= Limits.journalBatchesBytes && batches <= Limits.batchesPerFrame
+            && submission.parts == nil)
       else { break }
       count += 1
-      if submission.endsSegment { break }
+      if submission.endsSegment || submission.parts != nil { break }
     }
     var group: [GroupCommit.Submission] = []
     if count == queue.count {

@@ -15,28 +15,49 @@ public final class JournalTransactions: TransactionClient {
     self.assistant = assistant
   }
 
+  /// An assistant's term lasts as long as the turn that it gave. Where none is given it is over when this returns.
   public func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
+    let receipt: Receipt
+    do throws(StoreError) { receipt = try writer.submitBlocking(Batch(.requestTurn)) } catch {
+      if error.code == .outcomeUnknown { giveBack() }
+      throw error
+    }
+    assistant?.begin()
+    let turn = Result { () throws(StoreError) in try granted(receipt, keepsWaiting) }
+    assistant?.end()
+    if case .success(_?) = turn { return try turn.get() }
+    finishAssistance()
+    if case .success = turn, let trouble = assistant?.trouble {
+      throw StoreError(
+        .timeout, "nobody leads, and this process cannot apply batches either: \(trouble.message)",
+        path: trouble.path)
+    }
+    return try turn.get()
+  }
+
+  private func finishAssistance() { assistant?.finishBlocking(writer.clock) }
+
+  private func granted(_ receipt: Receipt, _ keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
     // A turn that nobody takes costs everybody its time.
     var mayBeGranted = true
     defer { if mayBeGranted { giveBack() } }
-    let receipt: Receipt
-    do throws(StoreError) { receipt = try writer.submitBlocking(Batch(.requestTurn)) } catch {
-      mayBeGranted = error.code == .outcomeUnknown
-      throw error
+    let outcome = try writer.outcomeBlocking(of: receipt) {
+      assistant?.goOn()
+      return keepsWaiting()
     }
-    let outcome = try writer.outcomeBlocking(
-      of: receipt, while: keepsWaiting, assistedBy: assistant)
     guard let outcome else { return nil }
     mayBeGranted = false
     guard case .applied = outcome.outcome else {
       throw StoreError(
-        .invalid, "the turn was not granted: \(Self.reason(outcome.outcome))",
-        batch: receipt.batch)
+        .invalid, "the turn was not granted: \(Self.reason(outcome.outcome))", batch: receipt.batch)
     }
     return Turn(base: outcome.txid, number: outcome.txid)
   }
 
-  public func cancel(_ turn: Turn) { giveBack() }
+  public func cancel(_ turn: Turn) {
+    giveBack()
+    finishAssistance()
+  }
 
   /// Nobody waits for what becomes of it, and nothing depends on it.
   private func giveBack() { _ = try? writer.submitBlocking(Batch(.cancelTurn)) }
@@ -61,10 +82,10 @@ public final class JournalTransactions: TransactionClient {
     let txid: TxID
     do throws(StoreError) {
       let receipt = try writer.submitBlocking(Batch(.commit(pages), key: key))
-      let applied = try writer.outcomeBlocking(
-        of: receipt, timeout: timeout, assistedBy: assistant)
+      let applied = try assisted(receipt, timeout)
       (outcome, txid) = (applied.outcome, applied.txid)
     } catch {
+      finishAssistance()
       guard error.code == .outcomeUnknown, let batch = error.batch else { throw error }
       guard let applied = try? writer.outcomeBlocking(ofDoubtful: batch, timeout: timeout) else {
         throw error
@@ -79,6 +100,26 @@ public final class JournalTransactions: TransactionClient {
       return .conflict
     case .rejected: return .refused(Self.reason(outcome))
     }
+  }
+
+  /// Also of who has a turn that an assistant gave: its term is over when this returns.
+  private func assisted(_ receipt: Receipt, _ timeout: Duration) throws(StoreError)
+    -> AppliedOutcome
+  {
+    guard let assistant else { return try writer.outcomeBlocking(of: receipt, timeout: timeout) }
+    assistant.begin()
+    defer {
+      assistant.end()
+      finishAssistance()
+    }
+    let clock = writer.clock
+    let end = clock.elapsed() + timeout
+    let outcome = try writer.outcomeBlocking(of: receipt) {
+      assistant.goOn()
+      return clock.elapsed() < end
+    }
+    // It is there now, or this says why not.
+    return try outcome ?? writer.outcomeBlocking(of: receipt, timeout: .zero)
   }
 
   private static func reason(_ outcome: Outcome) -> String {

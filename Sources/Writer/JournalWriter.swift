@@ -98,8 +98,10 @@ public final class JournalWriter {
   }
 
   /// As `flush(_:as:ends:)`, of batches that have their length in front (`Batch.listed`): one alone is
-  /// not copied.
-  func flush(listed batches: [[UInt8]], as first: BatchID, ends: Bool) throws(FlushFailure) {
+  /// not copied. `parts`: of the only one, which they come before.
+  func flush(
+    listed batches: [[UInt8]], parts: PageParts? = nil, as first: BatchID, ends: Bool
+  ) throws(FlushFailure) {
     guard let journal = ownJournal, first == journal.nextBatch else {
       throw .notWritten(
         StoreError(.invalid, "a flush begins with the batch that nextBatch() names"))
@@ -107,7 +109,7 @@ public final class JournalWriter {
     try settleDoubt()
     var group: BatchGroup
     do throws(StoreError) {
-      group = try BatchGroup(first: first.sequence, batches, compressor)
+      group = try BatchGroup(first: first.sequence, batches, parts: parts, compressor)
     } catch {
       throw .notWritten(error)
     }
@@ -274,7 +276,12 @@ extension JournalWriter {
 
   /// One round of the handshake; false where the segment was closed.
   private func writeOnce(_ group: inout BatchGroup, ends: Bool) throws(StoreError) -> Bool {
-    var (segment, frame) = try place(group, ends: ends)
+    var segment = try place(group, ends: ends)
+    if let parts = group.parts, try !write(parts, of: group, to: &segment) {
+      self.segment = nil
+      return false
+    }
+    let frame = segment.frame(first: group.first, count: group.count, group.sections, ends: ends)
     let firstWrite = group.willBeWritten(to: segment, environment.clock)
     var isClosed = false
     if !environment.makes(.flushBeforeMark) { isClosed = try Mark.isClosed(segment.file) }
@@ -294,25 +301,37 @@ extension JournalWriter {
     return true
   }
 
-  /// The segment that takes the frame, with room behind it for the empty frame that ends a segment.
-  private func place(_ group: BatchGroup, ends: Bool) throws(StoreError) -> (
-    OwnSegment, EncodedFrame
-  ) {
-    func frame(in segment: OwnSegment) -> EncodedFrame {
-      segment.frame(first: group.first, count: group.count, group.sections, ends: ends)
+  /// Writes the parts of a page batch, each in an empty frame: without the batch they are nothing. False where the
+  /// segment was closed.
+  private func write(_ parts: PageParts, of group: BatchGroup, to segment: inout OwnSegment)
+    throws(StoreError) -> Bool
+  {
+    var isOpen = true
+    var behind = segment
+    try parts.forEach { (bytes) throws(StoreError) in
+      let sections = [SectionContent(.batches, raw: []), SectionContent(.part, raw: bytes)]
+      let frame = behind.frame(first: group.first, count: 0, sections, ends: false)
+      try behind.write(frame, environment)
+      behind.accept(frame)
+      isOpen = try !Mark.isClosed(behind.file)
+      return isOpen
     }
+    segment = behind
+    return isOpen
+  }
+
+  /// The segment that takes the group, with room behind it for the empty frame that ends a segment.
+  private func place(_ group: BatchGroup, ends: Bool) throws(StoreError) -> OwnSegment {
+    let room = group.mostPartsBytes + group.mostFrameBytes + Block.size
     // A segment's date is to say, within a day, when its writer was heard. And one that was retired long
     // ago is not written behind its mark.
     if let segment, segment.made.age(environment.clock) > Limits.writerAge { self.segment = nil }
     if let segment {
-      let frame = frame(in: segment)
-      if segment.end + Int64(frame.bytes.count + Block.size) <= segment.size {
-        return (segment, frame)
-      }
+      if segment.end + Int64(room) <= segment.size { return segment }
       segmentBytes = min(segmentBytes * 2, mostSegmentBytes)
     }
     segment = nil
-    let made = try makeSegment(first: group.first, room: group.mostFrameBytes + Block.size)
+    let made = try makeSegment(first: group.first, room: room)
     do throws(StoreError) {
       try checkOwner(made)
       try checkRemembered(made)
@@ -321,7 +340,7 @@ extension JournalWriter {
       throw error
     }
     segment = made
-    return (made, frame(in: made))
+    return made
   }
 
   private func makeSegment(first: SequenceNumber, room: Int) throws(StoreError) -> OwnSegment {

@@ -26,31 +26,21 @@ extension Writer {
   public func outcomeBlocking(
     of receipt: Receipt, timeout: Duration? = nil, assistedBy assistant: (any Assisting)? = nil
   ) throws(StoreError) -> AppliedOutcome {
-    try assisted(receipt, assistant) { (followed) throws(StoreError) in
-      try followed.outcomeBlocking(timeout)
-    }
-  }
-
-  /// As `outcomeBlocking(of:timeout:assistedBy:)`, as long as `keepsWaiting` says so, which is asked in the
-  /// calling thread every 25 to 100 ms; nil after that.
-  func outcomeBlocking(
-    of receipt: Receipt, while keepsWaiting: () -> Bool, assistedBy assistant: (any Assisting)?
-  ) throws(StoreError) -> AppliedOutcome? {
-    try assisted(receipt, assistant) { (followed) throws(StoreError) in
-      try followed.outcomeBlocking(while: keepsWaiting)
-    }
-  }
-
-  private func assisted<R>(
-    _ receipt: Receipt, _ assistant: (any Assisting)?, _ wait: (Followed) throws(StoreError) -> R
-  ) throws(StoreError) -> R {
     let followed = try followed(receipt.batch, receipt.ticket)
-    guard let assistant, !followed.isSettled else { return try wait(followed) }
+    guard let assistant, !followed.isSettled else { return try followed.outcomeBlocking(timeout) }
     assistant.begin()
-    let result = Result { () throws(StoreError) in try wait(followed) }
+    let result = Result { () throws(StoreError) in try followed.outcomeBlocking(timeout) }
     assistant.end()
     assistant.finishBlocking(clock)
     return try result.mapError { assistant.explained($0) }.get()
+  }
+
+  /// As `outcomeBlocking(of:timeout:)`, as long as `keepsWaiting` says so, which is asked in the calling thread
+  /// every 25 to 100 ms; nil after that.
+  func outcomeBlocking(of receipt: Receipt, while keepsWaiting: () -> Bool) throws(StoreError)
+    -> AppliedOutcome?
+  {
+    try followed(receipt.batch, receipt.ticket).outcomeBlocking(while: keepsWaiting)
   }
 
   /// The outcome of a batch whose submit threw `.outcomeUnknown`, by the name in that error. It may

@@ -68,14 +68,14 @@ public final class Writer: Sendable {
   /// in the journal, `.outcomeUnknown` (with its name in `batch`) where it may be, `.limit` or
   /// `.invalid` where it cannot be encoded.
   public func submit(_ batch: Batch) async throws(StoreError) -> Receipt {
-    let prepared = Prepared([try batch.listed()], poller == nil ? nil : backlog)
+    let prepared = try Prepared(batch, poller == nil ? nil : backlog)
     return try await submit(prepared).get()[0]
   }
 
   /// As `submit(_:)`, blocking the calling thread, which does the flush itself where none is on its
   /// way. Makes no thread.
   public func submitBlocking(_ batch: Batch) throws(StoreError) -> Receipt {
-    let prepared = Prepared([try batch.listed()], poller == nil ? nil : backlog)
+    let prepared = try Prepared(batch, poller == nil ? nil : backlog)
     return try submitBlocking(prepared).get()[0]
   }
 
@@ -226,11 +226,14 @@ private struct Prepared {
   let batches: [[UInt8]]
   let tickets: [Ticket]
   let bytes: Int
+  /// Of its only batch.
+  let pageParts: PageParts?
   var endsSegment = false
 
   /// `backlog` nil: outcomes are not followed.
-  init(_ batches: [[UInt8]], _ backlog: Backlog?) {
+  init(_ batches: [[UInt8]], of pageParts: PageParts? = nil, _ backlog: Backlog?) {
     self.batches = batches
+    self.pageParts = pageParts
     bytes = batches.reduce(0) { $0 + $1.count }
     tickets =
       backlog.map { backlog in
@@ -238,9 +241,14 @@ private struct Prepared {
       } ?? []
   }
 
+  init(_ batch: Batch, _ backlog: Backlog?) throws(StoreError) {
+    self.init([try batch.listed()], of: try batch.pageParts(), backlog)
+  }
+
   func submission(_ waker: Waker<GroupCommit.Answer>) -> GroupCommit.Submission {
     GroupCommit.Submission(
-      batches: batches, bytes: bytes, tickets: tickets, endsSegment: endsSegment, waker: waker)
+      batches: batches, bytes: bytes, parts: pageParts, tickets: tickets, endsSegment: endsSegment,
+      waker: waker)
   }
 
   func receipts(_ first: BatchID) -> [Receipt] {
@@ -278,8 +286,14 @@ private struct Prepared {
     }
     for i in batches.indices {
       do throws(StoreError) {
+        let pageParts = try batches[i].pageParts()
         let listed = try batches[i].listed()
         batches[i] = Batch([])
+        guard pageParts == nil else {
+          cut()
+          parts.append(.success(Prepared([listed], of: pageParts, backlog)))
+          continue
+        }
         if bytes + listed.count > partBytes || part.count == Limits.batchesPerFrame { cut() }
         part.append(listed)
         bytes += listed.count
@@ -294,6 +308,20 @@ private struct Prepared {
 
   /// Well under a frame's limit, so that what is durable early is executed early.
   static let partBytes = 8 << 20
+}
+
+extension Batch {
+  /// What comes before it. Throws where it is not to be had any more.
+  fileprivate func pageParts() throws(StoreError) -> PageParts? {
+    guard case .commit(let pages)? = step, let parts = pages.parts else { return nil }
+    guard parts.areHere else {
+      throw StoreError(
+        .invalid,
+        "the pages of this transaction were sent before it, and are in the journal no more; run the transaction again"
+      )
+    }
+    return parts
+  }
 }
 
 extension [Result<Receipt, StoreError>] {

@@ -1,5 +1,7 @@
 import SluiceApplier
+import SluiceEdits
 import SluiceJournal
+import SluiceReader
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -62,6 +64,39 @@ struct AssistantTests {
     let present = try store.present()
     #expect(present.beacon.state == .released)
     #expect(present.segment.number - before < 10)
+  }
+
+  @Test("Who asks for the turn has it for its time, and the term lasts as long")
+  func turn() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a)")
+    var options = options(store)
+    options.assistance = Assistance()
+    options.assistance?.linger = .milliseconds(10)
+    options.assistance?.longestLinger = .milliseconds(20)
+    let assistant = Assistant(store: store.path, options: options)
+    let client = JournalTransactions(try store.writer(), assistedBy: assistant)
+    let turn = try #require(try client.requestTurn { true })
+    let begun = store.environment.clock.elapsed()
+    SystemClock().sleep(.milliseconds(500))
+    let present = try present(store)
+    // On a machine that stands still the turn's time may be over.
+    if store.environment.clock.elapsed() - begun < Limits.turnTime * 3 / 4 {
+      #expect(present.beacon.state == .active && present.beacon.status.turn?.number == turn.number)
+    }
+    let edited = try EditedSnapshot(
+      try PageStore(path: store.path, environment: store.environment)
+        .snapshot(.atLeast(turn.base, timeout: .seconds(10))))
+    try edited.execute("INSERT INTO t VALUES (7)")
+    try edited.take()
+    let pages = try edited.batch(turn: turn.number)
+    #expect(
+      try client.commit(pages, of: turn, timeout: .seconds(30)) == .committed(turn.base.next))
+    #expect(try self.present(store).beacon.state == .released)
+    let another = try #require(try client.requestTurn { true })
+    client.cancel(another)
+    #expect(try self.present(store).beacon.state == .released)
+    #expect(try store.query("SELECT a FROM t") == [[7]])
   }
 
   @Test("Where another leads it waits, and claims nothing")

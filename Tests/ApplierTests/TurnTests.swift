@@ -111,6 +111,36 @@ struct TurnTests {
     }
   }
 
+  @Test("A term that drains gives turns, too, and ends behind them")
+  func drained() throws {
+    let store = try store()
+    let client = try client(store)
+    var options = store.options
+    options.drains = true
+    let (path, draining, environment) = (store.path, options, store.environment)
+    let failure = Monitor<(any Error)?>(nil)
+    let isAsked = Atomic(false)
+    let work = environment.executor.start {
+      do {
+        // The request is there before.
+        while !isAsked.load(ordering: .relaxed) { environment.clock.sleep(.milliseconds(1)) }
+        try Applier(path: path, options: draining, environment: environment).run { false }
+      } catch { failure.withLock { $0 = error } }
+    }
+    let begun = environment.clock.elapsed()
+    let granted = try client.requestTurn {
+      isAsked.store(true, ordering: .relaxed)
+      return environment.clock.elapsed() - begun < .seconds(30)
+    }
+    let turn = try #require(granted)
+    environment.clock.sleep(.milliseconds(200))
+    let pages = try pages(store, turn, "INSERT INTO t(v) VALUES('mine')")
+    #expect(
+      try client.commit(pages, of: turn, timeout: .seconds(10)) == .committed(turn.base.next))
+    work.wait()
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
   @Test("Where others are not kept back, it is refused")
   func withoutExclusion() throws {
     try led([.turnExcludes]) { store in

@@ -14,8 +14,12 @@ public final class EditedSnapshot {
   public private(set) var pages: [[UInt8]?] = []
   private var before: [[UInt8]] = []
 
-  public init(_ snapshot: Snapshot) throws {
+  /// Where parts are made.
+  private let scratch: any FileSystem
+
+  public init(_ snapshot: Snapshot, scratch: any FileSystem = PosixFileSystem()) throws {
     self.snapshot = snapshot
+    self.scratch = scratch
     var image: [UInt8] = []
     for page in 1...max(1, snapshot.pageCount) {
       var bytes = [UInt8](repeating: 0, count: snapshot.pageSize)
@@ -69,17 +73,30 @@ public final class EditedSnapshot {
     change(number) { $0.replaceSubrange(places, with: old) }
   }
 
-  public func batch(turn: TxID? = nil, pageCount: Int? = nil) throws(StoreError) -> PageBatch {
+  /// `partBytes`: sent in parts where it is more.
+  public func batch(turn: TxID? = nil, pageCount: Int? = nil, partBytes: Int? = nil)
+    throws(StoreError) -> PageBatch
+  {
     let lockByte = DatabaseChecksum.lockBytePage(pageSize: snapshot.pageSize)
     var encoder = PageBatchEncoder(
       base: snapshot.txid, turn: turn, pageSize: snapshot.pageSize,
-      pageCount: UInt32(pageCount ?? pages.count))
+      pageCount: UInt32(pageCount ?? pages.count),
+      scratch: partBytes == nil ? nil : scratch, partBytes: partBytes ?? Limits.partBytes)
     for (index, page) in pages.enumerated() {
       guard let page, UInt32(index + 1) != lockByte, index < pageCount ?? .max else { continue }
       try EditedSnapshot.add(
         UInt32(index + 1), page, before.indices.contains(index) ? before[index] : nil, to: &encoder)
     }
-    return encoder.finish()
+    return try encoder.finish()
+  }
+
+  /// What a batch would be that lacks its last part, and says the same for the rest.
+  public static func withoutLastPart(_ pages: PageBatch) -> PageBatch {
+    guard let parts = pages.parts else { return pages }
+    return PageBatch(
+      base: pages.base, turn: pages.turn, pageSize: pages.pageSize, pageCount: pages.pageCount,
+      changed: pages.changed, chunks: pages.chunks,
+      parts: PageParts(parts.list.dropLast(), in: parts.file))
   }
 
   private static func add(

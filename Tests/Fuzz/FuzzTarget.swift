@@ -14,7 +14,8 @@ struct FuzzTarget: Sendable {
   let run: @Sendable (UnsafeRawBufferPointer) -> Void
 
   static let all: [FuzzTarget] = [
-    journalSegment, journalFrame, batch, pageBatch, commitFrame, logSegment, beacon, mark,
+    journalSegment, journalFrame, batch, pageBatch, pageParts, commitFrame, logSegment, beacon,
+    mark,
     checkpointSidecar,
     storeDescription, ndjson, sqlScript,
   ]

@@ -35,7 +35,9 @@ struct GoldenBytes {
 
   func batches() throws -> [[UInt8]] {
     var batches: [[UInt8]] = []
-    for (header, file) in try ["journal", "journal-one-shot", "journal-pages"].flatMap(headers) {
+    for (header, file) in try [
+      "journal", "journal-one-shot", "journal-pages", "journal-parts",
+    ].flatMap(headers) {
       guard let section = header.section(.batches), section.codec == .raw else { continue }
       let start = Int(header.offset + section.offset)
       let bytes = Array(file[start..<start + Int(section.storedBytes)])
@@ -49,15 +51,41 @@ struct GoldenBytes {
   /// What interactive transactions commit, out of these batches.
   func pageBatches() throws -> [[UInt8]] {
     try batches().compactMap { bytes in
-      guard case .commit(let pages)? = try bytes.withUnsafeBytes({ try Batch(decoding: $0) }).step
-      else { return nil }
-      var writer = ByteWriter()
-      pages.encode(to: &writer)
-      return try writer.bytes.withUnsafeBytes { bytes in
-        var reader = ByteReader(bytes)
-        return Array(try reader.counted())
+      guard let pages = try step(bytes), pages.parts == nil else { return nil }
+      return try content(pages)
+    }
+  }
+
+  private func step(_ bytes: [UInt8]) throws -> PageBatch? {
+    guard case .commit(let pages)? = try bytes.withUnsafeBytes({ try Batch(decoding: $0) }).step
+    else { return nil }
+    return pages
+  }
+
+  private func content(_ pages: PageBatch) throws -> [UInt8] {
+    var writer = ByteWriter()
+    pages.encode(to: &writer)
+    return try writer.bytes.withUnsafeBytes { bytes in
+      var reader = ByteReader(bytes)
+      _ = try reader.varint()
+      return Array(try reader.counted())
+    }
+  }
+
+  /// What one commits whose pages come in parts: its field with its length, and the parts.
+  func pageParts() throws -> [UInt8] {
+    var seed = ByteWriter()
+    for bytes in try batches() {
+      if let pages = try step(bytes), pages.parts != nil {
+        seed.append(counted: try content(pages))
       }
     }
+    for (header, file) in try headers("journal-parts") {
+      guard let section = header.section(.part) else { continue }
+      let start = Int(header.offset + section.offset)
+      seed.append(raw: Array(file[start..<start + Int(section.storedBytes)]))
+    }
+    return seed.bytes
   }
 
   /// Each section of the log's frames, behind the byte that chooses its decoder.

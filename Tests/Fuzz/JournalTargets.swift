@@ -8,7 +8,7 @@ extension FuzzTarget {
   static let journalSegment = FuzzTarget(
     name: "journal-segment", mostBytes: 4096,
     seeds: { golden in
-      try ["journal", "journal-one-shot", "journal-pages"].flatMap { name in
+      try ["journal", "journal-one-shot", "journal-pages", "journal-parts"].flatMap { name in
         let packed = PackedBlocks.pack(try golden.file(name), sealed: [Block.header])
         return FuzzMode.combinations.map { [$0.rawValue] + packed }
       }

@@ -36,13 +36,46 @@ extension FuzzTarget {
     demand(second == kept, "pages are decoded as others")
   }
 
+  /// The same in parts: the batch's field behind its length, and the parts behind one another.
+  static let pageParts = FuzzTarget(
+    name: "page-parts", mostBytes: 4096,
+    seeds: { golden in
+      let seed = try golden.pageParts()
+      return FuzzMode.combinations.map { [$0.rawValue] + seed }
+    },
+    run: { input in
+      guard let (mode, content) = takeMode(input) else { return }
+      refusable { try attackParts(content, checksSum: !mode.contains(.repairsChecksums)) }
+    })
+
+  private static func attackParts(_ content: UnsafeRawBufferPointer, checksSum: Bool) throws {
+    var reader = ByteReader(content)
+    let batch = try EncodedPageBatch(try reader.counted(), inParts: true)
+    demand(batch.numbers.isEmpty && batch.parts.count <= Limits.partsPerTransaction, "its parts")
+    try compareCopy(of: batch)
+    var parts: [[UInt8]] = []
+    while !reader.isAtEnd, parts.count <= batch.parts.count {
+      let named = parts.count < batch.parts.count ? batch.parts[parts.count].bytes : 1
+      parts.append(Array(try reader.take(min(named, reader.remaining))))
+    }
+    guard let pages = pages(of: batch, checksSum: checksSum, parts) else { return }
+    let numbers = pages.map(\.number)
+    demand(!checksSum || numbers.count == batch.changed, "it has not as many pages as it says")
+    demand(
+      numbers.allSatisfy { $0 > 0 && $0 <= batch.pageCount }
+        && zip(numbers, numbers.dropFirst()).allSatisfy(<), "out of order")
+    demand(!checksSum || parts.count == batch.parts.count, "it took another number of parts")
+  }
+
   /// As a client has it in memory. It need not be the same bytes: numbers can be written longer than need be.
   private static func compareCopy(of batch: EncodedPageBatch) throws {
     var field = ByteWriter()
     batch.copied.encode(to: &field)
     try field.bytes.withUnsafeBytes { bytes in
       var reader = ByteReader(bytes)
-      let copy = try EncodedPageBatch(try reader.counted())
+      let isInParts = try reader.varint() == BatchField.parts
+      let copy = try EncodedPageBatch(try reader.counted(), inParts: isInParts)
+      demand(copy.parts == batch.parts, "a copy has other parts")
       demand(copy.base == batch.base && copy.turn == batch.turn, "a copy is of another state")
       demand(copy.numbers == batch.numbers, "a copy has other pages")
     }
@@ -59,10 +92,15 @@ private func base(_ number: UInt32, _ pageSize: Int) -> [UInt8] {
 }
 
 /// Nil where they cannot be had.
-private func pages(of batch: EncodedPageBatch, checksSum: Bool) -> [FuzzedPage]? {
+private func pages(
+  of batch: EncodedPageBatch, checksSum: Bool, _ parts: [[UInt8]] = []
+) -> [FuzzedPage]? {
   var pages: [FuzzedPage] = []
   do {
-    try batch.forEachPage(checksSum: checksSum) { (number, page) throws(StoreError) in
+    try batch.forEachPage(
+      checksSum: checksSum, checksParts: checksSum,
+      part: { parts.indices.contains($0) ? parts[$0] : nil }
+    ) { (number, page) throws(StoreError) in
       page.copyBytes(from: base(number, batch.pageSize))
     } _: { (number, page) throws(StoreError) in
       pages.append(FuzzedPage(number: number, bytes: Array(page)))
@@ -89,9 +127,10 @@ private func encoded(_ batch: EncodedPageBatch, _ pages: [FuzzedPage]) throws ->
     }
   }
   var field = ByteWriter()
-  encoder.finish().encode(to: &field)
+  try encoder.finish().encode(to: &field)
   return try field.bytes.withUnsafeBytes { bytes in
     var reader = ByteReader(bytes)
+    _ = try reader.varint()
     return Array(try reader.counted())
   }
 }

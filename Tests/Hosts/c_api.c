@@ -285,12 +285,62 @@ static void applying(void) {
   sluice_writer_close(writer);
 }
 
+static void *apply_after_a_moment(void *argument) {
+  usleep(200000);
+  SUCCEEDS(sluice_apply(store, command, 30000));
+  return argument;
+}
+
+// None is, and a transaction waits for its turn: who applies gives it, and waits for its pages.
+static void turns(void) {
+  sqlite3 *connection = NULL;
+  pthread_t thread;
+  EXPECT(sluice_open(store, NULL, SQLITE_OPEN_READWRITE, &connection) == SQLITE_OK);
+  sqlite3_busy_timeout(connection, 30000);
+  EXPECT(pthread_create(&thread, NULL, apply_after_a_moment, NULL) == 0);
+  EXPECT(sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+  usleep(500000);
+  EXPECT(sqlite3_exec(connection, "INSERT INTO item VALUES ('a'); COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+  EXPECT(pthread_join(thread, NULL) == 0);
+  EXPECT(count(NULL) == 1);
+  // Without anybody who does, the time runs out.
+  sqlite3_busy_timeout(connection, 300);
+  EXPECT(sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_BUSY);
+  EXPECT(sqlite3_close(connection) == SQLITE_OK);
+}
+
+// None is, and the connection sees to it.
+static void assisted(void) {
+  sqlite3 *connection = NULL;
+  sluice_status state;
+  EXPECT(setenv("SLUICE_COMMAND", command, 1) == 0);
+  EXPECT(sluice_open(store, "assist=1", SQLITE_OPEN_READWRITE, &connection) == SQLITE_OK);
+  sqlite3_busy_timeout(connection, 30000);
+  for (int i = 0; i < 3; i++) {
+    EXPECT(sqlite3_exec(connection, "BEGIN IMMEDIATE; INSERT INTO item VALUES (hex(randomblob(8))); COMMIT",
+                        NULL, NULL, NULL) == SQLITE_OK);
+    SUCCEEDS(sluice_store_status(store, &state, sizeof state));
+    EXPECT(state.applier == SLUICE_APPLIER_RELEASED);
+    EXPECT(waitpid(-1, NULL, WNOHANG) == -1);
+  }
+  // Taken back, and by itself.
+  EXPECT(sqlite3_exec(connection, "BEGIN IMMEDIATE; INSERT INTO item VALUES ('no'); ROLLBACK", NULL, NULL, NULL) == SQLITE_OK);
+  EXPECT(sqlite3_exec(connection, "INSERT INTO item VALUES ('yes')", NULL, NULL, NULL) == SQLITE_OK);
+  EXPECT(count(NULL) == 4);
+  EXPECT(setenv("SLUICE_COMMAND", "/nowhere/sluice", 1) == 0);
+  sqlite3_busy_timeout(connection, 300);
+  EXPECT(sqlite3_exec(connection, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_BUSY);
+  EXPECT(strstr(sluice_error(), "cannot be started"));
+  EXPECT(sqlite3_close(connection) == SQLITE_OK);
+}
+
 int main(int words, char **word) {
   static const struct {
     const char *name;
     void (*run)(void);
   } cases[] = {{"values", values},   {"reading", reading}, {"errors", errors},  {"forks", forks},
-               {"threads", threads}, {"status", status},   {"applying", applying}};
+               {"threads", threads}, {"status", status},   {"applying", applying},
+               {"turns", turns},     {"assisted", assisted}};
   if (words != 4) return 64;
   store = word[2];
   command = word[3];

@@ -56,6 +56,14 @@ class InterfaceTests(CompiledCase):
     def test_a_child_opens_its_own(self):
         self.run_case("forks")
 
+    def test_who_applies_gives_turns(self):
+        self.end_applier()
+        self.run_case("turns")
+
+    def test_a_connection_sees_to_an_applier(self):
+        self.end_applier()
+        self.run_case("assisted")
+
     def test_threads_share_a_writer(self):
         self.run_case("threads")
 

@@ -1,16 +1,16 @@
 import SluiceFakes
 import SluiceShared
-import SluiceWriter
 import Synchronization
 
 @testable import SluiceJournal
+@testable import SluiceWriter
 
 /// Files that look the same for ever: made by the real code with fixed times, identifiers and
 /// nonces.
 enum GoldenFiles {
   static let names = [
-    "journal", "journal-one-shot", "journal-pages", "log-1", "log-2", "log-3", "checkpoint",
-    "store",
+    "journal", "journal-one-shot", "journal-pages", "journal-parts", "log-1", "log-2", "log-3",
+    "checkpoint", "store",
   ]
 
   static let many = Batch([
@@ -61,6 +61,13 @@ enum GoldenFiles {
     let turn = try pages.flush(try GoldenPages.batches.map { try $0.encoded() })
     files["journal-pages"] = content(
       fileSystem.disk, path(layout, JournalSegmentID(writer: turn.writer, number: 1)))
+    let parts = JournalWriter(layout: layout, store: Samples.store, environment: environment)
+    let batch = try GoldenPages.inParts(fileSystem)
+    let inParts = parts.nextBatch()
+    try parts.flush(
+      listed: [Batch(.commit(batch)).listed()], parts: batch.parts, as: inParts, ends: true)
+    files["journal-parts"] = content(
+      fileSystem.disk, path(layout, JournalSegmentID(writer: inParts.writer, number: 1)))
     return files
   }
 

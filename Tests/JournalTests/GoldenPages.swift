@@ -26,17 +26,29 @@ enum GoldenPages {
     get throws(StoreError) {
       var encoder = PageBatchEncoder(
         base: TxID(41), turn: TxID(42), pageSize: 512, pageCount: 4)
-      let result: Result<Void, StoreError> = first.withUnsafeBytes { first in
-        fourth.withUnsafeBytes { fourth in
-          Result { () throws(StoreError) in
-            try encoder.add(1, first, over: nil)
-            try encoder.add(4, fourth, over: nil)
-          }
+      try add(to: &encoder)
+      return try encoder.finish()
+    }
+  }
+
+  private static func add(to encoder: inout PageBatchEncoder) throws(StoreError) {
+    let result: Result<Void, StoreError> = first.withUnsafeBytes { first in
+      fourth.withUnsafeBytes { fourth in
+        Result { () throws(StoreError) in
+          try encoder.add(1, first, over: nil)
+          try encoder.add(4, fourth, over: nil)
         }
       }
-      try result.get()
-      return encoder.finish()
     }
+    try result.get()
+  }
+
+  /// The same pages in two parts, of `journal-parts.bin`.
+  static func inParts(_ scratch: any FileSystem) throws(StoreError) -> PageBatch {
+    var encoder = PageBatchEncoder(
+      base: TxID(41), turn: TxID(42), pageSize: 512, pageCount: 4, scratch: scratch, partBytes: 512)
+    try add(to: &encoder)
+    return try encoder.finish()
   }
 
   /// Put together by hand: zstd may compress otherwise in another version.

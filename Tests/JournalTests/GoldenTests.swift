@@ -89,12 +89,26 @@ struct GoldenTests {
     #expect(try pages(of: frames[0].batches[2]) == [1: GoldenPages.changed])
   }
 
+  @Test func pagesInParts() throws {
+    let bytes = try golden("journal-parts")
+    let frames = try journal(bytes)
+    #expect(frames.map(\.batches.count) == [0, 0, 1])
+    let sections = try frames.dropLast().map { try #require($0.frame.section(.part)) }
+    let parts = zip(frames, sections).map { frame, section in
+      let start = Int(frame.frame.offset + section.offset)
+      return Array(bytes[start..<start + Int(section.storedBytes)])
+    }
+    #expect(
+      try pages(of: frames[2].batches[0], parts) == [1: GoldenPages.first, 4: GoldenPages.fourth])
+  }
+
   /// Over a base whose page 1 is `GoldenPages.base`.
-  private func pages(of batch: Batch) throws -> [UInt32: [UInt8]] {
+  private func pages(of batch: Batch, _ parts: [[UInt8]] = []) throws -> [UInt32: [UInt8]] {
     var pages: [UInt32: [UInt8]] = [:]
     try batch.encoded().withUnsafeBytes { bytes in
       guard case .commit(let encoded)? = try EncodedBatch(bytes).step else { return }
-      try encoded.forEachPage { (_, page) throws(StoreError) in
+      try encoded.forEachPage(part: { parts.indices.contains($0) ? parts[$0] : nil }) {
+        (_, page) throws(StoreError) in
         page.copyBytes(from: GoldenPages.base)
       } _: { (number, page) throws(StoreError) in
         pages[number] = Array(page)

@@ -97,11 +97,16 @@ public struct Mutation: Sendable {
       ["of a transaction over"]),
     Mutation(
       .turnExcludes, "others executed while a turn is out", ["was refused within its turn"]),
+    Mutation(
+      .turnNamed, "pages that do not name the turn that is out", ["was committed beside turn"]),
     Mutation(.turnEnds, "a turn that never ends", ["the journal still holds", "did not come"]),
     Mutation(.pagesRaiseCounter, "the change counter not compared", Sign.refusedPages),
     Mutation(
       .soundFirstPage, "page 1 not looked at", Sign.refusedPages + ["own statement failed"]),
     Mutation(.candidateSchema, "the schema not parsed", Sign.refusedPages + ["malformed"]),
+    Mutation(
+      .namedParts, "parts of pages taken without all of them",
+      Sign.refusedPages + ["own statement failed", "malformed"]),
     Mutation(.ownPages, "pages of Sluice's own taken", Sign.refusedPages),
     Mutation(
       .connectionAsBefore, "tables that hide others stay in the TEMP schema", ["and should be"]),

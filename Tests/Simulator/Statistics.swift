@@ -12,6 +12,7 @@ extension World {
       case poisonous = "verdicts of poison"
       case timeLimits = "rejected for their time"
       case transactions = "interactive transactions"
+      case parts = "of them sent in parts"
       case conflicts = "of them to be run again"
       case refusedPages = "of them refused"
       case turns

@@ -18,6 +18,8 @@ enum Sabotage: CaseIterable {
   case unusable
   /// A table of Sluice's own is another.
   case ownPages
+  /// The last part of the pages is missing.
+  case parts
 }
 
 extension World {
@@ -26,8 +28,9 @@ extension World {
     let writer = try Writer(store: World.layout.root, environment: life.environment)
     let client = JournalTransactions(writer)
     let store = try PageStore(path: World.layout.root, environment: life.environment)
+    var left: LeftTurn?
     for _ in 0..<(1 + scheduler.random.below(20)) where !life.isGone && !isEnding {
-      do { try transactOnce(client, store, life) } catch let error as StoreError {
+      do { try transactOnce(client, store, &left, life) } catch let error as StoreError {
         switch error.code {
         case .timeout, .outcomeUnknown, .notSubmitted, .backlogFull:
           note("\(life.name): a transaction ends with \(error)")
@@ -42,8 +45,21 @@ extension World {
     if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
   }
 
-  private func transactOnce(_ client: JournalTransactions, _ store: PageStore, _ life: Life) throws
-  {
+  /// A turn that its holder goes away from without a word.
+  private struct LeftTurn {
+    let turn: Turn
+    let asked_ns: UInt64
+    let terms: Int
+
+    /// Whether it was out for certain until `now_ns`, where nobody else has led.
+    func isOut(_ now_ns: UInt64, _ terms: Int) -> Bool {
+      terms == self.terms && now_ns - asked_ns < 1_500_000_000
+    }
+  }
+
+  private func transactOnce(
+    _ client: JournalTransactions, _ store: PageStore, _ left: inout LeftTurn?, _ life: Life
+  ) throws {
     let begun_ns = scheduler.now_ns
     let terms = statistics[.terms]
     var turn: Turn?
@@ -59,7 +75,9 @@ extension World {
       isStated = observer.beacons.first { _ in true }?.beacon.status.turn?.number == turn.number
       switch scheduler.random.below(10) {
       case 0: return client.cancel(turn)
-      case 1: return
+      case 1:
+        left = LeftTurn(turn: turn, asked_ns: begun_ns, terms: terms)
+        return
       case 2: scheduler.sleep(UInt64(1 + scheduler.random.below(4)) * 1_000_000_000)
       case 3: client.extend(turn)
       default: break
@@ -74,7 +92,12 @@ extension World {
     note(
       "\(life.name) commits \(named.name) over \(snapshot.txid), turn \(turn?.number.rawValue ?? 0)"
     )
-    let pages = try edited.batch(turn: turn?.number)
+    let lacksPart = if case .interactive(_, _, _, .parts) = named.work { true } else { false }
+    let partBytes = scheduler.random.chance(0.3) ? 1 + scheduler.random.below(4096) : nil
+    // Each page is one where one is to be missing.
+    var pages = try edited.batch(turn: turn?.number, partBytes: lacksPart ? 1 : partBytes)
+    if pages.parts != nil { count(.parts) }
+    if lacksPart { pages = EditedSnapshot.withoutLastPart(pages) }
     let commitment: Commitment
     do throws(StoreError) {
       commitment = try client.commit(
@@ -86,6 +109,12 @@ extension World {
     guard !life.isGone else { return }
     note("\(life.name) was told: \(named.name) is \(commitment)")
     oracle.told(commitment, of: named)
+    if let before = left, turn == nil, case .committed(let txid) = commitment,
+      txid == before.turn.base.next, before.isOut(scheduler.now_ns, statistics[.terms])
+    {
+      oracle.violate(
+        "transaction \(named.name) was committed beside turn \(before.turn.number), which is out")
+    }
     guard commitment == .conflict, let turn, isStated else { return }
     if terms == statistics[.terms], scheduler.now_ns - begun_ns < 1_500_000_000 {
       oracle.violate(
@@ -99,7 +128,7 @@ extension World {
     guard case .interactive(let from, let to, let amount, let sabotage) = named.work else {
       return nil
     }
-    let edited = try EditedSnapshot(snapshot)
+    let edited = try EditedSnapshot(snapshot, scratch: MemoryFileSystem())
     func balance(_ account: Int) throws -> Int64 {
       guard
         case .integer(let balance)? = try edited.connection.scalar(
@@ -124,7 +153,7 @@ extension World {
         CREATE TRIGGER poisoned AFTER INSERT ON op BEGIN SELECT nosuch(new.name); END;
         """
     case .ownPages: sql += "UPDATE _sluice_state SET rejected = rejected + 1000;"
-    case .counter, .firstPage, nil: break
+    case .counter, .firstPage, .parts, nil: break
     }
     try edited.execute(sql)
     try edited.take()
@@ -133,7 +162,7 @@ extension World {
       edited.restore(1, 24..<28)
       edited.restore(1, 92..<96)
     case .firstPage: edited.change(1) { ($0[18], $0[19]) = (2, 2) }
-    case .schema, .unusable, .ownPages, nil: break
+    case .schema, .unusable, .ownPages, .parts, nil: break
     }
     return edited
   }

@@ -19,6 +19,7 @@ struct SimulatorTests {
       .tornBeacons, .lostRenames, .newWriters, .staleHandles, .staleNames, .keptPages, .lostOpens,
       .leaseErrors, .forged, .overran, .timeLimits, .expired, .lockRequests, .lostAnswers,
       .lateRequests, .doubledRequests, .throttled, .refusedPages, .silences,
+      .parts,
     ]
     let absent = total.absent(in: .system)
     #expect(seldom.isSuperset(of: absent), "\(absent)")
@@ -63,7 +64,7 @@ struct SimulatorTests {
           .undoneForgotten,
           .undoneWithTransaction, .compareOutcomes, .compareContents, .compareRows,
           .retireBehindDurable,
-          .provenCopy, .settledCopy, .describedLast, .commitsAlone, .turnNamed,
+          .provenCopy, .settledCopy, .describedLast, .commitsAlone,
         ])
   }
 

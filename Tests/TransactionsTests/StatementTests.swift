@@ -52,6 +52,20 @@ import Testing
     #expect(try connection.scalar("SELECT count(*) FROM t") == 2)
   }
 
+  @Test func whatIsLargeIsCommittedInParts() throws {
+    let store = try DoubleStore()
+    let connection = try store.open()
+    try connection.execute(
+      """
+      CREATE TABLE large(id INTEGER PRIMARY KEY, v);
+      INSERT INTO large WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 12)
+        SELECT n, randomblob(1 << 20) FROM c
+      """)
+    #expect(store.double.state.withLock { $0.mostParts } == 2)
+    #expect(try store.open().scalar("SELECT sum(length(v)) FROM large") == .integer(12 << 20))
+    #expect(try store.plainly { try $0.scalar("PRAGMA integrity_check") } == "ok")
+  }
+
   @Test func atransactionThatChangesNothingShipsNothing() throws {
     let store = try DoubleStore()
     let connection = try store.open()

@@ -33,6 +33,8 @@ final class StoreDouble: Sendable {
     var fault: Fault?
     var commits = 0
     var refusals = 0
+    /// That a transaction's pages came in.
+    var mostParts = 0
     var cancels = 0
     /// Called while somebody waits for the turn, outside of the lock.
     var onWait: (@Sendable () -> Void)?
@@ -166,9 +168,16 @@ extension StoreDouble: TransactionClient {
     while state.pages.count < count { state.pages.append(empty) }
     state.pages.removeLast(state.pages.count - count)
     var pages: [(UInt32, [UInt8])] = []
+    var parts: [[UInt8]] = []
+    try batch.parts?.forEach { (bytes) throws(StoreError) in
+      parts.append(bytes)
+      return true
+    }
+    state.mostParts = max(state.mostParts, parts.count)
     try Batch(.commit(batch)).encoded().withUnsafeBytes { bytes in
       guard case .commit(let encoded) = try EncodedBatch(bytes).step else { return }
       try encoded.forEachPage(
+        part: { parts.indices.contains($0) ? parts[$0] : nil },
         over: { number, page in page.copyBytes(from: before[Int(number) - 1]) },
         { number, page in pages.append((number, Array(page))) })
     }

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 import unittest
@@ -206,6 +207,45 @@ class ReadingTests(StoreCase):
                 os._exit(code)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         connection.execute("SELECT 1 FROM sqlite_schema").fetchall()
+
+
+class ConnectionTests(StoreCase):
+    def test_a_python_that_loads_no_extensions(self) -> None:
+        self.writer().submit("CREATE TABLE item(name)")
+        program = """
+            import sqlite3, sys, types
+            from sluice import _load
+            class Bare(sqlite3.Connection):
+                @property
+                def enable_load_extension(self): raise AttributeError
+            connect = lambda name: sqlite3.connect(name, factory=Bare)
+            _load.sqlite3 = types.SimpleNamespace(connect=connect)
+            _load.load()
+            import sluice
+            with sluice.connect(sys.argv[1]) as connection:
+                connection.execute("INSERT INTO item VALUES ('bolt')")
+            print(connection.execute("SELECT count(*) FROM item").fetchone()[0])
+            # What begins each connection was taken back: it does so once.
+            sqlite3.connect(":memory:").close()
+        """
+        run = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), self.store],
+            capture_output=True, text=True, timeout=60,
+        )
+        self.assertEqual((run.stdout, run.stderr), ("1\n", ""))
+
+    def test_transactions_where_no_applier_runs(self) -> None:
+        self.writer().submit("CREATE TABLE item(name)")
+        self.stop()
+        connection = self.connect(assist=True)
+        connection.execute("PRAGMA busy_timeout = 30000")
+        for name in ["a", "b"]:
+            with connection:
+                connection.execute("INSERT INTO item VALUES (?)", [name])
+        self.assertEqual(connection.execute("SELECT count(*) FROM item").fetchone(), (2,))
+        # Nobody leads when the statement has returned, and this process has no child.
+        with self.assertRaises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
 
 
 class DocumentTests(StoreCase):

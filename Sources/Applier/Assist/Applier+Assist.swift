@@ -49,12 +49,13 @@ extension Leader {
       return false
     }
     let now = environment.clock.elapsed()
-    if isWanted() { lastWanted = now }
+    // Who has a turn comes back within its time, and whoever waits, waits for that.
+    if isWanted() || turn != nil { lastWanted = now }
     if now - claimed >= assistance.longestTerm || now - lastWanted >= assistance.longestLinger {
       return true
     }
     // Of the looks since the last batch one was that long after it.
-    return intake.isIdle && lastPoll - lastWork >= assistance.linger
+    return turn == nil && intake.isIdle && lastPoll - lastWork >= assistance.linger
   }
 }
 

@@ -128,7 +128,8 @@ extension Session {
             guard transactions.includes(owner: batch.owner, group: batch.frame.group) else {
               return .success(.outcome(.rejected(Self.notPermitted)))
             }
-            return .success(try execute(step, in: group, isAlone: isAlone, turn: turn))
+            return .success(
+              try execute(step, of: batch.frame, in: group, isAlone: isAlone, turn: turn))
           }
           switch Compaction.meaning(of: decoded) {
           case .refused(let rejection): return .success(.outcome(.rejected(rejection)))

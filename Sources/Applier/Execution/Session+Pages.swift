@@ -13,7 +13,7 @@ internal import SluiceVFS
 extension Session {
   /// Called in the group's transaction, in which nothing was written by this batch; ends in one, too.
   func commit(
-    _ pages: EncodedPageBatch, in group: Group, isAlone: Bool, turn: TxID?
+    _ pages: EncodedPageBatch, _ parts: PartReader, in group: Group, isAlone: Bool, turn: TxID?
   ) throws(StoreError) -> BatchEnd {
     if let conflict = conflict(pages, newest: TxID(group.nextTxID.rawValue - 1), turn) {
       return .outcome(.rejected(conflict))
@@ -24,7 +24,7 @@ extension Session {
     _ = run.takeFullCommit()
     let refusal: BatchEnd?
     do throws(EncodedPageBatch.Failure) {
-      refusal = try laid(pages, candidate).map { .outcome(.rejected($0)) }
+      refusal = try laid(pages, parts, candidate).map { .outcome(.rejected($0)) }
     } catch {
       refusal = try end(after: error)
     }
@@ -103,7 +103,7 @@ extension Session {
 
   /// Lays the pages over the snapshot and begins the transaction that is sealed with them; returns why they are
   /// refused.
-  private func laid(_ pages: EncodedPageBatch, _ base: Base)
+  private func laid(_ pages: EncodedPageBatch, _ parts: PartReader, _ base: Base)
     throws(EncodedPageBatch.Failure) -> Outcome.Rejection?
   {
     guard pages.pageSize == snapshot.pageSize else {
@@ -114,8 +114,10 @@ extension Session {
     var touched: [UInt32: ReservedPages.Use] = [:]
     let database = database
     let snapshot = snapshot
-    try pages.forEachPage(checksSum: environment.makes(.pagesOverNewest)) {
-      (number, buffer) throws(StoreError) in
+    try pages.forEachPage(
+      checksSum: environment.makes(.pagesOverNewest), checksParts: environment.makes(.namedParts),
+      part: parts.bytes
+    ) { (number, buffer) throws(StoreError) in
       try snapshot.read(page: number, into: buffer)
     } _: { (number, page) throws(StoreError) in
       // Page 1 always changes; what it has of the schema is compared by itself.

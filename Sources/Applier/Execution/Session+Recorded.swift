@@ -11,10 +11,11 @@ extension Session {
     /// Rejections that no execution would come to by itself.
     private let given: [BatchID: Outcome.Rejection]
 
-    /// `isEmpty` says of the batch at an index that the history has no bytes of it.
+    /// `isEmpty` says of the batch at an index that the history has no bytes of it; `lacksPages`, that it has not
+    /// what it was judged by.
     init(
       _ meta: CommitMeta, _ outcomes: [BatchOutcome], pruned: [WriterID],
-      isEmpty: (Int) -> Bool
+      isEmpty: (Int) -> Bool, lacksPages: (Int) -> Bool
     ) {
       entropy = meta.entropy
       self.pruned = pruned
@@ -23,7 +24,10 @@ extension Session {
         guard case .rejected(let rejection) = outcome.outcome else { continue }
         // Why its frame could not be opened, only the frame said.
         let isUnreadable = rejection.code == Outcome.Rejection.Code.malformed && isEmpty(i)
-        if rejection.comesFromEnvironment || isUnreadable { given[outcome.batch] = rejection }
+        let isOfItsPages = rejection.code != Outcome.Rejection.Code.conflict && lacksPages(i)
+        if rejection.comesFromEnvironment || isUnreadable || isOfItsPages {
+          given[outcome.batch] = rejection
+        }
       }
       self.given = given
     }

@@ -13,7 +13,8 @@ extension Session {
   )
 
   func execute(
-    _ step: EncodedTransactionStep, in group: Group, isAlone: Bool, turn: TxID?
+    _ step: EncodedTransactionStep, of frame: PendingFrame, in group: Group, isAlone: Bool,
+    turn: TxID?
   ) throws(StoreError) -> BatchEnd {
     switch step {
     case .requestTurn:
@@ -21,7 +22,8 @@ extension Session {
       return .outcome(.granted)
     case .cancelTurn: return .outcome(.granted)
     case .commit(let pages):
-      return try commit(pages, in: group, isAlone: isAlone, turn: turn)
+      let parts = PartReader(frame, in: journal, environment)
+      return try commit(pages, parts, in: group, isAlone: isAlone, turn: turn)
     }
   }
 }

@@ -28,6 +28,7 @@ final class Session {
   var mustReopen = false
   let begin: Statement
   let transactions: TransactionRight
+  let journal: String?
   let beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
   let commitStatement: Statement
 
@@ -74,6 +75,8 @@ final class Session {
     var extensions: [LoadableExtension] = []
     /// Whose interactive transactions are accepted.
     var transactions = TransactionRight.all
+    /// The directory where the parts of their pages lie; nil: batches come from elsewhere.
+    var journal: String?
     var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
     /// What is written is to be kept for long; a replay's is not.
     var compresses = true
@@ -93,6 +96,7 @@ final class Session {
     self.environment = environment
     beforeBatch = settings.beforeBatch
     transactions = settings.transactions
+    journal = settings.journal
     permissions = Permissions(environment)
     database = DatabaseFile(snapshot, environment)
     fileSystem = ApplierFileSystem(
@@ -233,7 +237,9 @@ final class Session {
   /// What takes tens of MiB as it lies takes as much again while it is executed: so long the cache and the
   /// pages that were changed do with little. The same where memory ran out.
   private func makeRoom(for batches: ArraySlice<PendingBatch>) {
-    let isLarge = batches.reduce(0) { $0 + $1.bytes } > Limits.batchBytesPerCommit
+    let isLarge =
+      batches.reduce(0) { $0 + $1.bytes } > Limits.batchBytesPerCommit
+      || batches.contains { !$0.frame.frame.parts.isEmpty }
     database.keepsLittle = isLarge
     guard isLarge || ranOut else { return }
     ranOut = false

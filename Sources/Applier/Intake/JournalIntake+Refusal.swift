@@ -91,7 +91,7 @@ extension StoreError {
   var isTooManyFiles: Bool { errno == 24 || errno == 23 }
 
   /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
-  fileprivate var isAboutTheFile: Bool {
+  var isAboutTheFile: Bool {
     code == .foreign || code == .unsupported || errno == 40  // ELOOP
   }
 }

@@ -29,6 +29,8 @@ final class JournalSegmentReader {
   /// Of that frame, or of the header.
   private var checksum: UInt32 = 0
   private var frames: FrameChain?
+  /// Parts behind the last batches, for the next ones.
+  private var parts: [PlacedPart] = []
   private let environment: Environment
   /// A frame with the end flag was read.
   private(set) var isEnded = false
@@ -131,6 +133,8 @@ final class JournalSegmentReader {
     let codec: Codec
     /// At most `mostRawBytes`, whatever the frame says: they are added up before it is opened.
     let rawBytes: Int64
+    /// What comes before it of a page batch.
+    var parts: [PlacedPart] = []
 
     /// One more than a frame may have, and so refused.
     static let mostRawBytes = Int64(Limits.journalFrameBytes) + 1
@@ -208,7 +212,7 @@ final class JournalSegmentReader {
           max(JournalSegmentReader.smallestRead, Int(offset - start)),
           JournalSegmentReader.largestRead)
         if let frame { news.frames.append(frame) }
-        total += max(frame?.weight ?? 0, 4096)
+        total += max(frame?.weight ?? parts.last.map { Int64($0.bytes) } ?? 0, 4096)
         // What a new term finds is as old as the file's date.
         if wasRead { lastNews = now }
         continue
@@ -282,8 +286,7 @@ final class JournalSegmentReader {
       found.holdsItsBatches || !environment.makes(.countsAgainstBytes)
     else { return .nothing }
     var frame: Frame?
-    if found.count > 0 {
-      guard let section = found.section(.batches) else { return .nothing }
+    if let section = found.count > 0 ? found.section(.batches) : found.part {
       if let unwhole, isBounded, unwhole.checksum == found.checksum,
         environment.clock.elapsed() < unwhole.until
       {
@@ -295,9 +298,14 @@ final class JournalSegmentReader {
         doubt(found, section, since: began)
         return .nothing
       }
-      frame = Frame(
-        first: SequenceNumber(found.first), count: found.count, end: found.end, stored: stored,
-        codec: section.codec, rawBytes: min(section.rawBytes, Frame.mostRawBytes))
+      if found.count > 0 {
+        frame = Frame(
+          first: SequenceNumber(found.first), count: found.count, end: found.end, stored: stored,
+          codec: section.codec, rawBytes: min(section.rawBytes, Frame.mostRawBytes), parts: parts)
+        parts = []
+      } else {
+        PlacedPart(section, of: found).add(to: &parts)
+      }
     }
     frames?.pass(found)
     offset = found.end

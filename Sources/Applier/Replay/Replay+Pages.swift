@@ -14,6 +14,21 @@ extension Replay {
         "it is of an interactive transaction, and the pages before it cannot be read; begin the replay with a later checkpoint"
       )
     }
+    try take(recorded)
+  }
+
+  /// Goes on behind a transaction whose pages came in parts: these were in the journal, and are in the history as
+  /// what became of them only.
+  func takeRecorded(behind commit: ReplayedCommit) throws(StoreError) {
+    guard let recorded else {
+      throw commit.difference(
+        "it is of an interactive transaction, and its pages cannot be read; begin the replay with a later checkpoint"
+      )
+    }
+    try take(recorded)
+  }
+
+  private func take(_ recorded: Snapshot) throws(StoreError) {
     guard recorded.checksum != session.snapshot.checksum else { return }
     if !unproven.isEmpty { try compareContent() }
     let entries = try file.take(recorded, over: session.snapshot)

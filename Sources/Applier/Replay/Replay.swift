@@ -160,6 +160,32 @@ public final class Replay {
       if term != nil { session = try Session(session.snapshot, settings, history.environment) }
       term = cursor.segment.header.term
     }
+    if try replayed.commitsParts(&cursor) {
+      try takeRecorded(behind: replayed)
+    } else {
+      try executeAgain(replayed, &cursor)
+    }
+    summary.last = commit.last
+    summary.commits += 1
+    let isCheckpoint = history.checkpoints.contains(commit.last)
+    if isCheckpoint { try compare(checkpoint: replayed) }
+    if session.snapshot.checksum == commit.meta.checksum {
+      summary.samePages += 1
+      // What they did need not be in this state any more.
+      if !unproven.isEmpty { try compareContent() }
+      forgetUnproven()
+    } else {
+      unproven.append(replayed)
+      if isCheckpoint || file.earlierBytes > max(64 << 20, session.snapshot.byteCount) {
+        try compareContent()
+      }
+    }
+    showProgress(cursor)
+  }
+
+  private func executeAgain(_ replayed: ReplayedCommit, _ cursor: inout LogCursor)
+    throws(StoreError)
+  {
     let request = try replayed.request(&cursor, owner: owner)
     // A batch may want a connection opened anew, as it did the first time.
     for attempt in 1... {
@@ -174,27 +200,9 @@ public final class Replay {
         throw replayed.difference("none of its batches is executed again as part of this commit")
       }
     }
-    summary.last = commit.last
-    summary.commits += 1
-    let isCheckpoint = history.checkpoints.contains(commit.last)
-    if isCheckpoint { try compare(checkpoint: replayed) }
-    if session.snapshot.checksum == commit.meta.checksum {
-      summary.samePages += 1
-      // What they did need not be in this state any more.
-      if !unproven.isEmpty { try compareContent() }
-      forgetUnproven()
-    } else {
-      unproven.append(replayed)
-      if isCheckpoint || file.earlierBytes > mostEarlierBytes {
-        try compareContent()
-      }
-    }
-    showProgress(cursor)
   }
 
   private static let attempts = 3
-
-  private var mostEarlierBytes: Int64 { max(64 << 20, session.snapshot.byteCount) }
 
   /// Adds the commit to the record's database.
   private func follow(_ commit: Commit, _ replayed: ReplayedCommit, _ cursor: inout LogCursor)

@@ -45,6 +45,23 @@ final class ReplayedCommit {
     }
   }
 
+  /// Whether it is one whose pages came in parts, so that the log has none but the commit's.
+  func commitsParts(_ cursor: inout LogCursor) throws(StoreError) -> Bool {
+    guard outcomes.count == 1, isApplied(0) else { return false }
+    let (bytes, ranges) = try batches(&cursor)
+    return Self.isInParts(bytes[ranges[0]])
+  }
+
+  private static func isInParts(_ batch: ArraySlice<UInt8>) -> Bool {
+    batch.withUnsafeBytes {
+      if case .commit(let pages)? = (try? EncodedBatch($0))?.step {
+        !pages.parts.isEmpty
+      } else {
+        false
+      }
+    }
+  }
+
   // MARK: what is executed
 
   /// Its batches, to be executed as it says they were. `owner` says whose files a writer's are.
@@ -71,8 +88,10 @@ final class ReplayedCommit {
     // Some batches are executed by themselves only.
     request.isAlone = pending.count == 1
     request.attempts = outcomes.first?.attempts ?? 0
-    request.recorded = Session.Recorded(meta, outcomes, pruned: try pruned(&cursor)) {
-      ranges[$0].isEmpty
+    request.recorded = Session.Recorded(meta, outcomes, pruned: try pruned(&cursor)) { index in
+      ranges[index].isEmpty
+    } lacksPages: { index in
+      Self.isInParts(bytes[ranges[index]])
     }
     return request
   }

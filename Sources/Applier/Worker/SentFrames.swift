@@ -188,6 +188,11 @@ extension JournalSegmentReader.Frame {
     writer.append(codec.rawValue)
     writer.append(rawBytes)
     writer.append(varint: UInt64(stored.count))
+    writer.append(varint: UInt64(parts.count))
+    for part in parts {
+      writer.append(part.offset)
+      writer.append(varint: UInt64(part.bytes))
+    }
   }
 
   fileprivate init(
@@ -198,8 +203,13 @@ extension JournalSegmentReader.Frame {
     let end: Int64 = try reader.integer()
     guard let codec = Codec(rawValue: try reader.integer()) else { throw DecodingError("codec") }
     let rawBytes: Int64 = try reader.integer()
+    let storedBytes = Int(try reader.varint())
+    var parts: [PlacedPart] = []
+    for _ in 0..<(try reader.count()) {
+      parts.append(PlacedPart(offset: try reader.integer(), bytes: Int(try reader.varint())))
+    }
     self.init(
-      first: first, count: count, end: end, stored: try stored(Int(try reader.varint())),
-      codec: codec, rawBytes: rawBytes)
+      first: first, count: count, end: end, stored: try stored(storedBytes), codec: codec,
+      rawBytes: rawBytes, parts: parts)
   }
 }

@@ -147,7 +147,8 @@ private final class ServedSession {
   }
 
   private func made(_ snapshot: Snapshot) throws(StoreError) -> Session {
-    guard let settings else { throw StoreError(.invalid, "the applier sent what is no question") }
+    guard var settings else { throw StoreError(.invalid, "the applier sent what is no question") }
+    settings.journal = layout.journal
     let session = try Session(snapshot, settings, environment)
     let progress = progress
     session.onBatch = { progress.begin($0) }

@@ -4,7 +4,7 @@ internal import SluiceShared
 /// `sluice apply --drain` as a child process: it leads for as long as there is something to apply.
 ///
 /// A process of its own, so that what strangers' SQL may do, it does not do to the program that asks for it.
-struct DrainingApplier: ~Copyable {
+final class DrainingApplier: Sendable {
   private let id: pid_t
   /// This end of what it says, whose other end is open for as long as one of its processes is there.
   private let errors: Int32
@@ -53,8 +53,25 @@ struct DrainingApplier: ~Copyable {
       path: program, errno: code)
   }
 
+  /// Has it end now, in order, and waits for that.
+  func end() {
+    kill(id, SIGTERM)
+    var said: [UInt8] = []
+    let clock = SystemClock()
+    if !listen(&said, until: clock.elapsed() + Limits.applierEnd, clock) { kill(id, SIGKILL) }
+    close(errors)
+    _ = reap()
+  }
+
+  private func reap() -> (isKnown: Bool, status: Int32) {
+    var status: Int32 = 0
+    var ended = waitpid(id, &status, 0)
+    while ended < 0, errno == EINTR { ended = waitpid(id, &status, 0) }
+    return (ended == id, status)
+  }
+
   /// Waits until it has done what there was to do; throws why it has not.
-  consuming func finish(within limit: Duration) throws(StoreError) {
+  func finish(within limit: Duration) throws(StoreError) {
     let clock = SystemClock()
     var said: [UInt8] = []
     var isLate = false
@@ -64,14 +81,12 @@ struct DrainingApplier: ~Copyable {
       if !listen(&said, until: clock.elapsed() + Limits.applierEnd, clock) { kill(id, SIGKILL) }
     }
     close(errors)
-    var status: Int32 = 0
-    var ended = waitpid(id, &status, 0)
-    while ended < 0, errno == EINTR { ended = waitpid(id, &status, 0) }
+    let (isKnown, status) = reap()
     guard !isLate else {
       throw StoreError(
         .timeout, "within \(limit) not all was applied; perhaps another applier leads")
     }
-    guard ended == id else {
+    guard isKnown else {
       throw StoreError(
         .io,
         "how the applier ended is not known, because this program has others wait for its children; see `sluice status`"
@@ -91,7 +106,8 @@ struct DrainingApplier: ~Copyable {
       var waiting = pollfd(fd: errors, events: Int16(POLLIN), revents: 0)
       // Before what it said is taken in: then all of that is here.
       let hasEnded = hasEnded
-      let ready = poll(&waiting, 1, hasEnded ? 0 : Int32(clamping: Int64(rest / .milliseconds(1)) + 1))
+      let ready = poll(
+        &waiting, 1, hasEnded ? 0 : Int32(clamping: Int64(rest / .milliseconds(1)) + 1))
       if ready == 0 {
         if hasEnded { return true }
         guard clock.elapsed() < end else { return false }
@@ -104,8 +120,8 @@ struct DrainingApplier: ~Copyable {
     }
   }
 
-  /// Whether it is a process no more. It is left to be waited for.
-  private var hasEnded: Bool {
+  /// Whether it is a process no more. It is left to be waited for: `finish` or `end` is to be called all the same, once.
+  var hasEnded: Bool {
     var state = siginfo_t()
     let code = waitid(P_PID, id_t(id), &state, WEXITED | WNOHANG | WNOWAIT)
     return code == 0 ? state.si_signo == SIGCHLD : errno == ECHILD

@@ -16,6 +16,7 @@ extension SectionID {
     case .start: "the content"
     case .pruned: "the forgotten writers, a section"
     case .padding: "the padding"
+    case .part: "a part of a transaction's pages"
     }
   }
 }

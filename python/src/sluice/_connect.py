@@ -8,7 +8,7 @@ import sqlite3
 import urllib.parse
 from typing import Any, Union
 
-from sluice import _load
+from sluice import _command, _load
 from sluice._errors import StoreError
 
 Path = Union[str, "os.PathLike[str]"]
@@ -22,6 +22,7 @@ def uri(
     max_staleness: float | None = None,
     txid: int | None = None,
     at: datetime.datetime | str | None = None,
+    assist: bool = False,
 ) -> str:
     """The URI that opens a store after `load()`; the parameters are those of `connect`."""
     parameters: dict[str, object] = {"vfs": "sluice"}
@@ -35,6 +36,10 @@ def uri(
         parameters["txid"] = int(txid)
     if at is not None:
         parameters["at"] = _timestamp(at)
+    if assist:
+        # The extension starts it.
+        os.environ.setdefault("SLUICE_COMMAND", _command.path())
+        parameters["assist"] = 1
     path = urllib.parse.quote(os.path.abspath(os.fspath(store)))
     return f"file:{path}?{urllib.parse.urlencode(parameters, quote_via=urllib.parse.quote)}"
 
@@ -47,6 +52,7 @@ def connect(
     max_staleness: float | None = None,
     txid: int | None = None,
     at: datetime.datetime | str | None = None,
+    assist: bool = False,
     **options: Any,
 ) -> sqlite3.Connection:
     """Opens a store. Each transaction sees one snapshot, and what it writes is committed at once or not at all.
@@ -60,6 +66,9 @@ def connect(
     locked"), and nothing of the transaction is done: run it again. One that begins with
     `BEGIN IMMEDIATE` waits for the turn before. What was opened with `txid` or `at` only reads.
 
+    With `assist` this process applies what it writes where no applier runs: it starts one for each
+    transaction, which has ended when that is over.
+
     Raises `StoreError` where there is no such store.
     """
     _load.load()
@@ -70,6 +79,7 @@ def connect(
         max_staleness=max_staleness,
         txid=txid,
         at=at,
+        assist=assist,
     )
     if not os.path.isdir(store):
         raise StoreError("noSuchStore", f"there is no store at {os.fspath(store)}")
