@@ -29,8 +29,8 @@ LIBRARIES = {
 }
 INTERFACE = {"include/sluice.h": "Sources/CSluice/sluice.h", "examples/c/orders.c": "examples/c/orders.c"}
 DOCUMENTS = [
-    "README.md", "CONTRIBUTING.md", "Sources/README.md", "Tests/README.md", "docs/OPERATIONS.md", "docs/DJANGO.md", "docs/GUARANTEES.md", "docs/FORMAT.md",
-    "python/README.md", "infra/sluice.yaml"
+    "README.md", "CONTRIBUTING.md", "Sources/README.md", "Tests/README.md", "docs/OPERATIONS.md", "docs/DJANGO.md",
+    "docs/GUARANTEES.md", "docs/FORMAT.md", "python/README.md", "infra/sluice.yaml"
 ]
 
 BOOTSTRAP = """#!/bin/sh

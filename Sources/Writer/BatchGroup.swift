@@ -62,6 +62,7 @@ struct BatchGroup {
     self.first = first
     count = 0
     sections = [SectionContent(.batches, raw: [])]
+    parts = nil
   }
 
   /// To be called before each write of them. Returns what is known of the first.

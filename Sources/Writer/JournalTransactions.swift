@@ -118,8 +118,9 @@ public final class JournalTransactions: TransactionClient {
       assistant.goOn()
       return clock.elapsed() < end
     }
+    if let outcome { return outcome }
     // It is there now, or this says why not.
-    return try outcome ?? writer.outcomeBlocking(of: receipt, timeout: .zero)
+    return try writer.outcomeBlocking(of: receipt, timeout: .zero)
   }
 
   private static func reason(_ outcome: Outcome) -> String {

@@ -146,8 +146,10 @@ public final class JournalWriter {
       return
     }
     do throws(StoreError) {
-      var (segment, frame) = try place(BatchGroup(emptyAt: journal.next), ends: false)
+      let group = BatchGroup(emptyAt: journal.next)
+      var segment = try place(group, ends: false)
       self.segment = nil
+      let frame = segment.frame(first: group.first, count: 0, group.sections, ends: false)
       try segment.write(frame, environment)
       guard try !Mark.isClosed(segment.file) else { return }
       segment.accept(frame)
