@@ -93,8 +93,8 @@ extension Applier {
     let clock = environment.clock
     let began = clock.elapsed()
     let question = Hint(.standby)
-    // The leader's beat moves within two fifths of the lease.
-    let end = began + options.leaseTime * 3 / 5
+    // The leader's beat moves within two fifths of the lease, and an item within a half.
+    let end = began + (lease.nextLook == nil ? options.leaseTime * 3 / 5 : options.leaseTime)
     while beat != .late, !shouldStop(), line.ask([question]) {
       if case .released? = line.wait(
         atMost: min(end - clock.elapsed(), Limits.longestUnheededStop))?

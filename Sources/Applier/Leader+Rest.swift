@@ -141,7 +141,7 @@ extension Leader {
     if now - lastWork >= Limits.restingWorkerTime { execution.letGo() }
     var next = min(lastPoll + pause, publisher.lastStart + restingBeat(now))
     if let wanted = desk?.nextWantedLook { next = min(next, wanted) }
-    if let keep = lease.longestPauseBetweenKeeps { next = min(next, now + keep) }
+    if let keep = lease.nextKeep { next = min(next, keep) }
     return max(.zero, next - now)
   }
 

@@ -7,34 +7,23 @@ public import SluiceShared
 public final class DynamoTable: LockTable, Sendable {
   private let table: String
   private let key: String
-  private let settings: Settings
-  private let client: any HTTPClient
-  private let credentials: CredentialStore
+  private let service: DynamoService
   private let clock: any Clock
+  private var settings: Settings { service.settings }
 
   /// Throws `.invalid` where region, endpoint, profile or credentials cannot be meant; nothing is sent.
   public convenience init(table: String, store: StoreID, environment: Environment)
     throws(StoreError)
   {
-    let settings = try Settings.fromProcess()
-    try self.init(
-      table: table, store: store, settings,
-      client: CurlClient(certificates: settings.certificates),
-      metadata: CurlClient(certificates: settings.certificates), environment)
+    self.init(
+      table: table, store: store, try DynamoService.ofProcess(environment), environment.clock)
   }
 
-  init(
-    table: String, store: StoreID, _ settings: Settings, client: any HTTPClient,
-    metadata: any HTTPClient, _ environment: Environment
-  ) throws(StoreError) {
+  init(table: String, store: StoreID, _ service: DynamoService, _ clock: any Clock) {
     self.table = table
     key = DynamoTable.key(store)
-    self.settings = settings
-    self.client = client
-    clock = environment.clock
-    credentials = CredentialStore(
-      try CredentialSource(settings), client: metadata, clock: environment.clock,
-      executor: environment.executor)
+    self.service = service
+    self.clock = clock
   }
 
   public static func key(_ store: StoreID) -> String { "sluice#\(store)" }
@@ -43,13 +32,17 @@ public final class DynamoTable: LockTable, Sendable {
     LockAnswer, LockFailure
   > {
     let started = clock.elapsed()
-    switch credentials.current(atMost: limit) {
+    switch service.credentials.current(atMost: limit) {
     case .failure(let failure):
       return .failure(LockFailure(isPassing: failure.isPassing, failure.message))
     case .success(let current):
       let request = DynamoRequest(request, table: table, key: key)
       let left = max(.milliseconds(50), limit - (clock.elapsed() - started))
-      switch client.send(call(request, current), atMost: left) {
+      let result = service.gate.pass {
+        service.client.send(call(request, current), atMost: left)
+      }
+      switch result {
+      case nil: return .failure(silent)
       case .failure(let failure): return .failure(explain(failure))
       case .success(let response): return answer(response, to: request, current)
       }
@@ -82,11 +75,19 @@ public final class DynamoTable: LockTable, Sendable {
     if refusal.type == "ConditionalCheckFailedException" {
       return .success(.refused(json?["Item"].flatMap { LockItem($0) }))
     }
-    if refusal.isOfCredentials { credentials.refused(used) }
+    if refusal.isOfCredentials { service.credentials.refused(used) }
     return .failure(
       refusal.explained(
         table: table, region: settings.region, endpoint: settings.endpoint, key: key,
         operation: request.operation))
+  }
+
+  /// The requests of other stores say why.
+  private var silent: LockFailure {
+    LockFailure(
+      isPassing: true,
+      "\(settings.endpoint) answers no store of this process; if it stays so, look at routes, the gateway endpoint for DynamoDB, and security groups"
+    )
   }
 
   private func explain(_ failure: HTTPFailure) -> LockFailure {

@@ -61,15 +61,21 @@ public protocol HTTPClient: Sendable {
 }
 
 /// libcurl, which is opened with the first request, and keeps its connections.
+///
+/// From any threads: each request has a connection to itself, one that an earlier request left where there is one. So one
+/// that is not answered keeps no other waiting.
 public final class CurlClient: HTTPClient, Sendable {
   private let certificates: String?
-  private let handle = Monitor<Handle?>(nil)
+  /// The one that was used last is at the end, and is used next: of many that were needed once, those that are not needed
+  /// any more fall silent.
+  private let idle = ProcessLocal<[Handle]> { [] }
 
   /// `certificates`: a file of those that are believed; nil: libcurl's own.
   public init(certificates: String?) { self.certificates = certificates }
 
   /// Of one process: after a fork the child must not use its parent's connections.
-  private final class Handle {
+  private final class Handle: @unchecked Sendable {
+    // Sendable: it is in `idle`, or with the one thread that took it from there.
     let pointer: OpaquePointer
     let process: pid_t
 
@@ -84,17 +90,20 @@ public final class CurlClient: HTTPClient, Sendable {
   public func send(_ request: HTTPRequest, atMost limit: Duration) -> Result<
     HTTPResponse, HTTPFailure
   > {
-    handle.withLock { handle in
-      if handle?.process != getpid() {
-        var reason = [CChar](repeating: 0, count: 256)
-        guard let opened = ccurl_open(&reason) else {
-          return .failure(HTTPFailure(.noLibrary, text(reason)))
-        }
-        handle = Handle(opened)
+    let handle: Handle
+    if let kept = idle.withLock({ $0.popLast() }) {
+      handle = kept
+    } else {
+      var reason = [CChar](repeating: 0, count: 256)
+      guard let opened = ccurl_open(&reason) else {
+        return .failure(HTTPFailure(.noLibrary, text(reason)))
       }
-      guard let handle else { return .failure(HTTPFailure(.noLibrary, "libcurl is not open")) }
-      return perform(request, limit, handle.pointer)
+      handle = Handle(opened)
     }
+    defer {
+      idle.withLock { if $0.count < Limits.idleConnections { $0.append(handle) } }
+    }
+    return perform(request, limit, handle.pointer)
   }
 
   private func perform(_ request: HTTPRequest, _ limit: Duration, _ handle: OpaquePointer)

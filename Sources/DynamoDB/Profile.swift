@@ -1,5 +1,5 @@
 /// A profile of AWS's configuration files: `config` and `credentials`, where the latter wins.
-struct Profile: Sendable {
+struct Profile: Hashable, Sendable {
   let name: String
   /// False where neither file has it.
   let exists: Bool

@@ -2,7 +2,7 @@ internal import Glibc
 public import SluiceShared
 
 /// Where DynamoDB is, and how it is believed: what AWS's own tools read from environment and profile.
-public struct Settings: Sendable {
+public struct Settings: Hashable, Sendable {
   public let region: String
   /// Without a slash at its end.
   public let endpoint: String

@@ -188,6 +188,11 @@ extension HintLine.State {
 
   /// An answer, once; nil where nothing was asked that it answers.
   fileprivate mutating func take(_ hint: Hint) -> Hint? {
+    // Who serves many stores tells those that serve the same ones, whether they have asked or not.
+    if hint.nonce == 0, hint.kind == .released {
+      counts.received &+= 1
+      return hint
+    }
     guard hint.nonce != 0, !hint.kind.isQuestion,
       let place = questions.firstIndex(where: { $0.hint.nonce == hint.nonce && !$0.isAnswered })
     else { return nil }

@@ -44,6 +44,15 @@ struct Candidacy {
     }
   }
 
+  /// For how long the item has been what it is, as far as was seen; zero where it was seen for the first time at `now`.
+  func silence(at now: Duration) -> Duration { now - unchangedSince }
+
+  /// From when another's item may be taken, if it stays the same (boot time).
+  var nextChance: Duration? {
+    guard case .item(let item) = sight, item.state == .active, item.holder != me else { return nil }
+    return unchangedSince + patience(for: item)
+  }
+
   /// What the item says, where that can be meant.
   private func patience(for item: LockItem) -> Duration {
     Candidacy.soundLeases.contains(item.lease) ? item.lease : lease

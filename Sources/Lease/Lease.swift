@@ -22,8 +22,17 @@ public protocol Lease: AnyObject {
   func keep() throws(StoreError) -> Bool
   /// The holder stops; others need not wait for the lease to run out.
   func release() throws(StoreError)
-  /// How often `keep` is to be called at least; nil: it does nothing.
-  var longestPauseBetweenKeeps: Duration? { get }
+  /// When `keep` is to be called next (boot time); nil: it does nothing.
+  var nextKeep: Duration? { get }
+  /// When `mayClaim` is to be called next, whatever the beacon does (boot time); nil: the beacon is all there is.
+  var nextLook: Duration? { get }
+  /// Goes on with what answers that have come allow. True where `mayClaim` may say now what it did not before. For who
+  /// waits for none (see `TableLease`).
+  func goOn() throws(StoreError) -> Bool
+  /// It is still being given back.
+  var isParting: Bool { get }
+  /// It is being taken, and the answer is not there yet.
+  var isBeingTaken: Bool { get }
   /// The longest pause between two beats of a holder that has nothing to do; nil: no longer than else.
   var longestPauseBetweenBeats: Duration? { get }
 }
@@ -33,7 +42,11 @@ extension Lease {
   public func abandon() {}
   public func keep() throws(StoreError) -> Bool { true }
   public var longestPauseBetweenBeats: Duration? { nil }
-  public var longestPauseBetweenKeeps: Duration? { nil }
+  public var nextKeep: Duration? { nil }
+  public var nextLook: Duration? { nil }
+  public func goOn() throws(StoreError) -> Bool { false }
+  public var isParting: Bool { false }
+  public var isBeingTaken: Bool { false }
 }
 
 /// What a standby sees of the newest log segment.

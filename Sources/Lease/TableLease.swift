@@ -7,32 +7,42 @@ public import SluiceShared
 /// loop; it leads until the lease time has passed since it sent the last request that was answered. No
 /// two clocks are ever compared. After a condition that did not hold the item says who has it, which may
 /// be this process: an answer was lost, or the request was sent twice.
+///
+/// Who has one store waits for some answers: it has nothing else to do. Who has many waits for none, and is called when
+/// one is there (`onAnswer`): a table that does not answer must not keep the others' stores waiting. There an item is
+/// taken in two steps: `acquire` sends the request and says no, and is asked again when the answer is there.
 public final class TableLease: Lease {
-  private let table: any LockTable
-  private let environment: Environment
-  private let report: (LeaseReport) -> Void
-  private let duration: Duration
-  private let timing: Timing
-  private let holder: String
-  private var candidacy: Candidacy
+  let table: any LockTable
+  let environment: Environment
+  let report: (LeaseReport) -> Void
+  let duration: Duration
+  let timing: Timing
+  let holder: String
+  /// Called from any thread; nil: answers are waited for.
+  let onAnswer: (@Sendable () -> Void)?
+  var candidacy: Candidacy
   /// nil: it does not lead.
-  private var tenure: Tenure?
-  private var flight: Flight?
-  private var pacing: RetryPacing
+  var tenure: Tenure?
+  /// An item that is given back, which nobody waits for.
+  var parting: Parting?
+  var flight: Flight?
+  var pacing: RetryPacing
   private var nextRead: Duration = .zero
   /// After a try to take the item that came to nothing: when the next one may be made.
-  private var nextTake: Duration = .zero
+  var nextTake: Duration = .zero
   /// A taking that was not answered: it may have been carried out.
-  private var doubtful: LockItem?
+  var doubtful: LockItem?
   private var hurried: (segment: UInt64, looks: Int) = (0, 0)
-  private var hasBeenAnswered = false
-  private var lastReport: (message: String, at: Duration)?
+  private var seen: LeaseObservation?
+  private var pace: StandbyPace
+  var hasBeenAnswered = false
+  var lastReport: (message: String, at: Duration)?
 
   /// What follows from the lease time.
   struct Timing {
     /// Between two renewals: 2 s of 10.
     var renewal: Duration
-    /// … of a holder at rest: 3 s. One may go unanswered, and another one is in time.
+    /// … of a holder at rest: 5 s. One that goes unanswered is sent again within two, and that twice is in time.
     var restingRenewal: Duration
     /// Between two looks of a standby: 1 s, less where the lease is under 4 s.
     var look: Duration
@@ -43,42 +53,56 @@ public final class TableLease: Lease {
 
     init(_ lease: Duration) {
       renewal = lease / 5
-      restingRenewal = lease * 3 / 10
+      restingRenewal = lease / 2
       look = min(.seconds(1), lease / 4)
       request = min(.seconds(1), lease / 2)
       release = min(.seconds(2), lease / 2)
     }
   }
 
-  /// `name`: who holds it, for people; `report` is called on the thread that calls the lease.
+  /// `name`: who holds it, for people; `report` is called on the thread that calls the lease. `onAnswer`: nothing
+  /// in here waits for an answer; when one is there this is called, from any thread, and `goOn` takes it.
   public init(
     _ table: any LockTable, duration: Duration, name: String, environment: Environment,
-    report: @escaping (LeaseReport) -> Void
+    onAnswer: (@Sendable () -> Void)? = nil, report: @escaping (LeaseReport) -> Void
   ) {
     self.table = table
     self.duration = duration
     self.environment = environment
+    self.onAnswer = onAnswer
     self.report = report
     timing = Timing(duration)
     holder = "\(name) \(hexadecimal(environment.random(), width: 16))"
     candidacy = Candidacy(lease: duration, me: holder)
     pacing = RetryPacing(longest: min(.seconds(1), duration / 5))
+    pace = StandbyPace(lease: duration, beat: timing.restingRenewal)
   }
 
-  private var now: Duration { environment.clock.elapsed() }
+  var now: Duration { environment.clock.elapsed() }
+  var waits: Bool { onAnswer == nil }
 
   // MARK: Standing by
 
   public func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool {
-    if tenure != nil { abandon() }
-    try land()
+    if waits {
+      if tenure != nil { abandon() }
+      try land()
+    } else {
+      try progress()
+      if let held = tenure {
+        if now < held.deadline { return true }
+        abandon()
+      }
+      guard parting == nil else { return false }
+    }
     if isChance { return true }
     let isHurried = hurries(seen)
+    follow(seen)
     guard flight == nil, now >= pacing.notBefore, now >= nextRead || isHurried else { return false }
     nextRead = now + timing.look
-    send(.read)
+    send(.read, .look)
     // In a hurry there is nothing else to do; else the beacon is looked at meanwhile.
-    try land(waits: isHurried)
+    try land(waits: isHurried && waits)
     return isChance
   }
 
@@ -87,66 +111,89 @@ public final class TableLease: Lease {
   private func hurries(_ seen: LeaseObservation) -> Bool {
     guard seen.isReleased else { return false }
     if seen.segment != hurried.segment { hurried = (seen.segment, 0) }
+    guard waits || flight == nil else { return false }
     hurried.looks += 1
     return hurried.looks <= TableLease.hurriedLooks
   }
 
   private static let hurriedLooks = 5
 
-  private var isChance: Bool {
-    now >= max(pacing.notBefore, nextTake)
-      && candidacy.chance(at: now, observes: environment.makes(.stealAfterObservation)) != nil
+  /// A leader whose beacon moves between two looks has work, and renews more often than one at rest.
+  private func follow(_ seen: LeaseObservation) {
+    let isAtWork = self.seen.map { $0 != seen } ?? false
+    self.seen = seen
+    pace = StandbyPace(
+      lease: duration, beat: isAtWork ? timing.renewal : timing.restingRenewal)
+  }
+
+  /// The item was looked at by a request that was sent at `sent` and answered at `at`: when the next look is worth it, for who is called
+  /// when an answer is there. Who waits looks each time that this is allowed.
+  func looked(sent: Duration, at: Duration) {
+    guard !waits else { return }
+    let isStopping = seen?.isReleased == true && hurried.looks < TableLease.hurriedLooks
+    let silence = candidacy.silence(at: at)
+    nextRead = max(sent + timing.look, now + pace.pause(afterSilence: silence))
+    if isStopping { nextRead = now + timing.look / 5 }
+  }
+
+  var isChance: Bool {
+    now >= max(pacing.notBefore, nextTake) && chance != nil
+  }
+
+  private var chance: LockCondition? {
+    candidacy.chance(at: now, observes: environment.makes(.stealAfterObservation))
+  }
+
+  public var nextLook: Duration? {
+    if let flight { return flight.sent + timing.request * 2 }
+    if tenure != nil { return now }
+    if parting != nil { return max(now, pacing.notBefore) }
+    let due = chance != nil ? nextTake : min(nextRead, candidacy.nextChance ?? nextRead)
+    return max(due, pacing.notBefore)
+  }
+
+  public func goOn() throws(StoreError) -> Bool {
+    try progress()
+    return parting == nil && flight == nil && (tenure != nil || isChance)
+  }
+
+  public var isBeingTaken: Bool {
+    if case .taking = flight?.purpose { true } else { tenure != nil }
   }
 
   public func acquire() throws(StoreError) -> Bool {
-    try land(waits: true)
+    try land(waits: waits)
+    if !waits, let held = tenure { return now < held.deadline }
+    guard flight == nil else { return false }
     let started = now
-    let condition = candidacy.chance(
-      at: started, observes: environment.makes(.stealAfterObservation))
-    guard let condition else { return false }
-    let before = candidacy.holder
+    guard let condition = chance else { return false }
     let item = candidacy.successor(lockID: newLockID(), expires_s: expiry)
     nextTake = started + timing.look
-    let (sent, result) = perform(.put(item, if: condition))
-    switch result {
-    case .success(.refused(let found)):
-      sees(found)
-      guard found?.lockID == item.lockID else { return false }
-    case .success: break
-    case .failure(let failure):
-      doubtful = item
-      try failed(failure)
-      return false
+    if waits {
+      let (sent, result) = perform(.put(item, if: condition))
+      try answered(result, .taking(item), sent: sent, at: now)
+    } else {
+      send(.put(item, if: condition), .taking(item))
+      try land()
     }
-    doubtful = nil
-    tenure = Tenure(item, sent: sent, renewal: timing.renewal)
-    // What was there is no more.
-    candidacy.sees(item, at: now)
-    report(
-      LeaseReport(
-        .info, "lease taken", [("term", "\(item.term)")] + (before.map { [("after", $0)] } ?? [])))
-    return true
-  }
-
-  /// The item as a condition that did not hold found it. nil: it is gone, or this table does not say.
-  private func sees(_ found: LockItem?) {
-    if let found { candidacy.sees(found, at: now) } else { candidacy.forget() }
+    return tenure != nil
   }
 
   // MARK: While it leads
 
   /// Claiming the log, or opening the database, may have taken longer than the lease, and nothing is
-  /// renewed meanwhile: so where it is due it is begun here.
+  /// renewed meanwhile: so where it is due it is begun here. Where the time is up already its answer is waited for, in any
+  /// case: only a process that was stopped, or takes as long as the lease to open a database, comes to that.
   public func claimed(at started: Duration) throws(StoreError) {
     try land()
     guard let held = tenure else { throw lost() }
     guard now >= held.deadline else { return try renewWhenDue() }
     try land(waits: true)
-    let until = now + timing.release
+    let until = now + (waits ? timing.release : .zero)
     for _ in 0..<TableLease.releaseTries {
       guard let held = tenure else { break }
       let (sent, result) = perform(renewal(of: held))
-      try answered(result, sent: sent)
+      try answered(result, .renewal, sent: sent, at: now)
       guard let held = tenure else { break }
       if now < held.deadline { return }
       guard now < until else { break }
@@ -161,7 +208,7 @@ public final class TableLease: Lease {
       now >= pacing.notBefore
     else { return }
     tenure?.asked(at: now, renewal: timing.renewal)
-    send(renewal(of: held))
+    send(renewal(of: held), .renewal)
     // Where it is done at once.
     try land()
   }
@@ -175,12 +222,17 @@ public final class TableLease: Lease {
   }
 
   /// The item is what others elect by, so at rest it alone is kept, and a beat may come much later.
-  public func keep() throws(StoreError) -> Bool {
-    try renewed(later: timing.restingRenewal - timing.renewal)
-  }
+  public func keep() throws(StoreError) -> Bool { try renewed(later: restingDelay) }
+
+  private var restingDelay: Duration { timing.restingRenewal - timing.renewal }
 
   public var longestPauseBetweenBeats: Duration? { Limits.longestRestingBeat }
-  public var longestPauseBetweenKeeps: Duration? { timing.look }
+
+  public var nextKeep: Duration? {
+    guard let held = tenure else { return nil }
+    if let flight { return min(held.deadline, flight.sent + timing.request * 2) }
+    return min(held.deadline, max(held.nextRenewal + restingDelay, pacing.notBefore))
+  }
 
   private func renewed(later: Duration) throws(StoreError) -> Bool {
     try land()
@@ -192,194 +244,5 @@ public final class TableLease: Lease {
 
   private func renewal(of held: Tenure) -> LockRequest {
     .update(beat(of: held.item, .active), if: condition(of: held.item))
-  }
-
-  private func condition(of item: LockItem) -> LockCondition {
-    environment.makes(.renewalByTerm) ? .held(holder: item.holder, term: item.term) : .any
-  }
-
-  private func beat(of item: LockItem, _ state: LockItem.State) -> LockItem {
-    var item = item
-    item.lockID = newLockID()
-    item.state = state
-    item.expires_s = state == .active ? expiry : environment.clock.wallTime_ms() / 1000
-    return item
-  }
-
-  // MARK: The end
-
-  public func release() throws(StoreError) {
-    guard tenure != nil else { return }
-    let until = now + timing.release
-    try? land(waits: true)
-    var reason = "the time is up"
-    for _ in 0..<TableLease.releaseTries {
-      guard let held = tenure, now < until else { break }
-      let item = beat(of: held.item, .released)
-      switch perform(.update(item, if: condition(of: held.item))).result {
-      case .success(let answer):
-        if case .refused(let found) = answer { sees(found) } else { sees(item) }
-        return tenure = nil
-      case .failure(let failure):
-        reason = failure.message
-        guard failure.isPassing else { break }
-        pacing.failed(at: now, environment.random())
-        environment.clock.sleep(pacing.notBefore - now)
-        continue
-      }
-      break
-    }
-    guard tenure != nil else { return }
-    tenure = nil
-    report(
-      LeaseReport(
-        .warning, "the lease is not released; others wait until it has run out",
-        [("reason", reason)]))
-  }
-
-  private static let releaseTries = 8
-
-  public func abandon() {
-    nextTake = now + timing.look
-    giveBackDoubtful()
-    guard tenure != nil else { return }
-    guard environment.makes(.giveBackAfterLostClaim) else {
-      tenure = nil
-      return
-    }
-    try? release()
-    tenure = nil
-  }
-
-  /// Once: whoever stands by after it waits for the lease to run out.
-  private func giveBackDoubtful() {
-    guard tenure == nil, let item = doubtful else { return }
-    doubtful = nil
-    _ = perform(.update(beat(of: item, .released), if: condition(of: item)))
-    candidacy.forget()
-  }
-
-  // MARK: Requests
-
-  /// One request on its way, beside the caller.
-  private struct Flight {
-    var work: any StartedWork
-    var sent: Duration
-    /// With when it came.
-    var result: Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>
-    var isRead: Bool
-  }
-
-  private func send(_ request: LockRequest) {
-    let result = Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>(nil)
-    let sent = now
-    let work = environment.executor.start {
-      [table, limit = timing.request, clock = environment.clock] in
-      let answer = table.perform(request, atMost: limit)
-      result.withLock { $0 = (answer, clock.elapsed()) }
-    }
-    let isRead = if case .read = request { true } else { false }
-    flight = Flight(work: work, sent: sent, result: result, isRead: isRead)
-  }
-
-  private func perform(_ request: LockRequest) -> (
-    sent: Duration, result: Result<LockAnswer, LockFailure>
-  ) {
-    let sent = now
-    return (sent, table.perform(request, atMost: timing.request))
-  }
-
-  /// Takes the answer of the request on its way, where it is there or `waits`.
-  private func land(waits: Bool = false) throws(StoreError) {
-    guard let flight else { return }
-    if !flight.work.isDone {
-      guard waits else { return }
-      flight.work.wait()
-    }
-    self.flight = nil
-    // nil: the work was never run, as in a process that dies.
-    guard let (result, at) = flight.result.withLock({ $0 }) else { return }
-    if tenure != nil, !flight.isRead {
-      try answered(result, sent: flight.sent)
-    } else {
-      switch result {
-      case .success(.item(let item)):
-        succeeded()
-        doubtful = nil
-        candidacy.sees(item, at: at)
-      case .success(.refused(let found)):
-        succeeded()
-        sees(found)
-      case .success(.written): succeeded()
-      case .failure(let failure): try failed(failure)
-      }
-    }
-  }
-
-  /// The answer to a renewal.
-  private func answered(
-    _ result: Result<LockAnswer, LockFailure>, sent: Duration
-  ) throws(StoreError) {
-    switch result {
-    case .success(.written):
-      succeeded()
-      tenure?.renewed(from: environment.makes(.deadlineFromRequest) ? sent : now)
-    case .success(.refused(let found)):
-      succeeded()
-      tenure = nil
-      sees(found)
-      report(
-        LeaseReport(
-          .warning, "lease lost",
-          [("to", found.map { $0.state == .active ? $0.holder : "nobody" } ?? "nobody")]))
-    case .success(.item): break
-    case .failure(let failure): try failed(failure)
-    }
-  }
-
-  private func succeeded() {
-    pacing.succeeded()
-    if lastReport != nil { report(LeaseReport(.info, "the lock table answers again", [])) }
-    lastReport = nil
-    hasBeenAnswered = true
-  }
-
-  /// Throws where nobody ever was answered and waiting does not help: somebody looks at a process that
-  /// was just started. Later it may be what mends itself (rights, credentials).
-  private func failed(_ failure: LockFailure) throws(StoreError) {
-    pacing.failed(at: now, environment.random())
-    tenure?.asked(at: pacing.notBefore, renewal: .zero)
-    guard failure.isPassing || hasBeenAnswered else { throw StoreError(.io, failure.message) }
-    // What the library or the server says is in brackets, and different each time.
-    let kind = String(failure.message.prefix { $0 != "(" })
-    let isNews = lastReport.map { $0.message != kind || now - $0.at >= .seconds(30) }
-    guard isNews ?? true else { return }
-    lastReport = (kind, now)
-    report(
-      LeaseReport(
-        failure.isPassing ? .warning : .error, "the lock table gives no answer",
-        [("reason", failure.message)]))
-  }
-
-  private func newLockID() -> String {
-    Identifier128(time_ms: environment.clock.wallTime_ms(), random: environment.random).description
-  }
-
-  private var expiry: Int64 {
-    environment.clock.wallTime_ms() / 1000 + max(1, duration.components.seconds)
-  }
-}
-
-/// What whoever runs an applier is told of its lease.
-public struct LeaseReport: Sendable {
-  public enum Level: Sendable { case info, warning, error }
-  public var level: Level
-  public var message: String
-  public var details: [(name: String, value: String)]
-
-  public init(_ level: Level, _ message: String, _ details: [(String, String)]) {
-    self.level = level
-    self.message = message
-    self.details = details.map { (name: $0.0, value: $0.1) }
   }
 }

@@ -219,8 +219,13 @@ public enum Limits {
   /// Between two times that a process releases some of its stores, for others to lead.
   public static let shortestPauseBetweenReleases = Duration.seconds(1)
   public static let longestPauseBetweenReleases = Duration.seconds(600)
+  /// Between two looks at who serves the same stores.
+  public static let shortestPauseBetweenRounds = Duration.milliseconds(250)
   /// Between two looks at a directory that was no store, beside stores.
   public static let pauseForNoStore = Duration.seconds(30)
+  /// Connections to DynamoDB that a process keeps, and requests to one table that are on their way at once.
+  public static let idleConnections = 16
+  public static let requestsAtOnce = 64
   /// A store that failed is tried again after this, where the process has others.
   public static let pauseAfterFailure = Duration.seconds(10)
   /// How long a stop may be unnoticed in a pause.

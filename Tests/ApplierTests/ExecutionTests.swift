@@ -4,6 +4,7 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceWriter
 import Testing
 
 private typealias Code = Outcome.Rejection.Code

@@ -263,21 +263,26 @@ struct FleetTests {
     second.stop()
   }
 
-  /// Of even processes neither asks the other for hints: what one releases the other sees by looking.
+  /// Of even processes neither asks the other for hints. Who releases a store tells it all the same: by looking alone
+  /// it would be seen in 16 s, and that a process has gone in 10.
   @Test func theStoresOfAProcessThatStopsAreNotLeftAlone() throws {
     let directory = try #require(directory)
-    for name in 0..<12 { try directory.make("\(name)") }
-    let lease = Duration.seconds(10)
+    let lease = Duration.seconds(40)
     let first = try Running(.all(in: directory.path)) { $0.leaseTime = lease }
     let second = try Running(.all(in: directory.path), holder: "two") { $0.leaseTime = lease }
+    eventually("they know of each other", within: .seconds(60)) {
+      [first, second].allSatisfy { $0.fleet.state.withLock { $0.sharing.processes == 2 } }
+    }
+    for name in 0..<12 { try directory.make("\(name)") }
     eventually("all are led", within: .seconds(60)) { first.leads == 6 && second.leads == 6 }
-    SystemClock().sleep(.seconds(5))
+    // Each has looked once at what the other leads.
+    SystemClock().sleep(.seconds(25))
     let began = SystemClock().elapsed()
     first.stop()
     eventually("the other has them all") { second.leads == 12 }
     let took = SystemClock().elapsed() - began
     print("6 stores of a process that stopped led again after \(took)")
-    #expect(took < .milliseconds(3500) * TestStore.patience)
+    #expect(took < .seconds(4) * TestStore.patience)
     second.stop()
   }
 

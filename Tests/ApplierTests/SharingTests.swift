@@ -1,4 +1,5 @@
 import SluiceFakes
+import SluiceLease
 import SluiceShared
 import Testing
 

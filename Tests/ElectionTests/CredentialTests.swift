@@ -20,10 +20,11 @@ struct CredentialTests {
     all["AWS_ACCESS_KEY_ID"] = nil
     all["AWS_SECRET_ACCESS_KEY"] = nil
     all.merge(variables) { $1 }
-    return try DynamoTable(
-      table: table, store: StoreID(high: 1, low: 1), try Settings(all),
-      client: CurlClient(certificates: nil), metadata: CurlClient(certificates: nil), .posix()
-    ).perform(.read, atMost: .seconds(5))
+    let service = try DynamoService(
+      try Settings(all), client: CurlClient(certificates: nil),
+      metadata: CurlClient(certificates: nil), .posix())
+    return DynamoTable(table: table, store: StoreID(high: 1, low: 1), service, SystemClock())
+      .perform(.read, atMost: .seconds(5))
   }
 
   private var document: [String: String] {

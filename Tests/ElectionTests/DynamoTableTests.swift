@@ -19,9 +19,10 @@ struct DynamoTableTests {
   ) throws -> DynamoTable {
     let variables = peers.variables(peer, through: port).merging(changes) { $1 }
     let settings = try Settings(variables) { _ in nil }
-    return try DynamoTable(
-      table: name, store: store, settings, client: CurlClient(certificates: nil),
-      metadata: CurlClient(certificates: nil), .posix())
+    let service = try DynamoService(
+      settings, client: CurlClient(certificates: nil), metadata: CurlClient(certificates: nil),
+      .posix())
+    return DynamoTable(table: name, store: store, service, SystemClock())
   }
 
   private func item(_ lock: String, _ holder: String = "a", term: Int64 = 1) -> LockItem {

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SluiceDynamoDB
 import SluiceShared
 import Testing
 
@@ -54,6 +55,41 @@ struct TransportTests {
       applier.signal(SIGTERM)
       #expect(try applier.end() == 0)
       #expect(try store.item()?["state"]?["S"]?.string == "released")
+    }
+  }
+
+  @Test("libcurl is in no process but those that a table elects")
+  func unopened() async throws {
+    try await onThread {
+      func maps(_ process: Process) throws -> Bool {
+        // Its size is said to be 0.
+        let maps = try #require(Settings.file("/proc/\(process.id)/maps"))
+        #expect(maps.contains("libc.so"))
+        return maps.contains("libcurl")
+      }
+      let directory = "\(Place.scratch)/plain-\(UUID().uuidString.prefix(8))"
+      try #require(mkdir(directory, 0o700) == 0)
+      let path = "\(directory)/store"
+      #expect(try Process(Place.sluice, ["init", path]).end() == 0)
+      for arguments in [["apply", path], ["apply", "--all", directory]] {
+        let plain = try Process(Place.sluice, arguments + ["--log-level", "info"])
+        try wait("it leads") { plain.errorsSoFar.contains("leading") }
+        #expect(try !maps(plain), "\(arguments)")
+        plain.signal(SIGTERM)
+        #expect(try plain.end() == 0)
+      }
+      let store = try ElectedStore(peers, .ministack)
+      let elected = try store.startApplier("first", ttl: 10)
+      try store.waitForLeader("first")
+      #expect(try maps(elected))
+      // Who looks at a store asks no table; this one looks for two seconds.
+      let status = try Process(
+        Place.sluice, ["log", store.path, "--follow", "--from", "1"])
+      usleep(500_000)
+      #expect(try status.code == nil && !maps(status))
+      status.signal(SIGKILL)
+      elected.signal(SIGTERM)
+      #expect(try elected.end() == 0)
     }
   }
 

@@ -96,7 +96,7 @@ struct TableLeaseTests {
       #expect(try a.lease.keep())
       clock.sleep(.milliseconds(200))
     }
-    #expect((18...21).contains(table.requests - requests))
+    #expect((11...13).contains(table.requests - requests))
     for i in 0..<300 {
       if i % 30 == 0 { table.next(.lost) }
       #expect(try a.lease.keep())

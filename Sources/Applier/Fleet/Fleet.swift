@@ -1,5 +1,6 @@
 internal import CSQLite
 internal import Logging
+internal import SluiceHints
 internal import SluiceJournal
 public import SluiceShared
 
@@ -29,6 +30,8 @@ public final class Fleet: @unchecked Sendable {
     var errors: [StoreError] = []
     var sharing: Sharing
     var leads = 0
+    /// Where other processes that serve the same stores take hints.
+    var peers: [HintAddress] = []
   }
 
   static let upkeepKey = 0
@@ -39,15 +42,37 @@ public final class Fleet: @unchecked Sendable {
   let environment: Environment
   let state: Monitor<State>
   private let hints: SharedHints?
-  private let many = OneOfMany(
-    workers: WorkerPlaces(), housekeeping: ThreadExecutor(threadLimit: 2))
+  private let threads: Threads
+  private let many: OneOfMany
   private lazy var upkeep = FleetUpkeep(self)
 
   var logger: Logger { template.logger }
+  /// Where others tell this process what they have released.
+  var hintAddress: HintAddress? { hints?.address }
+
+  /// The threads that look after the stores.
+  public struct Threads: Sendable {
+    var count: Int
+    var executor: any Executor
+    /// For what takes long beside them.
+    var housekeeping: any Executor
+
+    public init(count: Int, _ executor: any Executor, housekeeping: any Executor) {
+      (self.count, self.executor, self.housekeeping) = (count, executor, housekeeping)
+    }
+
+    /// POSIX threads, as many as `Limits` allow.
+    public static var posix: Threads {
+      Threads(
+        count: Limits.threadsOfMany, ThreadExecutor(threadLimit: Limits.threadsOfMany),
+        housekeeping: ThreadExecutor(threadLimit: 2))
+    }
+  }
 
   /// Throws where there can be no socket for hints at an address that was asked for.
   public init(
     _ stores: Stores, options: ApplierOptions, environment: Environment = .posix(),
+    threads: Threads = .posix,
     adapt: @escaping @Sendable (String, inout ApplierOptions) -> Void = { _, _ in }
   ) throws(StoreError) {
     self.stores = stores
@@ -57,6 +82,8 @@ public final class Fleet: @unchecked Sendable {
     template = options
     self.adapt = adapt
     self.environment = environment
+    self.threads = threads
+    many = OneOfMany(workers: WorkerPlaces(), housekeeping: threads.housekeeping)
     state = Monitor(
       State(
         schedule: Schedule(slots: Fleet.slots(options)), sharing: Sharing(lease: options.leaseTime))
@@ -87,9 +114,11 @@ public final class Fleet: @unchecked Sendable {
     if let hints { environment.executor.detach { hints.serve() } }
     upkeep.begin()
     state.withLock { $0.schedule.add(Fleet.upkeepKey, at: .zero) }
-    ThreadExecutor(threadLimit: Limits.threadsOfMany).concurrently(Limits.threadsOfMany) { _ in
-      serve(shouldStop)
+    let others = (1..<threads.count).map { _ in
+      threads.executor.start { [self] in serve(shouldStop) }
     }
+    serve(shouldStop)
+    for thread in others { thread.wait() }
     hints?.close()
     return state.withLock { $0.errors }
   }
@@ -105,7 +134,7 @@ public final class Fleet: @unchecked Sendable {
       state.lastKey += 1
       let key = state.lastKey
       let store = FleetStore(path, fleet: self, environment: ownEnvironment(key)) { [self] in
-        options(path)
+        options(path, key)
       }
       state.stores[key] = store
       state.sharing.stores += 1
@@ -120,9 +149,10 @@ public final class Fleet: @unchecked Sendable {
     return environment
   }
 
-  private func options(_ path: String) -> ApplierOptions {
+  private func options(_ path: String, _ key: Int) -> ApplierOptions {
     var options = template
     options.many = many
+    options.many?.onAnswer = { [weak self] in self?.wake(key) }
     if hints == nil { options.hints = nil }
     adapt(path, &options)
     return options
@@ -184,7 +214,11 @@ public final class Fleet: @unchecked Sendable {
         || state.schedule.nextDue().map { $0 <= clock.elapsed() } ?? false
     }
     guard let until else {
-      return state.wait { hasWork(&$0) || $0.watchedUntil == nil ? () : nil }
+      // It is called when there is something; a clock that calls nobody looks now and then.
+      _ = clock.wait(on: state, atMost: template.leaseTime) {
+        hasWork(&$0) || $0.watchedUntil == nil ? () : nil
+      }
+      return
     }
     let limit = max(.zero, min(until - now, Limits.longestUnheededStop))
     _ = clock.wait(on: state, atMost: limit) { hasWork(&$0) ? () : nil }
@@ -266,6 +300,12 @@ extension Fleet: FleetMembership {
   }
 
   func sawRelease() { wake(Fleet.upkeepKey) }
+
+  func released(_ endpoint: HintEndpoint) {
+    let peers = state.withLock { $0.peers }
+    let hint = Hint(.released).sealed(with: endpoint.token)
+    for peer in peers { hints?.send(hint, to: peer) }
+  }
 
   func gaveAway() { state.withLock { $0.sharing.wentAway() } }
 

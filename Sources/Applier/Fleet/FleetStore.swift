@@ -70,9 +70,8 @@ final class FleetStore: @unchecked Sendable {
     let applier = try opened()
     let departures = fleet.departures
     guard
-      environment.clock.elapsed() >= nextLook || departures != seenDepartures
-        || wasReleased(applier)
-    else { return .until(nextLook) }
+      try isLookDue(applier) || departures != seenDepartures || wasReleased(applier)
+    else { return .until(due(applier)) }
     seenDepartures = departures
     heldBack = false
     switch try applier.look() {
@@ -86,10 +85,11 @@ final class FleetStore: @unchecked Sendable {
       return .until(.zero)
     case .rests(let pause, let beat, let hints):
       let isBeating = beat == .new
-      if !heldBack { claimable = nil }
+      // Whoever takes it has waited for others already.
+      if !heldBack, !applier.lease.isBeingTaken { claimable = nil }
       stand(applier, isBeating, hints)
       nextLook = environment.clock.elapsed() + self.pause(applier, pause, isBeating)
-      return .until(nextLook)
+      return .until(due(applier))
     }
   }
 
@@ -105,6 +105,16 @@ final class FleetStore: @unchecked Sendable {
 
   // MARK: standing by
 
+  /// Of a table of locks the answers say when.
+  private func isLookDue(_ applier: Applier) throws(StoreError) -> Bool {
+    let hasNews = try applier.lease.goOn()
+    return hasNews && !heldBack || environment.clock.elapsed() >= due(applier)
+  }
+
+  private func due(_ applier: Applier) -> Duration {
+    heldBack || applier.options.drains ? nextLook : applier.lease.nextLook ?? nextLook
+  }
+
   /// A leader tells who asked that it has released the store.
   private func wasReleased(_ applier: Applier) -> Bool {
     applier.line.answer()?.kind == .released
@@ -119,9 +129,10 @@ final class FleetStore: @unchecked Sendable {
         fleet.gaveAway()
       }
     }
-    // Who has its share can wait: a question costs both sides a datagram for each look.
-    applier.line.aim(at: fleet.wantsMore ? hints : nil)
-    _ = applier.line.ask([Hint(.standby)])
+    // Who has its share can wait: a question costs both sides a datagram for each look. That the store is released it is
+    // told without (`released`).
+    applier.line.aim(at: hints)
+    if fleet.wantsMore { _ = applier.line.ask([Hint(.standby)]) }
   }
 
   private func pause(_ applier: Applier, _ pause: Duration, _ isBeating: Bool) -> Duration {
@@ -136,13 +147,11 @@ final class FleetStore: @unchecked Sendable {
     return pace.pause(afterSilence: isBeating ? .zero : max(.nanoseconds(1), now - since))
   }
 
-  /// By the lease of now: a look may have found that the store has another. nil: a table of locks, which is asked
-  /// at each look, and has a rhythm of its own.
+  /// By the lease of now: a look may have found that the store has another. nil: a table of locks, which has a rhythm
+  /// of its own (`due`).
   private func pace(_ applier: Applier) -> StandbyPace? {
     let (lease, options) = (applier.lease, applier.options)
-    guard lease.longestPauseBetweenKeeps == nil, let beat = lease.longestPauseBetweenBeats else {
-      return nil
-    }
+    guard lease.nextLook == nil, let beat = lease.longestPauseBetweenBeats else { return nil }
     return StandbyPace(
       lease: options.leaseTime, beat: max(options.beat, min(beat, Limits.longestRestingBeat)))
   }
@@ -188,6 +197,7 @@ final class FleetStore: @unchecked Sendable {
     }
     guard let applier else { return ended() }
     if applier.ended(end, leader) {
+      if let endpoint = leader.desk?.endpoint { fleet.released(endpoint) }
       if applier.options.drains {
         failure = applier.leftBehind?.error
         failure?.path = applier.layout.journal
@@ -207,6 +217,11 @@ final class FleetStore: @unchecked Sendable {
   var leftBehind: StoreError? { failure }
 
   private func ended() -> Schedule<Int>.Rest {
+    applier?.lease.abandon()
+    // Others are to have it at once.
+    if let lease = applier?.lease, (try? lease.goOn()) != nil, lease.isParting {
+      return .until(lease.nextLook ?? environment.clock.elapsed())
+    }
     if isGone {
       makeOptions().logger.notice("the store is no longer there; it is not served any more")
     }
@@ -243,6 +258,8 @@ protocol FleetMembership: AnyObject, Sendable {
   func patience(isReleased: Bool, isOffered: Bool) -> Duration
   /// A store was released: perhaps its process stops.
   func sawRelease()
+  /// This process has released the store whose hints came to `endpoint`.
+  func released(_ endpoint: HintEndpoint)
   /// What this process released is led by another, or by itself again.
   func gaveAway()
   func tookBack()

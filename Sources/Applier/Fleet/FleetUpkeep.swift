@@ -31,7 +31,7 @@ final class FleetUpkeep {
     if case .these(let paths) = fleet.stores { for path in paths { add(path) } }
     guard let (directory, serves) = ground else { return }
     presence = Presence(
-      of: directory, serves: serves, holder: fleet.template.holder,
+      of: directory, serves: serves, holder: fleet.template.holder, hints: fleet.hintAddress,
       patience: fleet.template.leaseTime * 2, environment)
     renewPresence()
   }
@@ -69,8 +69,9 @@ final class FleetUpkeep {
       return .ended
     }
     let now = environment.clock.elapsed()
-    if let lastRound, now - lastRound < Limits.shortestPauseBetweenReleases {
-      return .until(lastRound + Limits.shortestPauseBetweenReleases)
+    // What is released, as by a process that stops, calls for a round.
+    if let lastRound, now - lastRound < Limits.shortestPauseBetweenRounds {
+      return .until(lastRound + Limits.shortestPauseBetweenRounds)
     }
     lastRound = now
     if case .all(let directory) = fleet.stores { list(directory, now) }
@@ -132,7 +133,7 @@ final class FleetUpkeep {
       let hasGone = try presence.renew(leads: leads)
       let processes = presence.processes
       let before = fleet.state.withLock { state in
-        defer { state.sharing.processes = processes }
+        defer { (state.sharing.processes, state.peers) = (processes, presence.peers) }
         return state.sharing.processes
       }
       if processes != before {

@@ -8,6 +8,8 @@ struct OneOfMany: Sendable {
   let workers: WorkerPlaces
   /// For what takes long: checkpoints, and removing what is old. Beacons must not wait for those.
   let housekeeping: any Executor
+  /// An answer to a request of the store's lease is there: called from any thread.
+  var onAnswer: (@Sendable () -> Void)?
 }
 
 /// How many workers there are in a process: a bound for memory.

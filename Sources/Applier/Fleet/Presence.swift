@@ -7,6 +7,8 @@ internal import SluiceShared
 //   count   rises with each writing
 //   leads   how many stores this process leads
 //   serves  which stores it serves: * for all of the directory, else a number made of their ids
+//   hints   where it takes hints, where it does: address and port, and what a loopback address leads to, as
+//           hexadecimal numbers with points between them
 //   holder  who it is, for people
 
 /// Which processes serve the stores of a directory: each has a file in `.sluice` there that says that it
@@ -24,11 +26,14 @@ final class Presence {
     /// Since when it is the same (boot time).
     var since: Duration
     var serves: String
+    /// Where it is told what is released.
+    var hints: HintAddress?
   }
 
   let directory: String
   private let serves: String
   private let holder: String
+  private let hints: HintAddress?
   private let environment: Environment
   /// For how long a file may stay the same.
   private let patience: Duration
@@ -38,12 +43,13 @@ final class Presence {
   private(set) var others: [String: Other] = [:]
 
   init(
-    of stores: String, serves: String, holder: String, patience: Duration,
-    _ environment: Environment
+    of stores: String, serves: String, holder: String, hints: HintAddress? = nil,
+    patience: Duration, _ environment: Environment
   ) {
     directory = "\(stores)/\(Presence.directoryName)"
     self.serves = serves
     self.holder = holder
+    self.hints = hints
     self.patience = patience
     self.environment = environment
     name = Identifier128(high: environment.random(), low: environment.random()).description
@@ -73,6 +79,11 @@ final class Presence {
   /// How many processes serve these stores, this one included.
   var processes: Int { 1 + others.values.count { $0.serves == serves } }
 
+  /// Where those that serve the same stores take hints.
+  var peers: [HintAddress] {
+    others.values.compactMap { $0.serves == serves ? $0.hints : nil }
+  }
+
   private func names() throws(StoreError) -> [String] {
     do throws(StoreError) { return try environment.fileSystem.list(directory) } catch {
       guard error.isNoSuchFile else { throw error }
@@ -93,7 +104,9 @@ final class Presence {
 
   private func block(_ leads: Int) -> [UInt8] {
     var text = Presence.magic
-    text += "count \(count)\nleads \(leads)\nserves \(serves)\nholder \(holder)\n"
+    text += "count \(count)\nleads \(leads)\nserves \(serves)\n"
+    if let hints { text += "hints \(Presence.text(hints, environment.hints.loopback))\n" }
+    text += "holder \(holder)\n"
     let bytes = [UInt8](text.utf8.prefix(Block.size))
     return bytes + [UInt8](repeating: 0, count: Block.size - bytes.count)
   }
@@ -115,7 +128,9 @@ final class Presence {
         continue
       }
       guard let values = Presence.values(content) else { continue }
-      others[other] = Other(content: content, since: now, serves: values["serves"] ?? "")
+      others[other] = Other(
+        content: content, since: now, serves: values["serves"] ?? "",
+        hints: values["hints"].flatMap { Presence.address($0, environment.hints.loopback) })
     }
     return processes < before
   }
@@ -136,5 +151,23 @@ final class Presence {
       values[String(line[..<space])] = String(line[line.index(after: space)...])
     }
     return values
+  }
+
+  // MARK: where hints go
+
+  private static func text(_ address: HintAddress, _ loopback: UInt64) -> String {
+    [address.high, address.low, UInt64(address.port), address.isIPv6 ? 1 : 0, loopback]
+      .map { String($0, radix: 16) }.joined(separator: ".")
+  }
+
+  /// nil: it cannot be meant, or leads elsewhere from here.
+  private static func address(_ text: String, _ loopback: UInt64) -> HintAddress? {
+    let numbers = text.split(separator: ".").compactMap { UInt64($0, radix: 16) }
+    guard numbers.count == 5, let port = UInt16(exactly: numbers[2]), port != 0, numbers[3] < 2
+    else { return nil }
+    let address = HintAddress(
+      high: numbers[0], low: numbers[1], port: port, isIPv6: numbers[3] == 1)
+    guard !address.isLoopback || loopback != 0 && numbers[4] == loopback else { return nil }
+    return address
   }
 }

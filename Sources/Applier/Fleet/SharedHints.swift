@@ -22,6 +22,10 @@ final class SharedHints: Sendable {
     loopback = environment.hints.loopback
   }
 
+  var address: HintAddress { socket.address }
+
+  func send(_ bytes: [UInt8], to address: HintAddress) { socket.send(bytes, to: address) }
+
   /// As one store sees it; `wake` is called from any thread, when something has come for it.
   func network(_ wake: @escaping @Sendable () -> Void) -> any HintNetwork {
     SharedNetwork(hints: self, loopback: loopback, wake: wake)

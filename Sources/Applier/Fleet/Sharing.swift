@@ -59,7 +59,7 @@ struct Sharing {
   /// standby sees that a store was released.
   func patience(leads: Int, isReleased: Bool, look: Duration) -> Duration {
     guard leads >= share, processes > 1 else { return .zero }
-    // What fell silent has waited for a whole lease already.
-    return isReleased ? look + lease / 10 : lease / 20
+    // What fell silent has waited for a whole lease already: who has less is ahead by a moment only.
+    return isReleased ? look + lease / 10 : lease / 50
   }
 }

@@ -1,0 +1,50 @@
+internal import SluiceShared
+
+/// How many requests are sent to a service that does not answer: few, which find out when it does again.
+///
+/// A request without an answer holds a thread for its whole time, and where no name server answers a thread of
+/// libcurl's for longer than that. Of hundreds of stores each tries again within a second.
+final class SilenceGate: Sendable {
+  private struct State {
+    /// Without an answer, since the last one that had one.
+    var unanswered = 0
+    var sent = 0
+  }
+
+  /// So many without an answer are no chance.
+  private static let patience = 8
+  /// At once, while it is silent.
+  static let probes = 4
+  private let state = Monitor(State())
+
+  /// `send`, unless enough others wait for an answer already: nil.
+  func pass(
+    _ send: () -> Result<HTTPResponse, HTTPFailure>
+  ) -> Result<HTTPResponse, HTTPFailure>? {
+    let isOpen = state.withLock { state in
+      guard state.unanswered < SilenceGate.patience || state.sent < SilenceGate.probes else {
+        return false
+      }
+      state.sent += 1
+      return true
+    }
+    guard isOpen else { return nil }
+    let result = send()
+    state.withLock { state in
+      state.sent -= 1
+      state.unanswered = SilenceGate.isAnswer(result) ? 0 : state.unanswered + 1
+    }
+    return result
+  }
+
+  private static func isAnswer(_ result: Result<HTTPResponse, HTTPFailure>) -> Bool {
+    switch result {
+    case .success: true
+    case .failure(let failure):
+      switch failure.kind {
+      case .timedOut, .noHost, .noConnection: false
+      case .certificate, .broken, .noLibrary: true
+      }
+    }
+  }
+}

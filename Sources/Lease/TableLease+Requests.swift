@@ -1,0 +1,198 @@
+internal import SluiceShared
+
+/// Requests on their way, beside the caller, and what their answers mean.
+extension TableLease {
+  /// One at a time.
+  struct Flight {
+    var work: any StartedWork
+    var sent: Duration
+    /// With when it came.
+    var result: Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>
+    var purpose: Purpose
+  }
+
+  /// What a request is for.
+  enum Purpose {
+    case look
+    case taking(LockItem)
+    case renewal
+    case parting(LockItem)
+  }
+
+  func send(_ request: LockRequest, _ purpose: Purpose) {
+    let result = Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>(nil)
+    let sent = now
+    let work = environment.executor.start {
+      [table, limit = timing.request, clock = environment.clock, onAnswer] in
+      // It may have waited behind those of other stores; what is sent later than this is worth nothing.
+      let left = limit - (clock.elapsed() - sent)
+      let answer: Result<LockAnswer, LockFailure> =
+        left > .zero
+        ? table.perform(request, atMost: left)
+        : .failure(
+          LockFailure(
+            isPassing: true,
+            "too many requests wait for an answer (this one was not sent); see why the table answers slowly"
+          ))
+      result.withLock { $0 = (answer, clock.elapsed()) }
+      onAnswer?()
+    }
+    flight = Flight(work: work, sent: sent, result: result, purpose: purpose)
+  }
+
+  func perform(_ request: LockRequest) -> (
+    sent: Duration, result: Result<LockAnswer, LockFailure>
+  ) {
+    let sent = now
+    return (sent, table.perform(request, atMost: timing.request))
+  }
+
+  /// Takes the answer of the request on its way, where it is there or `waits`.
+  func land(waits: Bool = false) throws(StoreError) {
+    guard let flight else { return }
+    var arrived = flight.result.withLock { $0 }
+    if arrived == nil {
+      guard waits || flight.work.isDone else { return }
+      flight.work.wait()
+      arrived = flight.result.withLock { $0 }
+    }
+    self.flight = nil
+    // nil: the work was never run, as in a process that dies.
+    guard let (result, at) = arrived else { return }
+    try answered(result, flight.purpose, sent: flight.sent, at: at)
+  }
+
+  func answered(
+    _ result: Result<LockAnswer, LockFailure>, _ purpose: Purpose, sent: Duration, at: Duration
+  ) throws(StoreError) {
+    switch purpose {
+    case .look:
+      defer { looked(sent: sent, at: at) }
+      guard case .item(let item)? = try success(result) else { return }
+      doubtful = nil
+      candidacy.sees(item, at: at)
+    case .taking(let item): try taken(result, item, sent: sent, at: at)
+    case .renewal: try renewalAnswered(result, sent: sent)
+    case .parting(let item): parted(result, item)
+    }
+  }
+
+  private func taken(
+    _ result: Result<LockAnswer, LockFailure>, _ item: LockItem, sent: Duration, at: Duration
+  ) throws(StoreError) {
+    if case .failure = result { doubtful = item }
+    let before = candidacy.holder
+    switch try success(result) {
+    case nil, .item: return
+    case .refused(let found):
+      sees(found)
+      looked(sent: sent, at: at)
+      guard found?.lockID == item.lockID else {
+        // Another's, so there is nothing to give back.
+        parting = nil
+        return
+      }
+    case .written: break
+    }
+    doubtful = nil
+    // What was there is no more.
+    candidacy.sees(item, at: now)
+    // It is not wanted any more: it goes back next.
+    guard parting == nil else { return }
+    tenure = Tenure(item, sent: sent, renewal: timing.renewal)
+    report(
+      LeaseReport(
+        .info, "lease taken", [("term", "\(item.term)")] + (before.map { [("after", $0)] } ?? [])))
+  }
+
+  private func renewalAnswered(
+    _ result: Result<LockAnswer, LockFailure>, sent: Duration
+  ) throws(StoreError) {
+    switch try success(result) {
+    case nil, .item: break
+    case .written: tenure?.renewed(from: environment.makes(.deadlineFromRequest) ? sent : now)
+    case .refused(let found):
+      sees(found)
+      guard tenure != nil else { return }
+      tenure = nil
+      report(
+        LeaseReport(
+          .warning, "lease lost",
+          [("to", found.map { $0.state == .active ? $0.holder : "nobody" } ?? "nobody")]))
+    }
+  }
+
+  /// The item as a condition that did not hold found it. nil: it is gone, or this table does not say.
+  func sees(_ found: LockItem?) {
+    if let found { candidacy.sees(found, at: now) } else { candidacy.forget() }
+  }
+
+  /// nil: it failed, which is seen to.
+  private func success(_ result: Result<LockAnswer, LockFailure>) throws(StoreError) -> LockAnswer?
+  {
+    switch result {
+    case .failure(let failure):
+      try failed(failure)
+      return nil
+    case .success(let answer):
+      pacing.succeeded()
+      if lastReport != nil { report(LeaseReport(.info, "the lock table answers again", [])) }
+      lastReport = nil
+      hasBeenAnswered = true
+      return answer
+    }
+  }
+
+  /// Throws where nobody ever was answered and waiting does not help: somebody looks at a process that
+  /// was just started. Later it may be what mends itself (rights, credentials).
+  private func failed(_ failure: LockFailure) throws(StoreError) {
+    pacing.failed(at: now, environment.random())
+    tenure?.asked(at: pacing.notBefore, renewal: .zero)
+    guard failure.isPassing || hasBeenAnswered else { throw StoreError(.io, failure.message) }
+    // What the library or the server says is in brackets, and different each time.
+    let kind = String(failure.message.prefix { $0 != "(" })
+    let isNews = lastReport.map { $0.message != kind || now - $0.at >= .seconds(30) }
+    guard isNews ?? true else { return }
+    lastReport = (kind, now)
+    report(
+      LeaseReport(
+        failure.isPassing ? .warning : .error, "the lock table gives no answer",
+        [("reason", failure.message)]))
+  }
+
+  // MARK: What is written
+
+  func condition(of item: LockItem) -> LockCondition {
+    environment.makes(.renewalByTerm) ? .held(holder: item.holder, term: item.term) : .any
+  }
+
+  func beat(of item: LockItem, _ state: LockItem.State) -> LockItem {
+    var item = item
+    item.lockID = newLockID()
+    item.state = state
+    item.expires_s = state == .active ? expiry : environment.clock.wallTime_ms() / 1000
+    return item
+  }
+
+  func newLockID() -> String {
+    Identifier128(time_ms: environment.clock.wallTime_ms(), random: environment.random).description
+  }
+
+  var expiry: Int64 {
+    environment.clock.wallTime_ms() / 1000 + max(1, duration.components.seconds)
+  }
+}
+
+/// What whoever runs an applier is told of its lease.
+public struct LeaseReport: Sendable {
+  public enum Level: Sendable { case info, warning, error }
+  public var level: Level
+  public var message: String
+  public var details: [(name: String, value: String)]
+
+  public init(_ level: Level, _ message: String, _ details: [(String, String)]) {
+    self.level = level
+    self.message = message
+    self.details = details.map { (name: $0.0, value: $0.1) }
+  }
+}
