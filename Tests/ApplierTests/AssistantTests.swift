@@ -79,7 +79,7 @@ struct AssistantTests {
     let turn = try #require(try client.requestTurn { true })
     let begun = store.environment.clock.elapsed()
     SystemClock().sleep(.milliseconds(500))
-    let present = try present(store)
+    let present = try store.present()
     // On a machine that stands still the turn's time may be over.
     if store.environment.clock.elapsed() - begun < Limits.turnTime * 3 / 4 {
       #expect(present.beacon.state == .active && present.beacon.status.turn?.number == turn.number)
@@ -92,10 +92,10 @@ struct AssistantTests {
     let pages = try edited.batch(turn: turn.number)
     #expect(
       try client.commit(pages, of: turn, timeout: .seconds(30)) == .committed(turn.base.next))
-    #expect(try self.present(store).beacon.state == .released)
+    #expect(try store.present().beacon.state == .released)
     let another = try #require(try client.requestTurn { true })
     client.cancel(another)
-    #expect(try self.present(store).beacon.state == .released)
+    #expect(try store.present().beacon.state == .released)
     #expect(try store.query("SELECT a FROM t") == [[7]])
   }
 
