@@ -153,10 +153,11 @@ public struct CommitContent: Sendable {
     let (bytes, checksum) = FrameHeader.encode(
       kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
       first: first.rawValue, count: count, sections: sections)
-    var start = ByteWriter(reserving: Int(pagesOffset))
-    start.append(raw: bytes)
-    for section in head { start.append(raw: section.stored) }
-    try file.write(start.bytes, at: place.offset)
+    // One by one: the index of many pages is large, and need not be in memory twice.
+    for (section, content) in zip(sections, head) {
+      try file.write(content.stored, at: place.offset + section.offset)
+    }
+    try file.write(bytes, at: place.offset)
     return FrameHeader(
       kind: .commit, endsSegment: false, headerBytes: Int(headerBytes), length: position,
       offset: place.offset, first: first.rawValue, count: count, previous: place.previous,

@@ -29,7 +29,7 @@ extension LogClaim {
     let start = try writeStart(record, to: file, at: place)
     let begun = LogHolder(
       header: header, file: file, size: segmentBytes, confirmed: LogPosition(start, in: header),
-      extent: extent, merged: [:], layout: layout, environment: environment)
+      extent: extent, merged: MergedPages(), layout: layout, environment: environment)
     if try Mark.isClosed(file) { throw overtaken() }
     try begun.publish(firstBeacon(begun))
   }

@@ -270,7 +270,7 @@ public struct LogClaim {
       previous: block.withUnsafeBytes { SealedBlock.checksum(of: $0) })
     var extent = parent?.extent ?? .empty
     let inherited = extent
-    var merged: [UInt32: PageEntry] = [:]
+    var merged = MergedPages()
     var size = segmentBytes
 
     if let parent {
@@ -288,7 +288,7 @@ public struct LogClaim {
         place.offset = copy.header.end
         place.previous = copy.header.checksum
         extent = copy.extent
-        for entry in copy.pages { merged[entry.page] = entry }
+        merged.add(copy.pages)
       }
     }
 

@@ -37,7 +37,7 @@ public final class LogHolder: @unchecked Sendable {
 
   private let writable = Atomic<Writable>(.all)
   /// The merged index of this segment's commits: the newest place of each page.
-  private var merged: [UInt32: PageEntry] = [:]
+  private var merged: MergedPages
   /// Of this segment's commits the last one's description, and the fewest pages that the database
   /// had after any; nil where commits were carried over, whose sizes are not known here.
   private var summary: (last: CommitMeta, fewestPages: UInt32)?
@@ -45,7 +45,7 @@ public final class LogHolder: @unchecked Sendable {
 
   init(
     header: LogSegmentHeader, file: any File, size: Int64, confirmed: LogPosition,
-    extent: LogExtent, merged: [UInt32: PageEntry], layout: StoreLayout, environment: Environment
+    extent: LogExtent, merged: MergedPages, layout: StoreLayout, environment: Environment
   ) {
     self.header = header
     self.file = file
@@ -91,7 +91,7 @@ public final class LogHolder: @unchecked Sendable {
         page: entry.page, storedBytes: entry.storedBytes, crc: entry.crc,
         offset: pages + entry.offset)
     }
-    for entry in placed { merged[entry.page] = entry }
+    merged.add(placed)
     note(content.meta)
     accept(frameHeader)
     extent = LogExtent(
@@ -103,7 +103,7 @@ public final class LogHolder: @unchecked Sendable {
   /// Pages that a commit dropped are not in the merged index, also if the database grew again.
   private func note(_ meta: CommitMeta) {
     if let size = summary?.last.pageCount, meta.pageCount < size {
-      merged = merged.filter { $0.key <= meta.pageCount }
+      merged.truncate(to: meta.pageCount)
     }
     guard !carriedCommits else { return }
     summary = (meta, min(meta.pageCount, summary?.fewestPages ?? .max))
@@ -117,8 +117,7 @@ public final class LogHolder: @unchecked Sendable {
   /// segment with carried commits has no `meta` here, and is read commit by commit.
   public func finish() throws(StoreError) {
     try checkUsable()
-    let entries = merged.values.sorted { $0.page < $1.page }
-    var sections = [SectionContent(.index, raw: PageEntry.encode(entries))]
+    var sections = [SectionContent(.index, raw: PageEntry.encode(merged.entries))]
     if let summary {
       var meta = ByteWriter()
       meta.append(raw: summary.last.encoded())

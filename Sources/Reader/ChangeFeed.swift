@@ -121,29 +121,50 @@ public final class ChangeFeed {
   /// What the one that entries are passed to threw.
   private var failure: (any Error)?
 
+  /// The batches of one commit, read and not yet passed to the last.
+  private struct Batches {
+    var commit: UInt64
+    var outcomes: [BatchOutcome]
+    var bytes: [UInt8]
+    var ranges: [Range<Int>]
+  }
+
+  /// Kept where `body` throws in the middle of a commit: who takes a few hundred batches at a time reads it once.
+  private var current: Batches?
+
   private func entries(
     _ commit: Commit, _ cursor: inout LogCursor, _ body: (Entry) throws -> Void
   ) throws(StoreError) {
-    let outcomes = try cursor.outcomes(of: commit.header)
-    let bytes = try cursor.section(.batches, of: commit.header)
-    let ranges: [Range<Int>]
-    do { ranges = try BatchList.ranges(bytes, count: outcomes.count) } catch {
-      throw StoreError(
-        .damaged, "the batches of a commit cannot be read: \(error)",
-        path: cursor.segment.file.path, offset: commit.header.offset)
-    }
-    for (i, (outcome, range)) in zip(outcomes, ranges).enumerated() {
+    let batches = try batches(of: commit, &cursor)
+    current = batches
+    let done = next > commit.first ? Int(next.rawValue - commit.first.rawValue) : 0
+    for (i, outcome) in batches.outcomes.enumerated().dropFirst(done) {
       let txid = TxID(commit.first.rawValue + UInt64(i))
-      guard txid >= next else { continue }
       let entry = Entry(
         txid: txid, commit: commit.meta.commit, time_ms: commit.meta.time_ms, outcome: outcome,
-        batch: try? bytes[range].withUnsafeBytes { try Batch(decoding: $0) })
+        batch: try? batches.bytes[batches.ranges[i]].withUnsafeBytes { try Batch(decoding: $0) })
       do { try body(entry) } catch {
         failure = error
         throw StoreError(.io, "the reader of the feed has failed")
       }
       taken = txid
       next = txid.next
+    }
+    current = nil
+  }
+
+  private func batches(of commit: Commit, _ cursor: inout LogCursor) throws(StoreError) -> Batches {
+    if let current, current.commit == commit.meta.commit { return current }
+    let outcomes = try cursor.outcomes(of: commit.header)
+    let bytes = try cursor.section(.batches, of: commit.header)
+    do {
+      let ranges = try BatchList.ranges(bytes, count: outcomes.count)
+      return Batches(
+        commit: commit.meta.commit, outcomes: outcomes, bytes: bytes, ranges: ranges)
+    } catch {
+      throw StoreError(
+        .damaged, "the batches of a commit cannot be read: \(error)",
+        path: cursor.segment.file.path, offset: commit.header.offset)
     }
   }
 }

@@ -45,6 +45,12 @@ public enum Restoration {
         snapshot =
           try damaged.isEmpty ? wanted : older(wanted, of: store, than: damaged, environment)
       } catch {
+        if error.isRemoval, attempt < attempts {
+          attempt += 1
+          continue
+        }
+        // No other checkpoint gives the state: what is wrong is the damage.
+        guard error.isRemoval || error.code == .damaged else { throw error }
         throw damage ?? error
       }
       begins(snapshot)

@@ -8,6 +8,8 @@ package final class DirtyPages {
     case scratch(Int64)
   }
 
+  private static let keptPlaces = 1 << 16
+
   package let pageSize: Int
   private let fileSystem: any FileSystem
   private var places: [UInt32: Place] = [:]
@@ -128,7 +130,8 @@ package final class DirtyPages {
     while free.count * pageSize > memoryBytes / 4, let buffer = free.popLast() {
       buffer.deallocate()
     }
-    places.removeAll(keepingCapacity: true)
+    // What knew very many pages is not kept for the next few.
+    places.removeAll(keepingCapacity: places.capacity <= Self.keptPlaces)
     inMemory = 0
     highest = 0
     scratch = nil

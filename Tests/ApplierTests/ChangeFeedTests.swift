@@ -1,3 +1,5 @@
+import Glibc
+import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -37,5 +39,46 @@ struct ChangeFeedTests {
     try store.apply("INSERT INTO t VALUES(7)")
     try feed.advance { taken.append($0.txid.rawValue) }
     #expect(taken.last == 7 && taken.count == 7)
+  }
+
+  @Test("A commit that is taken a batch at a time is read once")
+  func readsOnce() throws {
+    let store = try TestStore()
+    try store.apply("CREATE TABLE t(a)")
+    // Much more than a feed reads ahead.
+    let bytesEach = 400_000
+    try store.apply(
+      (1...30).map { _ in
+        Batch([.init("INSERT INTO t VALUES(?)", [.blob([UInt8](randomBytes: bytesEach))])])
+      })
+    let files = CountingFileSystem(PosixFileSystem())
+    var environment = store.environment
+    environment.fileSystem = files
+    func bytes(takingAtOnce most: Int) throws -> Int {
+      files.reset()
+      let feed = try ChangeFeed(path: store.path, from: TxID(2), environment: environment)
+      var count = 0
+      while feed.txid < TxID(31) {
+        count += try FeedSequence<ChangeFeed.Entry>.some(of: most, size: { _ in 1 }) { add in
+          try feed.advance { try add($0) }
+        }.count
+      }
+      #expect(count == 30)
+      return files.bytesRead.filter { $0.key.contains("/log/") }.values.reduce(0, +)
+    }
+    let atOnce = try bytes(takingAtOnce: 100)
+    let oneByOne = try bytes(takingAtOnce: 1)
+    #expect(atOnce > 30 * bytesEach)
+    // Each time what is read ahead at least.
+    #expect(oneByOne < atOnce + 30 * 300_000, "\(atOnce), \(oneByOne)")
+  }
+}
+
+extension [UInt8] {
+  fileprivate init(randomBytes count: Int) {
+    self = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      if let base = buffer.baseAddress { arc4random_buf(base, count) }
+      filled = count
+    }
   }
 }

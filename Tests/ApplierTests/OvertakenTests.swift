@@ -32,6 +32,17 @@ struct OvertakenTests {
     }
   }
 
+  /// Of every page a byte.
+  private static func damage(_ checkpoint: UInt64, of store: BackedUpStore) throws {
+    let layout = store.store.layout
+    let path = "\(layout.checkpoints)/\(StoreLayout.checkpointName(TxID(checkpoint)))"
+    try PosixFileSystem().setPermissions(path, mode: 0o644)
+    let file = try PosixFileSystem().open(path, .write)
+    for offset in stride(from: Int64(2000), to: try file.status().size, by: 4096) {
+      try file.write([file.read(1, at: offset)[0] ^ 1], at: offset)
+    }
+  }
+
   /// Another host removes a checkpoint when the file is begun.
   private func removing(_ checkpoint: UInt64, of store: BackedUpStore, _ path: String)
     -> (Environment, Monitor<Bool>)
@@ -80,16 +91,7 @@ struct OvertakenTests {
   @Test("restore, where a page of the newest checkpoint is damaged")
   func damaged() throws {
     let store = try worked()
-    for name in try store.names(store.store.layout.checkpoints)
-    where StoreLayout.checkpointTxID(name) == TxID(5) {
-      let path = "\(store.store.layout.checkpoints)/\(name)"
-      try PosixFileSystem().setPermissions(path, mode: 0o644)
-      let file = try PosixFileSystem().open(path, .write)
-      // Of every page a byte.
-      for offset in stride(from: Int64(2000), to: try file.status().size, by: 4096) {
-        try file.write([file.read(1, at: offset)[0] ^ 1], at: offset)
-      }
-    }
+    try Self.damage(5, of: store)
     let pages = try PageStore(path: store.store.path, environment: store.environment)
     let path = "\(store.place)/restored.sqlite"
     var notes: [StoreError] = []
@@ -106,6 +108,41 @@ struct OvertakenTests {
         to: "\(store.place)/other.sqlite", store.environment)
     }
     #expect(error?.code == .damaged && error?.message.contains("page") == true)
+  }
+
+  @Test(
+    "restore, which finds damage, and looks for another checkpoint just when that is listed and gone"
+  )
+  func damagedAndRemoved() throws {
+    let store = try worked()
+    let layout = store.store.layout
+    try Self.damage(5, of: store)
+    for (failure, code) in [(ENOENT, nil), (EIO, StoreError.Code.io)] as [(Int32, StoreError.Code?)]
+    {
+      let left = Monitor<Set<String>>([])
+      var environment = store.environment
+      environment.fileSystem = HookedFileSystem(PosixFileSystem()) { operation in
+        guard operation.action == .open, left.withLock({ $0.remove(operation.path) }) != nil
+        else { return .done }
+        return .fails(StoreError(.io, "open failed", path: operation.path, errno: failure))
+      }
+      let path = "\(store.place)/restored-\(failure).sqlite"
+      var thrown: StoreError?
+      do throws(StoreError) {
+        let snapshot = try Restoration.write(
+          .latest, of: PageStore(path: store.store.path, environment: environment), to: path,
+          environment,
+          note: { _ in
+            left.withLock { left in
+              for txid: UInt64 in [3, 0] {
+                left.insert("\(layout.checkpoints)/\(StoreLayout.checkpointName(TxID(txid)))")
+              }
+            }
+          })
+        #expect(snapshot.txid == TxID(6))
+      } catch { thrown = error }
+      #expect(thrown?.code == code, "\(failure): \(thrown as Any)")
+    }
   }
 
   @Test("replay, whose first checkpoint is removed meanwhile")

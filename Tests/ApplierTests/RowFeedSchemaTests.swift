@@ -221,6 +221,14 @@ struct RowFeedSchemaTests {
     #expect(untold.last?.contains("column any of table r has an integer or a real") == true)
   }
 
+  @Test("Types are told apart as SQLite does it, which folds A to Z and nothing else")
+  func foldedTypes() throws {
+    let (rows, untold) = try check(
+      ["CREATE TABLE u(a \"\u{131}nteger\" PRIMARY KEY, b \"\u{FB02}oat\")"],
+      ["INSERT INTO u VALUES ('x', 1), (7, 2)", "UPDATE u SET b = b + 1", "DELETE FROM u"])
+    #expect(rows == 6 && untold == [])
+  }
+
   @Test("Random changes of the schema between random changes of rows")
   func random() throws {
     for seed in 1...12 {

@@ -32,6 +32,30 @@ struct InitTests {
     #expect(try old.scalar("PRAGMA journal_mode") == .text("wal"))
   }
 
+  @Test("A store of another page size is made as OPERATIONS has it", arguments: [512, 16384])
+  func otherPageSize(_ bytes: Int) throws {
+    try place.make()
+    try place.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    try place.execute("CREATE INDEX tb ON t(b)")
+    try place.execute(
+      "INSERT INTO t WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 500) SELECT i, hex(randomblob(300)) FROM c"
+    )
+    #expect(try sluice(["compact", place.store, "--page-size", "\(bytes)"]).code == 64)
+    let path = "\(place.path)/old.sqlite"
+    #expect(try sluice(["restore", place.store, "--into", path]).code == 0)
+    let told = try sqlite3(path, input: "PRAGMA page_size = \(bytes); VACUUM; PRAGMA page_size;")
+    #expect(told == "\(bytes)\n")
+    let other = try Workplace()
+    try other.make("--from", path)
+    #expect(try sluice(["config", other.store]).output.contains("page size     \(bytes)\n"))
+    for query in ["SELECT * FROM t", "SELECT a FROM t INDEXED BY tb ORDER BY b"] {
+      let rows = try place.query(query, "--csv").output
+      #expect(try rows.count > 1500 && other.query(query, "--csv").output == rows)
+    }
+    try other.execute("UPDATE t SET b = 1 WHERE a = 1")
+    #expect(try sluice(["verify", other.store, "--replay"]).code == 0)
+  }
+
   @Test("Its page size, auto_vacuum and text encoding are kept")
   func properties() throws {
     let path = "\(place.path)/old.sqlite"

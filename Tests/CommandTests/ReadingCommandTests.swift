@@ -208,7 +208,7 @@ struct StatusTests {
     let order = [
       "store", "lease", "txid", "applier", "holder", "term", "state", "beatAge_ms", "backlog",
       "batches", "bytes", "oldest_ms", "isEstimate", "checkpoint", "txid", "bytes", "age_s", "log",
-      "segments", "bytes", "oldestTxid", "kept", "txid", "time", "bytes", "checkpoints", "keep",
+      "segments", "bytes", "oldestTxid", "kept", "txid", "bytes", "checkpoints", "keep",
       "keepCheckpoints", "writers", "rejected", "quarantined", "ignored", "missing", "hints",
       "received", "useful", "sent",
     ]

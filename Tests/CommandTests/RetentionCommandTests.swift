@@ -56,6 +56,8 @@ struct RetentionCommandTests {
     #expect(before["kept"]?["keep"]?.string == "forever")
     #expect(before["kept"]?["checkpoints"]?.integer == 7)
     #expect(before["kept"]?["next"] == nil)
+    // What `init` made is of no commit, and so of no time.
+    #expect(before["kept"]?["time"] == nil)
     // Older than a second, and without an hour for readers.
     usleep(2_500_000)
     for _ in 0..<2 {
@@ -73,6 +75,10 @@ struct RetentionCommandTests {
   func nextByBytes() throws {
     let place = try Workplace()
     try place.make(applying: false)
+    let first = try sluice(["status", place.store]).lines.first { $0.hasPrefix("kept") }
+    #expect(
+      first?.hasPrefix("kept         all from the beginning on, ") == true
+        && first?.contains(" bytes, 1 checkpoint;") == true)
     for i in 1...3 {
       try place.submit(
         i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))", "--wait", "durable")

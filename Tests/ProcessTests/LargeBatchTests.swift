@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import SluiceApplier
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
@@ -93,6 +94,33 @@ struct LargeBatchTests {
       let peaks = processes.compactMap(Self.peak_KiB)
       #expect(peaks.count == 2)
       #expect(peaks.reduce(0, +) <= Self.most, "\(peaks) KiB")
+    }
+  }
+
+  /// As many as 2 GiB have in pages of 4 KiB: what is remembered of a page takes the same of a small one.
+  @Test("Made, and written anew, by one batch each")
+  func halfAMillionPages() async throws {
+    try await onThread {
+      var creation = StoreCreation()
+      creation.pageSize = 512
+      let store = try TestStore(creation)
+      let applier = try ChildProcess(
+        program, ["apply", store.path, "--holder", "a", "--batch-time", "900"])
+      try wait("a leads") { try store.holder() == "a" }
+      let writer = try store.writer()
+      for sql in [
+        "CREATE TABLE many(a INTEGER PRIMARY KEY, b)",
+        "INSERT INTO many WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 500000) SELECT i, zeroblob(350) FROM c",
+        "UPDATE many SET b = zeroblob(351)",
+      ] {
+        let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
+        let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(600)).outcome
+        #expect(outcome.isApplied, "\(outcome)")
+      }
+      let processes = [applier.id] + Self.children(of: applier.id)
+      let peaks = processes.compactMap(Self.peak_KiB)
+      print("applier and child with 500,000 changed pages: \(peaks) KiB")
+      #expect(peaks.count == 2 && peaks.reduce(0, +) <= Self.most, "\(peaks) KiB")
     }
   }
 

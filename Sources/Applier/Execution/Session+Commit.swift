@@ -3,6 +3,7 @@ internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceSQLite
 internal import SluiceShared
+internal import SluiceVFS
 
 /// How a group becomes a commit: SQLite's COMMIT seals the pages that were changed; they are encoded; the frame
 /// is written, durably, and the holder's mark read behind it; only then this session stands on them.
@@ -78,6 +79,8 @@ extension Session {
         throw error
       }
     }
+    // The index of so many pages takes the room that the cache had.
+    if dirty.scratchBytes > 0 { releaseMemory() }
     let snapshot = database.snapshot
     let encoded = try confirmed { () throws(StoreError) in
       try encoder.encode(dirty, over: snapshot, onProgress: run.onProgress)

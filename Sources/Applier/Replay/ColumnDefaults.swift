@@ -10,16 +10,16 @@ enum ColumnAffinity: String {
   case numeric = "NUMERIC"
 
   init(ofType type: String, isStrict: Bool) {
-    let type = type.uppercased()
+    let type = type.foldedCase
     func has(_ parts: String...) -> Bool { parts.contains(where: type.contains) }
     self =
-      if has("INT") {
+      if has("int") {
         .integer
-      } else if has("CHAR", "CLOB", "TEXT") {
+      } else if has("char", "clob", "text") {
         .text
-      } else if type.isEmpty || has("BLOB") || isStrict && type == "ANY" {
+      } else if type.isEmpty || has("blob") || isStrict && type == "any" {
         .none
-      } else if has("REAL", "FLOA", "DOUB") {
+      } else if has("real", "floa", "doub") {
         .real
       } else {
         .numeric

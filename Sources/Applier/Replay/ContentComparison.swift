@@ -151,7 +151,7 @@ private struct TableRows {
     for row in try connection.query(SchemaPragma.allColumns.text(of: table)) {
       if case .text(let name) = row[1], row[6] != .integer(2) { columns.append(name) }
     }
-    let taken = Set(columns.map { $0.lowercased() })
+    let taken = Set(columns.map { $0.foldedCase })
     let list = columns.map(quoted).joined(separator: ", ")
     let from = "\(list) FROM main.\(quoted(table)) NOT INDEXED"
     let name = ["rowid", "_rowid_", "oid"].first { !taken.contains($0) }

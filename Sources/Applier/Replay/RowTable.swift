@@ -61,14 +61,14 @@ struct RowTable {
           name: column, affinity: ColumnAffinity(ofType: type, isStrict: isStrict),
           isStored: row[6] != .integer(2), standard: standard, keyPlace: keyPlace))
     }
-    let taken = Set(columns.map { $0.name.lowercased() })
+    let taken = Set(columns.map { $0.name.foldedCase })
     rowIDName = hasRowIDs ? ["rowid", "_rowid_", "oid"].first { !taken.contains($0) } : nil
     let key = columns.indices.filter { columns[$0].keyPlace > 0 }
     var hasAlias = hasRowIDs && key.count == 1
     if hasAlias, case .text(let type) = rows[key[0]][2] {
       // INTEGER PRIMARY KEY DESC has an index, and is none.
       let indexes = try connection.query(SchemaPragma.indexes.text(of: name))
-      hasAlias = type.uppercased() == "INTEGER" && !indexes.contains { $0[3] == .text("pk") }
+      hasAlias = type.foldedCase == "integer" && !indexes.contains { $0[3] == .text("pk") }
     }
     alias = hasAlias ? key[0] : nil
     self.columns = columns

@@ -123,7 +123,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   func commit(_ request: Session.Request, write: @escaping Session.Write) throws(WorkerEnd)
     -> Session.Done
   {
-    let answer = try ask(frames.message(request), .content, or: .nothing)
+    var answer = try ask(frames.message(request), .content, or: .nothing)
     guard let done = answer.read(0, Session.Done.init(from:)),
       done.count <= request.batches.count
     else { throw .ended(.nothing, "sent no answer") }
@@ -142,6 +142,8 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
       guard case .ended = error, !isStuck else { throw error }
       throw .ended(.commit, process.awaitEnd(clock, whileWaiting: events.onProgress))
     }
+    // The index of many pages is large, and `content` has it.
+    answer.parts = []
     let placed: (pages: [PageEntry], segment: LogSegment)
     do throws(StoreError) { placed = try write(content, done) } catch { throw .failed(error) }
     var reply = ByteWriter(reserving: 24)

@@ -4,8 +4,9 @@ import SluiceShared
 
 /// What there still is of the past, how much of it the applier keeps, and what goes next.
 struct KeptStatus {
-  /// The oldest state that can be read: as of this batch, and of this time; nil where none can.
-  var oldest: (txid: TxID, time_ms: Int64)?
+  /// The oldest state that can be read: as of this batch, and of the time of its commit. No state can be read
+  /// where it is nil, and a state without commits has no time.
+  var oldest: (txid: TxID, time_ms: Int64?)?
   var checkpoints = 0
   /// Of checkpoints and log, what waits in `log/old/` to be deleted included.
   var bytes: Int64 = 0
@@ -44,7 +45,7 @@ struct KeptStatus {
         if oldest == nil {
           let header = try CheckpointSidecar(path: sidecar, store: store, fileSystem: fileSystem)
             .header
-          oldest = (txid, header.extent.time_ms)
+          oldest = (txid, header.extent.time_ms > 0 ? header.extent.time_ms : nil)
         }
       } catch {
         // It is being removed, or is damaged: a state that cannot be read.
@@ -87,7 +88,7 @@ struct KeptStatus {
     var kept = JSONObject()
     if let oldest {
       kept.add("txid", oldest.txid.rawValue)
-      kept.add("time", timestamp(oldest.time_ms))
+      if let time_ms = oldest.time_ms { kept.add("time", timestamp(time_ms)) }
     }
     kept.add("bytes", bytes)
     kept.add("checkpoints", checkpoints)
@@ -110,11 +111,10 @@ struct KeptStatus {
     var text = "nothing"
     if let oldest {
       text =
-        oldest.txid == .zero
-        ? "all from the beginning on"
-        : "from batch \(oldest.txid) on, of \(timestamp(oldest.time_ms))"
+        oldest.txid == .zero ? "all from the beginning on" : "from batch \(oldest.txid) on"
+      if let time_ms = oldest.time_ms { text += ", of \(timestamp(time_ms))" }
     }
-    text += ", \(bytes) bytes, \(checkpoints) checkpoints"
+    text += ", \(bytes) bytes, \(checkpoints) checkpoint\(checkpoints == 1 ? "" : "s")"
     if let keep {
       text += "; the applier keeps "
       text += keep == KeepDuration.forever ? "all" : keep
