@@ -98,7 +98,7 @@ struct HostileSizesTests: HostileStore {
     for _ in 0..<2000 {
       clock.advance(by: .milliseconds(5))
       _ = try intake.poll()
-      intake.remove(published: planted(TxID(100)))
+      intake.remove(published: try planted(TxID(100)))
     }
     #expect(try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") } == [])
   }
@@ -123,7 +123,7 @@ struct HostileSizesTests: HostileStore {
       for _ in 0..<14 {
         clock.advance(by: .milliseconds(25))
         _ = try intake.poll()
-        intake.remove(published: planted(TxID(100)))
+        intake.remove(published: try planted(TxID(100)))
       }
       let left = try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") }
       #expect(left.count <= 30 - term, "\(term)")
