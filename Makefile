@@ -122,11 +122,19 @@ stores: deps
 	$(SWIFT) build $(RELEASE) --product sluice
 	Benchmarks/Stores/measure.py .build/release/sluice $(ARGS)
 
-bench: deps
+# Litestream, for the rows that measure beside it, in an environment of its own.
+LITESTREAM := .build/litestream
+$(LITESTREAM)/ready: Benchmarks/requirements.txt | deps
+	rm -rf $(LITESTREAM)
+	python3 -m venv $(LITESTREAM)
+	$(LITESTREAM)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench: deps $(LITESTREAM)/ready
 	$(SWIFT) build $(RELEASE) --product sluice-bench
 	$(SWIFT) build $(RELEASE) --product sluice
 	$(SWIFT) build $(RELEASE) --product sluice-nfs-probe
-	.build/release/sluice-bench $(ARGS)
+	LITESTREAM=$(CURDIR)/$(LITESTREAM)/bin/litestream .build/release/sluice-bench $(ARGS)
 
 # A site's writes against those with django_sqlite_efs: on the local disk, and on two hosts over NFS.
 bench-django: wheel $(PEERS)/ready

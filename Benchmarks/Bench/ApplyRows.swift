@@ -167,3 +167,20 @@ private func expect(_ rows: Int, in store: String) throws {
     throw RunError("\(rows) rows were to be applied, there are \(found ?? .null)")
   }
 }
+
+/// The rows of row 4 in plain SQLite, as the connection is set up, a transaction each.
+func insertRows(_ plain: PlainSQLite, count: Int) throws {
+  for statement in schema { try plain.execute(statement) }
+  let statement = try plain.prepare(insert)
+  defer { sqlite3_finalize(statement) }
+  var rows = Rows()
+  for _ in 0..<count {
+    guard case .integer(let sensor)? = rows.next()?.first else { continue }
+    sqlite3_bind_int64(statement, 1, sensor)
+    let text = Array("reading of sensor \(sensor), as it came in".utf8CString)
+    try text.withUnsafeBufferPointer { text throws(RunError) in
+      sqlite3_bind_text(statement, 2, text.baseAddress, Int32(text.count - 1), csqlite_static())
+      try plain.run(statement)
+    }
+  }
+}

@@ -39,9 +39,9 @@ func restores(_ work: WorkDirectory) throws -> Round {
   return try perByte(work, of: path, ours)
 }
 
-/// Row 11: the same database, with the durable names that a checkpoint has.
+/// Row 11: such a database of 1 GiB, with the durable names that a checkpoint has.
 func checkpoints(_ work: WorkDirectory) throws -> Round {
-  let store = try large(work)
+  let store = try large(work, mebibytes: 1024)
   let environment = Environment.posix()
   let pages = try PageStore(path: store, environment: environment)
   let snapshot = try pages.published(.latest)
@@ -52,10 +52,10 @@ func checkpoints(_ work: WorkDirectory) throws -> Round {
     work, of: "\(pages.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))", ours)
 }
 
-/// Row 12: a process opens a store that has 512 MiB of log since its checkpoint, and reads a row, with what it
-/// reads in the page cache.
+/// Row 12: a process opens a store of 1 GiB that has 512 MiB of log since its checkpoint, and reads a row, with
+/// what it reads in the page cache.
 func openings(_ work: WorkDirectory) throws -> Round {
-  let store = try large(work, updates: 4, parts: 32)
+  let store = try large(work, mebibytes: 1024, parts: 128)
   func open() throws -> Double {
     try nanoseconds {
       let found = try Database(path: store).read {
@@ -69,14 +69,65 @@ func openings(_ work: WorkDirectory) throws -> Round {
   return Round(ours: times.median / 1e3, baseline: 50_000)
 }
 
-/// 256 MiB, of which updates write half anew, each in so many batches.
-private func large(_ work: WorkDirectory, updates: Int = 1, parts: Int = 1) throws -> String {
+/// Row 15: one-row batches applied while one checkpoint after the other is made of 256 MiB.
+func appliesBesideCheckpoints(_ work: WorkDirectory) throws -> Round {
+  let batches = 60_000
+  let store = try large(work)
+  func applying(_ batch: String) throws -> Double {
+    var options = Writer.Options()
+    options.followsOutcomes = false
+    let writer = try Writer(store: store, options: options)
+    let one = Batch([Batch.Statement("INSERT INTO filler(bytes) VALUES (?)", [.text(batch)])])
+    for _ in 0..<batches / 16 {
+      let group = [Batch](repeating: one, count: 16)
+      for result in writer.submitBlocking(group) { _ = try result.get() }
+    }
+    writer.closeBlocking()
+    var applied = quietOptions(drains: true)
+    applied.checkpointBytes = .max
+    applied.checkpointSegments = .max
+    applied.retention.keep = nil
+    let applier = try Applier(path: store, options: applied)
+    return try nanoseconds { try applier.run(shouldStop: { false }) }
+  }
+  let alone = try applying("alone")
+  let (isDone, made) = (Monitor(false), Monitor<[Swift.Result<Bool, any Error>]>([]))
+  let making = ThreadExecutor.shared.start {
+    while !isDone.withLock({ $0 }) {
+      let result = Swift.Result { try makeCheckpoint(of: store) }
+      made.withLock { $0.append(result) }
+      SystemClock().sleep(.milliseconds(1))
+    }
+  }
+  let beside = try applying("beside")
+  isDone.withLock { $0 = true }
+  making.wait()
+  let count = try made.withLock { $0 }.count { try $0.get() }
+  return Round(
+    ours: Double(batches) / beside * 1e9, baseline: Double(batches) / alone * 1e9,
+    notes: [("checkpoints", "\(count)")])
+}
+
+/// False where there is one of the newest batch.
+private func makeCheckpoint(of store: String) throws -> Bool {
+  let pages = try PageStore(path: store, environment: .posix())
+  let published = try pages.published()
+  guard published.snapshot.checkpointTxID != published.txid else { return false }
+  try Checkpoint(layout: pages.layout, store: pages.description.id, environment: .posix())
+    .make(of: published)
+  return true
+}
+
+/// 256 MiB, or more, of which updates write half anew, each in so many batches.
+func large(_ work: WorkDirectory, mebibytes: Int = 256, updates: Int = 1, parts: Int = 1) throws
+  -> String
+{
   let plain = try PlainSQLite(work["plain.sqlite"])
   try plain.execute(
     """
     PRAGMA synchronous = OFF;
     CREATE TABLE filler(id INTEGER PRIMARY KEY, bytes BLOB);
-    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(64 << 10))
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \(mebibytes << 8))
     INSERT INTO filler SELECT i, randomblob(4000) FROM n
     """)
   let store = work["store"]

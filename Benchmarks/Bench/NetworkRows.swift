@@ -11,7 +11,7 @@ let networkRows: [Row] = ["ganesha", "knfsd"].enumerated().flatMap { place, serv
     _ cause: String, _ round: @escaping @Sendable ([String: Double]) -> (Double?, Double?)
   ) -> Row {
     Row(
-      number: 12 + 4 * place + number, work: "\(server), 3 ms: \(work)", against: against, aim: aim,
+      number: 15 + 4 * place + number, work: "\(server), 3 ms: \(work)", against: against, aim: aim,
       unit: unit, cause: cause, isLong: true
     ) { _ in
       let all = try figures.measured()

@@ -15,7 +15,7 @@ struct Row: Sendable {
   }
 
   enum Unit: Sendable {
-    case perSecond, microseconds, megabytesPerSecond
+    case perSecond, microseconds, megabytesPerSecond, megabytes
   }
 
   var number: Int
@@ -115,9 +115,22 @@ private let localRows: [Row] = [
     against: "a durable copy of the same file", aim: .atLeast(0.7), unit: .megabytesPerSecond,
     measure: { try restores($0) }),
   Row(
-    number: 11, work: "a checkpoint of the same", against: "the same", aim: .atLeast(0.6),
+    number: 11, work: "a checkpoint of 1 GiB, half of it in the log",
+    against: "a durable copy of the same file", aim: .atLeast(0.6),
     unit: .megabytesPerSecond, measure: { try checkpoints($0) }),
   Row(
-    number: 12, work: "a store with 512 MiB of log opened, a row read", against: "50 ms",
+    number: 12, work: "a 1 GiB store, 512 MiB of log opened, a row read", against: "50 ms",
     aim: .atMost(1), unit: .microseconds, measure: { try openings($0) }),
+  Row(
+    number: 13, work: "restore of 256 MiB, half of it written anew",
+    against: "litestream restore, file replica", aim: .atLeast(2), unit: .megabytesPerSecond,
+    measure: { try restoresBesideLitestream($0) }),
+  Row(
+    number: 14, work: "kept for 7 days per million one-row batches",
+    against: "Litestream's file replica of the same", aim: .atMost(2), unit: .megabytes,
+    measure: { try keptBesideLitestream($0) }),
+  Row(
+    number: 15, work: "one-row batches applied beside checkpoints",
+    against: "the same without", aim: .atLeast(0.5), unit: .perSecond,
+    measure: { try appliesBesideCheckpoints($0) }),
 ]

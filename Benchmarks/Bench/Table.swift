@@ -45,6 +45,7 @@ extension Row {
     case .perSecond: rate(value)
     case .microseconds: time(microseconds: value)
     case .megabytesPerSecond: "\(fixed(value, 0)) MB/s"
+    case .megabytes: "\(fixed(value, 0)) MB"
     }
   }
 }

