@@ -59,14 +59,12 @@ final class OutcomePoller: @unchecked Sendable {
     self.environment = environment
     self.layout = layout
     line = HintLine(environment)
-    follower = try OutcomeFollower(
-      Log(layout: layout, store: store, environment: environment))
+    follower = try OutcomeFollower(Log(layout: layout, store: store, environment: environment))
     state = Monitor(State(pace: LookPace(looked_ns: environment.clock.bootTime_ns())))
   }
 
   private static let mostDoubtful = 65_536
-  /// Retention may remove a file while it is read, but not for ever.
-  private static let attempts = 5
+  private static let attempts = 5  // Retention may remove a file while it is read, but not for ever.
   private static let linger = Duration.seconds(1)
   private static let shortLook = Duration.milliseconds(50)
 }

@@ -116,7 +116,7 @@ struct FinishedSegmentTests: HostileStore {
     let journal = try store.journal()
     try journal.flush([insert(1).encoded()])
     let path = path(try #require(journal.writer), 1)
-    try store.environment.fileSystem.open(path, .write).resize(to: Limits.mostJournalSegmentBytes)
+    try store.environment.fileSystem.open(path, .write).resize(to: Int64(Limits.journalFrameBytes))
     let files = SlowJournal(store.environment.fileSystem, [.read: 50])
     store.options.retireAfter = .milliseconds(20)
     store.options.beat = .milliseconds(200)

@@ -141,7 +141,7 @@ struct TermTests {
     options.leaseTime = .milliseconds(100)
     options.drains = true
     options.beforeBatch = { (_: BatchID) throws(StoreError) in
-      throw StoreError(.io, "write failed", path: "/scratch", errno: 28)
+      throw StoreError(.io, "write failed", path: "/scratch", errno: 5)
     }
     for _ in 0..<8 {
       #expect(throws: StoreError.self) {

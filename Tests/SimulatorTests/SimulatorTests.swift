@@ -64,7 +64,7 @@ struct SimulatorTests {
           .undoneForgotten,
           .undoneWithTransaction, .compareOutcomes, .compareContents, .compareRows,
           .retireBehindDurable,
-          .provenCopy, .settledCopy, .describedLast, .commitsAlone,
+          .provenCopy, .settledCopy, .describedLast, .commitsAlone, .ownImport,
         ])
   }
 

@@ -37,6 +37,8 @@ extension JournalIntake {
     let writer = segment.id.writer
     let now = environment.clock.elapsed()
     segment.nextPoll = now
+    // Others need not wait for it, whatever it was.
+    budget.didScan(segment)
     if error.isStaleHandle || error.isNoSuchFile {
       // Removed: by another applier, which means published, or by a writer that could not begin it. Or
       // its name is another file's now, and is taken in anew.
@@ -52,7 +54,6 @@ extension JournalIntake {
     }
     // Not open any more, for whatever reason: it is opened anew.
     segment.closeFile()
-    budget.didScan(segment)
     if error.isAboutTheFile || isStrangers(segment) { return ignore(segment, error) }
     if error.isLostOpen { return }
     // The file may be in order: what follows it waits until it can be used. One that may not be opened stays, too,

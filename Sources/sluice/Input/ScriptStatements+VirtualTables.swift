@@ -75,9 +75,10 @@ extension ScriptStatements {
     } catch let error as StoreError {
       throw error
     } catch {
+      let why = (error as? SQLiteError).map { ": \($0)" } ?? ""
       throw StoreError(
         input: name, line: virtualTableLine ?? lastLine,
-        "what the dump has of a virtual table cannot be read: \(error)")
+        "what the dump has of a virtual table cannot be read\(why)")
     }
     goOn(with: file)
     return true
