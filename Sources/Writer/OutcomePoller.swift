@@ -64,7 +64,7 @@ final class OutcomePoller: @unchecked Sendable {
   }
 
   private static let mostDoubtful = 65_536
-  private static let attempts = 5  // Retention may remove a file while it is read, but not for ever.
+  private static let attempts = 5  // Retention may remove a file while it is read.
   private static let linger = Duration.seconds(1)
   private static let shortLook = Duration.milliseconds(50)
 }

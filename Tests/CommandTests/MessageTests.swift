@@ -106,7 +106,10 @@ struct MessageTests {
   @Test("A value that an option does not take is told in one line, with those that it takes")
   func valuesOfOptions() throws {
     for (arguments, expected) in [
-      (["--log-level", "loud"], "following: trace, debug, info, notice, warning, error, critical; see"),
+      (
+        ["--log-level", "loud"],
+        "following: trace, debug, info, notice, warning, error, critical; see"
+      ),
       (["--keep", "5"], "such as 90s or 7d"), (["--keep-bytes", "5k"], "such as 500M"),
       (["--hints", "here"], "such as 10.0.0.5:7400"),
     ] {

@@ -11,7 +11,8 @@ enum HintArgument: ExpressibleByArgument, Equatable {
   static func parse(_ text: String) throws -> HintArgument {
     guard let argument = HintArgument(argument: text) else {
       throw ValidationError(
-        "give a numeric address of this host and a UDP port, such as 10.0.0.5:7400, or auto:7400, or off")
+        "give a numeric address of this host and a UDP port, such as 10.0.0.5:7400, or auto:7400, or off"
+      )
     }
     return argument
   }

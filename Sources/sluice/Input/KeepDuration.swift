@@ -62,7 +62,8 @@ struct ByteCount: ExpressibleByArgument {
   static func parse(_ text: String) throws -> ByteCount {
     guard let count = ByteCount(argument: text) else {
       throw ValidationError(
-        "give a whole number of bytes, with K, M, G or T behind it for 1024 and its powers, such as 500M")
+        "give a whole number of bytes, with K, M, G or T behind it for 1024 and its powers, such as 500M"
+      )
     }
     return count
   }
