@@ -181,7 +181,7 @@ class Functions(unittest.TestCase):
         (self.store / "store.json").rename(self.store / "x")
         answer, error = self.invoke(self.function("writer"), {"statements": [["CREATE TABLE t(a)"]]})
         self.assertIsNotNone(error)
-        self.assertIn("no store", json.dumps(answer))
+        self.assertIn("store.json is missing", json.dumps(answer))
 
     def test_frozen_between_events_while_its_segment_is_closed_and_the_applier_changes(self):
         self.start_applier()
