@@ -44,7 +44,7 @@ extension FuzzTarget {
     case .start:
       let record = try StartRecord(decoding: bytes)
       demand(try StartRecord(decoding: record.encoded()) == record, "a start record changes")
-    case .pages, .pruned, .padding, nil:
+    case .pages, .pruned, .padding, .part, nil:
       let outcome = try Outcome(decoding: bytes)
       let again = outcome.encoded
       demand(try Outcome(decoding: again).encoded == again, "an outcome changes")
