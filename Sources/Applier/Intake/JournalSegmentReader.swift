@@ -343,7 +343,7 @@ final class JournalSegmentReader {
     // closed; but an owner that has just made the file, and not yet given it its size, would find
     // an empty mark after all, and acknowledge into a file that is being removed.
     let block = try open().read(Block.size, at: Block.mark)
-    if isMarkInDoubt || !block.contains(where: { $0 != 0 }) {
+    if isMarkInDoubt || block.isZero {
       isMarkInDoubt = true
       let writable = try environment.fileSystem.open(path, .write)
       try Mark.write(to: writable, by: name, time_ms: environment.clock.wallTime_ms())
@@ -379,7 +379,7 @@ final class JournalSegmentReader {
       guard let data = try file.nextData(from: place) else { return .none }
       place = data
       let piece = try file.read(1 << 20, at: place)
-      if piece.contains(where: { $0 != 0 }) { return .some }
+      guard piece.isZero else { return .some }
       place += Int64(piece.count)
       if piece.count < 1 << 20 { return .none }
       if LookBudget.isOver(since: began, environment) { break }
