@@ -219,7 +219,8 @@ struct ElectedFleetTests {
     #expect(Double(reads) <= each * 1.05)
     // Each fifth of the ttl at most; one store's more or less at the ends.
     #expect(Double(updates) <= each / (Double(Self.ttl) / 5) + Double(Self.elected))
-    #expect(after.puts == before.puts)
+    // None for a batch; a store may go to another process meanwhile, where this one is slow.
+    #expect((after.puts - before.puts) * 10 < batches, "\(batches)")
   }
 }
 
