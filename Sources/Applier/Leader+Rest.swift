@@ -59,7 +59,7 @@ extension Leader {
     desk?.looks(at: aheadHinted)
   }
 
-  private func takeAhead() throws(StoreError) -> Bool {
+  func takeAhead() throws(StoreError) -> Bool {
     guard intake.ahead != nil else { return false }
     let found = try intake.takeAhead()
     desk?.looked(isHinted: !aheadHinted.isEmpty, finds: found)

@@ -221,8 +221,12 @@ final class Leader {
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)
     }
+    // What follows may ask the database, which is no time to begin to read.
+    isExecuting = false
     if let failedBeat { throw failedBeat }
     if let lack = done.lack, let batch = request.batches.first {
+      // Its segments are given up, and one of them may be being read.
+      _ = try takeAhead()
       intake.holdBack(batch, lacking: lack)
       intake.charge(batch, environment.clock.elapsed() - began)
       // It would be waited for.

@@ -74,6 +74,37 @@ struct LookAheadTests {
     #expect(with.bytes <= without.bytes + 64 << 10, "\(with) and \(without)")
   }
 
+  /// Whose batch finds no room on the scratch disk, its segments are given up; more of one is being read then.
+  @Test func aSegmentThatIsReadAheadIsNotGivenUpMeanwhile() throws {
+    let writer = try store.writer()
+    let big = try writer.submitBlocking(
+      Batch([
+        Batch.Statement(
+          "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1000 UNION ALL SELECT n + 1 FROM c WHERE n < 1899) SELECT n, hex(randomblob(50000)) FROM c"
+        )
+      ]))
+    for number in 2000..<2100 {
+      _ = try writer.submitBlocking(
+        Batch([Batch.Statement("INSERT INTO t VALUES (?, 'x')", [.integer(Int64(number))])]))
+    }
+    let real = store.environment.fileSystem
+    let slow = SlowReadsBeside(real)
+    var (options, environment) = (store.options, store.environment)
+    options.drains = true
+    options.cacheBytes = 256 << 10
+    options.beforeBatch = { if $0 == big.batch { slow.isSlow.withLock { $0 = true } } }
+    environment.fileSystem = SmallScratchFileSystem(
+      slow, bytes: 8 << 20, others: 8 * Limits.leastScratchBytes)
+    slow.begin()
+    try Applier(path: store.path, options: options, environment: environment)
+      .run(shouldStop: { false })
+    #expect(slow.count.withLock { $0 } > 0)
+    #expect(try store.query("SELECT count(*) FROM t") == [[.integer(Int64(Self.batches))]])
+    try store.drain()
+    #expect(try store.query("SELECT count(*) FROM t") == [[.integer(Int64(Self.batches) + 1000)]])
+    writer.closeBlocking()
+  }
+
   private init(of store: TestStore) { self.store = store }
 }
 
@@ -104,5 +135,27 @@ private final class ReadsFileSystem: HookedFileSystem, @unchecked Sendable {
       if isBeside { counts.beside += 1 }
     }
     counts.wakeAll()
+  }
+}
+
+/// Reads of journal segments by other threads than the applier's take longer than what is executed meanwhile.
+private final class SlowReadsBeside: HookedFileSystem, @unchecked Sendable {
+  // Sendable: what changes is under a monitor.
+  let isSlow = Monitor(false)
+  let count = Monitor(0)
+  private let leader = Monitor<pthread_t?>(nil)
+
+  init(_ base: any FileSystem) { super.init(base) }
+
+  func begin() { leader.withLock { $0 = pthread_self() } }
+
+  override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+    if operation.action == .read, operation.path.hasSuffix(".seg"), isSlow.withLock({ $0 }),
+      leader.withLock({ $0 != pthread_self() })
+    {
+      count.withLock { $0 += 1 }
+      SystemClock().sleep(.milliseconds(500))
+    }
+    return .done
   }
 }

@@ -13,6 +13,7 @@ extension JournalIntake {
 
   /// Takes a segment out of its queue. What is listed under its name again is a new one.
   func forget(_ segment: JournalSegmentReader) {
+    precondition(ahead == nil, "a segment is given up while it may be read ahead")
     segment.closeFile()
     names.forget(segment.id)
     writers.remove(segment)
