@@ -54,6 +54,39 @@ struct SharedHintsTests {
     #expect(isDone.wait(atMost: .seconds(60)) { $0 ? $0 : nil } == true)
   }
 
+  /// A desk takes so many at once and no more, and what it left must not keep the next from being heard of.
+  @Test func whatIsLeftKeepsNothingNewFromWaking() throws {
+    let shared = try SharedHints(at: .loopback, environment)
+    startThread { shared.serve() }
+    defer { shared.close() }
+    let sender = try environment.hints.open(at: .loopback)
+    let woken = Monitor<[UInt64: Int]>([:])
+    func open(_ number: UInt64) throws -> any HintSocket {
+      let network = shared.network {
+        woken.withLock { $0[number, default: 0] += 1 }
+        woken.wakeAll()
+      }
+      let name = HintEndpoint.name(Identifier128(high: 1, low: number))
+      return try network.open(at: .loopback, for: name)
+    }
+    func send(_ number: UInt64) {
+      let hint = Hint(.standby).sealed(with: Identifier128(high: 1, low: number))
+      sender.send(hint, to: shared.address)
+    }
+    func isWoken(_ number: UInt64, _ times: Int) -> Bool {
+      woken.wait(atMost: .seconds(10)) { $0[number] == times ? true : nil } ?? false
+    }
+    let ends = try [open(1), open(2)]
+    // Behind the two of the first comes one of the second.
+    send(1)
+    send(1)
+    send(2)
+    #expect(isWoken(2, 1) && isWoken(1, 1))
+    #expect(ends[0].receive(atMost: .zero) != nil)
+    send(1)
+    #expect(isWoken(1, 2))
+  }
+
   @Test func aWrittenBeaconWakesItsStore() throws {
     let shared = try SharedHints(at: .loopback, environment)
     let woken = Monitor(0)

@@ -162,4 +162,13 @@ struct ScheduleTests {
       #expect(heap.first == expected.first)
     }
   }
+
+  /// In one process they share SQLite's memory: what one store's batch takes, another's would be rejected for.
+  @Test func whereMemoryIsBoundedAndSharedOneStoreExecutesAtATime() {
+    var options = ApplierOptions(holder: "test")
+    #expect(Fleet.slots(options, heapLimit: 1 << 30) == 1)
+    #expect(Fleet.slots(options, heapLimit: 0) == Limits.executingOfMany)
+    options.worker = WorkerProgram(path: "/nowhere", arguments: [])
+    #expect(Fleet.slots(options, heapLimit: 1 << 30) == Limits.executingOfMany)
+  }
 }

@@ -42,37 +42,17 @@ public final class Fleet: @unchecked Sendable {
   let environment: Environment
   let state: Monitor<State>
   private let hints: SharedHints?
-  private let threads: Threads
-  private let many: OneOfMany
+  private let many = OneOfMany(
+    workers: WorkerPlaces(), housekeeping: ThreadExecutor(threadLimit: 2))
   private lazy var upkeep = FleetUpkeep(self)
 
   var logger: Logger { template.logger }
   /// Where others tell this process what they have released.
   var hintAddress: HintAddress? { hints?.address }
 
-  /// The threads that look after the stores.
-  public struct Threads: Sendable {
-    var count: Int
-    var executor: any Executor
-    /// For what takes long beside them.
-    var housekeeping: any Executor
-
-    public init(count: Int, _ executor: any Executor, housekeeping: any Executor) {
-      (self.count, self.executor, self.housekeeping) = (count, executor, housekeeping)
-    }
-
-    /// POSIX threads, as many as `Limits` allow.
-    public static var posix: Threads {
-      Threads(
-        count: Limits.threadsOfMany, ThreadExecutor(threadLimit: Limits.threadsOfMany),
-        housekeeping: ThreadExecutor(threadLimit: 2))
-    }
-  }
-
   /// Throws where there can be no socket for hints at an address that was asked for.
   public init(
     _ stores: Stores, options: ApplierOptions, environment: Environment = .posix(),
-    threads: Threads = .posix,
     adapt: @escaping @Sendable (String, inout ApplierOptions) -> Void = { _, _ in }
   ) throws(StoreError) {
     self.stores = stores
@@ -82,8 +62,6 @@ public final class Fleet: @unchecked Sendable {
     template = options
     self.adapt = adapt
     self.environment = environment
-    self.threads = threads
-    many = OneOfMany(workers: WorkerPlaces(), housekeeping: threads.housekeeping)
     state = Monitor(
       State(
         schedule: Schedule(slots: Fleet.slots(options)), sharing: Sharing(lease: options.leaseTime))
@@ -93,8 +71,10 @@ public final class Fleet: @unchecked Sendable {
 
   /// How many stores execute batches at once. In one process they share the memory that SQLite is allowed there,
   /// and a batch that takes it all must not have another store's rejected: where it is bounded they take turns.
-  static func slots(_ options: ApplierOptions) -> Int {
-    options.worker == nil && sqlite3_hard_heap_limit64(-1) > 0 ? 1 : Limits.executingOfMany
+  static func slots(
+    _ options: ApplierOptions, heapLimit: Int64 = sqlite3_hard_heap_limit64(-1)
+  ) -> Int {
+    options.worker == nil && heapLimit > 0 ? 1 : Limits.executingOfMany
   }
 
   private static func hints(_ options: ApplierOptions, _ environment: Environment)
@@ -114,11 +94,9 @@ public final class Fleet: @unchecked Sendable {
     if let hints { environment.executor.detach { hints.serve() } }
     upkeep.begin()
     state.withLock { $0.schedule.add(Fleet.upkeepKey, at: .zero) }
-    let others = (1..<threads.count).map { _ in
-      threads.executor.start { [self] in serve(shouldStop) }
+    ThreadExecutor(threadLimit: Limits.threadsOfMany).concurrently(Limits.threadsOfMany) { _ in
+      serve(shouldStop)
     }
-    serve(shouldStop)
-    for thread in others { thread.wait() }
     hints?.close()
     return state.withLock { $0.errors }
   }
