@@ -75,6 +75,29 @@ struct AccessTests {
     }
   }
 
+  /// What others may not read is nothing wrong with the store; what its own user may not read is.
+  @Test("Whose files in the journal cannot be read decides what that says", .enabled(if: canTestRights && getuid() == 0))
+  func unreadable() async throws {
+    try await onThread {
+      let store = try makeStore()
+      #expect(try sluice("submit", store.path, "DELETE FROM t", "--wait", "durable").code == 0)
+      let stranger = try asNobody("status", store.path, "--json")
+      #expect(stranger.code == 0, "\(stranger)")
+      #expect(stranger.output.contains(#""ignored": 0"#), "\(stranger)")
+      #expect(stranger.output.contains(#""isEstimate": true"#), "\(stranger)")
+      #expect(stranger.errors.contains("1 files in the journal cannot be read by this user"))
+      let waiting = try asNobody("status", store.path, "--wait-until", "applied", "--timeout", "1")
+      #expect(waiting.code == 74 && waiting.errors.contains("run this as the store's user"))
+      // Now it is the store's user, and the file is still root's.
+      for directory in [store.path, store.layout.journal, store.layout.log] {
+        try #require(chown(directory, 65534, 65534) == 0)
+      }
+      let owner = try asNobody("status", store.path, "--json")
+      #expect(owner.code == 76, "\(owner)")
+      #expect(owner.output.contains(#""ignored": 1"#), "\(owner)")
+    }
+  }
+
   @Test("A read-only mount", .enabled(if: canMount))
   func mount() async throws {
     try await onThread {

@@ -70,6 +70,11 @@ struct StatusCommand: ParsableCommand {
     var output = OutputFile()
     try output.write(json ? status.json + "\n" : status.text)
     try output.flush()
+    if status.backlog.isEstimate, status.backlog.denied > 0 {
+      Sluice.warn(
+        "note: \(status.backlog.denied) files in the journal cannot be read by this user, and what waits in them is not counted; run this as the store's user"
+      )
+    }
     if let wrong = Health(status) {
       Sluice.warn(wrong.message)
       throw wrong.code

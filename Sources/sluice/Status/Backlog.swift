@@ -70,18 +70,27 @@ struct Backlog {
       } catch {
         // Applied and removed since it was listed; or whatever its owner has made of it.
         guard !error.isNoSuchFile, !error.isStaleHandle else { continue }
-        ignored += 1
-        if error.errno == EACCES { denied += 1 }
+        if error.isForbidden { denied += 1 }
+        // Of others' files only the store's user says that nobody can use them.
+        guard error.isForbidden, !isStoresUser(store, environment) else {
+          ignored += 1
+          continue
+        }
+        isEstimate = true
       }
     }
     ends = last
-    guard denied < segments.count else {
+    guard denied < segments.count || ignored > 0 else {
       let denied = denied
       self = Backlog(status)
-      self.denied = denied
+      (self.denied, isEstimate) = (denied, true)
       return
     }
     self.oldest_ms = UInt64(max(0, environment.clock.wallTime_ms() - (oldest_ms ?? .max)))
+  }
+
+  private func isStoresUser(_ store: PageStore, _ environment: Environment) -> Bool {
+    (try? environment.fileSystem.status(store.layout.journal).owner) == geteuid()
   }
 
   static func applied(

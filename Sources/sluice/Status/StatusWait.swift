@@ -93,7 +93,7 @@ private struct JournalEnds {
     guard backlog.denied == 0 else {
       throw StoreError(
         .io,
-        "what waits in the journal can be read by its writers and the applier's user only; run this as that user",
+        "\(backlog.denied) files in the journal cannot be read by this user; run this as the store's user, or, where it is that, give it the right to them",
         path: store.layout.journal)
     }
     ends = backlog.ends
