@@ -74,6 +74,12 @@ final class StoreDouble: Sendable {
   /// The turn that is out is over.
   func endTurn() { state.withLock { $0.out = nil } }
 
+  /// One that is over keeps nobody away, whoever notices first: where turns last for no time, whose base is the
+  /// newest commits, and so one of all who try.
+  private func endTurnInTime(_ state: inout State) {
+    if let out = state.out, Date().timeIntervalSince(out.since) > turnTime { state.out = nil }
+  }
+
   private func grant(_ state: inout State) -> Turn {
     state.grants += 1
     if grantsCommit { Self.advance(&state) }
@@ -109,7 +115,7 @@ extension StoreDouble: TransactionClient {
     defer { state.withLock { $0.tickets.removeAll { $0 == ticket } } }
     while true {
       let granted = state.withLock { state -> Turn? in
-        if let out = state.out, Date().timeIntervalSince(out.since) > turnTime { state.out = nil }
+        endTurnInTime(&state)
         guard state.out == nil, state.tickets.first == ticket else { return nil }
         return grant(&state)
       }
@@ -137,6 +143,7 @@ extension StoreDouble: TransactionClient {
     -> Commitment
   {
     let result = state.withLock { state -> Result<Commitment, StoreError> in
+      endTurnInTime(&state)
       let fault = state.fault
       state.fault = nil
       defer { if state.out?.turn == turn { state.out = nil } }
