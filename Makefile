@@ -59,7 +59,8 @@ $(PEERS)/ready: $(REQUIREMENTS) | deps
 # same batches in one commit each time. COVERAGE=1 prints the share of lines that are run, by module.
 COVERED := $(if $(COVERAGE),--enable-code-coverage)
 TESTED := $(if $(COVERAGE),LLVM_PROFILE_FILE='$(CURDIR)/.build/coverage/%p.profraw') Tests/run
-TESTS := $(SWIFT) test --skip-build
+# Nothing is built, so they need not wait for each other at SwiftPM's lock.
+TESTS := $(SWIFT) test --skip-build --ignore-lock
 # infra/ deployed into two peers, its users' rights, and the functions that Lambda runs.
 INFRASTRUCTURE := $(PEERS)/bin/python -m unittest discover --start-directory Tests/Infrastructure
 test: deps $(PEERS)/ready

@@ -60,15 +60,20 @@ struct HostileSizesTests: HostileStore {
     }
   }
 
-  /// However many such files there are: a look takes its time, and who waits longest comes first in the next.
-  @Test func looksForRemainsLeaveTimeForOthers() throws {
-    let clock = ManualClock()
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    for n in 1...40 {
+  /// Of so many writers, each long and never written. Returns the store's id.
+  private func makeEmptySegments(_ count: Int) throws -> StoreID {
+    for n in 1...count {
       let file = try store.environment.fileSystem.create(
         path(WriterID(high: 1, low: UInt64(n)), 1), mode: 0o660)
       try file.resize(to: 64 << 20)
     }
+    return try StoreDescription.read(store.layout, store.environment.fileSystem).id
+  }
+
+  /// However many such files there are: a look takes its time, and who waits longest comes first in the next.
+  @Test func looksForRemainsLeaveTimeForOthers() throws {
+    let clock = ManualClock()
+    let id = try makeEmptySegments(40)
     let files = BlindFileSystem(TimedReads(store.environment.fileSystem, clock))
     var environment = store.environment
     environment.fileSystem = files
@@ -106,12 +111,7 @@ struct HostileSizesTests: HostileStore {
   /// What a term has scanned is lost with it. However short terms are, each ends with some segments what it began.
   @Test func shortTermsGetAnywhere() throws {
     let clock = ManualClock()
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    for n in 1...30 {
-      let file = try store.environment.fileSystem.create(
-        path(WriterID(high: 1, low: UInt64(n)), 1), mode: 0o660)
-      try file.resize(to: 64 << 20)
-    }
+    let id = try makeEmptySegments(30)
     var environment = store.environment
     environment.fileSystem = BlindFileSystem(TimedReads(store.environment.fileSystem, clock))
     environment.clock = clock

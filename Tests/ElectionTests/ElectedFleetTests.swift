@@ -33,14 +33,7 @@ struct ElectedFleetTests {
       func log() -> Log { Log(layout: StoreLayout(path), store: id, environment: .posix()) }
 
       func apply(_ sql: String, atMost limit: Duration = .seconds(60)) throws -> Duration {
-        let writer = try Writer(store: path)
-        defer { writer.closeBlocking() }
-        let started = SystemClock().elapsed()
-        let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
-        let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit).outcome
-        let isApplied = if case .applied = outcome { true } else { false }
-        #expect(isApplied, "\(sql): \(outcome)")
-        return SystemClock().elapsed() - started
+        try timeToApply(sql, to: path, atMost: limit)
       }
     }
 

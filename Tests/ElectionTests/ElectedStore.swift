@@ -47,14 +47,7 @@ final class ElectedStore: Sendable {
 
   /// Submits a batch, and waits until it is applied; how long that took.
   func apply(_ sql: String, atMost limit: Duration) throws -> Duration {
-    let writer = try Writer(store: path)
-    defer { writer.closeBlocking() }
-    let started = SystemClock().elapsed()
-    let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
-    let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit).outcome
-    let isApplied = if case .applied = outcome { true } else { false }
-    #expect(isApplied, "\(sql)")
-    return SystemClock().elapsed() - started
+    try timeToApply(sql, to: path, atMost: limit)
   }
 
   func log() throws -> Log { Log(layout: StoreLayout(path), store: id, environment: .posix()) }
@@ -79,4 +72,16 @@ extension Process {
     errorsSoFar.split(separator: "\n").first { $0.contains(words) }
       .flatMap { $0.split(separator: " ").first }.map(String.init)
   }
+}
+
+/// Submits a batch to the store at `path`, and waits until it is applied; how long that took.
+func timeToApply(_ sql: String, to path: String, atMost limit: Duration) throws -> Duration {
+  let writer = try Writer(store: path)
+  defer { writer.closeBlocking() }
+  let started = SystemClock().elapsed()
+  let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
+  let outcome = try writer.outcomeBlocking(of: receipt, timeout: limit).outcome
+  let isApplied = if case .applied = outcome { true } else { false }
+  #expect(isApplied, "\(sql): \(outcome)")
+  return SystemClock().elapsed() - started
 }
