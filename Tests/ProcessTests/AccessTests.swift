@@ -81,11 +81,12 @@ struct AccessTests {
     try await onThread {
       let store = try makeStore()
       #expect(try sluice("submit", store.path, "DELETE FROM t", "--wait", "durable").code == 0)
+      let files = try listing(store.layout.journal).split(separator: "\n").count { $0.contains(".seg") }
       let stranger = try asNobody("status", store.path, "--json")
       #expect(stranger.code == 0, "\(stranger)")
       #expect(stranger.output.contains(#""ignored": 0"#), "\(stranger)")
       #expect(stranger.output.contains(#""isEstimate": true"#), "\(stranger)")
-      #expect(stranger.errors.contains("1 files in the journal cannot be read by this user"))
+      #expect(stranger.errors.contains("\(files) files in the journal cannot be read by this user"))
       let waiting = try asNobody("status", store.path, "--wait-until", "applied", "--timeout", "1")
       #expect(waiting.code == 74 && waiting.errors.contains("run this as the store's user"))
       // Now it is the store's user, and the file is still root's.
@@ -94,7 +95,7 @@ struct AccessTests {
       }
       let owner = try asNobody("status", store.path, "--json")
       #expect(owner.code == 76, "\(owner)")
-      #expect(owner.output.contains(#""ignored": 1"#), "\(owner)")
+      #expect(owner.output.contains(#""ignored": \#(files)"#), "\(owner)")
     }
   }
 

@@ -11,10 +11,10 @@ struct ScratchRoomTests {
     return (try? ChildProcess("unshare", ["-m", "sh", "-c", script]).end())?.code == 0
   }()
 
-  /// The applier, with a child that executes, has a disk of 100 MiB of which 60 are somebody else's.
+  /// The applier, with a child that executes, has a disk of 256 MiB of which 216 are somebody else's.
   private func startApplier(_ store: TestStore, freedBy flag: String) throws -> ChildProcess {
     let script = """
-      mount -t tmpfs -o size=100m none "$1" && head -c 60m /dev/zero >"$1/others" || exit 1
+      mount -t tmpfs -o size=256m none "$1" && head -c 216m /dev/zero >"$1/others" || exit 1
       (while [ ! -e "$2" ]; do sleep 0.1; done; rm "$1/others") &
       export TMPDIR="$1"; shift 2; exec "$@"
       """
