@@ -56,6 +56,12 @@ final class CheckpointPages: Sendable {
       path: fresh.path, offset: place.offset)
   }
 
+  /// The pages from `first` on as they are, which nothing is believed of; how many bytes there are, none where they
+  /// cannot be read.
+  func readUnchecked(_ first: UInt32, into pages: UnsafeMutableRawBufferPointer) -> Int {
+    (try? file.read(into: pages, at: Int64(first - 1) * Int64(header.pageSize))) ?? 0
+  }
+
   func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
     do throws(StoreError) { return try sidecar.crc(ofPage: page) } catch {
       guard error.isStaleHandle || error.isNoSuchFile || error.isLostOpen else { throw error }

@@ -15,7 +15,7 @@ public enum Restoration {
     onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
   ) throws(StoreError) {
     _ = try making(path, environment) { (temporary) throws(StoreError) in
-      try SnapshotImage(snapshot, environment).write(
+      try SnapshotImage(snapshot, environment, width: Limits.restoredPieces).write(
         to: temporary, mode: 0o600, onProgress: onProgress)
     }
   }

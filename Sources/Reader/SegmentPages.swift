@@ -43,6 +43,14 @@ final class SegmentPages: Sendable {
       path: fresh.path, offset: entry.offset)
   }
 
+  /// The bytes at `offset` as they are, which nothing is believed of; how many there are, none where they cannot be read.
+  func readUnchecked(
+    at offset: Int64, isNewest: Bool, into bytes: UnsafeMutableRawBufferPointer
+  ) -> Int {
+    let file = isNewest ? segment.file : settledFile()
+    return (try? file.read(into: bytes, at: offset)) ?? 0
+  }
+
   /// What somebody else has read of it, past the caches and up to where it is published.
   func keep(_ bytes: [UInt8], at offset: Int64) {
     if segment.isOfLog { recent.keep(bytes, at: offset) }

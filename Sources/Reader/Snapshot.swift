@@ -84,7 +84,7 @@ public final class Snapshot: Sendable {
     return checksum
   }
 
-  private func place(of page: UInt32) -> PageIndex.Place {
+  func place(of page: UInt32) -> PageIndex.Place {
     guard page >= 1, page <= pageCount, page != lockBytePage else { return .nowhere }
     let place = index.place(of: page)
     if case .checkpoint = place, page > checkpoint.header.pageCount { return .nowhere }

@@ -5,11 +5,14 @@ public import SluiceShared
 public struct SnapshotImage: Sendable {
   private let snapshot: Snapshot
   private let environment: Environment
-  private static let pieceBytes = 4 << 20
+  private let width: Int
 
-  public init(_ snapshot: Snapshot, _ environment: Environment) {
+  /// `width`: pieces of 4 MiB that there is memory for. Of two one is read while the other is written, and so many
+  /// are read back at a time.
+  public init(_ snapshot: Snapshot, _ environment: Environment, width: Int = 1) {
     self.snapshot = snapshot
     self.environment = environment
+    self.width = width
   }
 
   /// Makes `path` durable with all pages, reads it back, and compares it with the database checksum of
@@ -24,48 +27,39 @@ public struct SnapshotImage: Sendable {
     onProgress: (_ written: Int64, _ proven: Int64) throws(StoreError) -> Void = { _, _ in }
   ) throws(StoreError) -> [UInt32] {
     let file = try environment.fileSystem.create(path, mode: mode)
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: Self.pieceBytes, alignment: Block.size)
-    defer { buffer.deallocate() }
-    let perPiece = Self.pieceBytes / snapshot.pageSize
+    let pieces = SnapshotPieces(snapshot, environment, width: width)
     var checksums: [UInt32] = []
     checksums.reserveCapacity(Int(snapshot.pageCount))
-    var page: UInt32 = 1
-    while page <= snapshot.pageCount {
-      let count = min(perPiece, Int(snapshot.pageCount - page) + 1)
-      let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<(count * snapshot.pageSize)])
-      let there = try earlier?.file.read(
-        into: piece, at: Int64(page - 1) * Int64(snapshot.pageSize))
-      for i in 0..<count {
-        let bytes = UnsafeMutableRawBufferPointer(
-          rebasing: piece[i * snapshot.pageSize..<(i + 1) * snapshot.pageSize])
-        let isThere =
-          (i + 1) * snapshot.pageSize <= there ?? 0
-          && earlier.map { snapshot.isSame(page + UInt32(i), as: $0.of) } ?? false
-        try checksums.append(read(page + UInt32(i), into: bytes, isThere: isThere))
-      }
-      try file.write(
-        UnsafeRawBufferPointer(rebasing: buffer[0..<count * snapshot.pageSize]),
-        at: Int64(page - 1) * Int64(snapshot.pageSize))
-      page += UInt32(count)
-      try onProgress(Int64(page - 1) * Int64(snapshot.pageSize), 0)
+    try pieces.inOrder { done throws(StoreError) in
+      try onProgress(done, 0)
+    } read: { piece throws(StoreError) in
+      var known = [UInt32?](repeating: nil, count: piece.count)
+      if let earlier { known = try self.known(piece, of: earlier) }
+      checksums += try piece.neighbours.read(from: piece.first, into: piece.bytes, known: known)
+    } write: { piece throws(StoreError) in
+      try file.write(UnsafeRawBufferPointer(piece.bytes), at: piece.offset)
     }
     try file.sync()
-    try prove(path, buffer, onProgress)
+    try prove(path, pieces) { proven throws(StoreError) in
+      try onProgress(snapshot.byteCount, proven)
+    }
     return checksums
   }
 
-  /// Fills `bytes` with a page, unless that is there already; returns its checksum. That it has the right
-  /// checksum does not make it the page: of so many, two have the same one day.
-  private func read(
-    _ page: UInt32, into bytes: UnsafeMutableRawBufferPointer, isThere: Bool
-  ) throws(StoreError) -> UInt32 {
-    if isThere {
-      let crc = crc32c(UnsafeRawBufferPointer(bytes))
-      if try crc == snapshot.crc(ofPage: page) { return crc }
+  /// Fills a piece from an earlier image; the checksums of those pages that are the same in this one. That one has
+  /// the right checksum does not make it the page: of so many, two have the same one day.
+  private func known(_ piece: SnapshotPieces.Piece, of earlier: (file: any File, of: Snapshot))
+    throws(StoreError) -> [UInt32?]
+  {
+    let there = try earlier.file.read(into: piece.bytes, at: piece.offset)
+    var known = [UInt32?](repeating: nil, count: piece.count)
+    for i in 0..<min(piece.count, there / snapshot.pageSize) {
+      let page = piece.first + UInt32(i)
+      guard snapshot.isSame(page, as: earlier.of) else { continue }
+      let crc = crc32c(piece.page(i))
+      if try crc == snapshot.crc(ofPage: page) { known[i] = crc }
     }
-    try snapshot.read(page: page, into: bytes)
-    return crc32c(UnsafeRawBufferPointer(bytes))
+    return known
   }
 
   /// Reads the file at `path` and compares it with the database checksum of the snapshot; `onProgress` is
@@ -73,35 +67,30 @@ public struct SnapshotImage: Sendable {
   public func prove(_ path: String, onProgress: (_ proven: Int64) -> Void = { _ in })
     throws(StoreError)
   {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: Self.pieceBytes, alignment: Block.size)
-    defer { buffer.deallocate() }
-    try prove(path, buffer) { (_, proven) in onProgress(proven) }
+    try prove(path, SnapshotPieces(snapshot, environment, width: width)) { onProgress($0) }
   }
 
   /// Reads the file back, past the caches where there are any between here and the server.
   private func prove(
-    _ path: String, _ buffer: UnsafeMutableRawBufferPointer,
-    _ onProgress: (_ written: Int64, _ proven: Int64) throws(StoreError) -> Void
+    _ path: String, _ pieces: SnapshotPieces,
+    _ onProgress: (_ proven: Int64) throws(StoreError) -> Void
   ) throws(StoreError) {
     let file = try environment.fileSystem.open(path, .shared)
     let lockByte = DatabaseChecksum.lockBytePage(pageSize: snapshot.pageSize)
-    var checksum = DatabaseChecksum()
-    var page: UInt32 = 1
-    while page <= snapshot.pageCount {
-      let count = try file.read(
-        into: buffer, at: Int64(page - 1) * Int64(snapshot.pageSize))
-      guard count >= snapshot.pageSize else { break }
-      for start in stride(
-        from: 0, to: count / snapshot.pageSize * snapshot.pageSize, by: snapshot.pageSize)
-      {
-        let bytes = UnsafeRawBufferPointer(rebasing: buffer[start..<start + snapshot.pageSize])
-        if page != lockByte { checksum.toggle(page: page, crc: crc32c(bytes)) }
-        page += 1
+    let proven = Monitor((checksum: DatabaseChecksum(), pages: 0))
+    try pieces.forEach(onProgress) { piece throws(StoreError) in
+      let count = try file.read(into: piece.bytes, at: piece.offset) / snapshot.pageSize
+      var checksum = DatabaseChecksum()
+      for i in 0..<count where piece.first + UInt32(i) != lockByte {
+        checksum.toggle(page: piece.first + UInt32(i), crc: crc32c(piece.page(i)))
       }
-      try onProgress(snapshot.byteCount, Int64(page - 1) * Int64(snapshot.pageSize))
+      proven.withLock {
+        $0.checksum.toggle(checksum)
+        $0.pages += count
+      }
     }
-    guard checksum == snapshot.checksum, page == snapshot.pageCount + 1 else {
+    let (checksum, pages) = proven.withLock { $0 }
+    guard checksum == snapshot.checksum, pages == Int(snapshot.pageCount) else {
       throw StoreError(
         .damaged,
         "the file's checksum is \(checksum), the log says \(snapshot.checksum) for batch \(snapshot.txid); it was not kept; if that happens again, restore the store from a backup",

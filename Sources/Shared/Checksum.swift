@@ -29,6 +29,9 @@ public struct DatabaseChecksum: Hashable, Sendable, CustomStringConvertible {
     value ^= DatabaseChecksum.mix(UInt64(page) << 32 | UInt64(crc))
   }
 
+  /// Adds all pages of another part of the database.
+  public mutating func toggle(_ part: DatabaseChecksum) { value ^= part.value }
+
   /// The page with SQLite's lock byte, for a page size; it has no content.
   public static func lockBytePage(pageSize: Int) -> UInt32 {
     UInt32(0x4000_0000 / pageSize) + 1

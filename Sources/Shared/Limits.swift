@@ -230,4 +230,7 @@ public enum Limits {
   public static let pauseAfterFailure = Duration.seconds(10)
   /// How long a stop may be unnoticed in a pause.
   public static let longestUnheededStop = Duration.milliseconds(200)
+
+  /// Pieces of 4 MiB of a database that a restore has in memory.
+  public static let restoredPieces = 2
 }
