@@ -21,8 +21,8 @@
 #               / server_start (with a real grace period); $RUN, $GPID1..N.
 #               Wait for a guest by a file it makes in its $OUT: $RUN/g<i>/NAME
 #   -q          do not print the guests' output
-#   -r RTT_MS   add that many ms of round trip between guests and server (tc netem;
-#               inside each guest)
+#   -r RTT_MS   add that many ms of round trip between guests and server, and between
+#               guests (tc netem, inside each guest)
 #
 # In each guest the command runs as root under bash with
 #   /            the host's root file system, READ-ONLY (hostfs): all binaries, libraries
@@ -31,7 +31,8 @@
 #   /tmp,/run,/root,/mnt,/dev/shm   private tmpfs (the host's /tmp: read-only at /mnt/host_tmp)
 #   GUEST=1..N  NGUESTS  SERVER=10.77.0.1  MY_IP=10.77.0.1<i>  (guests reach each other)
 #   efsmount DIR [OPTS]  = a further mount of the same export with OPTS (nosharecache)
-#   latency MS           = delays every packet to the server by MS; 0: no more
+#   latency MS           = makes that the round trip: delays packets to the server by MS, those to guests,
+#                          which delay what they answer, by half of it; 0: no more
 #   HOME=/tmp  hostname=g<i>
 # Output: DIR/run/g<i>/{stdout,stderr,rc,console}; exit status 0 when all rc are 0,
 #   else the first non-zero one (124 time-out, 137 guest killed); 1, and one line that says why,
@@ -153,12 +154,18 @@ trap off EXIT
 ulimit -c 0
 if [ "$GUEST" = 0 ]; then . "$RUN/knfsd"; exit; fi
 mp nfsv4 || exit
-mp sch_netem
+for m in sch_netem sch_prio cls_u32; do mp $m; done
 cat >/tmp/bin/latency <<'EOM'
 #!/bin/bash
 # latency MS
 tc qdisc del dev vec0 root 2>/dev/null
-[ "$1" = 0 ] || exec tc qdisc add dev vec0 root netem delay "$1ms" limit 10000
+[ "$1" != 0 ] || exit 0
+half=$(awk -v ms="$1" 'BEGIN { print ms / 2 }')
+set -e
+tc qdisc add dev vec0 root handle 1: prio bands 2 priomap 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1
+tc qdisc add dev vec0 parent 1:1 netem delay "$1ms" limit 10000
+tc qdisc add dev vec0 parent 1:2 netem delay "${half}ms" limit 10000
+tc filter add dev vec0 parent 1: protocol ip u32 match ip dst "$SERVER/32" flowid 1:1
 EOM
 chmod +x /tmp/bin/latency
 [ "$TB_RTT" = 0 ] || /tmp/bin/latency "$TB_RTT" || { echo 98 >$OUT/rc; exit; }
