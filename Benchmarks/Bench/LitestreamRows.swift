@@ -47,11 +47,21 @@ func keptBesideLitestream(_ work: WorkDirectory) throws -> Round {
   try plain.execute("PRAGMA busy_timeout = 10000")
   try plain.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
   let running = try litestream.start("replicate", litestream.database, litestream.replica)
+  try awaitDirectory(work["replica"])
   try insertRows(plain, count: batches)
   try running.stop(atMost: .seconds(30))
   let baseline = try usedBytes(of: work["replica"])
   let million = 1e6 / Double(batches) / 1e6
   return Round(ours: Double(ours) * million, baseline: Double(baseline) * million)
+}
+
+/// What is written before Litestream looks at the database, and what is left of a quick run, it would not keep.
+private func awaitDirectory(_ path: String) throws {
+  let deadline = ContinuousClock.now + .seconds(60)
+  while (try? PosixFileSystem().list(path)) == nil {
+    guard ContinuousClock.now < deadline else { throw RunError("\(path) was not made in a minute") }
+    usleep(10_000)
+  }
 }
 
 /// Bytes that the files under a directory take on the disk.

@@ -2,7 +2,7 @@ import BenchmarkSupport
 import Glibc
 import SluiceShared
 
-/// Rows over NFS: two hosts with 3 ms to the file server, as `make nfs ARGS='-o speed'` has them. A round trip is a
+/// Rows over NFS: two hosts with 3 ms to the file server and to each other, as `make nfs ARGS='-o speed'` has them. A round trip is a
 /// synchronous write of a block, or a read of it past the cache, measured in the same run.
 let networkRows: [Row] = ["ganesha", "knfsd"].enumerated().flatMap { place, server in
   let figures = NetworkFigures(server)
@@ -29,7 +29,7 @@ let networkRows: [Row] = ["ganesha", "knfsd"].enumerated().flatMap { place, serv
     },
     row(
       2, "the same, applied", "the six round trips that it needs", .atMost(1.3), .microseconds,
-      "two hints on the way, each as long as a round trip here since both hosts delay what they send, and \(turns)"
+      "two hints on the way, each half a round trip long, and \(turns)"
     ) { ($0["applied"], $0["trips"].map { $0 * 3 }) },
     row(
       3, "visible to a latest read then", "one round trip", .atMost(1.15), .microseconds, turns

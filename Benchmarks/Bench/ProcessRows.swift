@@ -11,7 +11,9 @@ import SluiceWriter
 func manyProcesses(_ work: WorkDirectory) throws -> Round {
   let store = work["store"]
   let applier = try startStore(store, work, schema: Deposits.schema)
+  let idle = try ProcessorTime()
   let ours = try throughput("submit", store, work)
+  let busy = try ProcessorTime().busy(since: idle)
   try applier.stop()
   let written = try Database(path: store).read { try $0.scalar("SELECT count(*) FROM deposits") }
   guard written == .integer(Int64(ours.writes)) else {
@@ -21,7 +23,14 @@ func manyProcesses(_ work: WorkDirectory) throws -> Round {
   let path = work["plain.sqlite"]
   try PlainSQLite(path).execute(Deposits.schema)
   let baseline = try throughput("write", path, work)
-  return Round(ours: ours.perSecond, baseline: baseline.perSecond)
+  return Round(
+    ours: ours.perSecond, baseline: baseline.perSecond,
+    notes: [
+      (
+        "processors busy",
+        "\(Int(busy.all * 100)) %, in the kernel \(Int(busy.kernel * 100)) %"
+      )
+    ])
 }
 
 /// Makes a store, starts an applier for it in a process of its own, and has it execute `schema`.

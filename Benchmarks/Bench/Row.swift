@@ -70,7 +70,10 @@ private let localRows: [Row] = [
   Row(
     number: 1, work: "durable submits, 16 tasks, 200-byte batches",
     against: "bare pwrite + fdatasync + 4 KiB read, same flush sizes", aim: .atLeast(0.9),
-    unit: .perSecond, measure: manySubmits),
+    unit: .perSecond,
+    cause:
+      "between two rounds the tasks whose batches are durable are woken, encode their next ones, and these are put into one frame",
+    measure: manySubmits),
   Row(
     number: 2, work: "one durable submit alone, p50", against: "one such round",
     aim: .atMost(1.5), unit: .microseconds, measure: loneSubmits),
@@ -90,7 +93,10 @@ private let localRows: [Row] = [
   Row(
     number: 5, work: "32 processes, one-row batches, submit → applied",
     against: "SQLite rollback journal, flock around each write", aim: .atLeast(5),
-    unit: .perSecond, measure: { try manyProcesses($0) }),
+    unit: .perSecond,
+    cause:
+      "the processors have no more to give (see how busy they are): each batch wakes its process, is written, and has its outcome read by itself",
+    measure: { try manyProcesses($0) }),
   Row(
     number: 6, work: "submit → visible to a latest read, p50",
     against: "three durable 4 KiB writes, one after another", aim: .atMost(1.2),
@@ -113,6 +119,8 @@ private let localRows: [Row] = [
   Row(
     number: 10, work: "restore of 256 MiB, half of it in the log",
     against: "a durable copy of the same file", aim: .atLeast(0.7), unit: .megabytesPerSecond,
+    cause:
+      "each page is compared with its checksum, and the file is read back and compared with the commit's before it has its name",
     measure: { try restores($0) }),
   Row(
     number: 11, work: "a checkpoint of 1 GiB, half of it in the log",
@@ -128,6 +136,8 @@ private let localRows: [Row] = [
   Row(
     number: 14, work: "kept for 7 days per million one-row batches",
     against: "Litestream's file replica of the same", aim: .atMost(2), unit: .megabytes,
+    cause:
+      "each batch is kept with its outcome beside the pages, and Litestream keeps what a second's transactions leave of a page once",
     measure: { try keptBesideLitestream($0) }),
   Row(
     number: 15, work: "one-row batches applied beside checkpoints",
