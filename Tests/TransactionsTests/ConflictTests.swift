@@ -235,7 +235,7 @@ import Testing
     #expect(try b.scalar("SELECT count(*) FROM u") == 4)
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(10)))
   func readModifyWriteByFourAddsUp() throws {
     let store = try DoubleStore()
     let failures = try Self.increment(store, connections: 4, times: 50)
@@ -245,7 +245,7 @@ import Testing
   }
 
   /// Turns that expire at once keep nobody away: the base is what keeps the sum right.
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(10)))
   func withoutTurnsItAddsUpToo() throws {
     let store = try DoubleStore(turnTime: 0, grantsCommit: false)
     let failures = try Self.increment(store, connections: 4, times: 25, pause: 2000)
@@ -254,7 +254,7 @@ import Testing
     #expect(store.double.state.withLock { $0.refusals } > 0)
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(10)))
   func aStoreThatDoesNotCheckTheBaseLosesUpdates() throws {
     let store = try DoubleStore(turnTime: 0, checksBase: false, grantsCommit: false)
     _ = try Self.increment(store, connections: 4, times: 25, pause: 2000)
