@@ -76,12 +76,16 @@ struct AccessTests {
   }
 
   /// What others may not read is nothing wrong with the store; what its own user may not read is.
-  @Test("Whose files in the journal cannot be read decides what that says", .enabled(if: canTestRights && getuid() == 0))
+  @Test(
+    "Whose files in the journal cannot be read decides what that says",
+    .enabled(if: canTestRights && getuid() == 0))
   func unreadable() async throws {
     try await onThread {
       let store = try makeStore()
       #expect(try sluice("submit", store.path, "DELETE FROM t", "--wait", "durable").code == 0)
-      let files = try listing(store.layout.journal).split(separator: "\n").count { $0.contains(".seg") }
+      let files = try listing(store.layout.journal).split(separator: "\n").count {
+        $0.contains(".seg")
+      }
       let stranger = try asNobody("status", store.path, "--json")
       #expect(stranger.code == 0, "\(stranger)")
       #expect(stranger.output.contains(#""ignored": 0"#), "\(stranger)")
