@@ -46,7 +46,8 @@ struct SnapshotImageTests {
     files.reset()
     #expect(try image(snapshot, of: store, files) == Array(store.pages.joined()))
     // To write, and to read back; a page by itself would be one read each.
-    #expect(files.counts.reads < store.pages.count / 4, "\(files.counts), \(store.pages.count) pages")
+    #expect(
+      files.counts.reads < store.pages.count / 4, "\(files.counts), \(store.pages.count) pages")
   }
 
   @Test func damagedNeighboursAreNamed() throws {
