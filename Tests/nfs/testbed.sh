@@ -31,8 +31,8 @@
 #   /tmp,/run,/root,/mnt,/dev/shm   private tmpfs (the host's /tmp: read-only at /mnt/host_tmp)
 #   GUEST=1..N  NGUESTS  SERVER=10.77.0.1  MY_IP=10.77.0.1<i>  (guests reach each other)
 #   efsmount DIR [OPTS]  = a further mount of the same export with OPTS (nosharecache)
-#   latency MS           = makes that the round trip: delays packets to the server by MS, those to guests,
-#                          which delay what they answer, by half of it; 0: no more
+#   latency MS           = makes that the round trip: delays packets to the server and this machine by MS,
+#                          those to the first five guests, which do the same, by half of it; 0: no more
 #   HOME=/tmp  hostname=g<i>
 # Output: DIR/run/g<i>/{stdout,stderr,rc,console}; exit status 0 when all rc are 0,
 #   else the first non-zero one (124 time-out, 137 guest killed); 1, and one line that says why,
@@ -162,10 +162,10 @@ tc qdisc del dev vec0 root 2>/dev/null
 [ "$1" != 0 ] || exit 0
 half=$(awk -v ms="$1" 'BEGIN { print ms / 2 }')
 set -e
-tc qdisc add dev vec0 root handle 1: prio bands 2 priomap 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1
+tc qdisc add dev vec0 root handle 1: prio bands 2 priomap 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0
 tc qdisc add dev vec0 parent 1:1 netem delay "$1ms" limit 10000
 tc qdisc add dev vec0 parent 1:2 netem delay "${half}ms" limit 10000
-tc filter add dev vec0 parent 1: protocol ip u32 match ip dst "$SERVER/32" flowid 1:1
+tc filter add dev vec0 parent 1: protocol ip u32 match ip dst 10.77.0.8/29 flowid 1:2
 EOM
 chmod +x /tmp/bin/latency
 [ "$TB_RTT" = 0 ] || /tmp/bin/latency "$TB_RTT" || { echo 98 >$OUT/rc; exit; }
