@@ -7,6 +7,8 @@ struct GrantedTurn {
   /// The TxID of the batch that asked for it, and so the state that it begins on.
   let number: TxID
   let holder: WriterID
+  /// The user whose file the batch was in.
+  let owner: UInt32
   /// When it was granted (boot time).
   let granted: Duration
 
@@ -37,19 +39,31 @@ extension Leader {
     logger.notice(
       "a transaction did not end within its turn; others go on",
       metadata: ["writer": "\(turn.holder)", "turn": "\(turn.number)"])
+    charge(turn)
     self.turn = nil
     return false
+  }
+
+  /// While it was out everybody else waited. Where that was longer than two groups take, its writer and user owe it
+  /// to the others.
+  private func charge(_ turn: GrantedTurn) {
+    let time = environment.clock.elapsed() - turn.granted
+    // What a beacon names is not planned anew.
+    guard time > Session.longestGroup * 2, !status.isWatched else { return }
+    intake.charge(turn.holder, of: turn.owner, time)
   }
 
   /// The turn that is out behind what was done of `batches`.
   func turn(after done: Session.Done, of batches: ArraySlice<PendingBatch>) -> GrantedTurn? {
     guard done.committed > 0, let last = batches.prefix(done.count).last else { return turn }
+    // Whatever its holder had executed meanwhile is behind the state that it begins on.
+    let isOver = done.grantsTurn || last.id.writer == turn?.holder
+    if isOver, let turn { charge(turn) }
     if done.grantsTurn {
       return GrantedTurn(
-        number: execution.extent.txid, holder: last.id.writer,
+        number: execution.extent.txid, holder: last.id.writer, owner: last.owner,
         granted: environment.clock.elapsed())
     }
-    // Whatever its holder had executed meanwhile is behind the state that it begins on.
-    return last.id.writer == turn?.holder ? nil : turn
+    return isOver ? nil : turn
   }
 }

@@ -171,7 +171,7 @@ final class Leader {
       request.prunesBeside = try writersToKeep(request.time_ms)
       request.turn = turn?.number
       let done = try commit(request)
-      if turn == nil { charge(done, of: request.batches) }
+      charge(done, of: request.batches)
       turn = turn(after: done, of: request.batches)
       grow(after: done)
       lastWork = environment.clock.elapsed()
@@ -185,8 +185,10 @@ final class Leader {
   /// A group ends with the batch that is executed when it has taken its time. What it takes beyond twice
   /// that is this batch's, therefore, and its writer and user owe it to the others. Where the group was tried again, or
   /// ended before a batch that is to be alone, the time may be that of a batch that is not in it: nobody owes it.
+  /// What a batch took that a worker ended with is owed whatever becomes of it. A turn is charged at its end.
   private func charge(_ done: Session.Done, of batches: ArraySlice<PendingBatch>) {
-    guard let time = execution.executingTime else { return }
+    for (batch, time) in execution.takeLost() { intake.charge(batch, time) }
+    guard turn == nil, let time = execution.executingTime else { return }
     let isSlow = time > Session.longestGroup * 2 && !done.nextIsAlone
     intake.charge(isSlow ? batches.prefix(done.count).last : nil, time)
   }

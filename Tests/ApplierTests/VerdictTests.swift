@@ -18,18 +18,7 @@ struct VerdictTests {
     let session = try Session(
       pages.snapshot(.latest), Session.Settings(pages.description, store.options),
       store.environment)
-    var list = ByteWriter()
-    for n in 1...2 {
-      let batch = try Batch([Batch.Statement("INSERT INTO t VALUES(\(n))")]).encoded()
-      list.append(UInt32(batch.count))
-      list.append(raw: batch)
-    }
-    let frame = PendingFrame(
-      JournalSegmentID(writer: WriterID(time_ms: 1, random: { 5 }), number: 1), owner: 0,
-      .init(
-        first: SequenceNumber(1), count: 2, end: 12288, stored: list.bytes, codec: .raw,
-        rawBytes: Int64(list.bytes.count)))
-    let batches = (0..<2).map { PendingBatch(frame, $0) }
+    let batches = try pendingBatches(2)
     var request = Session.Request(batches: batches[...], time_ms: 1)
     request.isAlone = true
     request.verdict = Session.Verdict(
@@ -43,4 +32,20 @@ struct VerdictTests {
     }
     #expect(outcomes.map(\.isApplied) == [isChecked])
   }
+}
+
+/// So many batches of one writer, in a frame.
+func pendingBatches(_ count: Int) throws -> [PendingBatch] {
+  var list = ByteWriter()
+  for n in 1...count {
+    let batch = try Batch([Batch.Statement("INSERT INTO t VALUES(\(n))")]).encoded()
+    list.append(UInt32(batch.count))
+    list.append(raw: batch)
+  }
+  let frame = PendingFrame(
+    JournalSegmentID(writer: WriterID(time_ms: 1, random: { 5 }), number: 1), owner: 0,
+    .init(
+      first: SequenceNumber(1), count: UInt32(count), end: 12288, stored: list.bytes, codec: .raw,
+      rawBytes: Int64(list.bytes.count)))
+  return (0..<count).map { PendingBatch(frame, $0) }
 }

@@ -365,7 +365,14 @@ final class JournalIntake {
   }
 
   /// A commit took `time`, most of it for `batch`, where that is given: see `WaitingBatches`.
-  func charge(_ batch: PendingBatch?, _ time: Duration) { waiting.charge(batch, time) }
+  func charge(_ batch: PendingBatch?, _ time: Duration) {
+    waiting.charge(batch.map { ($0.id.writer, $0.owner) }, time)
+  }
+
+  /// The same where it was no batch that took the time, but a turn of this writer, whose files are `owner`'s.
+  func charge(_ writer: WriterID, of owner: UInt32, _ time: Duration) {
+    waiting.charge((writer, owner), time)
+  }
 
   func bringForward(_ wanted: (BatchID) -> Bool) -> Bool { waiting.bringForward(wanted) }
 

@@ -78,13 +78,13 @@ struct WaitingBatches {
     return planned.first(end)
   }
 
-  /// A commit took `time`; all of it are debts paid, but those of the writer of `batch`, which took so much
+  /// A commit or a turn took `time`; all of it are debts paid, but those of the writer that took so much
   /// (nil: none did), and of its user: these grow. What is planned is planned anew then: none of it may be
   /// named by a beacon.
-  mutating func charge(_ batch: PendingBatch?, _ time: Duration) {
-    debts.charge(batch?.id.writer, time)
-    debtsOfUsers.charge(batch?.owner, time)
-    if batch != nil { planAnew() }
+  mutating func charge(_ debtor: (writer: WriterID, owner: UInt32)?, _ time: Duration) {
+    debts.charge(debtor?.writer, time)
+    debtsOfUsers.charge(debtor?.owner, time)
+    if debtor != nil { planAnew() }
   }
 
   private mutating func planAnew() {

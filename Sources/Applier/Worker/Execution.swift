@@ -21,7 +21,7 @@ final class Execution {
   static let mostStrayEnds = 3
 
   /// What is known against a batch until it is in a commit. `ends`: of workers while it was to blame, below
-  /// `mostEnds`.
+  /// `mostEnds`. One that is condemned is not to blame for what becomes of its rejection.
   private enum Suspicion {
     /// A worker ended with it, or in a commit that it was part of, or the scratch disk had no room for it: it
     /// comes alone.
@@ -29,11 +29,12 @@ final class Execution {
     /// It took too long by the clock: it comes alone, and is rejected if it does so again.
     case slow(ends: Int)
     /// It is to be rejected unexecuted.
-    case condemned(Outcome.Rejection, ends: Int)
+    case condemned(Outcome.Rejection)
 
     var ends: Int {
       switch self {
-      case .alone(let ends), .slow(let ends), .condemned(_, let ends): ends
+      case .alone(let ends), .slow(let ends): ends
+      case .condemned: 0
       }
     }
   }
@@ -62,6 +63,8 @@ final class Execution {
   private var strayEnds = 0
   /// How long the worker executed what became the last commit; nil where it was tried more than once.
   private(set) var executingTime: Duration?
+  /// What came to nothing because a worker ended with a batch, and how long that took.
+  private var lost: [(batch: PendingBatch, time: Duration)] = []
   /// The term was told to stop before a question was answered, and nothing of a batch was executed.
   private(set) var wasStoppedWhileAsked = false
 
@@ -134,9 +137,10 @@ final class Execution {
       let attempt = planned(request)
       tries += 1
       executingTime = nil
+      var began = environment.clock.elapsed()
       do throws(WorkerEnd) {
         let worker = try current()
-        let began = environment.clock.elapsed()
+        began = environment.clock.elapsed()
         let done = try worker.commit(attempt) { [self] (content, _) throws(StoreError) in
           if tries == 1 { executingTime = environment.clock.elapsed() - began }
           let (pages, segment) = try write(content)
@@ -158,9 +162,22 @@ final class Execution {
         }
         return done
       } catch {
-        if try ended(error, attempt.batches) { return Session.Done(count: 0, committed: 0) }
+        let end = unexecuted(error, attempt.batches)
+        if let index = end.culprit(among: attempt.batches.count) {
+          let batch = attempt.batches[attempt.batches.startIndex + index]
+          lost.append((batch, environment.clock.elapsed() - began))
+        }
+        let isOver = try ended(end, attempt.batches)
+        // Each try may end before the one who waits for its answer looks.
+        if isOver || events.shouldStop() { return Session.Done(count: 0, committed: 0) }
       }
     }
+  }
+
+  /// Returns, once, whose batches took how much time for nothing.
+  func takeLost() -> [(batch: PendingBatch, time: Duration)] {
+    defer { lost = [] }
+    return lost
   }
 
   /// The request as far as what is known of its batches lets it be one group.
@@ -170,7 +187,7 @@ final class Execution {
     for (index, batch) in request.batches.enumerated() {
       switch suspicions[batch.id] {
       case nil: continue
-      case .condemned(let verdict, _):
+      case .condemned(let verdict):
         attempt.batches = request.batches.prefix(index + 1)
         attempt.verdict = Session.Verdict(batch: batch.id, rejection: verdict)
       case .alone, .slow:
@@ -281,6 +298,14 @@ final class Execution {
     return false
   }
 
+  /// A worker's end over a batch that was not executed is no batch's fault.
+  private func unexecuted(_ end: WorkerEnd, _ batches: ArraySlice<PendingBatch>) -> WorkerEnd {
+    guard case .ended(_, let how) = end, let index = end.culprit(among: batches.count),
+      case .condemned? = suspicions[batches[batches.startIndex + index].id]
+    else { return end }
+    return .ended(.nothing, how)
+  }
+
   private func suspectSlow(_ batch: BatchID, _ how: String) {
     if case .slow = suspicions[batch] {
       condemn(
@@ -301,10 +326,10 @@ final class Execution {
       "the process that executes batches ended",
       metadata: ["how": "\(how)", "batch": "\(batch)", "times": "\(count)"])
     guard count >= Execution.mostEnds else {
-      switch suspicions[batch] {
-      case nil, .alone: suspicions[batch] = .alone(ends: count)
-      case .slow: suspicions[batch] = .slow(ends: count)
-      case .condemned(let verdict, _): suspicions[batch] = .condemned(verdict, ends: count)
+      if case .slow = suspicions[batch] {
+        suspicions[batch] = .slow(ends: count)
+      } else {
+        suspicions[batch] = .alone(ends: count)
       }
       return
     }
@@ -319,7 +344,6 @@ final class Execution {
   }
 
   private func condemn(_ batch: BatchID, _ code: String, _ message: String) {
-    suspicions[batch] = .condemned(
-      Outcome.Rejection(code: code, message: message), ends: suspicions[batch]?.ends ?? 0)
+    suspicions[batch] = .condemned(Outcome.Rejection(code: code, message: message))
   }
 }

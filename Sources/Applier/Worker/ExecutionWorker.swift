@@ -45,6 +45,17 @@ enum WorkerEnd: Error {
   /// What a term ends with, or the applier.
   case failed(StoreError)
 
+  /// The batch of `count` whose time it was: the one that was executed, or all there was of the commit.
+  func culprit(among count: Int) -> Int? {
+    let index: Int? =
+      switch self {
+      case .overran(let index, _), .waited(let index, _), .ended(.batch(let index), _): index
+      case .ended(.commit, _): count == 1 ? 0 : nil
+      case .ended(.nothing, _), .stopped, .failed: nil
+      }
+    return index.flatMap { $0 < count ? $0 : nil }
+  }
+
   /// What it was at.
   enum Place {
     /// Nothing that a batch could be at fault for.

@@ -223,7 +223,7 @@ extension Backup {
       try tar.end()
     }
     try tar.symbolicLink("current.sqlite", to: "checkpoints/\(name)")
-    try tar.file(BackupDirectory.markName, mode: 0o644, CopyMark.content(store, isWhole: true))
+    try tar.file(BackupDirectory.markName, mode: 0o600, CopyMark.content(store, isWhole: true))
     try tar.file("store.json", mode: 0o444, content.descriptionBytes)
     try tar.finish()
     return Summary(

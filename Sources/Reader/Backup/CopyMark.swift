@@ -6,7 +6,8 @@ internal import SluiceShared
 /// `{"copyOf": "<store id>", "whole": false}`. What has none is nobody's to write to. `whole` is true from when a
 /// copy of the whole store has come to its end for the first time; before, what is there may be removed.
 ///
-/// While a copy is written it is locked (`flock`), which ends with the process.
+/// While a copy is written it is locked (`flock`), which ends with the process. Nobody else may read it, since who may
+/// could lock it, too.
 final class CopyMark {
   private let file: any File
   private let store: StoreID
@@ -27,7 +28,7 @@ final class CopyMark {
     throws(StoreError)
   {
     self.store = store
-    do throws(StoreError) { _ = try fileSystem.create(path, mode: 0o644) } catch {
+    do throws(StoreError) { _ = try fileSystem.create(path, mode: 0o600) } catch {
       guard error.isExistingFile else { throw error }
     }
     file = try fileSystem.open(path, .write)
