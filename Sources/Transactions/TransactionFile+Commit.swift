@@ -27,7 +27,10 @@ extension TransactionFile {
       outcome = try client().commit(pages, of: turn, timeout: pages.longestCommit)
     } catch {
       undo()
-      throw failed(Self.failure(ofCommit: error), error)
+      let failure = Self.failure(ofCommit: error)
+      // Pages in the journal end the turn, and these are not there.
+      if let turn, failure.code != VFSFailure.sync.code { giveBack(turn) }
+      throw failed(failure, error)
     }
     switch outcome {
     case .committed(let txid):

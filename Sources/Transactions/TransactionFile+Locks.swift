@@ -63,9 +63,8 @@ extension TransactionFile {
 
   private func begin(with turn: Turn, _ patience: TurnPatience) throws(VFSFailure) {
     guard turn.base != base.txid else { return begin(turn) }
-    // It ended while it was waited for, and somebody else has committed; or nobody would take it, and all wait
-    // for its end.
-    guard turn.base > base.txid, patience.leavesAnotherTry() else {
+    // Nobody would take it, and all would wait for its end.
+    guard patience.leavesAnotherTry() else {
       giveBack(turn)
       throw .busy
     }

@@ -146,7 +146,8 @@ extension StoreDouble: TransactionClient {
       endTurnInTime(&state)
       let fault = state.fault
       state.fault = nil
-      defer { if state.out?.turn == turn { state.out = nil } }
+      // What is in the journal ends the turn.
+      defer { if state.out?.turn == turn, fault != .notSubmitted { state.out = nil } }
       switch fault {
       case .late: Self.advance(&state)
       case .unknownLost: return .failure(StoreError(.outcomeUnknown, "lost"))
