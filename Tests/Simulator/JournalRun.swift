@@ -25,7 +25,7 @@ public final class JournalRun: @unchecked Sendable {
   /// What is in a published commit.
   public private(set) var published: [BatchID: UInt64] = [:]
   public private(set) var removals = 0
-  private(set) var violation: String?
+  private(set) var violation: Violation?
 
   private let trace: ((String) -> Void)?
 
@@ -40,7 +40,7 @@ public final class JournalRun: @unchecked Sendable {
   }
 
   /// The first violation, or nil.
-  public func run() -> String? {
+  public func run() -> Violation? {
     MemoryFileSystem(disk, clock: clock).makeDirectories([JournalRun.layout.journal])
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in
@@ -75,7 +75,7 @@ public final class JournalRun: @unchecked Sendable {
       let isExpected =
         error.errno == HandshakeFaults.injected || error.isStaleHandle || error.isNoSuchFile
         || error.code == .outcomeUnknown || error.code == .notSubmitted
-      if !isExpected { violate("\(process.name): \(error)") }
+      if !isExpected { violate(Violation(endedBy: error, "\(process.name): \(error)")) }
     }
     disk.abandon(client: client)
   }
@@ -161,7 +161,7 @@ public final class JournalRun: @unchecked Sendable {
   private func publish(_ batches: [BatchID: UInt64]) {
     for (batch, content) in batches {
       if let before = published[batch], before != content {
-        violate("\(batch) is \(before) and \(content)")
+        violate(.twoHistories, "\(batch) is \(before) and \(content)")
       }
       published[batch] = content
     }
@@ -194,13 +194,15 @@ public final class JournalRun: @unchecked Sendable {
     }
     for (batch, content) in open.sorted(by: { $0.key.sequence < $1.key.sequence })
     where there[batch] != content {
-      violate("after \(occasion): acknowledged \(batch) is nowhere")
+      violate(.lost, "after \(occasion): acknowledged \(batch) is nowhere")
     }
   }
 
-  private func violate(_ what: String) {
+  private func violate(_ kind: Violation.Kind, _ what: String) { violate(Violation(kind, what)) }
+
+  private func violate(_ found: Violation) {
     guard violation == nil else { return }
-    violation = "\(what) (step \(scheduler.steps))"
+    violation = Violation(found.kind, "\(found.what) (step \(scheduler.steps))")
     scheduler.stop()
   }
 }

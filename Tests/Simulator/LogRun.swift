@@ -34,7 +34,7 @@ public final class LogRun: @unchecked Sendable {
   private var lastCommitID: UInt64 = 0
   /// The longest history that anybody believed: each commit's identity and last TxID.
   public private(set) var believed: [Commit] = []
-  private(set) var violation: String?
+  private(set) var violation: Violation?
   /// What happened, to see that a run is worth something.
   public private(set) var claims = 0
   public private(set) var reads = 0
@@ -58,8 +58,10 @@ public final class LogRun: @unchecked Sendable {
   }
 
   /// The first violation, or nil.
-  public func run() -> String? {
-    do throws(StoreError) { try makeStore() } catch { return "no store: \(error)" }
+  public func run() -> Violation? {
+    do throws(StoreError) { try makeStore() } catch {
+      return Violation(.trialFailed, "no store: \(error)")
+    }
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in
       if scheduler.random.chance(drift) { disk.drift(&scheduler.random) }
@@ -118,7 +120,7 @@ public final class LogRun: @unchecked Sendable {
     } catch {
       // Injected errors and losing the lead end a life; anything else is damage.
       if error.code != .notLeading, error.errno != HandshakeFaults.injected {
-        violate("\(name): \(error)")
+        violate(Violation(endedBy: error, "\(name): \(error)"))
       }
     }
     disk.abandon(client: client)
@@ -138,7 +140,7 @@ public final class LogRun: @unchecked Sendable {
       let floor = believed.count
       let present = try log.present()
       if present.extent.commits < UInt64(floor) {
-        violate("\(life.name): stale, \(present.extent.commits) of \(floor) commits")
+        violate(.staleRead, "\(life.name): stale, \(present.extent.commits) of \(floor) commits")
       }
       try follow(&follower, log, present, life.name)
       reads += 1
@@ -149,12 +151,19 @@ public final class LogRun: @unchecked Sendable {
   private func follow(
     _ follower: inout LogFollower, _ log: Log, _ present: Log.Present, _ name: String
   ) throws(StoreError) {
-    try follower.advance(log, to: present) { (commit, _) throws(StoreError) in
-      believe(
-        Commit(id: commit.meta.entropy.low, last: commit.last), at: commit.meta.commit, name)
+    do throws(StoreError) {
+      try follower.advance(log, to: present) { (commit, _) throws(StoreError) in
+        believe(
+          Commit(id: commit.meta.entropy.low, last: commit.last), at: commit.meta.commit, name)
+      }
+    } catch {
+      if error.code == .damaged { violate(.publishedIsGone, "\(name): \(error)") }
+      throw error
     }
     if follower.extent.commits < present.extent.commits {
-      violate("\(name): \(follower.extent.commits) of \(present.extent.commits) commits are there")
+      violate(
+        .publishedIsGone,
+        "\(name): \(follower.extent.commits) of \(present.extent.commits) commits are there")
     }
   }
 
@@ -282,18 +291,22 @@ public final class LogRun: @unchecked Sendable {
     let place = Int(number) - 1
     if place < believed.count {
       if believed[place] != commit {
-        violate("\(name): two histories, commit \(number) is \(believed[place]) and \(commit)")
+        violate(
+          .twoHistories,
+          "\(name): two histories, commit \(number) is \(believed[place]) and \(commit)")
       }
     } else if place == believed.count {
       believed.append(commit)
     } else {
-      violate("\(name): commit \(number) after \(believed.count)")
+      violate(.historyHasGap, "\(name): commit \(number) after \(believed.count)")
     }
   }
 
-  private func violate(_ what: String) {
+  private func violate(_ kind: Violation.Kind, _ what: String) { violate(Violation(kind, what)) }
+
+  private func violate(_ found: Violation) {
     guard violation == nil else { return }
-    violation = "\(what) (step \(scheduler.steps))"
+    violation = Violation(found.kind, "\(found.what) (step \(scheduler.steps))")
     scheduler.stop()
   }
 }
