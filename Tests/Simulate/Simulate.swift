@@ -10,7 +10,7 @@ struct Simulate: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice-simulate",
     abstract: "Runs the real writer, applier, reader and lease over a simulated NFS, seed by seed.",
-    subcommands: [Sweep.self, Mutations.self, List.self, Replay.self, Worker.self],
+    subcommands: [Sweep.self, Mutations.self, List.self, Replay.self, Play.self, Worker.self],
     defaultSubcommand: Sweep.self)
 }
 
@@ -148,6 +148,23 @@ struct Replay: ParsableCommand {
   }
 }
 
+struct Play: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Plays a scenario and prints what happens in it.")
+
+  @Argument(help: "A file of Tests/SimulatorTests/Scenarios.") var file: String
+  @Option(help: "A check to leave out.", transform: SafetyCheck.named) var without: SafetyCheck?
+
+  func run() throws {
+    let scenario = try Scenario(String(contentsOfFile: file, encoding: .utf8), name: file)
+    let run = ScenarioRun(scenario, omitting: Set([without].compactMap { $0 })) { print($0) }
+    let violation = run.run()
+    if without == nil { run.deviations.forEach { print($0) } }
+    print(violation.map(\.description) ?? "no promise was broken")
+    if violation != nil || without == nil && !run.deviations.isEmpty { throw ExitCode.failure }
+  }
+}
+
 /// What `Workers` starts: every `step`th seed from `first` on, a line for each violation.
 struct Worker: ParsableCommand {
   static let configuration = CommandConfiguration(shouldDisplay: false)
@@ -195,6 +212,15 @@ extension Simulation.Kind {
       throw ValidationError("there is no kind \(name): system, log and journal")
     }
     return kind
+  }
+}
+
+extension SafetyCheck {
+  fileprivate static func named(_ name: String) throws -> SafetyCheck {
+    guard let check = SafetyCheck(rawValue: name) else {
+      throw ValidationError("there is no check '\(name)'")
+    }
+    return check
   }
 }
 

@@ -46,7 +46,7 @@ public struct Simulation: Sendable {
 
   private func runLog(seed: UInt64, _ trace: ((String) -> Void)?) -> (Violation?, World.Statistics)
   {
-    let run = LogRun(seed: seed, omitting: omitted, mistake: nil, trace: trace)
+    let run = LogRun(seed: seed, omitting: omitted, trace: trace)
     let violation = run.run()
     var statistics = World.Statistics()
     statistics[.terms] = run.claims
