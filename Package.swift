@@ -18,10 +18,12 @@ func module(
     swiftSettings: settings, linkerSettings: linkerSettings)
 }
 
-func tests(_ folder: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(
+  _ folder: String, _ dependencies: [Target.Dependency], resources: [String] = []
+) -> Target {
   .testTarget(
     name: "Sluice\(folder)Tests", dependencies: dependencies, path: "Tests/\(folder)Tests",
-    resources: folder == "Journal" ? [.copy("Golden")] : [], swiftSettings: settings)
+    resources: resources.map { .copy($0) }, swiftSettings: settings)
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -148,7 +150,7 @@ let package = Package(
       [
         "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
         "SluiceApplier", "SluiceFakes", "SluiceSimulator", "SluiceEdits", logging,
-      ]),
+      ], resources: ["Scenarios"]),
     .target(
       name: "SluiceSimulator",
       dependencies: [
@@ -185,7 +187,8 @@ let package = Package(
     tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
     tests(
       "Journal",
-      ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes", "SluiceSimulator"]),
+      ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes", "SluiceSimulator"],
+      resources: ["Golden"]),
     tests(
       "Applier",
       [

@@ -20,6 +20,19 @@ extension ExitCode {
   /// Data that is damaged, another's or newer than this version.
   static let damaged = ExitCode(76)
 
+  /// All of them, as the command's help and the README list them.
+  static let meanings: [(code: ExitCode, meaning: String)] = [
+    (.success, "done"), (.usage, "usage"), (.batchRejected, "a batch was rejected"),
+    (.noSuchStore, "no such store or file"), (.noApplier, "no applier in time"),
+    (.io, "input or output failed"), (.tryAgain, "try again"),
+    (.damaged, "damaged or foreign data"),
+  ]
+
+  static var list: String {
+    let items = meanings.map { "\($0.code.rawValue) \($0.meaning)" }
+    return "Exit codes: \(items.joined(separator: ", "))."
+  }
+
   init(_ code: StoreError.Code) {
     self =
       switch code {

@@ -22,8 +22,7 @@ struct Sluice: ParsableCommand {
         sluice submit /mnt/efs/orders "INSERT INTO item(name) VALUES (?)" bolt
         sluice query /mnt/efs/orders "SELECT * FROM item"
 
-      Exit codes: 0 done, 64 usage, 65 a batch was rejected, 66 no such store or file, 69 no applier \
-      in time, 74 input or output failed, 75 try again, 76 damaged or foreign data.
+      \(ExitCode.list)
       """,
     version: "0.1.0",
     subcommands: [

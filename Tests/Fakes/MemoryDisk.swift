@@ -5,22 +5,17 @@ public import SluiceShared
 /// Shared by the `MemoryFileSystem`s of all the processes that mount it. What was written lands at
 /// once, or late, or in pieces; what landed others can see; what was synced no loss of power takes.
 public final class MemoryDisk: Sendable {
-  /// link(2) replaces an existing name instead of failing: what rename(2) would do. To show what
-  /// O_EXCL and EEXIST are needed for.
-  public let linkReplaces: Bool
   private let clock: (any Clock)?
   let state: Monitor<State>
 
   /// `clock`: the server's, from which times of modification come; without it they come from the
   /// process that writes.
-  public init(linkReplaces: Bool = false, clock: (any Clock)? = nil) {
-    self.linkReplaces = linkReplaces
+  public init(clock: (any Clock)? = nil) {
     self.clock = clock
     state = Monitor(State())
   }
 
-  private init(_ stable: sending State, linkReplaces: Bool, clock: (any Clock)?) {
-    self.linkReplaces = linkReplaces
+  private init(_ stable: sending State, clock: (any Clock)?) {
     self.clock = clock
     state = Monitor(stable)
   }
@@ -28,7 +23,7 @@ public final class MemoryDisk: Sendable {
   /// A disk of its own that holds everything that is stable here; neither sees the other change.
   public func copy(clock: (any Clock)? = nil) -> MemoryDisk {
     state.withLock {
-      MemoryDisk($0.stable(), linkReplaces: linkReplaces, clock: clock ?? self.clock)
+      MemoryDisk($0.stable(), clock: clock ?? self.clock)
     }
   }
 

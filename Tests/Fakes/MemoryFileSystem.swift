@@ -235,9 +235,7 @@ public struct MemoryFileSystem: FileSystem {
       let found = withFile(Place(path), now_ns, state) { state.isThere($0) ? $0 : nil }
       guard let inode = found else { return .failure(.posix(2, path, "link")) }
       guard hasParent(place, state) else { return .failure(.posix(2, newPath, "link")) }
-      if state.find(place) != nil, !disk.linkReplaces {
-        return .failure(.posix(17, newPath, "link"))
-      }
+      guard state.find(place) == nil else { return .failure(.posix(17, newPath, "link")) }
       set(place, inode, now_ns, &state)
       return .success(())
     }

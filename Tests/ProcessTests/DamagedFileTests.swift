@@ -10,13 +10,13 @@ import Testing
 @Suite("Damage is named where it lies, and never read as data or as the end of the data")
 struct DamagedFileTests {
   /// All that a reader sees; too much to be printed where a test fails.
-  private struct Content: Equatable, CustomTestStringConvertible {
+  struct Content: Equatable, CustomTestStringConvertible {
     var rows: [[SQLValue]]
     var testDescription: String { "\(rows.count) rows" }
   }
 
   /// Twenty rows, in several log segments.
-  private func makeStore() throws -> TestStore {
+  func makeStore() throws -> TestStore {
     let store = try TestStore()
     let writer = try store.writer()
     for n in 1...20 {
@@ -33,13 +33,13 @@ struct DamagedFileTests {
 
   private static let everything = "SELECT id, w, n, x FROM t ORDER BY id"
 
-  private func impatient(_ store: TestStore) -> Environment {
+  func impatient(_ store: TestStore) -> Environment {
     var environment = store.environment
     environment.clock = ImpatientClock()
     return environment
   }
 
-  private func readAll(_ store: TestStore) throws -> Content {
+  func readAll(_ store: TestStore) throws -> Content {
     try store.database(impatient(store)).read { Content(rows: try $0.query(Self.everything)) }
   }
 
@@ -60,7 +60,7 @@ struct DamagedFileTests {
 
   /// With damage somewhere, everything is read as it was written, or an error names the file and a
   /// place in it. Returns whether it was an error.
-  private func readsTruly(
+  func readsTruly(
     _ store: TestStore, _ expected: Content, _ path: String, near offset: Int64
   ) -> Bool {
     do {
@@ -276,107 +276,6 @@ struct DamagedFileTests {
         try PageStore(path: store.path, environment: store.environment)
       }
       #expect(error?.code == .damaged && error?.path == path)
-    }
-  }
-
-  @Test("A truncated log segment")
-  func truncated() async throws {
-    try await onThread {
-      let store = try makeStore()
-      let expected = try readAll(store)
-      let present = try store.present()
-      let path = present.segment.file.path
-      let whole = try store.environment.fileSystem.open(path, .write)
-        .read(Int(present.beacon.position.end), at: 0)
-      let end = present.beacon.position.end
-      for size in [end - 4096, end - 8192, 20480, 16384, 16383, 12288, 8192, 5000, 4096, 100, 0] {
-        let file = try store.environment.fileSystem.open(path, .write)
-        try file.resize(to: size)
-        #expect(readsTruly(store, expected, path, near: size), "\(size)")
-        // Nor does an applier take it for one that published nothing.
-        let error = #expect(throws: StoreError.self) {
-          try store.drain(TestStore.options(), impatient(store))
-        }
-        #expect(error?.code == .damaged && error?.path == path, "\(size): \(error)")
-        try file.resize(to: Int64(whole.count))
-        try file.write(whole, at: 0)
-      }
-      #expect(try readAll(store) == expected)
-    }
-  }
-
-  @Test("Another store's segments, and newer ones")
-  func foreign() async throws {
-    try await onThread {
-      let store = try makeStore()
-      let expected = try readAll(store)
-      let files = store.environment.fileSystem
-      let other = try store.makeAnother("other")
-      let next =
-        "\(store.layout.log)/\(StoreLayout.logName(try store.present().segment.number + 1))"
-      func copy(_ from: String, to path: String, _ change: (inout [UInt8]) -> Void = { _ in })
-        throws
-      {
-        var bytes = try files.open(from, .shared).read(64 << 10, at: 0)
-        change(&bytes)
-        let file = try files.create(path, mode: 0o644)
-        try file.write(bytes, at: 0)
-      }
-      // In the log: named, and refused by reader and applier alike.
-      try copy("\(StoreLayout(other).log)/\(StoreLayout.logName(1))", to: next)
-      for error in [
-        #expect(throws: StoreError.self) { try readAll(store) },
-        #expect(throws: StoreError.self) { try store.drain() },
-      ] {
-        #expect(error?.code == .foreign && error?.path == next && error?.offset == 4096)
-      }
-      #expect(try sluice("query", store.path, "SELECT 1").code == 76)
-      try files.unlink(next)
-      try copy(try store.present().segment.file.path, to: next) { upgrade(&$0) }
-      for error in [
-        #expect(throws: StoreError.self) { try readAll(store) },
-        #expect(throws: StoreError.self) { try store.drain() },
-      ] {
-        #expect(error?.code == .unsupported && error?.path == next && error?.offset == 4096)
-      }
-      try files.unlink(next)
-      #expect(try readAll(store) == expected)
-
-      // In the journal: left alone, and nobody is held up.
-      let stranger = try Writer(store: other)
-      _ = try stranger.submitBlocking(TestStore.row(9, 9))
-      let newer = try store.writer()
-      _ = try newer.submitBlocking(TestStore.row(8, 8))
-      let segment = try #require(try store.journalSegments().first)
-      let strange = try #require(
-        try files.list(StoreLayout(other).journal).first { $0.hasSuffix(".seg") })
-      let path = "\(store.layout.journal)/\(segment)"
-      let kept = try files.open(path, .shared).read(64 << 10, at: 0)
-      var bytes = kept
-      upgrade(&bytes)
-      try files.open(path, .write).write(bytes, at: 0)
-      try copy("\(StoreLayout(other).journal)/\(strange)", to: "\(store.layout.journal)/\(strange)")
-      let writer = try store.writer()
-      _ = try writer.submitBlocking(TestStore.row(7, 7))
-      try store.drain()
-      #expect(try store.rows(of: 7) == [7])
-      #expect(try store.rows(of: 8) == [] && store.rows(of: 9) == [])
-      #expect(try Set(store.journalSegments()).isSuperset(of: [segment, strange]))
-      // An applier that knows the newer version goes on with it.
-      try files.open(path, .write).write(kept, at: 0)
-      try store.drain()
-      #expect(try store.rows(of: 8) == [8])
-    }
-  }
-
-  /// Gives a segment's header the next format version, checksum and all.
-  private func upgrade(_ segment: inout [UInt8]) {
-    let start = Int(Block.header)
-    segment[start + 8] += 1
-    let seed = crc32c([UInt8](repeating: 0, count: 8))
-    let checksum = crc32c(Array(segment[start..<start + 4092]), continuing: seed)
-    withUnsafeBytes(of: checksum.littleEndian) {
-      segment.replaceSubrange(start + 4092..<start + 4096, with: $0)
     }
   }
 

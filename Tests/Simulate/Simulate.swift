@@ -10,7 +10,7 @@ struct Simulate: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sluice-simulate",
     abstract: "Runs the real writer, applier, reader and lease over a simulated NFS, seed by seed.",
-    subcommands: [Sweep.self, Mutations.self, Replay.self, Worker.self],
+    subcommands: [Sweep.self, Mutations.self, List.self, Replay.self, Play.self, Worker.self],
     defaultSubcommand: Sweep.self)
 }
 
@@ -34,7 +34,7 @@ struct Sweep: ParsableCommand {
         String(format: "\(kind.rawValue): %llu seeds in %.0f s: ", result.seeds, seconds)
           + "\(result.statistics)")
       for found in result.violations.sorted(by: { $0.seed < $1.seed }).prefix(20) {
-        say("seed \(found.seed): \(found.what)")
+        say("seed \(found.seed): \(found.violation)")
         say("  make simulate SEED=\(found.seed)\(kind.argument)")
       }
       if result.seeds != count { say("\(count - result.seeds) seeds were not run") }
@@ -72,7 +72,8 @@ struct Mutations: ParsableCommand {
       let seconds = String(format: "%.1f s", Date().timeIntervalSince(started))
       let name = mutation.what.padding(toLength: 58, withPad: " ", startingAt: 0)
       if let found {
-        say("\(name) seed \(found.seed) (\(seconds)): \(found.what.prefix(150))")
+        say(
+          "\(name) seed \(found.seed) (\(seconds)): \(found.violation.description.prefix(150))")
         say(
           "  make simulate SEED=\(found.seed) WITHOUT=\(mutation.check.rawValue)\(mutation.kind.argument)"
         )
@@ -92,7 +93,7 @@ struct Mutations: ParsableCommand {
 
 extension Mutations {
   /// Looks in ever larger portions, since most are found by a few seeds.
-  private func seed(finding mutation: Mutation) throws -> (seed: UInt64, what: String)? {
+  private func seed(finding mutation: Mutation) throws -> (seed: UInt64, violation: Violation)? {
     var first: UInt64 = 1
     var count: UInt64 = 20
     let seeds = min(mutation.seeds, most)
@@ -100,12 +101,12 @@ extension Mutations {
       let portion = min(count, seeds - first + 1)
       let result = try Workers(jobs: jobs).run(
         first: first, count: portion, omitting: mutation.check, kind: mutation.kind)
-      let shown = result.violations.filter { mutation.isShown(by: $0.what) }
+      let shown = result.violations.filter { mutation.isShown(by: $0.violation) }
       if let found = shown.min(by: { $0.seed < $1.seed }) {
         // It must be the check that makes the difference.
         let whole = try Workers(jobs: 1).run(first: found.seed, count: 1, kind: mutation.kind)
-        if let what = whole.violations.first?.what {
-          throw StoreError(.invalid, "seed \(found.seed) fails with no check left out: \(what)")
+        if let other = whole.violations.first?.violation {
+          throw StoreError(.invalid, "seed \(found.seed) fails with no check left out: \(other)")
         }
         return found
       }
@@ -113,6 +114,19 @@ extension Mutations {
       count *= 3
     }
     return nil
+  }
+}
+
+struct List: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Prints each check that is left out, in what kind of run, and what must be found.")
+
+  func run() {
+    for mutation in Mutation.all {
+      let name = mutation.check.rawValue.padding(toLength: 28, withPad: " ", startingAt: 0)
+      let kind = mutation.kind.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
+      say("\(name)\(kind)\(mutation.signs.map(\.rawValue).sorted().joined(separator: ", "))")
+    }
   }
 }
 
@@ -128,9 +142,26 @@ struct Replay: ParsableCommand {
   func run() throws {
     try Determinism.ensure()
     let simulation = try Simulation(omitting: without)
-    let violation = simulation.run(kind, seed: seed) { print($0) }
-    print(violation.what.map { "seed \(seed): \($0)" } ?? "seed \(seed): no promise was broken")
-    if violation.what != nil { throw ExitCode.failure }
+    let violation = simulation.run(kind, seed: seed) { print($0) }.violation
+    print(violation.map { "seed \(seed): \($0)" } ?? "seed \(seed): no promise was broken")
+    if violation != nil { throw ExitCode.failure }
+  }
+}
+
+struct Play: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Plays a scenario and prints what happens in it.")
+
+  @Argument(help: "A file of Tests/SimulatorTests/Scenarios.") var file: String
+  @Option(help: "A check to leave out.", transform: SafetyCheck.named) var without: SafetyCheck?
+
+  func run() throws {
+    let scenario = try Scenario(String(contentsOfFile: file, encoding: .utf8), name: file)
+    let run = ScenarioRun(scenario, omitting: Set([without].compactMap { $0 })) { print($0) }
+    let violation = run.run()
+    if without == nil { run.deviations.forEach { print($0) } }
+    print(violation.map(\.description) ?? "no promise was broken")
+    if violation != nil || without == nil && !run.deviations.isEmpty { throw ExitCode.failure }
   }
 }
 
@@ -156,12 +187,13 @@ struct Worker: ParsableCommand {
       // Known where this process ends by itself, or is ended because it hangs.
       say("run \(seed)")
       alarm(Worker.mostSeconds)
-      let (what, statistics) = simulation.run(kind, seed: seed)
+      let (violation, statistics) = simulation.run(kind, seed: seed)
       total = total + statistics
       count += 1
-      if let what {
-        let line = what.replacingOccurrences(of: "\n", with: " / ")
-        FileHandle.standardOutput.write(Data("violation \(seed) \(line)\n".utf8))
+      if let violation {
+        let line = violation.what.replacingOccurrences(of: "\n", with: " / ")
+        FileHandle.standardOutput.write(
+          Data("violation \(seed) \(violation.kind.rawValue) \(line)\n".utf8))
       }
     }
     FileHandle.standardOutput.write(
@@ -180,6 +212,15 @@ extension Simulation.Kind {
       throw ValidationError("there is no kind \(name): system, log and journal")
     }
     return kind
+  }
+}
+
+extension SafetyCheck {
+  fileprivate static func named(_ name: String) throws -> SafetyCheck {
+    guard let check = SafetyCheck(rawValue: name) else {
+      throw ValidationError("there is no check '\(name)'")
+    }
+    return check
   }
 }
 

@@ -9,7 +9,7 @@ struct Workers {
   struct Result {
     var seeds: UInt64 = 0
     var statistics = World.Statistics()
-    var violations: [(seed: UInt64, what: String)] = []
+    var violations: [(seed: UInt64, violation: Violation)] = []
   }
 
   func run(
@@ -37,9 +37,11 @@ struct Workers {
       var isDone = false
       var seed = ""
       for line in text.split(separator: "\n") {
-        let words = line.split(separator: " ", maxSplits: 2)
-        if words.first == "violation", words.count == 3, let seed = UInt64(words[1]) {
-          result.violations.append((seed, String(words[2])))
+        let words = line.split(separator: " ", maxSplits: 3)
+        if words.first == "violation", words.count == 4, let seed = UInt64(words[1]),
+          let kind = Violation.Kind(rawValue: String(words[2]))
+        {
+          result.violations.append((seed, Violation(kind, String(words[3]))))
         } else if words.first == "run", words.count == 2 {
           seed = String(words[1])
         } else if words.first == "done" {

@@ -68,6 +68,7 @@ struct DamageTrial: @unchecked Sendable {
           let text = try world.shown(transaction)
           if text != content || transaction.txid != txid {
             world.oracle.violate(
+              .damageShown,
               "\(turned), \(transaction.txid) was shown in place of \(txid), or with other content")
           }
         }
@@ -78,7 +79,8 @@ struct DamageTrial: @unchecked Sendable {
         guard let error = error as? StoreError, error.code == .damaged, error.path == path,
           let named = error.offset, named <= offset
         else {
-          return world.oracle.violate("\(turned), that is not what the error names: \(error)")
+          return world.oracle.violate(
+            .damageMisnamed, "\(turned), that is not what the error names: \(error)")
         }
       }
     }
@@ -97,7 +99,7 @@ struct JournalDamageTrial: @unchecked Sendable {
   func run() {
     world.submitSome()
     guard let path = world.journalFiles.last, let content = world.disk.content(path) else {
-      return world.oracle.violate("a submit left no file in the journal")
+      return world.oracle.violate(.trialFailed, "a submit left no file in the journal")
     }
     // Not its mark: whoever sets that only closes it.
     let places = content.indices.filter { $0 >= Block.size && content[$0] != 0 }

@@ -19,13 +19,11 @@ public final class JournalRun: @unchecked Sendable {
   private let clock = ManualClock()
   private let isNetwork: Bool
   private var lastClient: UInt64 = 0
-  private var lastContent: UInt64 = 0
-  /// What `flush` returned for.
-  public private(set) var acknowledged: [BatchID: UInt64] = [:]
-  /// What is in a published commit.
-  public private(set) var published: [BatchID: UInt64] = [:]
-  public private(set) var removals = 0
-  private(set) var violation: String?
+  private let witness: JournalWitness
+  public var acknowledged: [BatchID: UInt64] { witness.acknowledged }
+  public var published: [BatchID: UInt64] { witness.published }
+  public var removals: Int { witness.removals }
+  private(set) var violation: Violation?
 
   private let trace: ((String) -> Void)?
 
@@ -37,10 +35,12 @@ public final class JournalRun: @unchecked Sendable {
     scheduler = Scheduler(seed: seed, steps: steps)
     self.omitted = omitted
     isNetwork = scheduler.random.chance(0.5)
+    witness = JournalWitness(disk, layout: JournalRun.layout)
+    witness.violated = { [unowned self] in violate($0) }
   }
 
   /// The first violation, or nil.
-  public func run() -> String? {
+  public func run() -> Violation? {
     MemoryFileSystem(disk, clock: clock).makeDirectories([JournalRun.layout.journal])
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in
@@ -53,7 +53,7 @@ public final class JournalRun: @unchecked Sendable {
         Scheduler.Role("zombie") { self.live($0, as: self.zombie) },
       ])
     scheduler.onStep = nil
-    checkNothingIsLost("the end")
+    witness.checkNothingIsLost("the end")
     return violation
   }
 
@@ -75,7 +75,7 @@ public final class JournalRun: @unchecked Sendable {
       let isExpected =
         error.errno == HandshakeFaults.injected || error.isStaleHandle || error.isNoSuchFile
         || error.code == .outcomeUnknown || error.code == .notSubmitted
-      if !isExpected { violate("\(process.name): \(error)") }
+      if !isExpected { violate(Violation(endedBy: error, "\(process.name): \(error)")) }
     }
     disk.abandon(client: client)
   }
@@ -88,33 +88,19 @@ public final class JournalRun: @unchecked Sendable {
     // Batches whose fate a flush left unknown; the writer settles them before the next one.
     for _ in 0..<(1 + scheduler.random.below(12)) {
       let count = 1 + scheduler.random.below(3)
-      let contents = (0..<count).map { _ in
-        lastContent += 1
-        return lastContent
-      }
+      let contents = (0..<count).map { _ in witness.nextContent() }
       let first = writer.nextBatch()
       do throws(StoreError) {
         try writer.flush(
-          contents.map { content($0) }, as: first, ends: scheduler.random.chance(0.1))
+          contents.map { JournalWitness.bytes($0, padding: scheduler.random.below(3000)) },
+          as: first, ends: scheduler.random.chance(0.1))
       } catch {
         guard error.code == .outcomeUnknown || error.code == .notSubmitted else { throw error }
         continue
       }
-      for (i, content) in contents.enumerated() {
-        acknowledged[
-          BatchID(writer: first.writer, sequence: first.sequence.advanced(by: UInt64(i)))] =
-          content
-      }
-      checkNothingIsLost("an acknowledgement")
+      witness.acknowledge(contents, as: first)
       if scheduler.random.chance(0.1) { writer.close() }
     }
-  }
-
-  private func content(_ number: UInt64) -> [UInt8] {
-    var writer = ByteWriter()
-    writer.append(number)
-    writer.append(raw: [UInt8](repeating: 7, count: scheduler.random.below(3000)))
-    return writer.bytes
   }
 
   // MARK: The applier
@@ -142,65 +128,15 @@ public final class JournalRun: @unchecked Sendable {
   }
 
   private func visit(_ path: String, _ environment: Environment, leads: Bool) throws(StoreError) {
-    let file = try environment.fileSystem.open(path, .shared)
-    var read = try JournalRun.batches(in: file)
-    if leads { publish(read) }
+    let visit = try JournalVisit(path, environment, witness, leads: leads)
     guard scheduler.random.chance(0.3) else { return }
     // Silent, says this applier: it is retired.
-    try Mark.write(
-      to: try environment.fileSystem.open(path, .write), by: "applier", time_ms: 0)
-    if environment.makes(.rereadAfterMark) { read = try JournalRun.batches(in: file) }
-    if leads { publish(read) }
-    let isPublished = read.keys.allSatisfy { published[$0] != nil }
-    guard isPublished || !environment.makes(.removeOnlyPublished) else { return }
-    try environment.fileSystem.unlink(path)
-    removals += 1
-    checkNothingIsLost("a removal")
+    try visit.retire()
   }
 
-  private func publish(_ batches: [BatchID: UInt64]) {
-    for (batch, content) in batches {
-      if let before = published[batch], before != content {
-        violate("\(batch) is \(before) and \(content)")
-      }
-      published[batch] = content
-    }
-  }
-
-  /// The batches in a segment, with the number that each one is.
-  private static func batches(in file: any File) throws(StoreError) -> [BatchID: UInt64] {
-    var found: [BatchID: UInt64] = [:]
-    for batch in try JournalContent.batches(in: file) {
-      found[batch.id] = batch.bytes.withUnsafeBytes {
-        UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
-      }
-    }
-    return found
-  }
-
-  // MARK: What must hold
-
-  /// Every acknowledged batch is published, or in a file that is there.
-  private func checkNothingIsLost(_ occasion: String) {
-    let open = acknowledged.filter { published[$0.key] != $0.value }
-    guard !open.isEmpty else { return }
-    let fileSystem = MemoryFileSystem(disk, clock: clock)
-    var there: [BatchID: UInt64] = [:]
-    for path in disk.paths where path.hasSuffix(".seg") {
-      guard let file = try? fileSystem.open(path, .shared),
-        let batches = try? JournalRun.batches(in: file)
-      else { continue }
-      there.merge(batches) { first, _ in first }
-    }
-    for (batch, content) in open.sorted(by: { $0.key.sequence < $1.key.sequence })
-    where there[batch] != content {
-      violate("after \(occasion): acknowledged \(batch) is nowhere")
-    }
-  }
-
-  private func violate(_ what: String) {
+  private func violate(_ found: Violation) {
     guard violation == nil else { return }
-    violation = "\(what) (step \(scheduler.steps))"
+    violation = Violation(found.kind, "\(found.what) (step \(scheduler.steps))")
     scheduler.stop()
   }
 }

@@ -15,7 +15,7 @@ final class LeaseRun: @unchecked Sendable {
   private let omitted: Set<SafetyCheck>
   private let trace: ((String) -> Void)?
   private let lease: Duration
-  private var violation: String?
+  private var violation: Violation?
   private var isCalm = false
   private(set) var terms = 0
   private(set) var refused = 0
@@ -41,7 +41,7 @@ final class LeaseRun: @unchecked Sendable {
 
   var requests: SimulatedLockTable.Counts { table.counts }
 
-  func run() -> String? {
+  func run() -> Violation? {
     scheduler.start(nil) { [self] in conduct() }
     scheduler.run()
     return violation
@@ -58,7 +58,7 @@ final class LeaseRun: @unchecked Sendable {
     let calm_ns = scheduler.now_ns
     scheduler.sleep(lease_ns * 2)
     if violation == nil, lastLed_ns < calm_ns {
-      violate("with nothing in the way, nobody led for two lease times")
+      violate(.nobodyLed, "with nothing in the way, nobody led for two lease times")
     }
     scheduler.finish()
     for strand in strands { scheduler.join(strand) }
@@ -108,7 +108,7 @@ final class LeaseRun: @unchecked Sendable {
         misfortune(process)
       }
     } catch {
-      violate("\(process.name) ended with \(error)")
+      violate(Violation(endedBy: error, "\(process.name) ended with \(error)"))
     }
   }
 
@@ -131,7 +131,7 @@ final class LeaseRun: @unchecked Sendable {
         return
       }
       if holds(process), table.item?.state == .active {
-        violate("\(process.name) keeps the item after a claim that it lost")
+        violate(.itemKept, "\(process.name) keeps the item after a claim that it lost")
       }
       return
     }
@@ -162,7 +162,9 @@ final class LeaseRun: @unchecked Sendable {
       counter += 1
       let before_ns = scheduler.now_ns
       let goesOn = try lease.renew(beatStarted: started)
-      if scheduler.now_ns != before_ns { violate("\(process.name)'s loop waits for the table") }
+      if scheduler.now_ns != before_ns {
+        violate(.waitedForTable, "\(process.name)'s loop waits for the table")
+      }
       guard goesOn else {
         refused += 1
         note("\(process.name) stands back")
@@ -188,6 +190,7 @@ final class LeaseRun: @unchecked Sendable {
     let tolerance_ns = lease.inNanoseconds / 1000
     if !holds(process), scheduler.now_ns > table.heldSince_ns + tolerance_ns {
       violate(
+        .twoHolders,
         "two hold the lease: \(process.name) leads, and the item is \(table.item?.holder ?? "nobody")'s"
       )
     }
@@ -231,8 +234,10 @@ final class LeaseRun: @unchecked Sendable {
     trace?("\(scheduler.now_ns / 1000)  \(text())")
   }
 
-  private func violate(_ what: String) {
-    note("VIOLATION: \(what)")
-    if violation == nil { violation = what }
+  private func violate(_ kind: Violation.Kind, _ what: String) { violate(Violation(kind, what)) }
+
+  private func violate(_ found: Violation) {
+    note("VIOLATION: \(found)")
+    if violation == nil { violation = found }
   }
 }

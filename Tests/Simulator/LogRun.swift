@@ -2,17 +2,6 @@ import SluiceFakes
 import SluiceJournal
 public import SluiceShared
 
-/// What the run's own appliers may do wrong, where the real code has no way to: what the files alone
-/// cannot prevent.
-public enum LogMistake: String, CaseIterable, Sendable {
-  /// A segment's number is taken by an operation that replaces a file of that name.
-  case claimByRename
-  /// The beacon is written before the mark is read.
-  case publishBeforeCheck
-  /// A commit is told to others before its beacon is written.
-  case tellBeforePublishing
-}
-
 /// One run of the log's handshake: three appliers and two readers over one disk, their real code, in
 /// an order that the seed decides.
 ///
@@ -28,38 +17,36 @@ public final class LogRun: @unchecked Sendable {
   let scheduler: Scheduler
   let disk: MemoryDisk
   let omitted: Set<SafetyCheck>
-  let mistake: LogMistake?
   private let clock = ManualClock()
   private var lastClient: UInt64 = 0
-  private var lastCommitID: UInt64 = 0
-  /// The longest history that anybody believed: each commit's identity and last TxID.
-  public private(set) var believed: [Commit] = []
-  private(set) var violation: String?
+  private let witness = LogWitness()
+  /// The longest history that anybody believed.
+  public var believed: [LogWitness.Commit] { witness.believed }
+  private(set) var violation: Violation?
   /// What happened, to see that a run is worth something.
   public private(set) var claims = 0
   public private(set) var reads = 0
   public private(set) var retired = 0
   private let trace: ((String) -> Void)?
 
-  public struct Commit: Equatable {
-    var id: UInt64
-    public var last: TxID
-  }
-
   public init(
-    seed: UInt64, steps: Int = 800, omitting omitted: Set<SafetyCheck>, mistake: LogMistake?,
+    seed: UInt64, steps: Int = 800, omitting omitted: Set<SafetyCheck>,
     trace: ((String) -> Void)? = nil
   ) {
     scheduler = Scheduler(seed: seed, steps: steps)
-    disk = MemoryDisk(linkReplaces: mistake == .claimByRename)
+    disk = MemoryDisk()
     self.omitted = omitted
-    self.mistake = mistake
     self.trace = trace
+    witness.violated = { [unowned self] in violate($0) }
   }
 
   /// The first violation, or nil.
-  public func run() -> String? {
-    do throws(StoreError) { try makeStore() } catch { return "no store: \(error)" }
+  public func run() -> Violation? {
+    do throws(StoreError) {
+      try LogRun.makeStore(on: disk, environment(over: MemoryFileSystem(disk, clock: clock)))
+    } catch {
+      return Violation(.trialFailed, "no store: \(error)")
+    }
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in
       if scheduler.random.chance(drift) { disk.drift(&scheduler.random) }
@@ -75,10 +62,9 @@ public final class LogRun: @unchecked Sendable {
     return violation
   }
 
-  private func makeStore() throws(StoreError) {
-    let fileSystem = MemoryFileSystem(disk, clock: clock)
-    fileSystem.makeDirectories([LogRun.layout.log, LogRun.layout.oldLog])
-    let environment = environment(over: fileSystem)
+  /// A log of one segment, which nobody holds.
+  static func makeStore(on disk: MemoryDisk, _ environment: Environment) throws(StoreError) {
+    MemoryFileSystem(disk).makeDirectories([LogRun.layout.log, LogRun.layout.oldLog])
     let won = try claim(environment, "init").claim(successorOf: 0) { holder, _ in
       holder.beacon(.released, ApplierStatus(), time_ms: 0)
     }
@@ -93,7 +79,7 @@ public final class LogRun: @unchecked Sendable {
     return environment
   }
 
-  func claim(_ environment: Environment, _ name: String) -> LogClaim {
+  static func claim(_ environment: Environment, _ name: String) -> LogClaim {
     var claim = LogClaim(
       layout: LogRun.layout, store: LogRun.store, environment: environment, holder: name,
       engine: LogRun.engine)
@@ -118,7 +104,7 @@ public final class LogRun: @unchecked Sendable {
     } catch {
       // Injected errors and losing the lead end a life; anything else is damage.
       if error.code != .notLeading, error.errno != HandshakeFaults.injected {
-        violate("\(name): \(error)")
+        violate(Violation(endedBy: error, "\(name): \(error)"))
       }
     }
     disk.abandon(client: client)
@@ -135,26 +121,9 @@ public final class LogRun: @unchecked Sendable {
     let log = life.log
     var follower = LogFollower(after: .empty)
     for _ in 0..<(1 + scheduler.random.below(30)) {
-      let floor = believed.count
-      let present = try log.present()
-      if present.extent.commits < UInt64(floor) {
-        violate("\(life.name): stale, \(present.extent.commits) of \(floor) commits")
-      }
-      try follow(&follower, log, present, life.name)
+      let present = try witness.present(log, life.name)
+      try witness.follow(&follower, log, present, life.name)
       reads += 1
-    }
-  }
-
-  /// Reads the history up to `present` and believes it.
-  private func follow(
-    _ follower: inout LogFollower, _ log: Log, _ present: Log.Present, _ name: String
-  ) throws(StoreError) {
-    try follower.advance(log, to: present) { (commit, _) throws(StoreError) in
-      believe(
-        Commit(id: commit.meta.entropy.low, last: commit.last), at: commit.meta.commit, name)
-    }
-    if follower.extent.commits < present.extent.commits {
-      violate("\(name): \(follower.extent.commits) of \(present.extent.commits) commits are there")
     }
   }
 
@@ -162,7 +131,7 @@ public final class LogRun: @unchecked Sendable {
     let observed = try life.log.listed().first ?? 0
     var rotating = false
     var newest = observed
-    while let won = try claim(life.environment, life.name).claim(
+    while let won = try LogRun.claim(life.environment, life.name).claim(
       successorOf: newest, rotating: rotating,
       firstBeacon: { holder, _ in holder.beacon(.active, ApplierStatus(), time_ms: 0) })
     {
@@ -175,15 +144,8 @@ public final class LogRun: @unchecked Sendable {
     }
   }
 
-  /// Believes the history that a new holder published with its first beacon.
   private func inherit(_ holder: LogHolder, _ life: Life) throws(StoreError) {
-    let beacon = holder.beacon(.active, ApplierStatus(), time_ms: 0).content
-    // Not there: it was superseded and moved before its holder came to look.
-    guard let segment = try life.log.open(holder.header.number) else { return }
-    var follower = LogFollower(after: .empty)
-    try follow(
-      &follower, life.log, Log.Present(segment: segment, beacon: beacon, isClosed: false), life.name
-    )
+    guard try witness.inherit(holder, { life.log }, life.name) else { return }
     // Without `parentByStart` a claimant stumbles over moved segments before it does worse.
     if scheduler.random.chance(0.1), !omitted.contains(.parentByStart) {
       try moveOldSegments(behind: holder, life)
@@ -191,7 +153,7 @@ public final class LogRun: @unchecked Sendable {
   }
 
   private func work(_ holder: LogHolder, _ life: Life) throws(StoreError) {
-    var unpublished: [Commit] = []
+    var unpublished: [LogWitness.Commit] = []
     for _ in 0..<scheduler.random.below(10) {
       // The beacon of one commit may overlap the work of the next.
       let before = holder.beacon(.active, ApplierStatus(), time_ms: 0)
@@ -203,7 +165,9 @@ public final class LogRun: @unchecked Sendable {
     if !unpublished.isEmpty { try publish(nil, &unpublished, holder, life) }
   }
 
-  private func commit(behind holder: LogHolder, _ life: Life) throws(StoreError) -> Commit {
+  private func commit(behind holder: LogHolder, _ life: Life) throws(StoreError)
+    -> LogWitness.Commit
+  {
     let (content, first) = content(behind: holder)
     var commit = first
     do throws(StoreError) {
@@ -215,23 +179,22 @@ public final class LogRun: @unchecked Sendable {
       _ = try holder.commit(content)
       commit = second
     }
-    if mistake == .tellBeforePublishing { believe(commit, at: holder.extent.commits, life.name) }
     return commit
   }
 
   /// Publishes, and believes what the beacon says; the present one unless told otherwise.
   private func publish(
-    _ earlier: SealedBeacon?, _ unpublished: inout [Commit], _ holder: LogHolder, _ life: Life
+    _ earlier: SealedBeacon?, _ unpublished: inout [LogWitness.Commit], _ holder: LogHolder,
+    _ life: Life
   ) throws(StoreError) {
     let beacon = earlier ?? holder.beacon(.active, ApplierStatus(), time_ms: 0)
     try holder.publish(beacon)
     while let commit = unpublished.first {
       let number = holder.extent.commits - UInt64(unpublished.count) + 1
       guard number <= beacon.content.extent.commits else { break }
-      believe(commit, at: number, life.name)
+      witness.believe(commit, at: number, life.name)
       unpublished.removeFirst()
     }
-    if mistake == .publishBeforeCheck { try holder.checkOpen() }
   }
 
   /// Rotation, release, or leaving everything as it is.
@@ -257,43 +220,14 @@ public final class LogRun: @unchecked Sendable {
     ).retire(below: number - UInt64(scheduler.random.below(2)), beneath: number).count
   }
 
-  private func content(behind holder: LogHolder) -> (CommitContent, Commit) {
-    lastCommitID += 1
+  private func content(behind holder: LogHolder) -> (CommitContent, LogWitness.Commit) {
     let count = UInt32(1 + scheduler.random.below(3))
-    let bytes = [UInt8](
-      repeating: UInt8(truncatingIfNeeded: lastCommitID), count: scheduler.random.below(9000))
-    let content = CommitContent(
-      first: holder.extent.txid.next, count: count,
-      meta: CommitMeta(
-        commit: holder.extent.commits + 1, time_ms: 0,
-        entropy: Identifier128(high: 0, low: lastCommitID), pageSize: 4096, pageCount: 1,
-        checksum: DatabaseChecksum(), rejected: 0),
-      entries: [], outcomes: [], consumed: [], pages: .memory(bytes),
-      batches: SectionContent(.batches, raw: []))
-    return (
-      content, Commit(id: lastCommitID, last: holder.extent.txid.advanced(by: UInt64(count)))
-    )
+    return witness.content(behind: holder, count: count, bytes: scheduler.random.below(9000))
   }
 
-  // MARK: What must hold
-
-  /// Somebody takes this commit for the history's `number`th.
-  private func believe(_ commit: Commit, at number: UInt64, _ name: String) {
-    let place = Int(number) - 1
-    if place < believed.count {
-      if believed[place] != commit {
-        violate("\(name): two histories, commit \(number) is \(believed[place]) and \(commit)")
-      }
-    } else if place == believed.count {
-      believed.append(commit)
-    } else {
-      violate("\(name): commit \(number) after \(believed.count)")
-    }
-  }
-
-  private func violate(_ what: String) {
+  private func violate(_ found: Violation) {
     guard violation == nil else { return }
-    violation = "\(what) (step \(scheduler.steps))"
+    violation = Violation(found.kind, "\(found.what) (step \(scheduler.steps))")
     scheduler.stop()
   }
 }

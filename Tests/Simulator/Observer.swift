@@ -64,7 +64,7 @@ final class Observer {
 
   /// Takes in what was published since it looked last, and compares it with what was before: all of
   /// it where somebody else leads now, from where the one before began. Returns what is wrong.
-  func look() -> String? {
+  func look() -> Violation? {
     if let present { return follow(present) }
     // A beacon is torn: what the others say is published all the same.
     for (segment, beacon) in Array(readable).reversed() {
@@ -74,7 +74,7 @@ final class Observer {
     return nil
   }
 
-  private func follow(_ present: Log.Present) -> String? {
+  private func follow(_ present: Log.Present) -> Violation? {
     if segment != present.segment.header {
       // What is not kept any more was compared before it went.
       let kept = (try? log.kept(after: base.txid, upTo: present))?.first?.inherited
@@ -82,28 +82,33 @@ final class Observer {
       base = extent
       segment = present.segment.header
     }
-    var found: String?
+    var found: Violation?
     do throws(StoreError) {
       try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
         let entries = try Verification.Entry.all(of: commit, &cursor)
         if found == nil { found = take(commit, entries) }
       }
     } catch {
-      return "what a beacon says is published is not there: \(error)"
+      return Violation(
+        .publishedIsGone, "what a beacon says is published is not there: \(error)")
     }
     return found ?? compare(present.extent)
   }
 
-  private func take(_ commit: SluiceJournal.Commit, _ batches: [Verification.Entry]) -> String? {
+  private func take(
+    _ commit: SluiceJournal.Commit, _ batches: [Verification.Entry]
+  ) -> Violation? {
     let this = Commit(entropy: commit.meta.entropy, last: commit.last)
     let number = Int(commit.meta.commit)
     guard number > commits.count else {
       let known = commits[number - 1]
       guard known != this else { return nil }
-      return "two histories were published: commit \(number) is \(known) and \(this)"
+      return Violation(
+        .twoHistories, "two histories were published: commit \(number) is \(known) and \(this)")
     }
     guard number == commits.count + 1 else {
-      return "commit \(number) was published after \(commits.count)"
+      return Violation(
+        .historyHasGap, "commit \(number) was published after \(commits.count)")
     }
     commits.append(this)
     extent = commit.extent
@@ -112,15 +117,19 @@ final class Observer {
     return nil
   }
 
-  private func compare(_ published: LogExtent) -> String? {
+  private func compare(_ published: LogExtent) -> Violation? {
     guard published.commits > 0 else { return nil }
     guard published.commits <= commits.count else {
-      return "\(published.commits) commits are published, and \(commits.count) are in the log"
+      return Violation(
+        .publishedIsGone,
+        "\(published.commits) commits are published, and \(commits.count) are in the log")
     }
     let known = commits[Int(published.commits) - 1].last
     guard known != published.txid else { return nil }
-    return "two histories were published: commit \(published.commits) ends with \(known)"
-      + " and with \(published.txid)"
+    return Violation(
+      .twoHistories,
+      "two histories were published: commit \(published.commits) ends with \(known) and with \(published.txid)"
+    )
   }
 
   /// Whether the batch is in the history that was ever published, refused or not.

@@ -30,7 +30,7 @@ final class Oracle {
   private(set) var highest = TxID.zero
   /// What became of interactive transactions, as far as their makers were told.
   private var commitments: [Int64: Commitment] = [:]
-  private(set) var violation: String?
+  private(set) var violation: Violation?
   private(set) var lostPower = false
   /// The highest TxID that was published when the file server lost power: what is said up to it may
   /// have been read before.
@@ -43,9 +43,12 @@ final class Oracle {
 
   var floor: TxID { floors[floors.count - 1].txid }
 
-  func violate(_ what: String) {
+  func violate(_ kind: Violation.Kind, _ what: String) { violate(Violation(kind, what)) }
+
+  /// The first one counts.
+  func violate(_ found: Violation) {
     guard violation == nil else { return }
-    violation = what
+    violation = found
     scheduler.finish()
   }
 
@@ -112,7 +115,8 @@ final class Oracle {
   /// A submit returned: `batch` is durable, or in doubt.
   func submitted(_ named: NamedWork, as batch: BatchID, _ what: Told) {
     if let known = told[batch], known.named != named {
-      violate("batch \(batch) was given to work \(known.named.name) and to \(named.name)")
+      violate(
+        .namedTwice, "batch \(batch) was given to work \(known.named.name) and to \(named.name)")
     }
     told[batch] = (named, what)
   }
@@ -155,13 +159,14 @@ final class Oracle {
   }
 
   /// How the works in the history, by name, differ from what was told; `lacksSome`: some may be missing.
-  func problem(with names: Set<Int64>, lacksSome: Bool) -> String? {
+  func problem(with names: Set<Int64>, lacksSome: Bool) -> Violation? {
     for name in refused.sorted() where names.contains(name) {
-      return "work \(name) was said not to be in the journal, and was executed"
+      return Violation(
+        .refusedAndExecuted, "work \(name) was said not to be in the journal, and was executed")
     }
     for name in commitments.keys.sorted() where !names.contains(name) && !lacksSome {
       guard case .committed? = commitments[name] else { continue }
-      return "transaction \(name) was committed, and is nowhere"
+      return Violation(.lost, "transaction \(name) was committed, and is nowhere")
     }
     return nil
   }
@@ -173,7 +178,7 @@ final class Oracle {
   /// A writer was told what became of its batch.
   func outcome(_ outcome: AppliedOutcome, of batch: BatchID) {
     if let known = outcomes[batch], known != outcome {
-      violate("batch \(batch) has two outcomes: \(known) and \(outcome)")
+      violate(.twoOutcomes, "batch \(batch) has two outcomes: \(known) and \(outcome)")
     }
     outcomes[batch] = outcome
     saw(outcome.txid)
@@ -227,17 +232,20 @@ final class Oracle {
     _ text: String, at txid: TxID, since moment: Moment, least: TxID = .zero, by reader: String
   ) {
     let floor = floors[moment.floor].txid
-    if txid < floor { violate("\(reader) was shown \(txid), but \(floor) had been seen before") }
+    if txid < floor {
+      violate(.staleRead, "\(reader) was shown \(txid), but \(floor) had been seen before")
+    }
     if txid < least {
-      violate("\(reader) was shown \(txid), and may not be shown less than \(least)")
+      violate(
+        .lessThanAsked, "\(reader) was shown \(txid), and may not be shown less than \(least)")
     }
     if let known = shown[txid], known != text {
-      violate("two readers saw different content as of \(txid)")
+      violate(.twoContents, "two readers saw different content as of \(txid)")
     }
     shown[txid] = text
     let balances = text.prefix { $0 != "|" }.split(separator: ",").compactMap { Int64($0) }
     if balances.reduce(0, +) != NamedWork.balance * Int64(NamedWork.accounts) {
-      violate("\(reader) saw \(balances) as of \(txid): money came or went")
+      violate(.moneyMoved, "\(reader) saw \(balances) as of \(txid): money came or went")
     }
     saw(txid)
   }

@@ -63,12 +63,14 @@ final class Poison {
   }
 
   /// What a beacon says of earlier terms' ends, held against what those said. nil: it may be so.
-  func complaint(_ beacon: Beacon, of segment: UInt64) -> String? {
+  func complaint(_ beacon: Beacon, of segment: UInt64) -> Violation? {
     for attempt in beacon.status.attempts where attempt.ends > 0 {
       let ended = ended(in: attempt.batch).subtracting([segment])
       guard ended.count >= attempt.ends else {
-        return
+        return Violation(
+          .endsOvercounted,
           "segment \(segment) says that \(attempt.ends) terms ended in \(attempt.batch), and only those of \(ended.sorted()) may have"
+        )
       }
     }
     return nil

@@ -34,7 +34,7 @@ public struct Simulation: Sendable {
 
   /// The first violation, or nil. `trace` gets a line for everything that happens.
   public func run(_ kind: Kind, seed: UInt64, trace: ((String) -> Void)? = nil) -> (
-    what: String?, statistics: World.Statistics
+    violation: Violation?, statistics: World.Statistics
   ) {
     switch kind {
     case .system: run(seed: seed, trace: trace)
@@ -44,31 +44,34 @@ public struct Simulation: Sendable {
     }
   }
 
-  private func runLog(seed: UInt64, _ trace: ((String) -> Void)?) -> (String?, World.Statistics) {
-    let run = LogRun(seed: seed, omitting: omitted, mistake: nil, trace: trace)
-    let what = run.run()
+  private func runLog(seed: UInt64, _ trace: ((String) -> Void)?) -> (Violation?, World.Statistics)
+  {
+    let run = LogRun(seed: seed, omitting: omitted, trace: trace)
+    let violation = run.run()
     var statistics = World.Statistics()
     statistics[.terms] = run.claims
     statistics[.batches] = Int(run.believed.last?.last.rawValue ?? 0)
     statistics[.reads] = run.reads
     statistics[.retired] = run.retired
-    return (what, statistics)
+    return (violation, statistics)
   }
 
   private func runJournal(seed: UInt64, _ trace: ((String) -> Void)?) -> (
-    String?, World.Statistics
+    Violation?, World.Statistics
   ) {
     let run = JournalRun(seed: seed, omitting: omitted, trace: trace)
-    let what = run.run()
+    let violation = run.run()
     var statistics = World.Statistics()
     statistics[.batches] = run.acknowledged.count
     statistics[.removedSegments] = run.removals
-    return (what, statistics)
+    return (violation, statistics)
   }
 
-  private func runLease(seed: UInt64, _ trace: ((String) -> Void)?) -> (String?, World.Statistics) {
+  private func runLease(seed: UInt64, _ trace: ((String) -> Void)?) -> (
+    Violation?, World.Statistics
+  ) {
     let run = LeaseRun(seed: seed, omitting: omitted, trace: trace)
-    let what = run.run()
+    let violation = run.run()
     var statistics = World.Statistics()
     statistics[.terms] = run.terms
     statistics[.refusedRenewals] = run.refused
@@ -78,17 +81,17 @@ public struct Simulation: Sendable {
     statistics[.doubledRequests] = run.requests.doubled
     statistics[.throttled] = run.requests.refusedByServer
     statistics[.lostClaims] = run.lostClaims
-    return (what, statistics)
+    return (violation, statistics)
   }
 
   /// Of a whole system.
   public func run(seed: UInt64, trace: ((String) -> Void)? = nil) -> (
-    what: String?, statistics: World.Statistics
+    violation: Violation?, statistics: World.Statistics
   ) {
     let world = World(
       SimulationPlan(seed: seed), from: templates[Int(seed % UInt64(templates.count))],
       omitting: omitted, trace: trace)
-    let what = world.run()
-    return (what, world.statistics)
+    let violation = world.run()
+    return (violation, world.statistics)
   }
 }

@@ -40,13 +40,14 @@ struct Verification: @unchecked Sendable {
           content, at: transaction.txid, since: world.oracle.now, by: "the end")
         let check = try transaction.scalar("PRAGMA integrity_check")
         if check != .text("ok") {
-          world.oracle.violate("integrity_check says \(String(describing: check))")
+          world.oracle.violate(
+            .corruptDatabase, "integrity_check says \(String(describing: check))")
         }
       }
     }
     guard world.oracle.violation == nil else { return }
     if let path = world.disk.forbiddenWrites.first {
-      return world.oracle.violate("a reader tried to change \(path)")
+      return world.oracle.violate(.readerWrote, "a reader tried to change \(path)")
     }
     world.count(.batches, seen.history.count)
     compare(seen.history)
@@ -96,13 +97,15 @@ struct Verification: @unchecked Sendable {
         guard error.code == .damaged, error.offset == Block.beacons.0 else { throw error }
         // It is so: the file server itself has no beacon that can be believed.
         guard world.observer.present == nil else {
-          return world.oracle.violate("without an applier \(life.name) was told: \(error)")
+          return world.oracle.violate(
+            .readerWaited, "without an applier \(life.name) was told: \(error)")
         }
         world.count(.tornBeacons)
         world.note("\(life.name): \(error)")
       }
       if world.scheduler.now_ns - begun_ns > 15_000_000_000 {
         world.oracle.violate(
+          .readerWaited,
           "without an applier a reader waited for \(world.scheduler.now_ns - begun_ns) ns")
       }
     }
@@ -116,7 +119,8 @@ struct Verification: @unchecked Sendable {
     while ends < world.poison.deaths - before, world.oracle.violation == nil {
       ends = world.poison.deaths - before
       guard ends <= mostEnds else {
-        return world.oracle.violate("\(ends) appliers ended, and no batch is named as the cause")
+        return world.oracle.violate(
+          .noCauseNamed, "\(ends) appliers ended, and no batch is named as the cause")
       }
       world.live("drain", on: machine, isReader: false) { try drain($0, while: asking) }
     }
@@ -139,7 +143,7 @@ struct Verification: @unchecked Sendable {
         world.scheduler.sleep(20_000_000)
       }
       guard receipts.count == 4 || life.isGone else {
-        return world.oracle.violate("in the calm, a batch was not taken")
+        return world.oracle.violate(.notTaken, "in the calm, a batch was not taken")
       }
       var last = TxID.zero
       for receipt in receipts where !life.isGone {
@@ -149,7 +153,7 @@ struct Verification: @unchecked Sendable {
       try world.readAtLeast(last, atMost: world.plan.patience, reader, life)
       writer.closeBlocking()
     } catch let error as StoreError where error.code == .timeout {
-      world.oracle.violate("in the calm, what was waited for did not come: \(error)")
+      world.oracle.violate(.didNotCome, "in the calm, what was waited for did not come: \(error)")
     }
   }
 
@@ -172,224 +176,11 @@ struct Verification: @unchecked Sendable {
         return true
       }
       if world.scheduler.now_ns > deadline, !world.journalFiles.isEmpty {
-        world.oracle.violate("after a minute the journal still holds \(world.journalFiles)")
+        world.oracle.violate(
+          .notDrained, "after a minute the journal still holds \(world.journalFiles)")
       }
       return life.isGone
     }
-  }
-
-  /// One batch of the history, as the log records it.
-  struct Entry {
-    var txid: TxID
-    var meta: CommitMeta
-    var outcome: BatchOutcome
-    /// nil where the log holds no content of it.
-    var batch: Batch?
-
-    static func all(of commit: SluiceJournal.Commit, _ cursor: inout LogCursor)
-      throws(StoreError) -> [Entry]
-    {
-      let outcomes = try cursor.outcomes(of: commit.header)
-      let bytes = try cursor.section(.batches, of: commit.header)
-      let ranges = (try? BatchList.ranges(bytes, count: outcomes.count)) ?? []
-      return outcomes.enumerated().map { i, outcome in
-        let batch = bytes.withUnsafeBytes {
-          ranges.indices.contains(i)
-            ? try? Batch(decoding: UnsafeRawBufferPointer(rebasing: $0[ranges[i]])) : nil
-        }
-        return Entry(
-          txid: commit.first.advanced(by: UInt64(i)), meta: commit.meta, outcome: outcome,
-          batch: batch)
-      }
-    }
-  }
-
-  /// The history as the log has it; what is not kept of it any more as it was published.
-  private func history(_ life: Life) throws(StoreError) -> [Entry] {
-    // Who judges leaves no check out.
-    var environment = life.environment
-    environment.omittedChecks = []
-    let id = try StoreDescription.read(World.layout, environment.fileSystem).id
-    let log = Log(layout: World.layout, store: id, environment: environment)
-    if let what = world.observer.look() { world.oracle.violate(what) }
-    let present = try log.present()
-    let begins = try log.kept(after: .zero, upTo: present).first?.inherited ?? .empty
-    if begins.txid > .zero, world.plan.retention == nil {
-      world.oracle.violate("the log begins behind batch \(begins.txid), and all is to be kept")
-    }
-    var entries = Array(world.observer.entries.prefix(Int(begins.txid.rawValue)))
-    var follower = LogFollower(after: begins)
-    try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in
-      entries += try Entry.all(of: commit, &cursor)
-    }
-    return entries
-  }
-
-  /// Executes the history a second time in the model, and compares it with everything that anybody
-  /// was told or shown.
-  private func compare(_ history: [Entry], without lacking: BatchID? = nil) {
-    let oracle = world.oracle
-    var model = Model()
-    var found: [BatchID: Entry] = [:]
-    var last: [WriterID: SequenceNumber] = [:]
-    var names: Set<Int64> = []
-    var time_ms = Int64.min
-    expect(model.shown, at: .zero)
-    for (i, entry) in history.enumerated() {
-      let id = entry.outcome.batch
-      guard entry.txid.rawValue == UInt64(i) + 1 else {
-        return oracle.violate("TxID \(i + 1) is missing from the history")
-      }
-      if found.updateValue(entry, forKey: id) != nil {
-        return oracle.violate("batch \(id) is in the history twice")
-      }
-      if let before = last.updateValue(id.sequence, forKey: id.writer), before >= id.sequence {
-        return oracle.violate("batch \(id) comes after \(before) of its writer")
-      }
-      guard entry.meta.time_ms >= time_ms else {
-        return oracle.violate("time goes back from \(time_ms) to \(entry.meta.time_ms) at \(id)")
-      }
-      time_ms = entry.meta.time_ms
-      // Whoever submits without a key does so once.
-      if let batch = entry.batch, let name = NamedWork.name(of: batch),
-        !names.insert(name).inserted, batch.key == nil || batch.step != nil
-      {
-        return oracle.violate("work \(name) is in the history twice, the second time as \(id)")
-      }
-      if !execute(entry, &model) { return }
-      if case .duplicate(let first, let original) = entry.outcome.outcome {
-        world.count(.duplicates)
-        guard original == history[Int(first.rawValue) - 1].outcome.outcome else {
-          return oracle.violate("batch \(id) repeats \(first), and is said to be \(original)")
-        }
-      }
-      expect(model.shown, at: entry.txid)
-    }
-    let end = TxID(UInt64(history.count))
-    guard oracle.highest <= end, oracle.shown.keys.allSatisfy({ $0 <= end }) else {
-      return oracle.violate("\(oracle.highest) was seen, and the history ends at \(end)")
-    }
-    for (id, told) in oracle.told.sorted(by: {
-      ($0.key.writer, $0.key.sequence) < ($1.key.writer, $1.key.sequence)
-    }) {
-      let entry = found[id]
-      let mayLack = lacking.map { $0.writer == id.writer && $0.sequence <= id.sequence } ?? false
-      if entry == nil, told.told == .durable, !mayLack {
-        return oracle.violate("batch \(id) (\(told.named.name)) was durable, and is nowhere")
-      }
-      if let name = entry?.batch.flatMap(NamedWork.name), name != told.named.name {
-        return oracle.violate("batch \(id) is work \(name), submitted was \(told.named.name)")
-      }
-    }
-    for (id, earlier) in oracle.successions {
-      guard let entry = found[id], let before = found[earlier] else { continue }
-      if entry.txid < before.txid {
-        return oracle.violate("batch \(id) was executed before \(earlier), which came first")
-      }
-    }
-    for (id, outcome) in oracle.outcomes.sorted(by: {
-      ($0.key.writer, $0.key.sequence) < ($1.key.writer, $1.key.sequence)
-    }) {
-      guard let entry = found[id] else {
-        return oracle.violate("the outcome of \(id) came from nowhere")
-      }
-      if entry.txid != outcome.txid || entry.outcome.outcome != outcome.outcome {
-        return oracle.violate("batch \(id) was told to be \(outcome), the log says \(entry)")
-      }
-    }
-    if let what = oracle.problem(with: names, lacksSome: lacking != nil) {
-      return oracle.violate(what)
-    }
-  }
-
-  /// False after a violation.
-  private func execute(_ entry: Entry, _ model: inout Model) -> Bool {
-    let oracle = world.oracle
-    var verdict: String?
-    let intruder = world.intruders[entry.outcome.batch.writer]
-    if case .rejected(let rejection) = entry.outcome.outcome, rejection.comesFromEnvironment,
-      intruder == nil || rejection.code != Outcome.Rejection.Code.expiredWriter
-    {
-      guard rejection.code == Outcome.Rejection.Code.timeLimit else {
-        return isPoisonous(entry, rejection)
-      }
-      // A frame that cannot be read is one rejection, under its last number.
-      let took =
-        world.overran.contains(entry.outcome.batch)
-        || intruder != nil && world.overran.contains { $0.writer == entry.outcome.batch.writer }
-      guard took else {
-        oracle.violate("batch \(entry.outcome.batch) is rejected for its time, and took none")
-        return false
-      }
-      world.count(.timeLimits)
-      verdict = rejection.code
-    }
-    if let intruder { return verdict != nil || isIntruders(entry, intruder) }
-    if let step = entry.batch?.step { return verdict != nil || isStep(step, entry, &model) }
-    guard let batch = entry.batch, let name = NamedWork.name(of: batch),
-      let named = oracle.works[name], named.batch == batch
-    else {
-      oracle.violate(
-        "batch \(entry.outcome.batch) is none that was submitted: \(entry.outcome.outcome)")
-      return false
-    }
-    let expected = model.execute(named, entry.txid, entry.meta, rejectedWith: verdict)
-    guard Model.Expected(entry.outcome.outcome) == expected else {
-      oracle.violate(
-        "batch \(entry.outcome.batch), \(named.work), is \(entry.outcome.outcome), and should be \(expected)"
-      )
-      return false
-    }
-    return true
-  }
-
-  /// False after a violation. Of a file that keeps to nothing what is whole is executed, and refused or
-  /// without effect; what is behind a lie is not even read.
-  private func isIntruders(_ entry: Entry, _ last: SequenceNumber) -> Bool {
-    world.count(.intruderBatches)
-    let batch = entry.outcome.batch
-    guard batch.sequence <= last else {
-      world.oracle.violate("batch \(batch) is of a frame that cannot hold what it says")
-      return false
-    }
-    let codes = [Outcome.Rejection.Code.malformed, Outcome.Rejection.Code.expiredWriter]
-    switch entry.outcome.outcome {
-    case .applied(let applied) where applied.changes == 0: return true
-    case .rejected(let rejection) where codes.contains(rejection.code): return true
-    case let other:
-      world.oracle.violate("batch \(batch) of a file that keeps to nothing is \(other)")
-      return false
-    }
-  }
-
-  /// False after a violation. Of all that the environment can do to a batch only this happens here,
-  /// and only where terms ended while they executed it. Its content is not in the record.
-  private func isPoisonous(_ entry: Entry, _ rejection: Outcome.Rejection) -> Bool {
-    let batch = entry.outcome.batch
-    guard rejection.code == Outcome.Rejection.Code.poisonous else {
-      world.oracle.violate("batch \(batch) is rejected: \(rejection)")
-      return false
-    }
-    if world.workerEnds[batch, default: 0] >= World.mostWorkerEnds {
-      world.count(.poisonous)
-      return true
-    }
-    let attempts = Int(entry.outcome.attempts)
-    // A beacon that was read and then lost with the server's power counted all the same.
-    let ended = world.oracle.lostPower ? attempts : world.poison.ended(in: batch).count
-    guard attempts >= Poison.attempts, ended >= attempts else {
-      world.oracle.violate(
-        "batch \(batch) is rejected as poisonous after \(attempts) attempts, and \(ended) terms ended in it"
-      )
-      return false
-    }
-    world.count(.poisonous)
-    return true
-  }
-
-  private func expect(_ text: String, at txid: TxID) {
-    guard let shown = world.oracle.shown[txid], shown != text else { return }
-    world.oracle.violate("as of \(txid) a reader was shown\n\(shown)\nthe history says\n\(text)")
   }
 }
 

@@ -110,7 +110,7 @@ extension World {
       acquiring: { [self] in claimsBegan[life.process.number] = scheduler.now_ns },
       claimed: { [self] in termBegan(life) },
       renewed: { [self] in beaconReturned(to: life) }, ended: { [self] in termEnded(life, $0) },
-      violated: { [self] in if !life.isGone { oracle.violate("\(life.name) \($0)") } })
+      violated: { [self] in if !life.isGone { oracle.violate($0, "\(life.name) \($1)") } })
   }
 
   private func termBegan(_ life: Life) {
@@ -190,7 +190,7 @@ private final class WatchedLease: Lease {
   private let didRenew: () -> Void
   /// Where true: a renewal was refused.
   private let didEnd: (Bool) -> Void
-  private let violated: (String) -> Void
+  private let violated: (Violation.Kind, String) -> Void
   private var seen: LeaseObservation?
   private var seenSince: Duration = .zero
   private enum Lead { case none, claimed, renewed, refused }
@@ -201,7 +201,7 @@ private final class WatchedLease: Lease {
     _ base: any Lease, _ duration: Duration?, _ clock: any Clock,
     acquiring: @escaping () -> Void, claimed: @escaping () -> Void,
     renewed: @escaping () -> Void, ended: @escaping (Bool) -> Void,
-    violated: @escaping (String) -> Void
+    violated: @escaping (Violation.Kind, String) -> Void
   ) {
     self.base = base
     self.duration = duration
@@ -222,7 +222,8 @@ private final class WatchedLease: Lease {
     lead = .none
     guard try base.mayClaim(observation) else { return false }
     if let duration, !observation.isReleased, clock.elapsed() - seenSince < duration {
-      violated("may claim \(clock.elapsed() - seenSince) after the holder's last beat")
+      violated(
+        .claimedTooEarly, "may claim \(clock.elapsed() - seenSince) after the holder's last beat")
     }
     return true
   }
@@ -241,14 +242,16 @@ private final class WatchedLease: Lease {
       didClaim()
       lead = .claimed
     case .claimed: lead = .renewed
-    case .renewed, .refused: violated("claims what it holds, or was refused")
+    case .renewed, .refused: violated(.ledWithoutLease, "claims what it holds, or was refused")
     }
     lastStart = started
     try base.claimed(at: started)
   }
 
   func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
-    if lead == .refused { violated("goes on although a renewal was refused") }
+    if lead == .refused {
+      violated(.ledAfterRefusal, "goes on although a renewal was refused")
+    }
     didRenew()
     guard try base.renew(beatStarted: started) else {
       lead = .refused
@@ -256,7 +259,9 @@ private final class WatchedLease: Lease {
       return false
     }
     if let duration, started > lastStart + duration {
-      violated("led on although its lease had run out \(started - lastStart - duration) before")
+      violated(
+        .ledWithoutLease,
+        "led on although its lease had run out \(started - lastStart - duration) before")
     }
     lastStart = started
     return true
@@ -265,7 +270,9 @@ private final class WatchedLease: Lease {
   var longestPauseBetweenBeats: Duration? { base.longestPauseBetweenBeats }
 
   func release() throws(StoreError) {
-    if lead == .refused { violated("goes on although a renewal was refused") }
+    if lead == .refused {
+      violated(.ledAfterRefusal, "goes on although a renewal was refused")
+    }
     lead = .none
     didEnd(false)
     try base.release()

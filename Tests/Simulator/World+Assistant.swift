@@ -21,7 +21,7 @@ extension World {
     case .notLeading, .wrongClock, .snapshotExpired: return
     default: if isFault(error) || error.isLostOpen { return }
     }
-    oracle.violate("\(life.name) could not assist: \(error)")
+    oracle.violate(Violation(endedBy: error, "\(life.name) could not assist: \(error)"))
   }
 
   /// No two terms begin within a pause, as far as clocks tell how long the one before took.
@@ -38,7 +38,7 @@ extension World {
     let least_ns = Assistance().pause.inNanoseconds - 3_000_000
     let apart_ns = began_ns - before_ns
     if apart_ns < least_ns {
-      oracle.violate("assistants began terms \(apart_ns / 1_000_000) ms apart")
+      oracle.violate(.assistantsInHaste, "assistants began terms \(apart_ns / 1_000_000) ms apart")
     }
   }
 }

@@ -113,7 +113,7 @@ extension World {
     guard let target = disk.target(of: World.layout.current),
       disk.inode(of: "\(World.layout.root)/\(target)") == nil, !wasRemoved(target)
     else { return }
-    oracle.violate("current.sqlite points to \(target), which is not there")
+    oracle.violate(.currentLeadsNowhere, "current.sqlite points to \(target), which is not there")
   }
 
   /// It was just said where `current.sqlite` leads to.

@@ -33,7 +33,7 @@ extension World {
       note("a stranger makes \(name) with batch \(first)")
       count(.forged)
     } catch {
-      oracle.violate("a forgery failed: \(error)")
+      oracle.violate(.trialFailed, "a forgery failed: \(error)")
     }
   }
 

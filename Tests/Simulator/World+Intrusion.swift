@@ -59,7 +59,7 @@ extension World {
       note("an intruder makes \(name), of which \(last) is the last batch that counts")
       count(.intruded)
     } catch {
-      oracle.violate("an intrusion failed: \(error)")
+      oracle.violate(.trialFailed, "an intrusion failed: \(error)")
     }
   }
 

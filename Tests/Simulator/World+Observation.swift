@@ -36,7 +36,7 @@ extension World {
     let isAside =
       path.hasPrefix(World.layout.quarantine + "/") && StoreLayout.journalSegment(name) != nil
     if isAside || path == World.layout.description {
-      oracle.violate("\(process.name) removes \(path)")
+      oracle.violate(.keptFileRemoved, "\(process.name) removes \(path)")
     } else if let segment = StoreLayout.journalSegment(name), path.hasPrefix(World.layout.journal) {
       checkRemoval(of: segment, at: path, by: process)
     } else if path.hasPrefix(World.layout.log + "/"), let number = StoreLayout.logNumber(name),
@@ -57,7 +57,9 @@ extension World {
     guard disk.inode(of: moved) == nil else {
       // Of one that had put it there, found no more remains, and so needs nothing, another says nothing.
       if !disk.isStable(moved), quarantined[process.number]?.contains(name) == true {
-        oracle.violate("\(process.name) removes \(path) before its name in quarantine is durable")
+        oracle.violate(
+          .removedBeforeQuarantine,
+          "\(process.name) removes \(path) before its name in quarantine is durable")
       }
       return
     }
@@ -65,7 +67,7 @@ extension World {
       oracle.told[$0]?.told == .durable && !observer.hasPublished($0)
     }
     for batch in needed where !isInJournal(batch, beside: name, of: segment.writer) {
-      oracle.violate("\(process.name) removes \(path), and batch \(batch) is nowhere else")
+      oracle.violate(.lost, "\(process.name) removes \(path), and batch \(batch) is nowhere else")
     }
   }
 
@@ -88,7 +90,7 @@ extension World {
     }
     if mustLook { _ = observer.look() }
     if !observer.hasPublished(batch) {
-      oracle.violate("batch \(batch) was acknowledged, and is nowhere")
+      oracle.violate(.lost, "batch \(batch) was acknowledged, and is nowhere")
     }
   }
 

@@ -75,7 +75,8 @@ extension World {
       scheduler.sleep(pause)
       let again = try shown(transaction)
       if !life.isGone, again != text {
-        oracle.violate("\(life.name) was shown two contents in one transaction")
+        oracle.violate(
+          .unstableTransaction, "\(life.name) was shown two contents in one transaction")
       }
     }
   }
@@ -102,7 +103,8 @@ extension World {
     if begun_ns != 0, age <= limit {
       _ = try reader.database.store.snapshot(.maxStaleness(limit))
       if life.process.operations != before {
-        oracle.violate("\(life.name) read files although it accepts what is \(limit) old")
+        oracle.violate(
+          .readWithinBound, "\(life.name) read files although it accepts what is \(limit) old")
       }
     }
     try read(.maxStaleness(limit), since: moment, reader, life)
@@ -144,6 +146,7 @@ extension World {
         let last = observer.commits.last { $0.last <= wanted }?.last ?? .zero
         if transaction.txid != last {
           oracle.violate(
+            .wrongPast,
             "\(life.name) was shown \(transaction.txid), which is not what was there as of \(wanted)"
           )
         }
@@ -157,6 +160,7 @@ extension World {
       // It may have gone meanwhile.
       if let kept, let left = observer.oldestState, max(kept, left) <= wanted, !oracle.lostPower {
         oracle.violate(
+          .undueExpiry,
           "\(life.name) was told that batch \(wanted) is not kept, and all from \(left) on is")
       }
     }
@@ -175,10 +179,10 @@ extension World {
     note("\(life.name) was shown current.sqlite -> \(target)")
     guard let txid = StoreLayout.checkpointTxID(String(target.dropFirst("checkpoints/".count)))
     else {
-      return oracle.violate("current.sqlite points to \(target)")
+      return oracle.violate(.currentLeadsNowhere, "current.sqlite points to \(target)")
     }
     if disk.inode(of: "\(World.layout.root)/\(target)") == nil, !wasRemoved(target) {
-      oracle.violate("current.sqlite points to \(target), which is not there")
+      oracle.violate(.currentLeadsNowhere, "current.sqlite points to \(target), which is not there")
     }
     oracle.saw(txid)
   }

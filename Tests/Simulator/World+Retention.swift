@@ -11,17 +11,21 @@ extension World {
     let isOld = path.hasPrefix(World.layout.oldLog + "/")
     let published = observer.published(in: World.layout.log)
     guard let newest = published.last, newest > number || isOld else {
-      return oracle.violate("\(process.name) removes \(path), and none above it has a beacon")
+      return oracle.violate(
+        .uncoveredSegmentRemoved, "\(process.name) removes \(path), and none above it has a beacon")
     }
     // A late claimant's, who never started.
     guard observer.hasBeacon(path) else { return }
     if !isOld {
       if let lower = published.first, lower < number {
-        return oracle.violate("\(process.name) removes \(path) before \(lower), which is below it")
+        return oracle.violate(
+          .segmentRemovedFromAbove,
+          "\(process.name) removes \(path) before \(lower), which is below it")
       }
       let old = "\(World.layout.oldLog)/\(StoreLayout.logName(number))"
       guard disk.inode(of: old) == disk.inode(of: path) else {
-        return oracle.violate("\(process.name) removes \(path), which has no name in old/")
+        return oracle.violate(
+          .uncoveredSegmentRemoved, "\(process.name) removes \(path), which has no name in old/")
       }
       retiredAt_ns[old] = retiredAt_ns[old] ?? scheduler.now_ns
     }
@@ -30,6 +34,7 @@ extension World {
     if plan.retention == nil { durable = durable.filter { $0 == .zero } }
     guard durable.contains(where: { observer.needed(after: $0).map { $0 > number } ?? true }) else {
       return oracle.violate(
+        .neededSegmentRemoved,
         "\(process.name) removes \(path), which is needed behind the checkpoints \(durable)")
     }
     if isOld { checkTime(of: path, by: process) }
@@ -38,14 +43,16 @@ extension World {
   /// The newest two stay, and what is superseded for a while.
   func checkRemoval(ofCheckpoint name: String, by process: SimulatedProcess) {
     guard plan.retention != nil else {
-      return oracle.violate("\(process.name) removes \(name), of a whole checkpoint")
+      return oracle.violate(
+        .checkpointRemoved, "\(process.name) removes \(name), of a whole checkpoint")
     }
     let stem = name.prefix { $0 != "." }
     let newer = wholeCheckpoints.filter {
       StoreLayout.checkpointName($0).prefix { $0 != "." } > stem
     }
     guard newer.filter({ isDurable($0) }).count >= 2 else {
-      return oracle.violate("\(process.name) removes \(name), of the newest two checkpoints")
+      return oracle.violate(
+        .checkpointRemoved, "\(process.name) removes \(name), of the newest two checkpoints")
     }
     removedCheckpoints.insert("\(stem).sqlite")
     if newer.allSatisfy({
@@ -58,7 +65,9 @@ extension World {
   func checkPublished(_ path: String, by process: SimulatedProcess) {
     let name = path.split(separator: "/").last.map(String.init) ?? ""
     guard let txid = StoreLayout.checkpointTxID(name), txid > observer.extent.txid else { return }
-    oracle.violate("\(process.name) makes a checkpoint of batch \(txid), which is not published")
+    oracle.violate(
+      .unpublishedCheckpoint,
+      "\(process.name) makes a checkpoint of batch \(txid), which is not published")
   }
 
   /// Whether `current.sqlite` may lead nowhere because what it leads to was removed: an applier that stood
@@ -76,7 +85,8 @@ extension World {
   private func tooEarly(_ path: String, _ process: SimulatedProcess) {
     // Who finds the disk full waits for no reader.
     guard statistics[.fullDisks] == 0 else { return }
-    oracle.violate("\(process.name) removes \(path) before its readers had their time")
+    oracle.violate(
+      .removedTooEarly, "\(process.name) removes \(path) before its readers had their time")
   }
 
   private func hadTime(_ path: String) -> Bool {

@@ -113,11 +113,13 @@ extension World {
       txid == before.turn.base.next, before.isOut(scheduler.now_ns, statistics[.terms])
     {
       oracle.violate(
+        .committedBesideTurn,
         "transaction \(named.name) was committed beside turn \(before.turn.number), which is out")
     }
     guard commitment == .conflict, let turn, isStated else { return }
     if terms == statistics[.terms], scheduler.now_ns - begun_ns < 1_500_000_000 {
       oracle.violate(
+        .refusedInTurn,
         "transaction \(named.name) was refused within its turn \(turn.number), though nobody else led"
       )
     }
@@ -175,7 +177,7 @@ extension Verification {
     let id = entry.outcome.batch
     guard case .commit(let pages) = step else {
       guard case .applied(let applied) = entry.outcome.outcome, applied.changes == 0 else {
-        oracle.violate("batch \(id), a turn's, is \(entry.outcome.outcome)")
+        oracle.violate(.wrongOutcome, "batch \(id), a turn's, is \(entry.outcome.outcome)")
         return false
       }
       if case .requestTurn = step { model.lastTurn = entry.txid }
@@ -184,11 +186,11 @@ extension Verification {
     guard let named = entry.batch.flatMap(NamedWork.name).flatMap({ oracle.works[$0] }),
       case .interactive(let from, let to, let amount, let sabotage) = named.work
     else {
-      oracle.violate("batch \(id) has pages that nobody made")
+      oracle.violate(.neverSubmitted, "batch \(id) has pages that nobody made")
       return false
     }
     if let problem = oracle.contradiction(named, entry) {
-      oracle.violate(problem)
+      oracle.violate(.toldOtherwise, problem)
       return false
     }
     let isNewest = pages.base.next == entry.txid
@@ -198,28 +200,30 @@ extension Verification {
       // Its own writer may have the turn, from a transaction before, and not have given it back.
       let isBesideTurn = model.lastTurn == pages.base && pages.turn != pages.base
       guard isNewest, !isBesideTurn else { return true }
-      oracle.violate("batch \(id) was refused over the newest state")
+      oracle.violate(.undueConflict, "batch \(id) was refused over the newest state")
       return false
     case .rejected(let rejection):
       world.count(.refusedPages)
       if sabotage == nil {
-        oracle.violate("batch \(id), a transaction's, is rejected: \(rejection)")
+        oracle.violate(.undueConflict, "batch \(id), a transaction's, is rejected: \(rejection)")
       }
       return sabotage != nil
     case .applied:
       world.count(.transactions)
       guard isNewest else {
         oracle.violate(
+          .committedOverOther,
           "batch \(id) of a transaction over \(pages.base) was committed as \(entry.txid)")
         return false
       }
       guard sabotage == nil else {
         oracle.violate(
+          .unsoundPagesCommitted,
           "batch \(id) was committed, and should be refused: \(String(describing: sabotage))")
         return false
       }
     case .duplicate:
-      oracle.violate("batch \(id) of a transaction is in the history twice")
+      oracle.violate(.executedTwice, "batch \(id) of a transaction is in the history twice")
       return false
     }
     model.transact(from: from, to: to, amount: amount, name: named.name)

@@ -111,7 +111,7 @@ extension World {
         case .outcomeUnknown:
           if let batch = error.batch { oracle.submitted(named, as: batch, .unknown) }
         case .notSubmitted, .backlogFull: oracle.notSubmitted(named)
-        default: oracle.violate("\(life.name): a submit failed with \(error)")
+        default: oracle.violate(.submitFailed, "\(life.name): a submit failed with \(error)")
         }
       }
     }

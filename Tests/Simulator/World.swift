@@ -128,7 +128,7 @@ public final class World: @unchecked Sendable {
   }
 
   /// Runs it; returns the first violation, or nil.
-  public func run() -> String? {
+  public func run() -> Violation? {
     scheduler.start(nil) { [self] in conduct() }
     scheduler.run()
     statistics[.operations] = operations
@@ -259,7 +259,7 @@ public final class World: @unchecked Sendable {
     guard !process.isGone else { return }
     note("\(process.name) ends: \(error)")
     if !isCalm, let error = error as? StoreError, isWeather(error, process) { return }
-    oracle.violate("\(process.name) ended with \(error)")
+    oracle.violate(Violation(endedBy: error, "\(process.name) ended with \(error)"))
   }
 
   private func isWeather(_ error: StoreError, _ process: SimulatedProcess) -> Bool {

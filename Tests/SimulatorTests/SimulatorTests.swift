@@ -48,7 +48,7 @@ struct SimulatorTests {
     _ = simulation.run(seed: 5)
     let plain = simulation.run(seed: 6)
     let traced = try Simulation().run(seed: 6) { _ in }
-    #expect(plain.what == traced.what)
+    #expect(plain.violation == traced.violation)
     #expect(plain.statistics.numbers == traced.statistics.numbers)
   }
 
@@ -84,9 +84,9 @@ struct SimulatorTests {
     let mutation = try #require(Mutation.all.first { $0.check == check })
     let simulation = try Simulation(omitting: check.rawValue)
     let found = (1...400 as ClosedRange<UInt64>).first { seed in
-      simulation.run(.lease, seed: seed).what.map(mutation.isShown) == true
+      simulation.run(.lease, seed: seed).violation.map(mutation.isShown) == true
     }
-    #expect(try Simulation().run(.lease, seed: #require(found)).what == nil)
+    #expect(try Simulation().run(.lease, seed: #require(found)).violation == nil)
   }
 
   /// Those that nearly every run shows; `make simulate` finds all of `Mutation.all`.
@@ -97,9 +97,9 @@ struct SimulatorTests {
     let mutation = try #require(Mutation.all.first { $0.check.rawValue == check })
     let simulation = try Simulation(omitting: check)
     let found = (1...60 as ClosedRange<UInt64>).first { seed in
-      simulation.run(seed: seed).what.map(mutation.isShown) == true
+      simulation.run(seed: seed).violation.map(mutation.isShown) == true
     }
     // It is the check that makes the difference.
-    #expect(try Simulation().run(seed: #require(found)).what == nil)
+    #expect(try Simulation().run(seed: #require(found)).violation == nil)
   }
 }
