@@ -76,7 +76,9 @@ struct AccessTests {
   }
 
   /// What others may not read is nothing wrong with the store; what its own user may not read is.
-  @Test("Whose files in the journal cannot be read decides what that says", .enabled(if: canTestRights && getuid() == 0))
+  @Test(
+    "Whose files in the journal cannot be read decides what that says",
+    .enabled(if: canTestRights && getuid() == 0))
   func unreadable() async throws {
     try await onThread {
       let store = try makeStore()
