@@ -196,7 +196,7 @@ let package = Package(
     tests(
       "Command",
       [
-        "sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceWriter", "SluiceFakes",
+        "sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
         arguments, logging,
       ]),
     tests(

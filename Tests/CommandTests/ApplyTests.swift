@@ -166,6 +166,30 @@ struct ApplyTests {
     #expect(try place.query("SELECT count(*) FROM t", "--csv").lines == ["count(*)", "0"])
   }
 
+  @Test("It ends no earlier than that, though the other one leads all the while")
+  func drainBesideABusyLeader() throws {
+    let place = try Workplace()
+    try place.make()
+    try place.execute("CREATE TABLE t(a)")
+    let slow =
+      "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 20000000) SELECT max(n) FROM c"
+    #expect(try place.submit(slow, "--wait", "durable").code == 0)
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    #expect(try place.query("SELECT a FROM t", "--csv").lines == ["a", "20000000"])
+  }
+
+  /// Its beacon says that it leads for as long as nobody takes over.
+  @Test("A drain behind a leader that was killed takes over, also where nothing waits")
+  func drainBehindADeadLeader() throws {
+    let place = try Workplace()
+    try place.make()
+    try place.execute("CREATE TABLE t(a)")
+    #expect(try place.stopApplier(SIGKILL).code == -SIGKILL)
+    let end = try sluice(["apply", place.store, "--drain", "--holder", "second"])
+    #expect(end.code == 0, "\(end.errors)")
+    #expect(try place.status()["applier"]?["holder"]?.string == "second")
+  }
+
   @Test("An empty path is none, wherever one is expected")
   func emptyPaths() throws {
     let place = try Workplace()

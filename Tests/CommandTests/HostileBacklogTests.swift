@@ -1,4 +1,6 @@
 import Foundation
+import SluiceFakes
+import SluiceReader
 import SluiceShared
 import Testing
 
@@ -75,6 +77,50 @@ struct HostileBacklogTests {
     let found = try backlog()
     #expect(found.batches == 1 && found.bytes == honest.bytes && found.estimate == .bool(false))
     #expect(found.oldest_ms < 600_000)
+  }
+
+  /// Another user's files in another user's store, some of which cannot be opened.
+  private final class OthersFiles: HookedFileSystem, @unchecked Sendable {
+    // Sendable: what it has is constant.
+    private let readable: Set<String>
+
+    init(readable: Set<String>) {
+      self.readable = readable
+      super.init()
+    }
+
+    override func told(_ status: FileStatus, of path: String) -> FileStatus {
+      var status = status
+      status.owner = 4242
+      return status
+    }
+
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      guard operation.action == .open, operation.path.hasSuffix(".seg"),
+        !readable.contains(where: operation.path.hasSuffix)
+      else { return .done }
+      throw StoreError(.io, "open failed", path: operation.path, errno: EACCES)
+    }
+  }
+
+  @Test("Who may read none of it is told what the applier said, and who may read some, that")
+  func denied() throws {
+    try claim(1, .right, bytes: 10_000)
+    let names = try PosixFileSystem().list(StoreLayout(place.store).journal)
+      .filter { StoreLayout.journalSegment($0) != nil }.sorted()
+    try #require(names.count == 2)
+    var status = ApplierStatus()
+    (status.backlogBatches, status.backlogBytes, status.ignored) = (77, 7777, 3)
+    for (readable, batches) in [(0, 77), (1, 400), (2, 401)] as [(Int, UInt64)] {
+      var environment = Environment.posix()
+      environment.fileSystem = OthersFiles(readable: Set(names.prefix(readable)))
+      let backlog = try Backlog(
+        counting: names.compactMap(StoreLayout.journalSegment),
+        in: PageStore(path: place.store, environment: environment), environment, otherwise: status)
+      #expect(backlog.batches == batches && backlog.denied == 2 - readable, "\(backlog)")
+      #expect(backlog.isEstimate == (readable < 2), "\(backlog)")
+      #expect(backlog.ignored == (readable == 0 ? 3 : 0), "\(backlog)")
+    }
   }
 
   @Test("No batch has waited for longer than the store is there")

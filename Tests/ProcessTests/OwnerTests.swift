@@ -79,6 +79,36 @@ struct OwnerTests {
     }
   }
 
+  @Test("So is a directory that is made anew", asRoot)
+  func directory() async throws {
+    try await onThread {
+      let place = try Place()
+      try place.submit("CREATE TABLE t(a)")
+      #expect(try place.sluice(as: Self.user, "apply", place.store, "--drain").code == 0)
+      try #require(rmdir("\(place.store)/log/old") == 0)
+      let retirement = LogRetirement(
+        layout: StoreLayout(place.store), environment: .posix(), name: "test")
+      #expect(try retirement.retire(below: 2, beneath: 2) == [1])
+      #expect(try place.owners("log/old") == [Self.user])
+    }
+  }
+
+  /// As in a container without CAP_CHOWN: the store's user is then told whose file is in its way.
+  @Test("A root that may give nothing away keeps what it makes, and works", asRoot)
+  func withoutRight() async throws {
+    try await onThread {
+      let place = try Place()
+      try place.submit("CREATE TABLE t(a)")
+      let drained = try ChildProcess(
+        "setpriv", ["--bounding-set", "-chown", program, "apply", place.store, "--drain"]
+      ).end()
+      #expect(drained.code == 0, "\(drained.errors)")
+      #expect(try place.owners("log") == [Self.user, 0])
+      let next = try place.sluice(as: Self.user, "apply", place.store, "--drain")
+      #expect(next.code == 74 && next.errors.contains("chown 4001"), "\(next.errors)")
+    }
+  }
+
   @Test("Where everybody makes files, a file of root's stays root's", asRoot)
   func journal() async throws {
     try await onThread {
