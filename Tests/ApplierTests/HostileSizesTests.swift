@@ -130,6 +130,30 @@ struct HostileSizesTests: HostileStore {
     }
   }
 
+  /// It is tried again later, and the next one is scanned meanwhile.
+  @Test func aScanThatFailsIsInNobodysWay() throws {
+    let clock = ManualClock()
+    let id = try makeEmptySegments(2)
+    let broken = WriterID(high: 1, low: 1)
+    let files = SpitefulFileSystem(store.environment.fileSystem)
+    files.plan[path(broken, 1)] = (.nextData, EIO)
+    var environment = store.environment
+    environment.fileSystem = files
+    environment.clock = clock
+    let intake = try JournalIntake(
+      layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
+      log: store.options.logger)
+    intake.silence = .milliseconds(20)
+    for _ in 0..<20 {
+      clock.advance(by: .milliseconds(30))
+      _ = try intake.poll()
+      intake.remove(published: try planted(TxID(100)))
+    }
+    #expect(files.met.withLock { $0.count } == 1)
+    let left = try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") }
+    #expect(left == [StoreLayout.journalName(.init(writer: broken, number: 1))])
+  }
+
   /// A frame that is not whole is summed once, and then more and more seldom.
   @Test(arguments: [true, false])
   func aLargeFrameThatIsNotWholeIsNotSummedAtEachLook(_ isBounded: Bool) throws {
