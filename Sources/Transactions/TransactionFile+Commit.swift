@@ -27,15 +27,15 @@ extension TransactionFile {
       outcome = try client().commit(pages, of: turn, timeout: pages.longestCommit)
     } catch {
       undo()
-      throw failed(Self.failure(ofCommit: error), error)
+      throw told(Self.failure(ofCommit: error), error)
     }
     switch outcome {
     case .committed(let txid):
       state.accept(txid)
       base.committed(txid)
-    case .conflict:
+    case .conflict(let refusal):
       undo()
-      throw .busySnapshot
+      throw refused(.busySnapshot, .overtaken(base, by: refusal.rawValue - 1, turn))
     case .refused(let why):
       undo()
       throw failed(VFSFailure(SQLITE_PERM), StoreError(.invalid, why, path: base.path))
