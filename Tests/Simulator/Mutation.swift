@@ -126,6 +126,9 @@ public struct Mutation: Sendable {
     Mutation(.retireLowestFirst, "segments retired from above", ["which is below it"]),
     Mutation(.retireByLink, "segments retired as by rename", Sign.gone, .log),
     Mutation(
+      .deleteOnlyMoved, "segments deleted that have a name in the log still",
+      ["which has no name in old/"]),
+    Mutation(
       .keepTwoCheckpoints, "one checkpoint kept only", ["of the newest two checkpoints"]),
     Mutation(
       .keepForReaders, "what is superseded removed at once", ["before its readers had their time"]),
