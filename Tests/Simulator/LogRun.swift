@@ -29,6 +29,9 @@ public final class LogRun: @unchecked Sendable {
   let disk: MemoryDisk
   let omitted: Set<SafetyCheck>
   let mistake: LogMistake?
+  /// Half of the commits are written in pieces. (What shows that a check is missing are seeds that were found
+  /// without.)
+  private let hasLargeCommits: Bool
   private let clock = ManualClock()
   private var lastClient: UInt64 = 0
   private var lastCommitID: UInt64 = 0
@@ -54,6 +57,7 @@ public final class LogRun: @unchecked Sendable {
     disk = MemoryDisk(linkReplaces: mistake == .claimByRename)
     self.omitted = omitted
     self.mistake = mistake
+    hasLargeCommits = seed % 3 == 0 && omitted.isEmpty && mistake == nil
     self.trace = trace
   }
 
@@ -90,6 +94,7 @@ public final class LogRun: @unchecked Sendable {
       fileSystem: fileSystem, clock: clock, executor: InlineExecutor(),
       random: { self.scheduler.random.next() })
     environment.omittedChecks = omitted
+    if hasLargeCommits { environment.commitSizes = .small }
     return environment
   }
 
