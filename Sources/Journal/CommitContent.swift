@@ -73,9 +73,10 @@ public struct CommitContent: Sendable {
         + pages.count + Int64(batches.stored.count)) + Int64(Block.size)
   }
 
-  /// Writes the frame, in one piece where its pages are in memory, and does not sync.
+  /// Writes the frame, in one piece where it is small, and does not sync. `mayBeWhole` becomes true before anything
+  /// is written by which all of it may be there.
   func write(
-    to file: any File, at place: FramePlace,
+    to file: any File, at place: FramePlace, _ sizes: CommitSizes, mayBeWhole: inout Bool,
     _ onProgress: () throws(StoreError) -> Void = {}
   ) throws(StoreError) -> FrameHeader {
     var head = [
@@ -90,7 +91,8 @@ public struct CommitContent: Sendable {
       head.append(SectionContent(.pruned, raw: writer.bytes))
     }
     switch pages {
-    case .memory(let bytes) where bytes.count + batches.stored.count <= CommitContent.mostTogether:
+    case .memory(let bytes) where bytes.count + batches.stored.count <= sizes.frameBytes:
+      mayBeWhole = true
       let frame = EncodedFrame(
         kind: .commit, offset: place.offset, nonce: place.nonce, previous: place.previous,
         first: first.rawValue, count: count,
@@ -98,26 +100,21 @@ public struct CommitContent: Sendable {
       try file.write(frame.bytes, at: place.offset)
       return frame.header
     case .memory(let bytes):
-      return try stream(head, Int64(bytes.count), to: file, at: place, onProgress) {
-        (place, count) in
-        Array(bytes[Int(place)..<Int(place) + count])
-      }
+      return try stream(
+        head, Int64(bytes.count), to: file, at: place, sizes, mayBeWhole: &mayBeWhole, onProgress
+      ) { (place, count) in Array(bytes[Int(place)..<Int(place) + count]) }
     case .scratch(let scratch, let count):
-      return try stream(head, count, to: file, at: place, onProgress) {
-        (place, count) throws(StoreError) in
-        try scratch.read(count, at: place)
-      }
+      return try stream(
+        head, count, to: file, at: place, sizes, mayBeWhole: &mayBeWhole, onProgress
+      ) { (place, count) throws(StoreError) in try scratch.read(count, at: place) }
     }
   }
-
-  /// A frame of more bytes is written in pieces, since to put it together would take as many again.
-  private static let mostTogether = 8 << 20
 
   /// A frame too large for one buffer: the pages first, piece by piece, the header last. Until that
   /// is there the frame is not whole, and the one sync comes after both.
   private func stream(
     _ head: [SectionContent], _ pageBytes: Int64, to file: any File, at place: FramePlace,
-    _ onProgress: () throws(StoreError) -> Void,
+    _ sizes: CommitSizes, mayBeWhole: inout Bool, _ onProgress: () throws(StoreError) -> Void,
     read: (_ place: Int64, _ count: Int) throws(StoreError) -> [UInt8]
   ) throws(StoreError) -> FrameHeader {
     var sections: [FrameSection] = []
@@ -129,17 +126,20 @@ public struct CommitContent: Sendable {
     }
     let pagesOffset = position
     var crc: UInt32 = 0
-    var done: Int64 = 0
+    var (done, unsynced) = (Int64(0), 0)
     while done < pageBytes {
-      let piece = try read(done, Int(min(pageBytes - done, 1 << 20)))
+      let piece = try read(done, Int(min(pageBytes - done, Int64(sizes.pieceBytes))))
       guard !piece.isEmpty else {
         throw StoreError(.io, "a scratch file is shorter than what was written")
       }
       crc = crc32c(piece, continuing: crc)
       try file.write(piece, at: place.offset + pagesOffset + done)
       done += Int64(piece.count)
-      // What is written early need not wait for the last sync, nor a beat for all of it.
-      if done % (64 << 20) < 1 << 20 { try file.sync() }
+      unsynced += piece.count
+      if unsynced >= sizes.syncBytes {
+        try file.sync()
+        unsynced = 0
+      }
       try onProgress()
     }
     sections.append(
@@ -157,6 +157,7 @@ public struct CommitContent: Sendable {
     for (section, content) in zip(sections, head) {
       try file.write(content.stored, at: place.offset + section.offset)
     }
+    mayBeWhole = true
     try file.write(bytes, at: place.offset)
     return FrameHeader(
       kind: .commit, endsSegment: false, headerBytes: Int(headerBytes), length: position,

@@ -284,7 +284,11 @@ public struct LogClaim {
       }
       var scanner = parent.segment.scanner()
       for frame in carried {
-        let copy = try carry(frame, &scanner, to: file, at: place)
+        let copy: (header: FrameHeader, extent: LogExtent, pages: [PageEntry])
+        do throws(StoreError) { copy = try carry(frame, &scanner, to: file, at: place) } catch {
+          giveBackRoom(file)
+          throw error
+        }
         place.offset = copy.header.end
         place.previous = copy.header.checksum
         extent = copy.extent
@@ -299,6 +303,13 @@ public struct LogClaim {
       header: header, file: file, size: size,
       confirmed: LogPosition(start, in: header), extent: extent, merged: merged, layout: layout,
       environment: environment)
+  }
+
+  /// A segment without a start frame is nobody's parent, so what was carried into it is for nobody. On a full disk
+  /// it may be all the room that there was, and each try would take as much.
+  private func giveBackRoom(_ file: any File) {
+    try? file.resize(to: Block.firstLogFrame)
+    try? file.resize(to: segmentBytes)
   }
 
   func writeStart(_ record: StartRecord, to file: any File, at place: FramePlace)

@@ -73,14 +73,7 @@ public final class LogHolder: @unchecked Sendable {
     let place = FramePlace(
       offset: confirmed.end, nonce: header.nonce, previous: confirmed.checksum)
     let frameHeader = try writing { () throws(StoreError) in
-      let length = content.mostBytes
-      if place.offset + length > size {
-        size = Block.roundUp(place.offset + length)
-        try file.resize(to: size)
-      }
-      let header = try content.write(to: file, at: place, onProgress)
-      try file.sync()
-      return header
+      try write(content, at: place, onProgress)
     }
     if environment.makes(.markAfterFrame), environment.makes(.checkBeforePublishing) {
       try checkOpen()
@@ -98,6 +91,36 @@ public final class LogHolder: @unchecked Sendable {
       txid: TxID(frameHeader.first + UInt64(frameHeader.count) - 1), commits: content.meta.commit,
       time_ms: content.meta.time_ms)
     return placed
+  }
+
+  private func write(
+    _ content: CommitContent, at place: FramePlace, _ onProgress: () throws(StoreError) -> Void
+  ) throws(StoreError) -> FrameHeader {
+    let before = size
+    var mayBeWhole = false
+    do throws(StoreError) {
+      let length = content.mostBytes
+      if place.offset + length > size {
+        size = Block.roundUp(place.offset + length)
+        try file.resize(to: size)
+      }
+      let header = try content.write(
+        to: file, at: place, environment.commitSizes, mayBeWhole: &mayBeWhole, onProgress)
+      try file.sync()
+      return header
+    } catch {
+      if !mayBeWhole { giveBackRoom(before) }
+      throw error
+    }
+  }
+
+  /// What was written of a large frame that has no header counts for nobody, now or when more of it lands. On a
+  /// full disk it may be all the room that there was, and nobody could begin a term. So it goes. What a claimant
+  /// may take for a frame stays, whatever it is worth.
+  private func giveBackRoom(_ before: Int64) {
+    try? file.resize(to: confirmed.end)
+    try? file.resize(to: before)
+    size = before
   }
 
   /// Pages that a commit dropped are not in the merged index, also if the database grew again.

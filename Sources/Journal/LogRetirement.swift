@@ -65,7 +65,11 @@ public struct LogRetirement: Sendable {
     var count = 0
     let numbers = try fileSystem.listed(ifThere: layout.oldLog)
       .compactMap(StoreLayout.logNumber).sorted()
+    guard !numbers.isEmpty, let lowest = try listed().first else { return 0 }
     for number in numbers {
+      // Another may stand still between the two names: the one that goes here would be the last. The next round
+      // takes both.
+      guard number < lowest || !environment.makes(.deleteOnlyMoved) else { break }
       let path = "\(layout.oldLog)/\(StoreLayout.logName(number))"
       do throws(StoreError) {
         // Closing it dated it, and a file that is opened has no old date in a cache. They were moved in their

@@ -59,10 +59,10 @@ package final class StoreFileSystem: VirtualFileSystem {
   }
 
   /// Tells whoever listens with SQLITE_CONFIG_LOG, and whoever asks: a code says too little.
-  func note(_ error: StoreError) {
+  func note(_ error: StoreError, _ code: Int32 = SQLITE_CANTOPEN) {
     last.withLock { $0 = error }
     host?.failed(error)
-    calls.log(SQLITE_CANTOPEN, "sluice: \(error)")
+    calls.log(code, "sluice: \(error)")
   }
 
   // MARK: Names

@@ -29,8 +29,8 @@ package final class SnapshotFile: VirtualFile {
   package var companion: AnyObject?
   /// `assist=1`: this process sees to an applier where nobody leads.
   package internal(set) var isAssisted = false
-  /// Why the last call failed that did.
-  private(set) var lastError: StoreError?
+  /// Why the last call failed that did. `isRefusal`: others were first, which the next success makes past.
+  private var lastFailure: (error: StoreError, isRefusal: Bool)?
   /// A connection is of the process that opened it.
   private let forks = forksOfProcess()
 
@@ -190,18 +190,29 @@ package final class SnapshotFile: VirtualFile {
 
   /// Remembers why a call fails, and tells it.
   package func note(_ error: StoreError) {
-    lastError = error
+    lastFailure = (error, false)
     fileSystem.note(error)
   }
 
+  /// As `note`, where others were first and nothing is wrong. One that SQLite answers by itself, by beginning
+  /// again, is only remembered.
+  package func noteRefusal(_ error: StoreError, isFinal: Bool) {
+    lastFailure = (error, true)
+    if isFinal { fileSystem.note(error, SQLITE_BUSY) }
+  }
+
+  package func forgetRefusal() {
+    if lastFailure?.isRefusal == true { lastFailure = nil }
+  }
+
   private func failed(_ error: StoreError, _ usual: VFSFailure = .lock) -> VFSFailure {
-    lastError = error
+    lastFailure = (error, false)
     return fileSystem.failure(error, usual)
   }
 
   /// Returns the last error and forgets it.
   package func takeLastError() -> StoreError? {
-    defer { lastError = nil }
-    return lastError
+    defer { lastFailure = nil }
+    return lastFailure?.error
   }
 }

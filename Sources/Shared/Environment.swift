@@ -11,6 +11,8 @@ public struct Environment: Sendable {
   public var random: @Sendable () -> UInt64
   /// The id of the process that the core runs in: a forked child has another one than its parent.
   public var processID: @Sendable () -> Int32
+  /// For tests: when commits are large.
+  public var commitSizes = CommitSizes()
   /// For tests of a build with `SafetyCheck`s to leave out: those, to see that they were needed.
   public var omittedChecks: Set<SafetyCheck> = []
 

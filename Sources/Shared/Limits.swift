@@ -84,6 +84,11 @@ public enum Limits {
   public static let filesNamedByRepair = 4
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   public static let commitBytes: Int64 = 4 << 30
+  /// A commit's frame of more bytes is written in pieces of so many, since to put it together would take as many again …
+  public static let frameBytesTogether = 8 << 20
+  public static let framePieceBytes = 1 << 20
+  /// … and synced behind so many: what is written early need not wait for the last sync, nor a beat for all of it.
+  public static let frameBytesUnsynced = 64 << 20
   /// Bytes of pages that one interactive transaction changes, before compression.
   public static let transactionBytes: Int64 = 2 << 30
   /// What they compress to is sent in parts where it is more than this. A part has one chunk of pages more at most:

@@ -157,6 +157,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case retireLowestFirst
   /// A segment goes to `log/old/` by an operation that replaces nothing.
   case retireByLink
+  /// It is deleted there when it has no name in `log/` any more.
+  case deleteOnlyMoved
   /// The newest two checkpoints stay.
   case keepTwoCheckpoints
   /// What is superseded stays for an hour, for those who still read it.

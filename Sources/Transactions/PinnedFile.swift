@@ -1,4 +1,4 @@
-internal import SluiceJournal
+package import SluiceJournal
 package import SluiceReader
 package import SluiceShared
 package import SluiceVFS
@@ -17,14 +17,21 @@ package protocol PinnedFile: VirtualFile {
   var enforcesForeignKeys: Bool { get }
   /// Fills `buffer` with a page of the pinned state.
   func read(page: UInt32, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError)
-  /// Whether nothing is committed behind the pinned state; looks at the store.
-  func isNewest() throws(StoreError) -> Bool
+  /// The last batch that is published now; looks at the store.
+  func newest() throws(StoreError) -> TxID
+  /// What the applier says now of itself, and of the turn; looks at the store.
+  func beacon() throws(StoreError) -> Beacon
   /// The states that are pinned next contain this batch.
   func see(_ txid: TxID)
   /// As `see`, for a batch of this connection's own.
   func committed(_ txid: TxID)
   /// Remembers why a call fails, and tells it.
   func note(_ error: StoreError)
+  /// As `note`, where others were first and nothing is wrong. One that is not final SQLite answers by itself, by
+  /// beginning again.
+  func noteRefusal(_ error: StoreError, isFinal: Bool)
+  /// What was refused has succeeded since.
+  func forgetRefusal()
 }
 
 extension SnapshotFile: PinnedFile {
@@ -38,7 +45,9 @@ extension SnapshotFile: PinnedFile {
     try snapshot.read(page: page, into: buffer)
   }
 
-  package func isNewest() throws(StoreError) -> Bool { try store.snapshot(.latest).txid == txid }
+  package func newest() throws(StoreError) -> TxID { try store.snapshot(.latest).txid }
+
+  package func beacon() throws(StoreError) -> Beacon { try store.beacon() }
 
   package func see(_ txid: TxID) { written = max(written, txid) }
 

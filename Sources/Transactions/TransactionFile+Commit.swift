@@ -30,15 +30,15 @@ extension TransactionFile {
       let failure = Self.failure(ofCommit: error)
       // Pages in the journal end the turn, and these are not there.
       if let turn, failure.code != VFSFailure.sync.code { giveBack(turn) }
-      throw failed(failure, error)
+      throw told(failure, error)
     }
     switch outcome {
     case .committed(let txid):
       state.accept(txid)
       base.committed(txid)
-    case .conflict:
+    case .conflict(let refusal):
       undo()
-      throw .busySnapshot
+      throw refused(.busySnapshot, .overtaken(base, by: refusal.rawValue - 1, turn))
     case .refused(let why):
       undo()
       throw failed(VFSFailure(SQLITE_PERM), StoreError(.invalid, why, path: base.path))

@@ -46,7 +46,7 @@ extension TransactionFile {
       var patience = TurnPatience(busyHandler, environment.clock)
       guard patience.isThere else { return try beginWithoutTurn() }
       try begin(with: try requestedTurn(&patience), patience)
-    case .readingOwn: throw .busySnapshot
+    case .readingOwn: throw refused(.busySnapshot, .ownCursor(base.path))
     case .writing: return
     case .unlocked, .accepted, .undone: throw .lock
     }
@@ -59,6 +59,7 @@ extension TransactionFile {
   private func begin(_ turn: Turn?) {
     lastSign = environment.clock.elapsed()
     state.begin(turn)
+    base.forgetRefusal()
   }
 
   private func begin(with turn: Turn, _ patience: TurnPatience) throws(VFSFailure) {
@@ -66,20 +67,22 @@ extension TransactionFile {
     // Nobody would take it, and all would wait for its end.
     guard patience.leavesAnotherTry() else {
       giveBack(turn)
-      throw .busy
+      throw refused(.busy, .unusedTurn(base.path))
     }
     state.keep(turn, since: environment.clock.elapsed())
     base.see(turn.base)
     // The handler that SQLite asks now has nothing to sleep for.
     OwedSleep.skipNext()
-    throw .busy
+    throw refused(.busy, .keptTurn(base.path), isFinal: false)
   }
 
   /// Says now that the transaction cannot succeed where that is known; else COMMIT says it.
   private func beginWithoutTurn() throws(VFSFailure) {
-    let isNewest: Bool
-    do throws(StoreError) { isNewest = try base.isNewest() } catch { throw failed(.lock, error) }
-    guard isNewest else { throw .busySnapshot }
+    let newest: TxID
+    do throws(StoreError) { newest = try base.newest() } catch { throw failed(.lock, error) }
+    guard newest == base.txid else {
+      throw refused(.busySnapshot, .overtaken(base, by: newest.rawValue, nil))
+    }
     begin(nil)
   }
 
@@ -87,9 +90,9 @@ extension TransactionFile {
     do throws(StoreError) {
       if let turn = try client().requestTurn(keepsWaiting: { patience.lasts() }) { return turn }
     } catch {
-      throw failed(Self.failure(ofRequest: error), error)
+      throw told(Self.failure(ofRequest: error), error)
     }
-    throw .busy
+    throw refused(.busy, .lateTurn(base, now_ms: environment.clock.wallTime_ms()))
   }
 
   /// Lets the turn last while the transaction works.

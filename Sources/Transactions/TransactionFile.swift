@@ -64,6 +64,17 @@ package final class TransactionFile: VirtualFile {
     return failure
   }
 
+  /// A failure that is none of the store's: others were first.
+  func refused(_ failure: VFSFailure, _ error: StoreError, isFinal: Bool = true) -> VFSFailure {
+    base.noteRefusal(error, isFinal: isFinal)
+    return failure
+  }
+
+  /// One or the other, as SQLite's code has it.
+  func told(_ failure: VFSFailure, _ error: StoreError) -> VFSFailure {
+    failure.code & 0xFF == SQLITE_BUSY ? refused(failure, error) : failed(failure, error)
+  }
+
   func checkProcess() throws(VFSFailure) {
     guard base.isOfThisProcess else {
       throw failed(

@@ -16,16 +16,19 @@ package final class DirtyPages {
   private var free: [UnsafeMutableRawPointer] = []
   private var inMemory = 0
   /// So many bytes of pages stay in memory; what is there already does.
-  package var memoryBytes = Limits.dirtyBytes
+  package var memoryBytes: Int
+  private let mostBytes: Int64
   private var scratch: (any File)?
   private var scratchEnd: Int64 = 0
   package private(set) var highest: UInt32 = 0
   /// Bytes that the same transaction has on the local disk beside these.
   package var elsewhere: () -> Int64 = { 0 }
 
-  package init(pageSize: Int, fileSystem: any FileSystem) {
+  package init(pageSize: Int, fileSystem: any FileSystem, _ sizes: CommitSizes = CommitSizes()) {
     self.pageSize = pageSize
     self.fileSystem = fileSystem
+    memoryBytes = sizes.dirtyBytes
+    mostBytes = sizes.commitBytes
   }
 
   deinit {
@@ -62,9 +65,9 @@ package final class DirtyPages {
   }
 
   private func spill(_ page: UInt32, _ bytes: UnsafeRawBufferPointer) throws(StoreError) {
-    guard Int64(places.count + 1) * Int64(pageSize) <= Limits.commitBytes else {
+    guard Int64(places.count + 1) * Int64(pageSize) <= mostBytes else {
       throw StoreError(
-        .limit, "a commit changes at most \(Limits.commitBytes) bytes of pages; split it")
+        .limit, "a commit changes at most \(mostBytes) bytes of pages; split it")
     }
     if scratch == nil { scratch = try fileSystem.scratchFile() }
     try write(bytes, at: scratchEnd)

@@ -97,7 +97,7 @@ public final class JournalTransactions: TransactionClient {
     case .duplicate(let first, let original):
       return original.isApplied ? .committed(first) : .refused(Self.reason(original))
     case .rejected(let rejection) where rejection.code == Outcome.Rejection.Code.conflict:
-      return .conflict
+      return .conflict(txid)
     case .rejected: return .refused(Self.reason(outcome))
     }
   }

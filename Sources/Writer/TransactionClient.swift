@@ -18,8 +18,9 @@ public struct Turn: Hashable, Sendable {
 public enum Commitment: Hashable, Sendable {
   /// Committed and published, as this batch.
   case committed(TxID)
-  /// The database has changed since the state that the transaction read: it is to be run again.
-  case conflict
+  /// The database has changed since the state that the transaction read, or somebody else has the turn: it is to
+  /// be run again. The refusal is this batch of the history.
+  case conflict(TxID)
   /// It can never be accepted, and why.
   case refused(String)
 }

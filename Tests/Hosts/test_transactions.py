@@ -165,6 +165,61 @@ class RefusedTests(StoreCase):
         self.assertEqual(printed, "SQL logic error\n0 0\n")
 
 
+class ReasonTests(StoreCase):
+    """Why a statement met "database is locked"."""
+
+    def test_who_has_the_turn_and_since_when(self):
+        printed = self.python("""
+            load()
+            c, other = connect(), connect()
+            other.execute("PRAGMA busy_timeout = 300")
+            c.execute("BEGIN IMMEDIATE")
+            print(error(lambda: other.execute("INSERT INTO item VALUES ('locked')")))
+            print(one(other, "PRAGMA sluice_error"))
+            # It is told once, and of each connection.
+            print([one(other, "PRAGMA sluice_error"), one(c, "PRAGMA sluice_error")])
+            error(lambda: other.execute("INSERT INTO item VALUES ('locked')"))
+            c.execute("COMMIT")
+            other.execute("PRAGMA busy_timeout = 20000")
+            other.execute("INSERT INTO item VALUES ('done')")
+            print([one(other, "PRAGMA sluice_error")])
+        """).splitlines()
+        self.assertEqual(printed[0], "database is locked")
+        self.assertRegex(
+            printed[1],
+            r"did not come within the busy timeout: writer [0-9a-f-]{36} has it since 20\S+Z, for \d+ ms, as turn \d+;")
+        self.assertEqual(printed[2:], ["['', '']", "['']"])
+
+    def test_that_nobody_leads(self):
+        self.applier.terminate()
+        self.applier.wait()
+        printed = self.python("""
+            load()
+            c = connect()
+            c.execute("PRAGMA busy_timeout = 300")
+            print(error(lambda: c.execute("INSERT INTO item VALUES ('locked')")))
+            print(one(c, "PRAGMA sluice_error"))
+        """).splitlines()
+        self.assertEqual(printed[0], "database is locked")
+        self.assertRegex(printed[1], r"nobody leads since 20\S+Z, when the applier stopped in order; start `sluice apply`")
+
+    def test_what_came_in_between(self):
+        printed = self.python("""
+            load()
+            c, other = connect(), connect()
+            c.execute("BEGIN")
+            one(c, "SELECT count(*) FROM item")
+            read = int(one(c, "PRAGMA sluice_txid"))
+            other.execute("INSERT INTO item VALUES ('first')")
+            print(error(lambda: c.execute("INSERT INTO item VALUES ('late')")))
+            # The turn is a batch, too.
+            print(f"behind batch {read}, and batches {read + 1} to {read + 2} came" in one(c, "PRAGMA sluice_error"))
+            c.execute("ROLLBACK")
+            c.execute("INSERT INTO item VALUES ('again')")
+        """).splitlines()
+        self.assertEqual(printed, ["database is locked", "True"])
+
+
 class SlowTests(StoreCase):
     """Signs of life are the pages that a transaction reads and writes: who computes for long gives none."""
 

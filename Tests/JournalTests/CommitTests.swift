@@ -115,16 +115,22 @@ struct CommitTests {
     content.pruned = [Samples.writer]
     let place = FramePlace(offset: 16384, nonce: 3, previous: 4)
     let whole = try fileSystem.create("/whole", mode: 0o600)
-    let header = try content.write(to: whole, at: place)
+    var mayBeWhole = false
+    var sizes = CommitSizes()
+    let header = try content.write(to: whole, at: place, sizes, mayBeWhole: &mayBeWhole)
+    #expect(mayBeWhole)
 
     let scratch = try fileSystem.scratchFile()
     try scratch.write(pages, at: 0)
     content.pages = .scratch(scratch, bytes: Int64(pages.count))
-    let streamed = try fileSystem.create("/streamed", mode: 0o600)
-    let second = try content.write(to: streamed, at: place)
-    try streamed.resize(to: header.end)
-    #expect(header.checksum == second.checksum && header.sections == second.sections)
-    #expect(fileSystem.disk.content("/whole") == fileSystem.disk.content("/streamed"))
+    for piece in [1 << 20, 4096, 100_000] {
+      sizes.pieceBytes = piece
+      let streamed = try fileSystem.create("/streamed\(piece)", mode: 0o600)
+      let second = try content.write(to: streamed, at: place, sizes, mayBeWhole: &mayBeWhole)
+      try streamed.resize(to: header.end)
+      #expect(header.checksum == second.checksum && header.sections == second.sections)
+      #expect(fileSystem.disk.content("/whole") == fileSystem.disk.content("/streamed\(piece)"))
+    }
     #expect(header.length <= content.mostBytes)
   }
 }

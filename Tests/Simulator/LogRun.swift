@@ -17,6 +17,9 @@ public final class LogRun: @unchecked Sendable {
   let scheduler: Scheduler
   let disk: MemoryDisk
   let omitted: Set<SafetyCheck>
+  /// Half of the commits are written in pieces. (What shows that a check is missing are seeds that were found
+  /// without.)
+  private let hasLargeCommits: Bool
   private let clock = ManualClock()
   private var lastClient: UInt64 = 0
   private let witness = LogWitness()
@@ -36,6 +39,7 @@ public final class LogRun: @unchecked Sendable {
     scheduler = Scheduler(seed: seed, steps: steps)
     disk = MemoryDisk()
     self.omitted = omitted
+    hasLargeCommits = seed % 3 == 0 && omitted.isEmpty
     self.trace = trace
     witness.violated = { [unowned self] in violate($0) }
   }
@@ -76,6 +80,7 @@ public final class LogRun: @unchecked Sendable {
       fileSystem: fileSystem, clock: clock, executor: InlineExecutor(),
       random: { self.scheduler.random.next() })
     environment.omittedChecks = omitted
+    if hasLargeCommits { environment.commitSizes = .small }
     return environment
   }
 

@@ -123,6 +123,9 @@ public struct Mutation: Sendable {
     Mutation(.retireLowestFirst, "segments retired from above", [.segmentRemovedFromAbove]),
     Mutation(.retireByLink, "segments retired as by rename", gone, .log),
     Mutation(
+      .deleteOnlyMoved, "segments deleted that have a name in the log still",
+      [.uncoveredSegmentRemoved]),
+    Mutation(
       .keepTwoCheckpoints, "one checkpoint kept only", [.checkpointRemoved]),
     Mutation(
       .keepForReaders, "what is superseded removed at once", [.removedTooEarly]),

@@ -148,8 +148,8 @@ final class Oracle {
       switch (commitments[named.name], entry.outcome.outcome) {
       case (nil, _): true
       case (.committed(let txid), .applied): txid == entry.txid
-      case (.conflict, .rejected(let rejection)):
-        rejection.code == Outcome.Rejection.Code.conflict
+      case (.conflict(let txid), .rejected(let rejection)):
+        rejection.code == Outcome.Rejection.Code.conflict && txid == entry.txid
       case (.refused, .rejected): true
       default: false
       }

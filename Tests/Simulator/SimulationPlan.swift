@@ -42,6 +42,8 @@ public struct SimulationPlan: Sendable {
   var hintsStayOnHost: Bool
   /// Some writers' processes make interactive transactions.
   var transacts: Bool
+  /// Most commits are large: in scratch files, and written in pieces.
+  var hasLargeCommits: Bool
   /// How long what is waited for in the calm may take. Poison costs some leases, and whoever died between asking
   /// for a turn and its commit costs its time.
   var patience: Duration { .seconds(transacts ? 90 : 30) }
@@ -75,6 +77,7 @@ public struct SimulationPlan: Sendable {
     takesHints = other.chance(0.7)
     hintsStayOnHost = other.chance(0.3)
     transacts = other.chance(0.35)
+    hasLargeCommits = other.chance(0.3)
     if assists {
       appliers = 0
       // It ends appliers, and these writers are to live.

@@ -18,6 +18,7 @@ extension World {
       case turns
       // What the store went through.
       case logSegments = "log segments"
+      case cutFrames = "of them freed of half a large commit"
       case checkpoints
       case retired = "log segments retired"
       case deleted = "of them deleted"

@@ -157,6 +157,8 @@ extension World {
     case .unlink
     where operation.path.hasPrefix(World.layout.checkpoints) && operation.path.hasSuffix(".sqlite"):
       count(.removedCheckpoints)
+    case .resize where operation.path.hasSuffix(".log") && operation.offset < plan.logSegmentBytes:
+      count(.cutFrames)
     case .link where operation.path.hasSuffix(".seg"): count(.quarantined)
     case .link where operation.path.hasPrefix(World.layout.checkpoints): count(.checkpoints)
     default: break

@@ -116,7 +116,7 @@ extension World {
         .committedBesideTurn,
         "transaction \(named.name) was committed beside turn \(before.turn.number), which is out")
     }
-    guard commitment == .conflict, let turn, isStated else { return }
+    guard case .conflict = commitment, let turn, isStated else { return }
     if terms == statistics[.terms], scheduler.now_ns - begun_ns < 1_500_000_000 {
       oracle.violate(
         .refusedInTurn,

@@ -249,6 +249,7 @@ public final class World: @unchecked Sendable {
     }
     environment.processID = { number }
     environment.omittedChecks = omitted
+    if plan.hasLargeCommits { environment.commitSizes = .small }
     environment.hints = hintNetwork(process, machine)
     return environment
   }

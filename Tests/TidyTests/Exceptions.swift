@@ -32,7 +32,6 @@ enum Exceptions {
     "Sources/Applier/Worker/StandbyWorker.swift": 2,
     "Sources/Applier/Worker/WorkerProcess.swift": 1,
     "Sources/Applier/Worker/WorkerServer.swift": 1,
-    "Sources/Journal/CommitContent.swift": 1,
     "Sources/Journal/Compression.swift": 1,
     "Sources/Journal/EncodedBatch.swift": 1,
     "Sources/Journal/Frame.swift": 2,

@@ -1,5 +1,6 @@
 import CSQLite
 import Foundation
+import SluiceJournal
 import SluiceSQLite
 import SluiceShared
 import SluiceTransactions
@@ -13,6 +14,9 @@ final class DoubleFile: PinnedFile, @unchecked Sendable {
   private(set) var txid: TxID
   private var isPinned = false
   private(set) var errors: [StoreError] = []
+  /// Why others were first, until something succeeds; and what is final of that.
+  private(set) var refusal: StoreError?
+  private(set) var finalRefusals: [StoreError] = []
   private(set) var own = TxID.zero
   var isOfThisProcess = true
   let path = "/double"
@@ -48,10 +52,16 @@ final class DoubleFile: PinnedFile, @unchecked Sendable {
     buffer.copyBytes(from: pages[Int(page) - 1])
   }
 
-  func isNewest() throws(StoreError) -> Bool { double.state.withLock { $0.txid } == txid }
+  func newest() throws(StoreError) -> TxID { double.state.withLock { $0.txid } }
+  func beacon() throws(StoreError) -> Beacon { try double.beacon() }
   func see(_ txid: TxID) {}
   func committed(_ txid: TxID) { own = txid }
   func note(_ error: StoreError) { errors.append(error) }
+  func noteRefusal(_ error: StoreError, isFinal: Bool) {
+    refusal = error
+    if isFinal { finalRefusals.append(error) }
+  }
+  func forgetRefusal() { refusal = nil }
 }
 
 /// Opens `TransactionFile`s over doubles, by the name under which they are known.

@@ -40,6 +40,8 @@ final class StoreDouble: Sendable {
     var onWait: (@Sendable () -> Void)?
     /// The numbers of the pages of each commit.
     var written: [[UInt32]] = []
+    /// What the beacon says beside the turn; nil: it cannot be read.
+    var beacon: Beacon? = StoreDouble.beacon(.active)
   }
 
   /// Whether the state that a turn begins on is a new one, as where the grant is a batch of its own.
@@ -86,6 +88,28 @@ final class StoreDouble: Sendable {
     let turn = Turn(base: state.txid, number: TxID(state.grants))
     state.out = (turn, Date())
     return turn
+  }
+
+  static func beacon(_ beaconState: Beacon.State, age: Duration = .zero) -> Beacon {
+    let position = LogPosition(
+      segment: 1, nonce: 1, end: 8192, lastFrame: 4096, checksum: 0, startFrame: 4096)
+    return Beacon(
+      state: beaconState, position: position, extent: .empty,
+      time_ms: SystemClock().wallTime_ms() - age.wholeMilliseconds)
+  }
+
+  /// As the applier writes it now.
+  func beacon() throws(StoreError) -> Beacon {
+    let (stated, out, txid) = state.withLock { ($0.beacon, $0.out, $0.txid) }
+    guard var beacon = stated else { throw StoreError(.io, "no route to host") }
+    beacon.extent.txid = txid
+    if let out {
+      beacon.status.turn = StatedTurn(
+        number: out.turn.number, holder: WriterID(high: 0, low: 0xDEAD))
+      beacon.extent = LogExtent(
+        txid: out.turn.number, commits: 1, time_ms: Int64(out.since.timeIntervalSince1970 * 1000))
+    }
+    return beacon
   }
 
   /// A commit of the applier's that changes nothing but its own bookkeeping.
@@ -158,7 +182,7 @@ extension StoreDouble: TransactionClient {
       let isHolder = state.out == nil || state.out?.turn == turn
       guard !checksBase || pages.base == state.txid && isHolder else {
         state.refusals += 1
-        return .success(.conflict)
+        return .success(.conflict(state.txid.next))
       }
       do { try Self.apply(pages, &state) } catch {
         return .failure(StoreError(.invalid, "\(error)"))

@@ -402,7 +402,10 @@ class ReplacedTests(SiteCase):
         self.first.does(SAVE)
         # It waits until the first, which says nothing any more, has lost its turn.
         self.second.does(DEPOSIT)
-        self.assertEqual(self.first.tries(LEAVE)["error"], "TransactionConflict")
+        refused = self.first.tries(LEAVE)
+        self.assertEqual(refused["error"], "TransactionConflict")
+        # Which commits came in between.
+        self.assertRegex(refused["message"], r"(batch|batches) \d+.* came in between")
         self.assertEqual(self.balance(), 10)
         self.first.does(DEPOSIT)
         self.assertEqual(self.balance(), 20)
@@ -453,6 +456,7 @@ class ReplacedTests(SiteCase):
         # It waits for the turn in vain.
         answer = impatient.tries(DEPOSIT)
         self.assertIn(answer.get("error"), ["OperationalError", "TransactionConflict"])
+        self.assertIn("nobody leads since", answer["message"])
         # Nor does it come later.
         self.drain()
         appliers.start(self.store)

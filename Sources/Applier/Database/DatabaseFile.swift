@@ -33,13 +33,14 @@ final class DatabaseFile: VirtualFile {
   private var hasFullCommit = false
   /// Of changed pages less stays in memory.
   var keepsLittle: Bool {
-    get { pages.memoryBytes < Limits.dirtyBytes }
-    set { pages.memoryBytes = newValue ? Limits.dirtyBytes / 4 : Limits.dirtyBytes }
+    get { pages.memoryBytes < sizes.dirtyBytes }
+    set { pages.memoryBytes = newValue ? sizes.dirtyBytes / 4 : sizes.dirtyBytes }
   }
   /// Page 1 as committed: SQLite reads its change counter in each transaction.
   private var firstPage: [UInt8]?
 
   private let keepsCompacted: Bool
+  private let sizes: CommitSizes
   /// Called for each page of the snapshot that is read. A step of SQLite's can read many of them, each for a
   /// round trip to the file server, before its progress handler is called.
   var onRead: () -> Void = {}
@@ -48,7 +49,9 @@ final class DatabaseFile: VirtualFile {
     self.snapshot = snapshot
     keepsCompacted = environment.makes(.compactedPages)
     pageSize = snapshot.pageSize
-    pages = DirtyPages(pageSize: snapshot.pageSize, fileSystem: environment.fileSystem)
+    sizes = environment.commitSizes
+    pages = DirtyPages(
+      pageSize: snapshot.pageSize, fileSystem: environment.fileSystem, sizes)
   }
 
   /// Runs `commit` (SQLite's COMMIT), and returns the pages that the transaction changed.

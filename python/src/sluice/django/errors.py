@@ -53,7 +53,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
         trace: TracebackType | None,
     ) -> None:
         if isinstance(error, sqlite3.OperationalError):
-            told = _known(error) or self._explained(error)
+            told = self._known(error) or self._explained(error)
             if told is not None:
                 self.wrapper.errors_occurred = True
                 raise told.with_traceback(trace) from error
@@ -61,25 +61,31 @@ class ErrorWrapper(DatabaseErrorWrapper):
 
     def _explained(self, error: sqlite3.OperationalError) -> OperationalError | None:
         """The error with the extension's own sentence, where it has one: SQLite tells a code only."""
-        if str(error) not in _OF_THE_STORE or self.wrapper.connection is None:
+        reason = self._reason() if str(error) in _OF_THE_STORE else None
+        return OperationalError(f"{error}: {reason}") if reason else None
+
+    def _known(self, error: sqlite3.OperationalError) -> OperationalError | None:
+        code: Any = getattr(error, "sqlite_errorcode", None)
+        if code == _BUSY_SNAPSHOT or (code is None and str(error) == "database is locked"):
+            text = (
+                "the database has changed since the transaction began; nothing of it was done, run "
+                "it again (sluice.django.retry does)"
+            )
+            reason = self._reason()
+            return TransactionConflict(f"{text}: {reason}" if reason else text)
+        if code == _IOERR_FSYNC:
+            return OutcomeUnknown(
+                "it is not known whether the transaction was committed: no outcome came in time; "
+                "read the database before you repeat it"
+            )
+        return None
+
+    def _reason(self) -> str | None:
+        """The extension's sentence of this connection's last failed call."""
+        if self.wrapper.connection is None:
             return None
         try:
             row = self.wrapper.connection.execute("PRAGMA sluice_error").fetchone()
         except sqlite3.Error:
             return None
-        return OperationalError(f"{error}: {row[0]}") if row and row[0] else None
-
-
-def _known(error: sqlite3.OperationalError) -> OperationalError | None:
-    code: Any = getattr(error, "sqlite_errorcode", None)
-    if code == _BUSY_SNAPSHOT or (code is None and str(error) == "database is locked"):
-        return TransactionConflict(
-            "the database has changed since the transaction began; nothing of it was done, run it "
-            "again (sluice.django.retry does)"
-        )
-    if code == _IOERR_FSYNC:
-        return OutcomeUnknown(
-            "it is not known whether the transaction was committed: no outcome came in time; read "
-            "the database before you repeat it"
-        )
-    return None
+        return str(row[0]) if row and row[0] else None
