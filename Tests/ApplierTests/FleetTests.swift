@@ -42,7 +42,7 @@ struct FleetTests {
 
     init(
       _ stores: Fleet.Stores, holder: String = "one", on base: (any FileSystem)? = nil,
-      _ change: (inout ApplierOptions) -> Void = { _ in }
+      clock: (any Clock)? = nil, _ change: (inout ApplierOptions) -> Void = { _ in }
     ) throws {
       var options = ApplierOptions(holder: holder)
       options.logger.logLevel = .critical
@@ -52,6 +52,7 @@ struct FleetTests {
       var environment = Environment.posix()
       files = CountingFileSystem(base ?? environment.fileSystem)
       environment.fileSystem = files
+      if let clock { environment.clock = clock }
       fleet = try Fleet(stores, options: options, environment: environment)
       let (fleet, stops, errors) = (fleet, stops, errors)
       startThread {
@@ -96,6 +97,58 @@ struct FleetTests {
 
   private static func isApplied(_ sql: String, _ store: String) throws -> Bool {
     try write(sql, store).rejectionCode == nil
+  }
+
+  /// Nothing is answered while it is silent.
+  private final class Silent: HookedFileSystem, @unchecked Sendable {
+    // Sendable: what changes is under a monitor.
+    private let isSilent = Monitor(false)
+
+    init() { super.init() }
+
+    func set(_ silent: Bool) {
+      isSilent.withLock { $0 = silent }
+      isSilent.wakeAll()
+    }
+
+    override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
+      isSilent.wait { $0 ? nil : () }
+      return .done
+    }
+  }
+
+  /// Counts how often somebody waits for something.
+  private struct CountingClock: Clock {
+    let base = SystemClock()
+    let waits = Monitor(0)
+
+    func wallTime_ms() -> Int64 { base.wallTime_ms() }
+    func bootTime_ns() -> UInt64 { base.bootTime_ns() }
+    func sleep(_ duration: Duration) { base.sleep(duration) }
+
+    func wait<Value, R>(
+      on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
+    ) -> R? {
+      waits.withLock { $0 += 1 }
+      return base.wait(on: monitor, atMost: limit, take)
+    }
+  }
+
+  /// All that there is is being looked after: nothing is due, for as long as that takes.
+  @Test func threadsWithNothingToDoRest() throws {
+    let directory = try #require(directory)
+    try directory.make("store")
+    let (files, clock) = (Silent(), CountingClock())
+    let running = try Running(.all(in: directory.path), on: files, clock: clock)
+    eventually("it is led") { running.leads == 1 }
+    files.set(true)
+    SystemClock().sleep(.seconds(2))
+    let before = clock.waits.withLock { $0 }
+    SystemClock().sleep(.seconds(1))
+    let waits = clock.waits.withLock { $0 } - before
+    files.set(false)
+    #expect(waits < 500, "\(waits)")
+    running.stop()
   }
 
   @Test func allOfADirectoryAreServed() throws {

@@ -194,7 +194,7 @@ public final class Fleet: @unchecked Sendable {
     guard let until else {
       // It is called when there is something; a clock that calls nobody looks now and then.
       _ = clock.wait(on: state, atMost: template.leaseTime) {
-        hasWork(&$0) || $0.watchedUntil == nil ? () : nil
+        hasWork(&$0) || $0.watchedUntil == nil && $0.schedule.nextDue() != nil ? () : nil
       }
       return
     }
