@@ -47,6 +47,13 @@ public enum Limits {
   /// A writer that was silent for longer begins no segment: its row may have been pruned, which takes a
   /// week.
   public static let writerSilence = Duration.seconds(6 * 24 * 3600)
+  /// The highest number of a journal segment: its name has 8 digits for it.
+  public static let journalSegmentNumber: UInt64 = 99_999_999
+  /// Names of new journal segments that are tried where one is taken. The second is the next one, since the first
+  /// may be the writer's own. Each of the others is somewhere among the next so many: anybody may make files under a
+  /// writer's id, and cannot guess which.
+  public static let segmentNameTries = 6
+  public static let segmentNameJumps: [UInt64] = [1 << 8, 1 << 12, 1 << 16]
   /// Failed tries of one flush; each is repeated in a new segment.
   public static let flushTries = 6
   /// Segments closed under one flush. Each was silent for the applier's whole patience, so only a writer
@@ -116,8 +123,13 @@ public enum Limits {
   public static let batchesPerCommit = 8192
   /// Bytes of batches in one commit (one larger batch may be alone in its commit).
   public static let batchBytesPerCommit = 16 << 20
-  /// Memory of batches that a term has read and not executed.
+  /// Memory of batches that a term has read and not executed, and how much of it each user has beside that.
   public static let waitingBytes = 2 * batchBytesPerCommit
+  public static let waitingBytesOfUser = waitingBytes / 4
+  /// Batches that are counted as missing between two frames of a writer at most: the numbers are what it says.
+  public static let missingAtOnce: UInt64 = 1 << 20
+  /// Messages of one kind about single journal files in a minute; of more only their number is told.
+  public static let fileComplaintsPerMinute = 20
   /// Terms in a row that end while they execute the same batches at full speed, before care begins.
   public static let endsBeforeCare: UInt32 = 2
   /// Terms that end while they execute one batch alone, in care, before it is rejected.
@@ -186,6 +198,8 @@ public enum Limits {
   /// knows without asking the database.
   public static let hintQuestions = 4096
   public static let hintQuestionsOfOneAddress = 64
+  /// How seldom those that stand no more are looked for where there is no room.
+  public static let hintQuestionsSweep = Duration.seconds(1)
   public static let hintWriters = 16_384
   /// Writers of one process whose batches it asks about; with more it polls.
   public static let hintQuestionsOfProcess = 16

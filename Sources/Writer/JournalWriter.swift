@@ -347,10 +347,11 @@ extension JournalWriter {
 
   private func makeSegment(first: SequenceNumber, room: Int) throws(StoreError) -> OwnSegment {
     let size = max(segmentBytes, Block.roundUp(Block.firstJournalFrame + Int64(room)))
-    for _ in 0..<Limits.flushTries {
-      var number: UInt64 = 0
-      identity.change { number = $0.takeNumber() }
+    for taken in 0..<Limits.segmentNameTries {
+      var number: UInt64?
+      identity.change { number = $0.takeNumber(behind: taken, environment.random) }
       guard let journal = identity.journal else { throw StoreError(.invalid, "no writer id") }
+      guard let number else { throw hasNoNumbers() }
       let header = JournalSegmentHeader(
         store: store, id: JournalSegmentID(writer: journal.writer, number: number),
         nonce: environment.random(), firstSequence: first, predecessor: journal.acknowledged,
@@ -364,7 +365,16 @@ extension JournalWriter {
       }
     }
     throw StoreError(
-      .io, "the names of \(Limits.flushTries) new journal segments in a row were taken",
+      .io,
+      "the names of \(Limits.segmentNameTries) new journal segments in a row were taken; see whose files are in the journal under this writer's id, and try again",
+      path: layout.journal)
+  }
+
+  /// Others have made so many files under its id that there is no number for one more.
+  private func hasNoNumbers() -> StoreError {
+    StoreError(
+      .io,
+      "journal segments of this writer have no more numbers; open another writer when what was submitted is applied",
       path: layout.journal)
   }
 }

@@ -32,9 +32,13 @@ struct OwnJournal {
 
   var nextBatch: BatchID { BatchID(writer: writer, sequence: next) }
 
-  /// The number of the next segment to be tried.
-  mutating func takeNumber() -> UInt64 {
-    lastNumber += 1
+  /// The number of the next segment to be tried, where so many names in a row were `taken`. nil: names have no room
+  /// for it.
+  mutating func takeNumber(behind taken: Int, _ random: () -> UInt64) -> UInt64? {
+    let jumps = Limits.segmentNameJumps
+    let jump = taken < 2 ? 1 : 1 + random() % jumps[min(taken - 2, jumps.count - 1)]
+    guard lastNumber + jump <= Limits.journalSegmentNumber else { return nil }
+    lastNumber += jump
     return lastNumber
   }
 

@@ -59,6 +59,40 @@ struct SegmentTests {
     #expect(frame.endsSegment && frame.batches.isEmpty && frame.first == 2)
   }
 
+  /// Whoever sees a writer's id may make files under it, and cannot guess which number comes next.
+  @Test func namesThatOthersTookAreLeftOut() throws {
+    let journal = store.journal()
+    try journal.flush([content(1)])
+    let writer = try #require(journal.writer)
+    for number in 2...300 as ClosedRange<UInt64> {
+      let name = StoreLayout.journalName(.init(writer: writer, number: number))
+      _ = try PosixFileSystem().create("\(store.layout.journal)/\(name)", mode: 0o600)
+    }
+    try store.close(.init(writer: writer, number: 1))
+    try journal.flush([content(2)])
+    let own = try store.segments().filter { $0.header != nil }
+    #expect(own.count == 2 && own[1].id.number > 300 && own[1].id.number < 100_000_000)
+    #expect(own[1].batches == [2: content(2)])
+    // And the next follows that one.
+    try store.close(own[1].id)
+    try journal.flush([content(3)])
+    #expect(journal.acknowledgedSegment == own[1].id.number + 1)
+  }
+
+  @Test func aNumberForWhichANameHasNoRoomIsNotTaken() throws {
+    let made = Moment(SystemClock())
+    var journal = OwnJournal(date_ms: 1, made: made, store.environment())
+    #expect(journal.takeNumber(behind: 0) { 0 } == 1)
+    #expect(journal.takeNumber(behind: 1) { 0 } == 2)
+    #expect(journal.takeNumber(behind: 2) { 254 } == 257)
+    while let number = journal.takeNumber(behind: 9, { .max }) {
+      #expect(number <= Limits.journalSegmentNumber)
+    }
+    let last = JournalSegmentID(writer: journal.writer, number: journal.lastNumber)
+    #expect(StoreLayout.journalSegment(StoreLayout.journalName(last)) == last)
+    #expect(journal.lastNumber + 65_536 > Limits.journalSegmentNumber)
+  }
+
   @Test func theEndFitsAFullSegment() throws {
     let journal = store.journal()
     while try store.segments().count < 2 { try journal.flush([content(1)]) }
