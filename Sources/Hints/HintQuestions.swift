@@ -19,7 +19,11 @@ struct HintQuestions {
   /// False: there is no room for it.
   @discardableResult
   mutating func add(_ hint: Hint, from sender: HintAddress, at now: Duration) -> Bool {
-    if count >= Limits.hintQuestions || now - lastSweep > Limits.hintQuestionTime { sweep(now) }
+    // It looks at all of them, and whoever has the token may ask as often as it likes.
+    let isFull = count >= Limits.hintQuestions
+    if now - lastSweep > (isFull ? Limits.hintQuestionsSweep : Limits.hintQuestionTime) {
+      sweep(now)
+    }
     let question = Question(sender: sender, hint: hint, until: now + Limits.hintQuestionTime)
     if renew(question) { return true }
     guard count < Limits.hintQuestions,

@@ -1,8 +1,9 @@
 import SluiceFakes
-import SluiceHints
 import SluiceShared
 import Synchronization
 import Testing
+
+@testable import SluiceHints
 
 /// Between an applier's end and others', over UDP on this host, with a clock that the test moves.
 @Suite("Hints wake who waits, and nothing else")
@@ -183,6 +184,28 @@ struct HintDeskTests {
     let before = desk.counts.sent
     serve(1)
     #expect(desk.counts.sent == before)
+  }
+
+  /// What stands no more is looked for among all: not for each question of somebody who floods.
+  @Test func aFullTableIsSweptOnceASecond() throws {
+    var questions = HintQuestions()
+    func ask(_ count: Int, at now: Duration) -> Int {
+      (0..<count).count { n in
+        let hint = Hint(
+          .question, nonce: UInt64.random(in: 1 ... .max), batch: Self.batch(UInt64(n)))
+        let sender = HintAddress(high: UInt64.random(in: .min ... .max), port: 7)
+        return questions.add(hint, from: sender, at: now)
+      }
+    }
+    let half = Limits.hintQuestions / 2
+    #expect(ask(half, at: .seconds(100)) == half)
+    #expect(ask(half, at: .milliseconds(100_500)) == half)
+    // The first half stands no more.
+    let later = Duration.seconds(100) + Limits.hintQuestionTime + .milliseconds(100)
+    #expect(ask(half + 1, at: later) == half)
+    // Nor does the second, half a second later; and a second later it is found out.
+    #expect(ask(10, at: later + .milliseconds(500)) == 0)
+    #expect(ask(10, at: later + .milliseconds(1500)) == 10)
   }
 
   @Test func whoIsNotAnsweredAsksAgainAndThenTrustsNoMore() {
