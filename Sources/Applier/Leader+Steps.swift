@@ -75,6 +75,7 @@ extension Leader {
 
   private func advance(_ mayExecute: () -> Bool) throws(StoreError) -> Step {
     if execution.events.shouldStop() || isAssistanceOver() { return .ended(try release()) }
+    intake.waiting.isPlanNamed = status.isWatched
     let found = try pollWhenDue()
     try checkTime()
     if try waitsForTurn() { return .rests(try rest()) }

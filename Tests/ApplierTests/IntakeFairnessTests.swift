@@ -86,6 +86,23 @@ struct IntakeFairnessTests {
     #expect(next.count == 40 && next.prefix(8).contains { $0.writer != planned[63].writer })
   }
 
+  /// Where beacons name what is planned, also behind a group that had less of it executed.
+  @Test(arguments: [true, false]) func whatABeaconNamesStaysInFront(isNamed: Bool) throws {
+    try submit(0..<100, try store.writer())
+    let intake = try intake(store.environment)
+    intake.waiting.isPlanNamed = isNamed
+    while try intake.poll() {}
+    let planned = intake.next(64, bytes: .max).map(\.id)
+    try submit(90_000..<90_003, try store.writer())
+    while try intake.poll() {}
+    intake.take(10, in: TxID(10))
+    intake.charge(isNamed ? intake.next(1, bytes: .max).first : nil, .seconds(1))
+    let rest = intake.next(54, bytes: .max).map(\.id)
+    #expect((rest == Array(planned[10...])) == isNamed)
+    let place = rest.firstIndex { !planned.contains($0) && $0.sequence.rawValue <= 3 }
+    #expect(isNamed ? place == nil : (place ?? .max) <= 8)
+  }
+
   /// A live segment is read from its beginning by each term. What the history has is not queued, and does
   /// not keep the segment from being removed when it is published.
   @Test(arguments: [false, true]) func whatTheHistoryHasDoesNotWait(dropsIt: Bool) throws {

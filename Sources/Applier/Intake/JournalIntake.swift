@@ -386,6 +386,7 @@ final class JournalIntake {
       batch.frame.segment?.waitingBatches -= 1
       batch.frame.segment?.lastTxID = txid
     }
+    waiting.planAnew()
   }
 
   /// Removes the finished segments whose content is all in published commits, as far as a look's time goes.

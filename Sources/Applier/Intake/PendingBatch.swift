@@ -80,6 +80,8 @@ struct PendingBatch {
   let id: BatchID
   let frame: PendingFrame
   let index: Int
+  /// Of the turn that it is planned in, itself among them (`WaitingBatches`).
+  var leftOfTurn = WaitingBatches.turnLength
 
   init(_ frame: PendingFrame, _ index: Int) {
     id = BatchID(
