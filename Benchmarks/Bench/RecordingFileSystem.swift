@@ -29,7 +29,9 @@ struct RecordingFileSystem: FileSystem {
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     try base.open(path, access)
   }
-  func list(_ directory: String) throws(StoreError) -> [String] { try base.list(directory) }
+  func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  { try base.list(directory, where: isWanted) }
   func link(_ path: String, to newPath: String) throws(StoreError) {
     try base.link(path, to: newPath)
   }

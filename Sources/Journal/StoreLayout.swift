@@ -59,8 +59,12 @@ public struct StoreLayout: Sendable {
   public static func journalName(_ segment: JournalSegmentID) -> String {
     "\(segment.writer).\(padded(segment.number, width: 8)).seg"
   }
+  /// Whether a name looks like a journal segment's. It costs next to nothing to ask.
+  public static func mayBeJournalSegment(_ name: String) -> Bool {
+    name.utf8.count == 36 + 1 + 8 + 4 && name.utf8.last == UInt8(ascii: "g")
+  }
   public static func journalSegment(_ name: String) -> JournalSegmentID? {
-    guard name.utf8.count == 36 + 1 + 8 + 4, let writer = WriterID(name.prefix(36)),
+    guard mayBeJournalSegment(name), let writer = WriterID(name.prefix(36)),
       let number = number(String(name.dropFirst(37)), suffix: ".seg", digits: 8), number > 0
     else { return nil }
     let id = JournalSegmentID(writer: writer, number: number)

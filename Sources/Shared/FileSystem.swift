@@ -12,8 +12,8 @@ public protocol FileSystem: Sendable {
   /// As `create`, for a file of which every write is whole blocks of 4 KiB and is synced at once. It
   /// gains nothing from a page cache, so on NFS it has none, and costs fewer requests.
   func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File
-  /// The names in a directory, in no order, from a freshly opened directory.
-  func list(_ directory: String) throws(StoreError) -> [String]
+  /// The names in a directory that are wanted, in no order, from a freshly opened directory. Others take no memory.
+  func list(_ directory: String, where isWanted: (String) -> Bool) throws(StoreError) -> [String]
   /// link(2): gives the file a second name; exactly one of several callers wins (EEXIST).
   func link(_ path: String, to newPath: String) throws(StoreError)
   func unlink(_ path: String) throws(StoreError)
@@ -39,6 +39,13 @@ public protocol FileSystem: Sendable {
   var scratchDiskBytes: Int64? { get }
   /// How many files this process may have open.
   var openFileLimit: Int { get }
+}
+
+extension FileSystem {
+  /// All names in a directory, as `list(_:where:)`.
+  public func list(_ directory: String) throws(StoreError) -> [String] {
+    try list(directory) { _ in true }
+  }
 }
 
 /// How a file is used, which decides how it must be opened.

@@ -21,8 +21,10 @@ public struct MeteredFileSystem: FileSystem {
     }
   }
 
-  public func list(_ directory: String) throws(StoreError) -> [String] {
-    try counts.count(.list) { () throws(StoreError) in try base.list(directory) }
+  public func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  {
+    try counts.count(.list) { () throws(StoreError) in try base.list(directory, where: isWanted) }
   }
 
   public func link(_ path: String, to newPath: String) throws(StoreError) {

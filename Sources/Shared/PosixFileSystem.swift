@@ -84,7 +84,9 @@ public struct PosixFileSystem: FileSystem {
     return result
   }
 
-  public func list(_ directory: String) throws(StoreError) -> [String] {
+  public func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  {
     guard let handle = opendir(directory) else { throw posixError("opendir", directory) }
     defer { closedir(handle) }
     var names: [String] = []
@@ -97,7 +99,7 @@ public struct PosixFileSystem: FileSystem {
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
-      if name != "." && name != ".." { names.append(name) }
+      if name != ".", name != "..", isWanted(name) { names.append(name) }
     }
   }
 

@@ -86,7 +86,9 @@ final class CrashingFileSystem: FileSystem {
     }
   }
 
-  func list(_ directory: String) throws(StoreError) -> [String] { try base.list(directory) }
+  func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  { try base.list(directory, where: isWanted) }
   func status(_ path: String) throws(StoreError) -> FileStatus { try base.status(path) }
   func readSymbolicLink(_ path: String) throws(StoreError) -> String {
     try base.readSymbolicLink(path)

@@ -77,11 +77,13 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     }
   }
 
-  open func list(_ directory: String) throws(StoreError) -> [String] {
+  open func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  {
     let names = try perform(FileOperation(.list, directory)) { () throws(StoreError) in
       try base.list(directory)
     }
-    return listed(names, in: directory)
+    return listed(names, in: directory).filter(isWanted)
   }
 
   open func link(_ path: String, to newPath: String) throws(StoreError) {

@@ -208,7 +208,13 @@ public struct MemoryFileSystem: FileSystem {
 
   // MARK: Names
 
-  public func list(_ directory: String) throws(StoreError) -> [String] {
+  public func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  {
+    try listing(directory).filter(isWanted)
+  }
+
+  private func listing(_ directory: String) throws(StoreError) -> [String] {
     let fate = fate(.list, directory)
     guard case .torn(let salt) = fate else { return try names(directory, fate) }
     let first = try names(directory, .done)

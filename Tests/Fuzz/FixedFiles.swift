@@ -54,11 +54,13 @@ final class FixedFiles: FileSystem {
     return FixedFile(content, path: path)
   }
 
-  func list(_ directory: String) throws(StoreError) -> [String] {
+  func list(_ directory: String, where isWanted: (String) -> Bool)
+    throws(StoreError) -> [String]
+  {
     files.keys.compactMap { path in
       guard path.hasPrefix(directory + "/") else { return nil }
       let name = path.dropFirst(directory.count + 1)
-      return name.contains("/") ? nil : String(name)
+      return name.contains("/") || !isWanted(String(name)) ? nil : String(name)
     }
   }
 

@@ -27,7 +27,9 @@ extension JournalIntake {
   /// may have another file that is removed while the second is under way, and make one that it misses.
   func writersWithFiles() throws(StoreError) -> WritersWithFiles {
     var found = WritersWithFiles()
-    for name in Set(try environment.fileSystem.list(layout.journal)).union(names.listed) {
+    for name in Set(
+      try environment.fileSystem.list(layout.journal, where: JournalNames.isWanted)
+    ).union(names.listed) {
       guard let writer = StoreLayout.journalSegment(name)?.writer else { continue }
       found.all.insert(writer)
       if names.isExpected(name) { found.waiting.insert(writer) }

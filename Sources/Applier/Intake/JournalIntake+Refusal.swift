@@ -8,7 +8,7 @@ extension JournalIntake {
   func ignore(_ segment: JournalSegmentReader, _ error: StoreError) {
     forget(segment)
     names.ignore(segment.id, isNewer: error.code == .unsupported)
-    log.error("journal file ignored", metadata: ["error": "\(error)"])
+    complain(.ignored, "journal file ignored", ["error": "\(error)"])
   }
 
   /// Takes a segment out of its queue. What is listed under its name again is a new one.
@@ -61,11 +61,12 @@ extension JournalIntake {
     // since it may hold what was acknowledged, and its writer could not be told that it is closed; it is counted
     // with those that are ignored.
     if heldBack.holdBack(writer, error, now) {
-      log.error(
+      complain(
+        .unusable,
         error.isForbidden
           ? "journal file must be readable and writable to the applier, its writer's batches wait"
           : "journal file cannot be used, its writer's batches wait",
-        metadata: ["error": "\(error)"])
+        ["error": "\(error)"])
     }
   }
 
@@ -77,6 +78,24 @@ extension JournalIntake {
     guard status.kind == .regular else { return true }
     guard let owner = writers.knownOwner(of: segment.id.writer) else { return false }
     return owner != status.owner
+  }
+
+  /// Tells of one file, as far as it was not told of many this minute.
+  func complain(
+    _ kind: FileComplaints.Kind, _ what: Logger.Message, _ metadata: Logger.Metadata
+  ) {
+    if fileComplaints.isTold(kind, at: environment.clock.elapsed()) {
+      log.error(what, metadata: metadata)
+    }
+  }
+
+  /// Tells how many messages about single files were left out in a minute that is over.
+  func tellLeftOut(_ now: Duration) {
+    for (kind, count) in fileComplaints.takeLeftOut(at: now) {
+      log.error(
+        "more of the same was met in the journal than is told one by one",
+        metadata: ["what": "\(kind.rawValue)", "count": "\(count)"])
+    }
   }
 
   /// Once a minute.

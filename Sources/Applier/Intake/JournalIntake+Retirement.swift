@@ -8,8 +8,8 @@ internal import SluiceShared
 ///         └────── a minute of silence ──▶ marked ── read again, nothing new ──▶ finished
 ///                                                      └── remains ──▶ also in quarantine
 extension JournalIntake {
-  /// Headers of later segments that are read in one look.
-  private static let mostPeeks = 16
+  /// Headers of later segments that are read in one look, and files opened only for whose they are.
+  static let mostPeeks = 16
   /// A write that was begun is there after this long (measured: pieces of one for up to 55 ms).
   private static let landing: Duration = .milliseconds(200)
 

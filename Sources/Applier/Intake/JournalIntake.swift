@@ -61,6 +61,8 @@ final class JournalIntake {
   /// The file server's clock, as it was asked once: its time, and this host's boot time then.
   private var serverClock: (time_ms: Int64, boot: Duration)?
   var lastComplaint: Duration?
+  /// What is told of single files, of which anybody may make any number.
+  var fileComplaints = FileComplaints()
   private(set) var lastListing = Duration.zero
   /// When the last look began: what was durable by then was looked for (boot time).
   private(set) var lookBegan = Duration.zero
@@ -107,21 +109,20 @@ final class JournalIntake {
     let now = environment.clock.elapsed()
     heldBack.goOn(now)
     withoutRoom.goOn(now)
+    tellLeftOut(now)
     if lists, try list(now) { _ = try list(now) }
     lookBegan = now
-    let room = room
-    guard room != .none else { return false }
-    let isCrowded = room != .enough
+    let isCrowded = isFull
     budget.begin()
     var due: [JournalSegmentReader] = []
     var found = false
     for queue in writers.all {
       guard let segment = queue.segments.first, segment.nextPoll <= now,
-        !isHeldBack(segment.id.writer), room.isThere(for: segment.id.writer, waiting)
+        !isHeldBack(segment.id.writer)
       else { continue }
       if mayBeRead(segment) { due.append(segment) } else { found = true }
     }
-    due.sort { place($0) < place($1) }
+    due = withRoom(inOrder(due))
     // What takes long is read alone and last, one in a look, so that nobody else waits for two.
     var heavy = due.filter { $0.isHeavy || $0.isDoubtful }
     let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
@@ -136,7 +137,7 @@ final class JournalIntake {
       // The first are read however long the listing took.
       isCut = isFull && !isCrowded || piece > 0 && budget.isOver
       if isCut { break }
-      let segments = Array(light[piece..<min(piece + atOnce, light.count)])
+      let segments = light[piece..<min(piece + atOnce, light.count)].filter { hasRoom(for: $0) }
       openFiles.makeRoom(for: segments)
       let began = environment.clock.elapsed()
       for (segment, news) in zip(segments, read(segments, now, bytes, largest: largest)) {
@@ -169,14 +170,6 @@ final class JournalIntake {
   private func nextHeavy(_ segments: [JournalSegmentReader]) -> JournalSegmentReader? {
     segments.filter { !$0.isDoubtful || budget.mayDoubt }
       .min { heavyPlace($0) < heavyPlace($1) }
-  }
-
-  /// Who waits longest for a look comes first; of those that were never looked at, the oldest; before
-  /// all, who has the turn, and whose batches terms ended in.
-  private func place(_ segment: JournalSegmentReader) -> (Int, Duration, JournalSegmentID) {
-    let writer = segment.id.writer
-    let isFirst = writer == turnHolder || writersFirst.contains(writer)
-    return (isFirst ? 0 : 1, segment.nextPoll, segment.id)
   }
 
   /// Reads segments, many at once where each read is a round trip to a server.
@@ -238,7 +231,8 @@ final class JournalIntake {
         segment.holdsMore = !news.isComplete && !news.wantsMore && segment.doubtfulUntil == nil
         let quiet = now - segment.lastNews
         if news.isComplete {
-          segment.nextPoll = now + (hintedPause ?? min(JournalIntake.slowestPoll, quiet / 128))
+          segment.nextPoll =
+            now + (hintedPause ?? min(JournalIntake.slowestPoll, max(.zero, quiet / 128)))
         } else if let until = segment.doubtfulUntil {
           segment.nextPoll = until
         } else if !news.wantsMore {
@@ -265,7 +259,7 @@ final class JournalIntake {
         return found
       }
       guard mayBeRead(next), next !== segment else { return true }
-      guard !budget.isOver else { return true }
+      guard !budget.isOver, hasRoom(for: next) else { return true }
       segment = next
       openFiles.makeRoom(for: [next])
       result = read([next], now, largest: LookBudget.mostBytes)[0]
@@ -279,10 +273,11 @@ final class JournalIntake {
     let writer = segment.id.writer
     for frame in frames {
       if let lost = try writers.missing(before: frame, of: writer) {
-        missing = missing.addingReportingOverflow(UInt64(lost.count)).partialValue
-        log.error(
-          "batches are missing in the journal",
-          metadata: [
+        // The numbers are whatever its writer says, up to 2⁶⁴.
+        missing += min(lost.upperBound - lost.lowerBound + 1, Limits.missingAtOnce)
+        complain(
+          .missing, "batches are missing in the journal",
+          [
             "writer": "\(writer)", "first": "\(lost.lowerBound)", "last": "\(lost.upperBound)",
             "before": "\(segment.path)",
           ])
@@ -339,7 +334,9 @@ final class JournalIntake {
   private func list(_ now: Duration) throws(StoreError) -> Bool {
     lastListing = now
     let listing: [String]
-    do throws(StoreError) { listing = try environment.fileSystem.list(layout.journal) } catch {
+    do throws(StoreError) {
+      listing = try environment.fileSystem.list(layout.journal, where: JournalNames.isWanted)
+    } catch {
       guard error.isTooManyFiles else { throw error }
       complain("too many open files: the journal is not looked at for a while", error)
       openFiles.shrink()
@@ -351,6 +348,8 @@ final class JournalIntake {
         id, path: "\(layout.journal)/\(id.name)", names: quarantine.has(id) ? 2 : 1,
         environment: environment)
       segment.listing = names.listings
+      // First come, first looked at: there may be any number of new ones, and they may be called as their makers like.
+      segment.nextPoll = now
       writers.add(segment)
       mustListAgain = mustListAgain || !mayBeRead(segment)
     }

@@ -16,7 +16,7 @@ struct JournalNames {
   }
 
   private var dispositions: [String: Disposition] = [:]
-  /// What the last listing showed.
+  /// What the last listing showed of names that may be segments'.
   private(set) var listed: [String] = []
   private(set) var listings: UInt64 = 0
   /// Files that are not read.
@@ -24,10 +24,13 @@ struct JournalNames {
 
   private static let goneFor: Duration = .milliseconds(20)
 
+  /// Whether a listing is to show a name at all. Anybody who may write can make a million others.
+  static func isWanted(_ name: String) -> Bool { StoreLayout.mayBeJournalSegment(name) }
+
   /// Takes in a listing; returns the segments that are new, in the order of their names.
   mutating func take(_ names: [String], _ now: Duration) -> [JournalSegmentID] {
     listings += 1
-    listed = names.sorted()
+    listed = names
     let present = Set(names)
     for (name, disposition) in dispositions {
       switch disposition {
@@ -38,11 +41,12 @@ struct JournalNames {
       default: break
       }
     }
-    return listed.compactMap { name in
+    let new = names.compactMap { name -> JournalSegmentID? in
       guard dispositions[name] == nil, let id = StoreLayout.journalSegment(name) else { return nil }
       dispositions[name] = .takenIn
       return id
     }
+    return new.sorted()
   }
 
   /// Passes over it. `isNewer`: a newer version of Sluice wrote it.

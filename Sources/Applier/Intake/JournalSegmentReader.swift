@@ -17,8 +17,10 @@ final class JournalSegmentReader {
   private(set) var file: (any File)?
   /// The file as it was first opened: another one under the name is a new one.
   private var inode: UInt64?
-  /// Who owns the file; the same for all segments of a writer.
+  /// Who owns the file; the same for all segments of a writer. 0 before it was opened.
   private(set) var owner: UInt32 = 0
+  /// The same; nil before it was opened.
+  var knownOwner: UInt32? { inode == nil ? nil : owner }
   private(set) var group: UInt32 = 0
   /// When it was last written before it was first opened here, by the file server's clock; not before it
   /// was made.

@@ -12,7 +12,7 @@ final class JournalWriters {
     /// The highest sequence number read.
     var lastRead = SequenceNumber(0)
     /// Known once one of them was opened.
-    fileprivate var owner: UInt32?
+    fileprivate(set) var owner: UInt32?
     /// What the history had of it when its owner was asked for; it may have more by now.
     fileprivate var executed: KnownWriter?
   }
