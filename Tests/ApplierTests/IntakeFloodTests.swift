@@ -80,7 +80,8 @@ struct IntakeFloodTests: HostileStore {
       clock.advance(by: .seconds(2))
       _ = try submit(1, writer)
       _ = try intake.poll()
-      #expect(intake.waiting.has(honest), "\(n)")
+      let isRead = intake.waiting.has(honest)
+      #expect(isRead, "\(n)")
       intake.take(intake.waiting.count, in: TxID(1 + n))
     }
   }
