@@ -259,7 +259,9 @@ final class Execution {
     case .ended(.batch(let index), let how):
       blame(batches[batches.startIndex + index].id, how)
     case .ended(.commit, let how) where batches.count == 1:
-      blame(batches[batches.startIndex].id, how)
+      let batch = batches[batches.startIndex].id
+      // Of a condemned one nothing was executed: the commit failed by itself.
+      if case .condemned = suspicions[batch] { try noteStray(how) } else { blame(batch, how) }
     case .ended(.commit, let how):
       logger.error(
         "the process that executes batches ended in a commit; its batches come one by one",
@@ -267,18 +269,21 @@ final class Execution {
       for batch in batches where suspicions[batch.id] == nil {
         suspicions[batch.id] = .alone(ends: 0)
       }
-    case .ended(.nothing, let how):
-      strayEnds += 1
-      logger.error("the process that executes batches ended", metadata: ["how": "\(how)"])
-      guard strayEnds < Execution.mostStrayEnds else {
-        throw StoreError(
-          .io,
-          "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)",
-          // No batch's fault: a term that named some takes their names back.
-          errno: 12)
-      }
+    case .ended(.nothing, let how): try noteStray(how)
     }
     return false
+  }
+
+  private func noteStray(_ how: String) throws(StoreError) {
+    strayEnds += 1
+    logger.error("the process that executes batches ended", metadata: ["how": "\(how)"])
+    guard strayEnds < Execution.mostStrayEnds else {
+      throw StoreError(
+        .io,
+        "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)",
+        // No batch's fault: a term that named some takes their names back.
+        errno: 12)
+    }
   }
 
   private func suspectSlow(_ batch: BatchID, _ how: String) {
