@@ -3,7 +3,7 @@ public import SluiceShared
 /// A batch as it lies in a buffer: nothing copied, valid as long as the buffer.
 public struct EncodedBatch {
   public struct Statement {
-    /// UTF-8; equal texts of one batch have equal `text`.
+    /// UTF-8, unless `unreadableText` says otherwise; equal texts of one batch have equal `text`.
     public let sql: UnsafeRawBufferPointer
     public let columns: Int
     public let rows: Int
@@ -18,6 +18,9 @@ public struct EncodedBatch {
   public private(set) var foreignKeyCheck = ForeignKeyCheck.whereOff
   public private(set) var guards: [Statement] = []
   public private(set) var statements: [Statement] = []
+  /// The first SQL text, from 1, that is not UTF-8. Such a batch is decoded all the same, since a history may have
+  /// executed some.
+  public private(set) var unreadableText: Int?
   /// What it is of an interactive transaction; nil: a batch of statements.
   public private(set) var step: EncodedTransactionStep?
 
@@ -47,6 +50,7 @@ public struct EncodedBatch {
           throw DecodingError("more SQL texts than a batch can use")
         }
         texts.append(content.bytes)
+        if unreadableText == nil, !content.bytes.isUTF8 { unreadableText = texts.count }
       case BatchField.statement, BatchField.guard:
         try decodeStatement(&content, texts, isGuard: tag == BatchField.guard, &executions)
       case BatchField.settings: try decodeSettings(&content)

@@ -79,6 +79,14 @@ extension Connection {
     return current != 0
   }
 
+  /// Bytes of memory that the parsed schema takes (`SQLITE_DBSTATUS_SCHEMA_USED`); 0 before it is first used.
+  public var schemaBytes: Int {
+    var current: Int32 = 0
+    var highest: Int32 = 0
+    sqlite3_db_status(handle, SQLITE_DBSTATUS_SCHEMA_USED, &current, &highest, 0)
+    return Int(current)
+  }
+
   /// How far the transaction on the main database has gone.
   public enum TransactionState: Int32, Sendable {
     case none, read, write

@@ -16,6 +16,8 @@ public enum Limits {
   public static let violationsTold = 1 << 17
   /// Bytes of the result rows that one batch may ask for.
   public static let resultBytes = 1 << 20
+  /// Rejected batches that a database lists (`sluice rejected`); for each further one the oldest goes.
+  public static let rejectionsKept: UInt64 = 20_000
   /// Bytes of an error message that is recorded.
   public static let messageBytes = 4096
   /// Bytes of one journal frame: a batch at its limit and some room.
@@ -96,6 +98,11 @@ public enum Limits {
   public static let framePieceBytes = 1 << 20
   /// … and synced behind so many: what is written early need not wait for the last sync, nor a beat for all of it.
   public static let frameBytesUnsynced = 64 << 20
+  /// Bytes of memory that the parsed schema takes in a connection. With more, what executes batches might not open
+  /// the database; a batch that makes a larger one smaller is let through.
+  public static let schemaBytes = 64 << 20
+  /// Bytes of the outcomes in one commit, and one outcome beyond: with the rows that batches ask for they are large.
+  public static let outcomeBytesPerCommit = 8 << 20
   /// Bytes of pages that one interactive transaction changes, before compression.
   public static let transactionBytes: Int64 = 2 << 30
   /// What they compress to is sent in parts where it is more than this. A part has one chunk of pages more at most:

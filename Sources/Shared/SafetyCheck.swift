@@ -81,6 +81,16 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case connectionAsBefore
   /// What hangs on a table is asked by PRAGMA, which no table of a batch's can answer in its place.
   case shadowedPragmas
+  /// SQL is UTF-8, and so is a schema: the names that are looked at are those that SQLite has.
+  case readableText
+  /// Foreign keys to Sluice's own tables, which an earlier version may have let in, do not bind them.
+  case unboundTables
+  /// No batch sees an order that only this connection has.
+  case ordered
+  /// A commit ends at so many bytes of outcomes.
+  case boundedOutcomes
+  /// A schema takes no more memory than a connection that opens it has.
+  case boundedSchema
   /// What a virtual table remembers of a batch that was undone is forgotten.
   case undoneForgotten
   /// A batch that is undone takes a virtual table that it made and filled back with the whole
@@ -113,6 +123,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case candidateSchema
   /// They leave the pages of Sluice's own tables as they are.
   case ownPages
+  /// No tree of theirs leads to a page of Sluice's own, of the schema, or to a free one.
+  case ownTrees
   /// The parts of a transaction's pages are those that it names, and all that it has.
   case namedParts
   /// The change counter rises with each commit.

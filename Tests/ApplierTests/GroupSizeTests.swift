@@ -51,6 +51,18 @@ struct GroupSizeTests {
     #expect(try store.query("SELECT count(*) FROM t") == [[1000]])
   }
 
+  /// A duplicate of eight bytes has the rows of the first.
+  @Test(arguments: [[], [SafetyCheck.boundedOutcomes]])
+  func outcomesAreBounded(_ omitted: [SafetyCheck]) throws {
+    let writer = try store.writer()
+    let batch = Batch(
+      [Batch.Statement("SELECT zeroblob(1000000)")], key: "k", wantsResults: true)
+    for result in writer.submitBlocking(Array(repeating: batch, count: 24)) { _ = try result.get() }
+    store.environment.omittedChecks = Set(omitted)
+    let commits = try apply(.zero)
+    #expect(omitted.isEmpty ? commits >= 3 : commits == 1, "\(commits)")
+  }
+
   /// Each look is some round trips. But every 50 ms there is one.
   @Test(arguments: [0, 2]) func theJournalIsLookedAtNowAndThen(pace_ms: Int) throws {
     try submit(1000)

@@ -4,6 +4,7 @@ import SluiceFakes
 import SluiceJournal
 import SluiceQuery
 import SluiceReader
+import SluiceSQLite
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -258,6 +259,116 @@ struct PageBatchTests {
         "CREATE INDEX i ON t(abs(v)); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE INDEX i ON t(own(v))' WHERE name = 'i'"
     ),
   ]
+
+  /// The schema written by hand; `to`: what becomes of a table that refers to one of Sluice's.
+  private static func schema(_ assignments: String) -> String {
+    "CREATE TABLE k(a); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET \(assignments) WHERE name = 'k'"
+  }
+
+  private static func root(_ table: String) -> String {
+    schema("rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = '\(table)')")
+  }
+
+  /// A tree, and a value on pages of its own.
+  private static let tree =
+    "CREATE TABLE tree(a); INSERT INTO tree SELECT hex(randomblob(900)) FROM json_each('[1,2,3,4,5,6]'); INSERT INTO t VALUES(2, hex(randomblob(4000)))"
+
+  private static func lead(_ edited: EditedSnapshot, to target: String) {
+    let query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    guard case .integer(let root)? = try? edited.connection.scalar(query, [.text("tree")]) else {
+      return
+    }
+    let page: Int64? =
+      if case .integer(let page)? = try? edited.connection.scalar(query, [.text(target)]) {
+        page
+      } else {
+        Int64(target)
+      }
+    guard let page else { return }
+    // The last child of the tree's inner page.
+    edited.change(Int(root)) { bytes in
+      bytes.replaceSubrange(
+        8..<12, with: (0..<4).map { UInt8(truncatingIfNeeded: page >> (24 - 8 * $0)) })
+    }
+  }
+
+  static let misleading: [Unsound] = [
+    Unsound(
+      description: "a name that is not UTF-8",
+      sql: schema(
+        "name = CAST(x'62ff' AS TEXT), tbl_name = CAST(x'62ff' AS TEXT), sql = 'CREATE TABLE \"b' || CAST(x'ff' AS TEXT) || '\"(a REFERENCES _sluice_keys(key))'"
+      ), code: Code.denied),
+    Unsound(
+      description: "a type in capital letters",
+      sql: schema("type = 'TABLE', sql = 'CREATE TABLE k(a REFERENCES _sluice_keys(key))'"),
+      code: Code.denied),
+    Unsound(description: "the root of one of Sluice's", sql: root("_sluice_state")),
+    Unsound(description: "the root of another table", sql: root("t")),
+    Unsound(description: "the schema's root", sql: schema("rootpage = 1")),
+    Unsound(description: "a tree that leads to one of Sluice's", sql: tree) {
+      lead($0, to: "_sluice_keys")
+    },
+    Unsound(description: "a tree that leads to the schema", sql: tree) { lead($0, to: "1") },
+    Unsound(description: "a value that goes on in one of Sluice's", sql: tree) { edited in
+      edited.change(edited.pages.count) { $0.replaceSubrange(0..<4, with: [0, 0, 0, 3]) }
+    },
+  ]
+
+  @Test("What leads where nothing of a batch's leads is refused", arguments: misleading)
+  func misled(_ unsound: Unsound) throws { try refused(unsound) }
+
+  @Test("Without the check a batch writes to a table of Sluice's")
+  func withoutTrees() throws {
+    let store = try store()
+    store.environment.omittedChecks = [.ownTrees]
+    #expect(try submit(store, try edited(store, Self.root("_sluice_state"))).isApplied)
+    #expect(throws: StoreError.self) {
+      try store.apply("DELETE FROM k")
+      try store.apply("INSERT INTO t VALUES(3, 'next')")
+    }
+  }
+
+  @Test("Free pages that are not sent count in what a commit may have")
+  func missingPages() throws {
+    var creation = StoreCreation()
+    creation.pageSize = 65536
+    let store = try TestStore(creation)
+    try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+    let edited = try edited(store, "INSERT INTO t VALUES(1, 'bad')")
+    let leavesPerTrunk = 16_000
+    let first = edited.pages.count + 1
+    // More than 4 GiB; one page has SQLite's locks, and is none.
+    let count = 5 * (leavesPerTrunk + 1)
+    var next = first + 5
+    func bytes(_ number: Int) -> [UInt8] {
+      (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
+    }
+    for trunk in 0..<5 {
+      var page = bytes(trunk < 4 ? first + trunk + 1 : 0) + bytes(leavesPerTrunk)
+      for _ in 0..<leavesPerTrunk {
+        if next == 16_385 { next += 1 }
+        page += bytes(next)
+        next += 1
+      }
+      edited.add(page + [UInt8](repeating: 0, count: 65536 - page.count))
+    }
+    edited.change(1) { page in
+      #expect(page[36..<40].allSatisfy { $0 == 0 })
+      page.replaceSubrange(28..<32, with: bytes(next - 1))
+      page.replaceSubrange(32..<40, with: bytes(first) + bytes(count))
+    }
+    let outcome = try store.apply([Batch(.commit(try edited.batch(pageCount: next - 1)))])[0]
+    #expect(outcome.rejectionCode == Code.resources, "\(outcome)")
+    #expect(try store.apply("INSERT INTO t VALUES(1, 'next')").isApplied)
+  }
+
+  @Test("A table that is called like a function of SQLite's is in nobody's way")
+  func shadowingTable() throws {
+    let store = try store()
+    try store.apply("CREATE TABLE pragma_table_xinfo(a)", "CREATE TABLE pragma_table_info(a)")
+    #expect(try submit(store, try edited(store, "CREATE TABLE u(a, b)")).isApplied)
+    #expect(try store.apply("INSERT INTO u VALUES(1, 2)").isApplied)
+  }
 
   @Test("What the database could not go on with is refused", arguments: unsound)
   func refused(_ unsound: Unsound) throws {

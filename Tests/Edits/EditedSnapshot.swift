@@ -67,6 +67,9 @@ public final class EditedSnapshot {
     pages[number - 1] = page
   }
 
+  /// Another page at the end.
+  public func add(_ page: [UInt8]) { pages.append(page) }
+
   /// Takes bytes of page `number` back to what they were in the snapshot.
   public func restore(_ number: Int, _ places: Range<Int>) {
     let old = before[number - 1][places]

@@ -59,7 +59,8 @@ struct SimulatorTests {
       Set(SafetyCheck.allCases).subtracting(Mutation.all.map(\.check))
         == [
           .newJournalSegmentAfterError, .settingsEnd, .temporaryDenied, .ownFlush, .shadowNames,
-          .shadowedPragmas, .lateRights,
+          .shadowedPragmas, .lateRights, .readableText, .unboundTables, .boundedSchema,
+          .boundedOutcomes, .ordered, .ownTrees,
           .kindAfterClaim, .successorOfMarked, .verdictByName, .boundedLooks, .extensionContent,
           .undoneForgotten,
           .undoneWithTransaction, .compareOutcomes, .compareContents, .compareRows,

@@ -33,13 +33,13 @@ struct BTreePage {
       }
     }
     if kind.isInterior { links.append(Link(page: integer32(start + 8), isOverflow: false)) }
-    return links.filter { $0.page > 1 }
+    return links.filter { $0.page > 0 }
   }
 
   /// The page behind this one of a value's overflow.
   var overflowLinks: [Link] {
     let next = integer32(0)
-    return next > 1 ? [Link(page: next, isOverflow: true)] : []
+    return next > 0 ? [Link(page: next, isOverflow: true)] : []
   }
 
   private enum Kind: UInt8 {

@@ -8,7 +8,10 @@ internal import SluiceVFS
 extension BatchRun {
   /// What must hold before the savepoint is released.
   func checkEnd(_ batch: EncodedBatch, _ context: Context) throws(Stop) {
-    if let change = state.schemaChange { try checkSchema(change) }
+    if let change = state.schemaChange {
+      try checkSchema(change)
+      if context.keepsLaterRules { try checkSchemaBytes(before: state.schemaBytesBefore) }
+    }
     try checkForeignKeys(batch, context)
     // Only after the check: turning it off makes SQLite forget violations.
     do throws(StoreError) {

@@ -5,9 +5,12 @@ internal import SluiceShared
 /// What in an imported schema would be in the way of every batch, and how it is taken out.
 extension BatchRun {
   /// Throws what a batch with DDL that left this schema would be rejected for.
-  func proveSchema() throws(StoreError) {
+  ///
+  /// `schemaBytesBefore`: of the schema in whose place it comes; nil: it is the first.
+  func proveSchema(schemaBytesBefore: Int? = nil) throws(StoreError) {
     do throws(Stop) {
       forgetVirtualTables()
+      if let row = try unreadableRow() { throw .rejected(unusable(row)) }
       let hanging = try hangingOnShadowTables()
       guard hanging.isEmpty else { throw .rejected(waysOut(of: hanging)) }
       let keys = try foreignKeysToShadowTables()
@@ -21,14 +24,21 @@ extension BatchRun {
       }
       try checkSchema(SchemaChange(isWide: true))
       try checkShadowNames(virtualTables())
+      try checkSchemaBytes(before: schemaBytesBefore)
     } catch {
       switch error {
-      case .rejected(let rejection): throw StoreError(.invalid, rejection.message)
+      case .rejected(let rejection):
+        let isTooLarge = rejection.code == Outcome.Rejection.Code.resources
+        throw StoreError(isTooLarge ? .limit : .invalid, rejection.message)
       case .sqlite(let error): throw StoreError(.io, "the schema cannot be looked at: \(error)")
       case .fatal(let error): throw error
       case .needsOwnCommit: preconditionFailure("nothing was executed")
       }
     }
+  }
+
+  private func unusable(_ row: String) -> Outcome.Rejection {
+    Outcome.Rejection(code: Outcome.Rejection.Code.denied, message: row)
   }
 
   /// A trigger or an index on a table in which a virtual table keeps its content.

@@ -107,7 +107,7 @@ extension BatchRun {
   func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
     let name = table.lowercased()
     guard virtual.contains(where: { name.hasPrefix($0 + "_") }) else { return false }
-    do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\(quoted(name)) WHERE 0") } catch
+    do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\(quoted(table)) WHERE 0") } catch
     {
       return error.message.contains("may not be modified")
     }
@@ -158,6 +158,26 @@ extension BatchRun {
 
   func texts(_ rows: [[SQLValue]], column: Int = 0) -> [String] {
     rows.compactMap { if case .text(let name) = $0[column] { name } else { nil } }
+  }
+
+  func schemaBytes() throws(Stop) -> Int {
+    // SQLite reads a schema that it has forgotten when it is next used.
+    _ = try ownQuery("SELECT 1 FROM main.sqlite_schema LIMIT 0")
+    return connection.schemaBytes
+  }
+
+  /// A store whose schema fits into no connection that executes batches would stand still.
+  func checkSchemaBytes(before: Int?) throws(Stop) {
+    let bytes = try schemaBytes()
+    guard bytes > Limits.schemaBytes, bytes >= before ?? 0, environment.makes(.boundedSchema) else {
+      return
+    }
+    throw .rejected(
+      Outcome.Rejection(
+        code: Outcome.Rejection.Code.resources,
+        message:
+          "the schema would take \(bytes) bytes of memory, and may take \(Limits.schemaBytes); drop views, triggers or tables, or make their expressions shorter"
+      ))
   }
 
   /// What is Sluice's, at the end of a batch that changed the schema.

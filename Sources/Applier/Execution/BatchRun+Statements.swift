@@ -54,7 +54,10 @@ extension BatchRun {
     if prepared.analyzes { reopenAfterwards() }
     try noteVirtual(prepared)
     let statement = prepared.statement
-    if prepared.schemaChange != nil { onSchemaChange(false) }
+    if prepared.schemaChange != nil {
+      onSchemaChange(false)
+      if state.schemaBytesBefore == nil { state.schemaBytesBefore = try schemaBytes() }
+    }
     let change = try prepared.schemaChange.map { (change) throws(Stop) in try widened(change) }
     var values = encoded.values
     for _ in 0..<encoded.rows {
@@ -150,7 +153,9 @@ extension BatchRun {
             message: "\(name): EXPLAIN is not allowed in a batch; EXPLAIN QUERY PLAN is"))
       }
       // From the cache it would not be compiled, and so do nothing.
-      if !permissions.sawDeferral { statements.insert(entry, for: encoded.sql) }
+      if !permissions.sawDeferral, !permissions.sawUnordered {
+        statements.insert(entry, for: encoded.sql)
+      }
     }
     if entry.analyzes, !context.isAlone { throw .needsOwnCommit }
     // Without rows it is not run, and how many values a row would have is not said.

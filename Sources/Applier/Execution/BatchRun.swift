@@ -123,6 +123,9 @@ final class BatchRun {
     var owner: UInt32
     /// It is the only batch of its commit.
     var isAlone: Bool
+    /// It is held to rules that earlier versions did not have: it is new, or its history says that it was
+    /// rejected. What was applied under fewer rules is so again in a replay.
+    var keepsLaterRules: Bool
   }
 
   /// Why a batch ended early; `execute` turns it into a `BatchEnd`.
@@ -186,6 +189,7 @@ final class BatchRun {
     budget.wasExhausted = false
     _ = takeFullCommit()
     permissions.beginBatch()
+    permissions.asksForOrder = context.keepsLaterRules && environment.makes(.ordered)
     defer { permissions.mode = .applier }
     permissions.mode = .boundary
     do throws(SQLiteError) { try savepoint.run() } catch {

@@ -9,6 +9,8 @@ struct BatchState {
   private(set) var ranOutOfSteps = false
   /// What its statements changed of the schema; nil: nothing.
   private(set) var schemaChange: SchemaChange?
+  /// Bytes of memory that the schema took before its first DDL.
+  var schemaBytesBefore: Int?
   /// It deferred all foreign keys. That must not outlast it; but turning it off has all cached statements
   /// compiled anew, so it is turned off only then.
   var hasDeferred = false

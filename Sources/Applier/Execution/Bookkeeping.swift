@@ -58,6 +58,7 @@ final class BookkeepingTables {
   private let selectKey: Statement
   private let insertKey: Statement
   private let insertRejected: Statement
+  private let deleteOldestRejected: Statement
   private let updateState: Statement
   private let pruneKeys: Statement
   private var writers: [WriterID: WriterState] = [:]
@@ -86,6 +87,9 @@ final class BookkeepingTables {
       "INSERT OR REPLACE INTO main._sluice_keys VALUES(?,?,?,?,?)", persistent: true)
     insertRejected = try connection.prepare(
       "INSERT INTO main._sluice_rejected VALUES(?,?,?,?,?,?,?)", persistent: true)
+    deleteOldestRejected = try connection.prepare(
+      "DELETE FROM main._sluice_rejected WHERE txid = (SELECT min(txid) FROM main._sluice_rejected)",
+      persistent: true)
     updateState = try connection.prepare(
       "UPDATE main._sluice_state SET txid = ?, commits = ?, time = ?, rejected = ?",
       persistent: true)
@@ -144,6 +148,14 @@ final class BookkeepingTables {
       owner: UInt32(truncatingIfNeeded: owner))
   }
 
+  /// Whether the definition of another table names one of these, as a foreign key to it would. (A name cannot be
+  /// written in another way, but for small and capital letters.)
+  static func mayBeBound(in connection: Connection) throws(SQLiteError) -> Bool {
+    try connection.scalar(
+      "SELECT 1 FROM main.sqlite_schema WHERE lower(type) = 'table' AND name NOT LIKE '\\_sluice\\_%' ESCAPE '\\' AND sql LIKE '%\\_sluice\\_%' ESCAPE '\\' LIMIT 1"
+    ) != nil
+  }
+
   func setWriter(_ id: WriterID, _ state: WriterState) {
     writers[id] = state
     changed.insert(id)
@@ -188,6 +200,8 @@ final class BookkeepingTables {
       ])
     try insertRejected.run()
   }
+
+  func forgetOldestRejection() throws(SQLiteError) { try deleteOldestRejected.run() }
 
   /// Writes what a commit ends with: the writers that changed, the state, and forgets old keys.
   func finish(_ extent: LogExtent, rejected: UInt64) throws(SQLiteError) {

@@ -61,14 +61,15 @@ struct CandidatePages {
   }
 
   /// Why the list of free pages is none that can be taken from; nil: it is. `page` reads one, `isReserved`
-  /// says of one that it is in use. `most`: pages of the base, and those that were changed.
+  /// says of one that it is in use. `most`: pages of the base, and those that were changed. `seen`: takes the free
+  /// pages.
   func objectionToFreePages(
     most: Int,
-    _ page: (UInt32) throws(StoreError) -> [UInt8]?, isReserved: (UInt32) -> Bool
+    _ page: (UInt32) throws(StoreError) -> [UInt8]?, _ seen: inout Set<UInt32>,
+    isReserved: (UInt32) -> Bool
   ) throws(StoreError) -> String? {
     let count = number(Self.freeCount)
     var trunk = number(Self.freeTrunk)
-    var seen: Set<UInt32> = []
     func isFree(_ number: UInt32) -> Bool {
       number > 1 && number <= pageCount && !isMap(number) && !isReserved(number)
         && number != DatabaseChecksum.lockBytePage(pageSize: base.count)
@@ -97,7 +98,7 @@ struct CandidatePages {
   }
 
   /// A page of pointers, where the database has auto_vacuum.
-  private func isMap(_ number: UInt32) -> Bool {
+  func isMap(_ number: UInt32) -> Bool {
     guard base.bigEndian32(at: Self.vacuumedRoot) != 0 else { return false }
     return (number - 2) % UInt32(usable / 5 + 1) == 0
   }

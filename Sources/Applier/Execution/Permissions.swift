@@ -51,6 +51,11 @@ final class Permissions {
   /// The last statement prepared turns the deferring of all foreign keys on or off.
   private(set) var sawDeferral = false
 
+  /// The last statement prepared has rows in an order that another connection may not have.
+  private(set) var sawUnordered = false
+  /// What has no order is refused.
+  var asksForOrder = true
+
   /// The tables that the last statement prepared writes to, its triggers' included, in lower case.
   private(set) var written: Set<String> = []
 
@@ -69,6 +74,7 @@ final class Permissions {
     schemaChange = nil
     written = []
     sawDeferral = false
+    sawUnordered = false
   }
 
   func endStatement() { asked = nil }
@@ -224,6 +230,11 @@ final class Permissions {
   /// PRAGMAs that read, or that belong to the database and not to the connection.
   private func pragma(_ name: String, _ value: String?, _ isNested: Bool) -> String? {
     switch name {
+    case "table_list" where value == nil:
+      sawUnordered = true
+      guard asksForOrder else { return nil }
+      return
+        "PRAGMA table_list without a table is not allowed in a batch: its order cannot be repeated, and it compiles every view; query sqlite_schema"
     case _ where Permissions.pragmas.contains(name): return nil
     // Asked for by `pragma_quick_check` only, and so by ADD COLUMN.
     case "quick_check" where isNested: return nil

@@ -38,7 +38,7 @@ extension Session {
     let after = LogExtent(
       txid: TxID(group.nextTxID.rawValue - 1), commits: extent.commits + 1, time_ms: group.time_ms)
     let rejectedAfter = rejected + group.rejected
-    let pruned = try own { () throws(SQLiteError) in
+    let pruned = try bookkeeping { () throws(SQLiteError) in
       try tables.finish(after, rejected: rejectedAfter)
       var pruned = request.recorded?.pruned ?? []
       try tables.prune(pruned)

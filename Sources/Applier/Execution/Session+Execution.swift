@@ -35,6 +35,12 @@ extension Session {
         environment.makes(.verdictByName)
         ? offender?.batch == batch.id : index == batches.count - 1
       let verdict = isMeant ? offender?.rejection : request.recorded?.verdict(on: batch.id)
+      // What was recorded is one commit all the same.
+      if group.rowBytes >= Limits.outcomeBytesPerCommit, request.recorded == nil,
+        environment.makes(.boundedOutcomes)
+      {
+        return .complete(index)
+      }
       if index > 0, environment.clock.elapsed() - started > Session.longestGroup, offender == nil,
         request.recorded == nil
       {
@@ -57,7 +63,7 @@ extension Session {
         if let verdict {
           end = try earlier(batch, verdict, group.time_ms) ?? .outcome(.rejected(verdict))
         } else {
-          end = try execute(batch, in: group, isAlone: isAlone, turn: request.turn)
+          end = try execute(batch, in: group, isAlone: isAlone, request)
         }
       }
       if run.state.mustRollBack, let lost = lost(end, index, isAlone: isAlone) { return lost }
@@ -112,12 +118,13 @@ extension Session {
   }
 
   private func execute(
-    _ batch: PendingBatch, in group: Group, isAlone: Bool, turn: TxID?
+    _ batch: PendingBatch, in group: Group, isAlone: Bool, _ request: Request
   ) throws(StoreError) -> BatchEnd {
     if let beforeBatch { try beforeBatch(batch.id) }
     let context = BatchRun.Context(
       txid: group.nextTxID, entropy: group.entropy, time_ms: group.time_ms,
-      owner: batch.owner, isAlone: isAlone)
+      owner: batch.owner, isAlone: isAlone,
+      keepsLaterRules: request.recorded?.isRejected(batch.id) ?? true)
     let result = batch.frame.withBatch(batch.index) { bytes -> Result<BatchEnd, StoreError> in
       do throws(DecodingError) {
         let bytes = try bytes.get()
@@ -129,7 +136,11 @@ extension Session {
               return .success(.outcome(.rejected(Self.notPermitted)))
             }
             return .success(
-              try execute(step, of: batch.frame, in: group, isAlone: isAlone, turn: turn))
+              try execute(
+                step, of: batch.frame, in: group, isAlone: isAlone, turn: request.turn))
+          }
+          if let rejection = unreadable(decoded, context) {
+            return .success(.outcome(.rejected(rejection)))
           }
           switch Compaction.meaning(of: decoded) {
           case .refused(let rejection): return .success(.outcome(.rejected(rejection)))
@@ -151,5 +162,18 @@ extension Session {
       }
     }
     return try result.get()
+  }
+
+  /// A name that is not UTF-8 is another one for SQLite than for what looks at names here.
+  private func unreadable(_ batch: EncodedBatch, _ context: BatchRun.Context) -> Outcome.Rejection?
+  {
+    guard let number = batch.unreadableText, context.keepsLaterRules,
+      environment.makes(.readableText)
+    else { return nil }
+    return Outcome.Rejection(
+      code: Outcome.Rejection.Code.malformed,
+      message:
+        "SQL text \(number) of the batch is not UTF-8; pass other bytes as parameters, or as a blob (x'…')"
+    )
   }
 }

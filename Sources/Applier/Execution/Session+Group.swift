@@ -15,6 +15,8 @@ extension Session {
     var onlyFrame: PendingFrame?
     var consumed: [JournalSegmentID: Int64] = [:]
     var rejected: UInt64 = 0
+    /// About the bytes of the rows in `outcomes`.
+    var rowBytes = 0
     /// Its last batch asked for the turn.
     var grantsTurn = false
     var nextTxID: TxID { first.advanced(by: UInt64(outcomes.count)) }
@@ -29,14 +31,17 @@ extension Session {
     // A transaction that meets another is run again by who made it, and nobody else sees to it.
     if case .rejected(let rejection) = outcome, rejection.code != Outcome.Rejection.Code.conflict {
       group.rejected += 1
-      try own { () throws(SQLiteError) in
+      try bookkeeping { () throws(SQLiteError) in
         try tables.record(
           rejected: batch.id, key: key, txid: txid, time_ms: group.time_ms, rejection)
+        // Each is counted for ever, so it is known without counting rows how many there are.
+        if rejected + group.rejected > Limits.rejectionsKept { try tables.forgetOldestRejection() }
       }
     }
     tables.setWriter(
       batch.id.writer,
       WriterState(sequence: batch.id.sequence, isExpired: refused, owner: batch.owner))
+    group.rowBytes += outcome.rowBytes
     group.outcomes.append(
       BatchOutcome(
         batch: batch.id, key: key, attempts: group.outcomes.isEmpty ? request.attempts : 0,
@@ -67,7 +72,7 @@ extension Session {
       }
       do throws(StoreError) {
         if outcome.recordsKey {
-          try own { () throws(SQLiteError) in
+          try bookkeeping { () throws(SQLiteError) in
             try tables.record(
               key: key, hash: BatchRun.hash(bytes), txid: txid, time_ms: time_ms, outcome: outcome)
           }
@@ -91,6 +96,18 @@ extension Session {
 }
 
 extension Outcome {
+  /// About the bytes that its rows take in a commit.
+  fileprivate var rowBytes: Int {
+    switch self {
+    case .applied(let applied):
+      (applied.rows ?? []).reduce(0) { bytes, row in
+        row.reduce(bytes + 8) { $0 + 9 + $1.byteCount }
+      }
+    case .rejected(let rejection): rejection.message.utf8.count
+    case .duplicate(_, let original): original.rowBytes
+    }
+  }
+
   /// A first use: a repeat is known by it.
   fileprivate var recordsKey: Bool {
     switch self {

@@ -1,4 +1,6 @@
 internal import CSQLite
+internal import Glibc
+internal import SluiceReader
 internal import SluiceSQLite
 internal import SluiceShared
 internal import SluiceVFS
@@ -33,6 +35,20 @@ extension Session {
       PRAGMA cache_size = -\(cacheBytes >> 10);
       PRAGMA foreign_keys = \(foreignKeys ? "ON" : "OFF");
       """)
+  }
+
+  /// Why a database cannot be opened for batches.
+  static func failure(toOpen snapshot: Snapshot, _ error: SQLiteError) -> StoreError {
+    guard error.primary == SQLITE_NOMEM else {
+      return StoreError(
+        .damaged,
+        "the database as of batch \(snapshot.txid) cannot be opened: \(error); restore it from a checkpoint"
+      )
+    }
+    return StoreError(
+      .io,
+      "the database as of batch \(snapshot.txid) cannot be opened in the memory that a process that executes batches has: most likely its schema is too large. Submit batches that drop its largest views, triggers and tables; `sluice apply STORE --in-process --drain` has 16 MiB more. Where that does not suffice, restore the database as of a batch before them",
+      errno: ENOMEM)
   }
 
   /// A failure of an extension is told as that, and is nothing of the database's.

@@ -74,6 +74,7 @@ extension Session {
     var first: [UInt8]
     var own: [[SQLValue]]
     var uses: [UInt32: ReservedPages.Use]
+    var schemaBytes: Int
   }
 
   private func candidate(over pages: EncodedPageBatch) throws(StoreError) -> Base {
@@ -88,7 +89,8 @@ extension Session {
     }
     return Base(
       first: try snapshot.firstPage(), own: own,
-      uses: try reserved.uses(from: roots, in: snapshot, onRead: database.onRead))
+      uses: try reserved.uses(from: roots, in: snapshot, onRead: database.onRead),
+      schemaBytes: connection.schemaBytes)
   }
 
   /// What the schema says of Sluice's own tables and of SQLite's statistics.
@@ -111,6 +113,7 @@ extension Session {
         "they have \(pages.pageSize) bytes, and the database's \(snapshot.pageSize)")
     }
     let checksOwn = environment.makes(.ownPages)
+    var changed: [UInt32] = []
     var touched: [UInt32: ReservedPages.Use] = [:]
     let database = database
     let snapshot = snapshot
@@ -125,6 +128,7 @@ extension Session {
         let isSame = try snapshot.copy(ofPage: number).elementsEqual(page)
         if !isSame { touched[number] = use }
       }
+      changed.append(number)
       try database.lay(number, page, count: pages.pageCount)
     }
     do throws(StoreError) {
@@ -133,25 +137,36 @@ extension Session {
           "they change a table of Sluice's own; VACUUM and auto_vacuum = full do, which are for batches"
         )
       }
-      return try objection(pages, base, touched)
+      return try objection(pages, base, touched, changed)
     } catch {
       throw .store(error)
     }
   }
 
   private func objection(
-    _ pages: EncodedPageBatch, _ base: Base, _ touched: [UInt32: ReservedPages.Use]
+    _ pages: EncodedPageBatch, _ base: Base, _ touched: [UInt32: ReservedPages.Use],
+    _ changed: [UInt32]
   ) throws(StoreError) -> Outcome.Rejection? {
     guard let first = try database.page(1) else { return Self.unsound("there is no page 1") }
     let candidate = CandidatePages(base: base.first, first: first, pageCount: pages.pageCount)
     if environment.makes(.pagesRaiseCounter), !candidate.raisesCounter {
       return Self.unsound("the change counter is not above the base's")
     }
+    var trees = CandidateTrees(
+      base: base.uses, candidate: candidate,
+      schema: try schema(candidate, base, touched), makesCheck: environment.makes(.ownTrees))
+    let database = database
+    let page = { (number: UInt32) throws(StoreError) in try database.page(number) }
     if environment.makes(.soundFirstPage) {
       if let objection = candidate.objection { return Self.unsound(objection) }
-      if let objection = try objectionToFreePages(candidate, pages, base, touched) {
-        return Self.unsound(objection)
-      }
+      let objection = try candidate.objectionToFreePages(
+        most: Int(snapshot.pageCount) + pages.changed, page, &trees.free
+      ) { base.uses[$0] == .bookkeeping || trees.schema.contains($0) }
+      if let objection { return Self.unsound(objection) }
+    }
+    if let rejection = tooLarge(pages) { return rejection }
+    if let objection = try trees.objection(toLinksOf: changed, page) {
+      return Self.unsound(objection)
     }
     try own { () throws(SQLiteError) in try begin.run() }
     let changesSchema =
@@ -161,7 +176,7 @@ extension Session {
       guard candidate.changesCookie else {
         return Self.unsound("the schema changed, and its cookie did not")
       }
-      if let rejection = try objectionToSchema(base) { return rejection }
+      if let rejection = try objectionToSchema(base, trees) { return rejection }
     }
     // What a connection remembers of statistics, and of virtual tables.
     let hasVirtualTables = try hasVirtualTables()
@@ -175,23 +190,34 @@ extension Session {
     return nil
   }
 
-  private func objectionToFreePages(
-    _ candidate: CandidatePages, _ pages: EncodedPageBatch, _ base: Base,
-    _ touched: [UInt32: ReservedPages.Use]
-  ) throws(StoreError) -> String? {
+  /// New pages that are not sent, since they were taken and freed again, are written like those that are.
+  private func tooLarge(_ pages: EncodedPageBatch) -> Outcome.Rejection? {
+    let new = max(0, Int64(pages.pageCount) - Int64(snapshot.pageCount))
+    guard (new + Int64(pages.changed)) * Int64(snapshot.pageSize) > Limits.commitBytes else {
+      return nil
+    }
+    return Outcome.Rejection(
+      code: Outcome.Rejection.Code.resources,
+      message:
+        "the transaction makes \(new) new pages of \(snapshot.pageSize) bytes, free ones among them; a commit changes at most \(Limits.commitBytes) bytes of pages"
+    )
+  }
+
+  /// The pages of the schema that the transaction leaves: what it drops gives back some.
+  private func schema(
+    _ candidate: CandidatePages, _ base: Base, _ touched: [UInt32: ReservedPages.Use]
+  ) throws(StoreError) -> Set<UInt32> {
     let database = database
-    let page = { (number: UInt32) throws(StoreError) in try database.page(number) }
-    // What is dropped gives back pages of the schema, too.
-    let schema = try reserved.schema(
-      in: pages.pageCount, usable: candidate.usable,
-      isSame: { $0 != 1 && base.uses[$0] == .schema && touched[$0] == nil }, page)
-    return try candidate.objectionToFreePages(
-      most: Int(snapshot.pageCount) + pages.changed, page
-    ) { base.uses[$0] == .bookkeeping || schema.contains($0) }
+    return try reserved.schema(
+      in: candidate.pageCount, usable: candidate.usable,
+      isSame: { $0 != 1 && base.uses[$0] == .schema && touched[$0] == nil }
+    ) { (number) throws(StoreError) in try database.page(number) }
   }
 
   /// Whether SQLite reads the schema, and batches can go on with it.
-  private func objectionToSchema(_ base: Base) throws(StoreError) -> Outcome.Rejection? {
+  private func objectionToSchema(_ base: Base, _ trees: CandidateTrees) throws(StoreError)
+    -> Outcome.Rejection?
+  {
     do throws(SQLiteError) {
       let candidate = try connection.query(Self.ownSchemaQuery)
       let isOwn = { (row: [SQLValue]) -> Bool in
@@ -204,14 +230,20 @@ extension Session {
       guard candidate.filter(isOwn) == base.own.filter(isOwn) else {
         return Self.unsound("they change what the schema says of Sluice's own tables")
       }
+      let roots = try connection.query(
+        "SELECT name, rootpage, name LIKE '\\_sluice\\_%' ESCAPE '\\' OR tbl_name LIKE '\\_sluice\\_%' ESCAPE '\\' FROM main.sqlite_schema WHERE rootpage <> 0"
+      )
+      if let objection = trees.objection(toRoots: roots) { return Self.unsound(objection) }
     } catch {
       if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
       return Self.unsound("the applier's SQLite cannot read the schema: \(error.message)")
     }
     if let why = try unusable() { return Self.unsound(why) }
-    do throws(StoreError) { try run.proveSchema() } catch {
+    do throws(StoreError) { try run.proveSchema(schemaBytesBefore: base.schemaBytes) } catch {
       if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }
-      return Outcome.Rejection(code: Outcome.Rejection.Code.denied, message: error.message)
+      typealias Code = Outcome.Rejection.Code
+      return Outcome.Rejection(
+        code: error.code == .limit ? Code.resources : Code.denied, message: error.message)
     }
     return nil
   }
@@ -222,17 +254,13 @@ extension Session {
   private func unusable() throws(StoreError) -> String? {
     let tables = try own { () throws(SQLiteError) in
       try connection.query(
-        """
-        SELECT name, (SELECT count(*) FROM pragma_table_xinfo(s.name, 'main') WHERE hidden = 0)
-        FROM main.sqlite_schema s WHERE type = 'table' AND rootpage > 0
-        """)
+        "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND rootpage > 0")
     }
-    for row in tables {
-      guard case .text(let name)? = row.first, case .integer(let columns)? = row.last else {
-        continue
-      }
+    for case .text(let name)? in tables.map(\.first) {
       do throws(SQLiteError) {
-        let values = repeatElement("NULL", count: Int(columns)).joined(separator: ", ")
+        let columns = try connection.query(SchemaPragma.allColumns.text(of: name))
+        let given = columns.count { $0.last == .integer(0) }
+        let values = repeatElement("NULL", count: given).joined(separator: ", ")
         _ = try connection.prepare("INSERT INTO main.\(quoted(name)) VALUES (\(values))")
       } catch {
         if let failure = database.failure ?? fileSystem.budget.deviceError { throw failure }

@@ -10,6 +10,7 @@ extension Session {
     let pruned: [WriterID]
     /// Rejections that no execution would come to by itself.
     private let given: [BatchID: Outcome.Rejection]
+    private let rejected: Set<BatchID>
 
     /// `isEmpty` says of the batch at an index that the history has no bytes of it; `lacksPages`, that it has not
     /// what it was judged by.
@@ -20,8 +21,10 @@ extension Session {
       entropy = meta.entropy
       self.pruned = pruned
       var given: [BatchID: Outcome.Rejection] = [:]
+      var rejected: Set<BatchID> = []
       for (i, outcome) in outcomes.enumerated() {
         guard case .rejected(let rejection) = outcome.outcome else { continue }
+        rejected.insert(outcome.batch)
         // Why its frame could not be opened, only the frame said.
         let isUnreadable = rejection.code == Outcome.Rejection.Code.malformed && isEmpty(i)
         let isOfItsPages = rejection.code != Outcome.Rejection.Code.conflict && lacksPages(i)
@@ -30,7 +33,10 @@ extension Session {
         }
       }
       self.given = given
+      self.rejected = rejected
     }
+
+    func isRejected(_ batch: BatchID) -> Bool { rejected.contains(batch) }
 
     /// What the batch is rejected with, unexecuted.
     func verdict(on batch: BatchID) -> Outcome.Rejection? { given[batch] }

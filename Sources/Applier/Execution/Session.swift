@@ -16,6 +16,8 @@ final class Session {
   let permissions: Permissions
   private let determinism = Determinism()
   let tables: BookkeepingTables
+  /// A table's definition names one of Sluice's own, as a foreign key to it would.
+  private let mayBeBound: Bool
   let run: BatchRun
   let reserved = ReservedPages()
   let encoder: PageEncoder
@@ -125,6 +127,8 @@ final class Session {
       try determinism.install(on: connection)
       try Session.refuseTokenizers(on: connection)
       tables = try BookkeepingTables(connection)
+      mayBeBound =
+        settings.foreignKeys ? try BookkeepingTables.mayBeBound(in: connection) : false
       begin = try connection.prepare("BEGIN IMMEDIATE", persistent: true)
       commitStatement = try connection.prepare("COMMIT", persistent: true)
       let state = try tables.state()
@@ -140,10 +144,7 @@ final class Session {
       run.takeFullCommit = { database.takeFullCommit() }
     } catch {
       if let failure = database.failure { throw failure }
-      throw StoreError(
-        .damaged,
-        "the database as of batch \(snapshot.txid) cannot be opened: \(error); restore it from a checkpoint"
-      )
+      throw Session.failure(toOpen: snapshot, error)
     }
     guard extent.txid == snapshot.txid else {
       throw StoreError(
@@ -260,6 +261,19 @@ final class Session {
     tables.rolledBack()
     run.rolledBack()
     if let failure = database.failure { throw failure }
+  }
+
+  /// Writes Sluice's own tables, which no foreign key must bind, not even one that an earlier version let in.
+  ///
+  /// Turned off only where there may be one: all statements are compiled anew each time.
+  func bookkeeping<R>(_ body: () throws(SQLiteError) -> R) throws(StoreError) -> R {
+    guard mayBeBound, environment.makes(.unboundTables) else { return try own(body) }
+    return try own { () throws(SQLiteError) in
+      try connection.setConfig(SQLITE_DBCONFIG_ENABLE_FKEY, false)
+      let result = Result { () throws(SQLiteError) in try body() }
+      try connection.setConfig(SQLITE_DBCONFIG_ENABLE_FKEY, true)
+      return try result.get()
+    }
   }
 
   func own<R>(_ body: () throws(SQLiteError) -> R) throws(StoreError) -> R {

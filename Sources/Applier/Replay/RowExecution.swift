@@ -7,7 +7,8 @@ internal import SluiceShared
 /// what it does to rows.
 ///
 /// So it can begin with any commit whose state before is kept, and nothing is copied. Each batch's outcome must
-/// be the recorded one. Where SQLite makes the recorded pages, its connection goes on with them; where it
+/// be the recorded one: of a commit that comes to something else no rows are told, and those behind it are, since
+/// each begins with what is recorded. Where SQLite makes the recorded pages, its connection goes on with them; where it
 /// makes other pages of the same content, the next commit is executed on a connection opened anew, on the
 /// recorded ones.
 final class RowExecution {
@@ -38,6 +39,8 @@ final class RowExecution {
 
   private(set) var executed: Executed?
   private static let attempts = 5
+  /// In what the commit that is executed differs from its record.
+  private var difference: StoreError?
 
   /// Throws `.unsupported` where this SQLite has no preupdate hook.
   init(_ layout: StoreLayout, _ environment: Environment) throws(StoreError) {
@@ -85,14 +88,18 @@ final class RowExecution {
     let request = try replayed.request(&cursor) { (writer) throws(StoreError) in
       try owner(writer, before, behind)
     }
+    difference = nil
     do throws(StoreError) {
       let collector = try collect(
         replayed, request, (entries, cursor.segment), (before, behind))
       executed = Executed(last: commit.last, first: commit.first, rows: collector.batches)
     } catch {
       session = nil
-      base = nil
-      throw error
+      guard let difference else {
+        base = nil
+        throw error
+      }
+      executed = Executed(last: commit.last, first: commit.first, untold: difference.message)
     }
     base = behind
   }
@@ -146,11 +153,11 @@ final class RowExecution {
       let collector = RowCollector(
         session, reading, defaults, isApplied: { replayed.isApplied($0) })
       var isSame = false
-      let done = try session.commit(request) { [environment] (content, _) throws(StoreError) in
+      let done = try session.commit(request) { [self] (content, _) throws(StoreError) in
         if let difference = replayed.difference(from: content),
           environment.makes(.compareOutcomes)
         {
-          throw difference
+          throw noted(difference)
         }
         isSame = content.meta.checksum == replayed.meta.checksum
         return recorded
@@ -163,7 +170,13 @@ final class RowExecution {
       }
       return collector
     }
-    throw replayed.difference("none of its batches is executed again as part of this commit")
+    throw noted(
+      replayed.difference("none of its batches is executed again as part of this commit"))
+  }
+
+  private func noted(_ difference: StoreError) -> StoreError {
+    self.difference = difference
+    return difference
   }
 
   private func current(_ before: Snapshot) throws(StoreError) -> Session {
@@ -186,7 +199,7 @@ final class RowExecution {
       (connection) throws(SQLiteError) in
       try rows.difference(from: connection, reading, defaults)
     }
-    if let difference { throw replayed.difference(difference) }
+    if let difference { throw noted(replayed.difference(difference)) }
   }
 
   private func owner(_ writer: WriterID, _ before: Snapshot, _ behind: Snapshot)

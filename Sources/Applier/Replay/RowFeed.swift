@@ -15,7 +15,8 @@ public final class RowFeed {
     /// `untold` says why.
     public var changes: [RowChange]?
     /// Why rows are not told: there are too many (`leftOut`), the state before is not kept any more, it is an
-    /// interactive transaction, of which the log has no statements, or SQLite does not tell a value for certain.
+    /// interactive transaction, of which the log has no statements, SQLite does not tell a value for certain, or the
+    /// commit, executed again, comes to something else than the record.
     public var untold: String?
     /// How many rows were changed where these are too many to be told (`Limits.rowChangeBytes`).
     public var leftOut: UInt64?
@@ -34,7 +35,7 @@ public final class RowFeed {
   /// The last batch that was passed.
   public var txid: TxID { feed.txid }
 
-  /// As `ChangeFeed.advance`. Throws `.damaged` where a batch executed again comes to something else.
+  /// As `ChangeFeed.advance`.
   public func advance(
     onGap: (ChangeFeed.Gap) throws -> Void = { _ in }, _ body: (Entry) throws -> Void
   ) throws {

@@ -41,15 +41,14 @@ struct RowTable {
     _ name: String, _ connection: Connection, _ reading: RowReading, _ defaults: ColumnDefaults,
     isShadow: Bool
   ) throws(SQLiteError) {
-    let kind = try connection.query(SchemaPragma.kind.text(of: name)).first
     let rows = try connection.query(SchemaPragma.allColumns.text(of: name))
-    guard let kind, kind.count > 5, !rows.isEmpty else { return nil }
+    guard !rows.isEmpty else { return nil }
+    let kind = try TableKind(name, rows, connection)
     self.name = name
     self.isShadow = isShadow
     self.reading = reading
     self.defaults = defaults
-    hasRowIDs = kind[4] == .integer(0)
-    let isStrict = kind[5] != .integer(0)
+    hasRowIDs = kind.hasRowIDs
     var columns: [Column] = []
     for row in rows {
       guard case .text(let column) = row[1] else { continue }
@@ -58,7 +57,7 @@ struct RowTable {
       let keyPlace: Int64 = if case .integer(let place) = row[5] { place } else { 0 }
       columns.append(
         Column(
-          name: column, affinity: ColumnAffinity(ofType: type, isStrict: isStrict),
+          name: column, affinity: ColumnAffinity(ofType: type, isStrict: kind.isStrict),
           isStored: row[6] != .integer(2), standard: standard, keyPlace: keyPlace))
     }
     let taken = Set(columns.map { $0.name.foldedCase })

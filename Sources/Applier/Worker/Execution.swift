@@ -284,16 +284,7 @@ final class Execution {
       for batch in batches where suspicions[batch.id] == nil {
         suspicions[batch.id] = .alone(ends: 0)
       }
-    case .ended(.nothing, let how):
-      strayEnds += 1
-      logger.error("the process that executes batches ended", metadata: ["how": "\(how)"])
-      guard strayEnds < Execution.mostStrayEnds else {
-        throw StoreError(
-          .io,
-          "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)",
-          // No batch's fault: a term that named some takes their names back.
-          errno: 12)
-      }
+    case .ended(.nothing, let how): try noteStray(how)
     }
     return false
   }
@@ -304,6 +295,18 @@ final class Execution {
       case .condemned? = suspicions[batches[batches.startIndex + index].id]
     else { return end }
     return .ended(.nothing, how)
+  }
+
+  private func noteStray(_ how: String) throws(StoreError) {
+    strayEnds += 1
+    logger.error("the process that executes batches ended", metadata: ["how": "\(how)"])
+    guard strayEnds < Execution.mostStrayEnds else {
+      throw StoreError(
+        .io,
+        "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)",
+        // No batch's fault: a term that named some takes their names back.
+        errno: 12)
+    }
   }
 
   private func suspectSlow(_ batch: BatchID, _ how: String) {
