@@ -146,12 +146,14 @@ final class StumblingFileSystem: HookedFileSystem, @unchecked Sendable {
 /// What can be asked of a file that is somebody else's.
 enum FileCall: CaseIterable {
   case open, status, read, nextData, openForWriting, write, sync, link, unlink
+  /// By its name, where it cannot be opened.
+  case lookUp
 
   /// The call that an operation is, and on which file.
   static func of(_ operation: FileOperation) -> (call: FileCall, path: String)? {
     switch operation.action {
     case .open: (operation.access == .write ? .openForWriting : .open, operation.path)
-    case .status: operation.isOfOpenFile ? (.status, operation.path) : nil
+    case .status: (operation.isOfOpenFile ? .status : .lookUp, operation.path)
     case .read: (.read, operation.path)
     case .nextData: (.nextData, operation.path)
     case .write: (.write, operation.path)
@@ -168,11 +170,19 @@ final class SpitefulFileSystem: HookedFileSystem, @unchecked Sendable {
   // Sendable: the plan is set before it is used, what was met is under a lock.
   var plan: [String: (call: FileCall, errno: Int32)] = [:]
   let met = Monitor(Set<String>())
+  /// What else was done with these files.
+  let others = Monitor(Set<FileOperation.Action>())
 
   override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
-    guard let (call, path) = FileCall.of(operation), let planned = plan[path],
-      planned.call == call
-    else { return .done }
+    guard let (call, path) = FileCall.of(operation) else {
+      if plan[operation.path] != nil { others.withLock { _ = $0.insert(operation.action) } }
+      return .done
+    }
+    guard let planned = plan[path] else { return .done }
+    if planned.call == .lookUp, call == .open {
+      throw StoreError(.io, "open failed", path: path, errno: EACCES)
+    }
+    guard planned.call == call else { return .done }
     met.withLock { _ = $0.insert(path) }
     throw StoreError(
       planned.errno == ENOENT ? .noSuchStore : .io, "\(call) failed", path: path,
