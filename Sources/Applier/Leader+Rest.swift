@@ -157,7 +157,9 @@ extension Leader {
     let next = min(
       lastPoll + pause - now, publisher.lastStart + restingBeat(now) - now,
       Limits.longestUnheededStop)
-    return max(.zero, next)
+    // What is due waits for the beacon on its way (`isLookDue`), whose end interrupts this rest.
+    let isAwaited = publisher.isUnderWay && hintedPause(now) != nil
+    return max(isAwaited ? Limits.shortestRest : .zero, next)
   }
 
   /// The pause between two beats: the longer the longer nothing has come, where the lease allows it.

@@ -259,4 +259,6 @@ public enum Limits {
 
   /// Pieces of 4 MiB of a database that a restore has in memory.
   public static let restoredPieces = 2
+  /// A leader that waits for a file server looks no more often than that whether it has answered.
+  public static let shortestRest = Duration.milliseconds(1)
 }

@@ -132,8 +132,6 @@ struct Verification: @unchecked Sendable {
     let terms = world.statistics[.terms]
     let patience_ns = world.scheduler.now_ns + UInt64(world.plan.patience / .nanoseconds(1))
     let writer = try Writer(store: World.layout.root, environment: life.environment)
-    let pages = try PageStore(path: World.layout.root, environment: life.environment)
-    let reader = World.Opened(Database(pages, executor: life.environment.executor))
     do {
       var (receipts, before): ([Receipt], BatchID?) = ([], nil)
       for _ in 0..<2 {
@@ -145,6 +143,9 @@ struct Verification: @unchecked Sendable {
       guard receipts.count == 4 || life.isGone else {
         return world.oracle.violate(.notTaken, "in the calm, a batch was not taken")
       }
+      // Where a holder died in the middle of a beacon, a reader is told so until somebody leads.
+      let pages = try PageStore(path: World.layout.root, environment: life.environment)
+      let reader = World.Opened(Database(pages, executor: life.environment.executor))
       var last = TxID.zero
       for receipt in receipts where !life.isGone {
         let outcome = try world.outcome(of: receipt, writer, atMost: world.plan.patience, life)

@@ -36,6 +36,10 @@ struct BTreePage {
     return links.filter { $0.page > 0 }
   }
 
+  /// Whether it looks like a page of a tree. (The first byte of a page of overflow is that of a page's number, which
+  /// is as large in databases of 2²⁵ pages and more only.)
+  var isOfTree: Bool { Kind(rawValue: bytes[start]) != nil }
+
   /// The page behind this one of a value's overflow.
   var overflowLinks: [Link] {
     let next = integer32(0)

@@ -28,6 +28,7 @@ struct CandidateTrees {
 
   /// What a page is that no tree of a batch's has; nil: it may have it.
   private func use(of page: UInt32) -> String? {
+    guard page <= candidate.pageCount else { return nil }
     if base[page] == .bookkeeping { return "one of Sluice's own" }
     if page == 1 || schema.contains(page) { return "one of the schema" }
     if free.contains(page) { return "a free one" }
@@ -46,7 +47,7 @@ struct CandidateTrees {
     for number in changed where use(of: number) == nil {
       guard let bytes = try page(number) else { continue }
       let content = BTreePage(bytes, number: number, usable: candidate.usable)
-      for link in content.links + content.overflowLinks {
+      for link in content.isOfTree ? content.links : content.overflowLinks {
         if let use = use(of: link.page) {
           return "page \(number) leads to page \(link.page), \(use)"
         }
