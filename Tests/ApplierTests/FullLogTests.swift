@@ -83,11 +83,15 @@ struct FullLogTests {
       files.makeRoom()
       try store.drain()
       #expect(try rows(store) == expected, "operation \(n), \(failed)")
-      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
-      #expect(outcome.isApplied, "operation \(n), \(failed): \(outcome)")
+      try isApplied(receipt, of: writer, "operation \(n), \(failed)")
     }
     #expect(pieces > 5 && kept > 2, "\(pieces), \(kept)")
     try isWhole(store)
+  }
+
+  private func isApplied(_ receipt: Receipt, of writer: Writer, _ comment: Comment) throws {
+    let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
+    #expect(outcome.isApplied, comment)
   }
 
   /// The frame is whole and not confirmed, and the next term carries it over, with the disk full at each operation.
@@ -117,8 +121,7 @@ struct FullLogTests {
       files.makeRoom()
       try store.drain()
       #expect(try rows(store) == expected, "operation \(n), \(failed)")
-      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60)).outcome
-      #expect(outcome.isApplied, "operation \(n), \(failed): \(outcome)")
+      try isApplied(receipt, of: writer, "operation \(n), \(failed)")
     }
     #expect(pieces > 3, "\(pieces)")
     try isWhole(store)

@@ -70,6 +70,15 @@ struct HostileSizesTests: HostileStore {
     return try StoreDescription.read(store.layout, store.environment.fileSystem).id
   }
 
+  /// One that takes a writer for silent soon.
+  private func hastyIntake(_ id: StoreID, _ environment: Environment) throws -> JournalIntake {
+    let intake = try JournalIntake(
+      layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
+      log: store.options.logger)
+    intake.silence = .milliseconds(20)
+    return intake
+  }
+
   /// However many such files there are: a look takes its time, and who waits longest comes first in the next.
   @Test func looksForRemainsLeaveTimeForOthers() throws {
     let clock = ManualClock()
@@ -78,10 +87,7 @@ struct HostileSizesTests: HostileStore {
     var environment = store.environment
     environment.fileSystem = files
     environment.clock = clock
-    let intake = try JournalIntake(
-      layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
-      log: store.options.logger)
-    intake.silence = .milliseconds(20)
+    let intake = try hastyIntake(id, environment)
     for _ in 0..<5 {
       clock.advance(by: .milliseconds(30))
       _ = try intake.poll()
@@ -116,10 +122,7 @@ struct HostileSizesTests: HostileStore {
     environment.fileSystem = BlindFileSystem(TimedReads(store.environment.fileSystem, clock))
     environment.clock = clock
     for term in 1...8 {
-      let intake = try JournalIntake(
-        layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
-        log: store.options.logger)
-      intake.silence = .milliseconds(20)
+      let intake = try hastyIntake(id, environment)
       for _ in 0..<14 {
         clock.advance(by: .milliseconds(25))
         _ = try intake.poll()
@@ -140,10 +143,7 @@ struct HostileSizesTests: HostileStore {
     var environment = store.environment
     environment.fileSystem = files
     environment.clock = clock
-    let intake = try JournalIntake(
-      layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
-      log: store.options.logger)
-    intake.silence = .milliseconds(20)
+    let intake = try hastyIntake(id, environment)
     for _ in 0..<20 {
       clock.advance(by: .milliseconds(30))
       _ = try intake.poll()

@@ -67,7 +67,7 @@ struct ReadableTextTests {
 
   /// A foreign key that an earlier version let in would keep the applier from forgetting keys, and each batch from
   /// being committed. Where it does, the term ends, and blames no batch without end.
-  @Test(.timeLimit(.minutes(2)), arguments: [[], [SafetyCheck.unboundTables]])
+  @Test(.timeLimit(.minutes(10)), arguments: [[], [SafetyCheck.unboundTables]])
   func noForeignKeyBindsTheApplier(_ omitted: [SafetyCheck]) throws {
     store.environment.omittedChecks = [.readableText]
     try store.apply([insert(key: "k")])
