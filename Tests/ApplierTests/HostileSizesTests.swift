@@ -61,11 +61,11 @@ struct HostileSizesTests: HostileStore {
   }
 
   /// Of so many writers, each long and never written. Returns the store's id.
-  private func makeEmptySegments(_ count: Int) throws -> StoreID {
+  private func makeEmptySegments(_ count: Int, bytes: Int64 = 64 << 20) throws -> StoreID {
     for n in 1...count {
       let file = try store.environment.fileSystem.create(
         path(WriterID(high: 1, low: UInt64(n)), 1), mode: 0o660)
-      try file.resize(to: 64 << 20)
+      try file.resize(to: bytes)
     }
     return try StoreDescription.read(store.layout, store.environment.fileSystem).id
   }
@@ -111,6 +111,28 @@ struct HostileSizesTests: HostileStore {
       _ = try intake.poll()
       intake.remove(published: try planted(TxID(100)))
     }
+    #expect(try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") } == [])
+  }
+
+  /// Each is scanned at once, in 8 ms; all of them in one look would be more than a second.
+  @Test(arguments: [[], [SafetyCheck.boundedLooks]])
+  func manyShortScansAreNoLongLook(_ omitted: [SafetyCheck]) throws {
+    let clock = ManualClock()
+    let id = try makeEmptySegments(150, bytes: 8 << 20)
+    var environment = store.environment
+    environment.fileSystem = BlindFileSystem(TimedReads(store.environment.fileSystem, clock))
+    environment.clock = clock
+    environment.omittedChecks = Set(omitted)
+    let intake = try hastyIntake(id, environment)
+    var longest = Duration.zero
+    for _ in 0..<400 {
+      clock.advance(by: .milliseconds(25))
+      let began = clock.elapsed()
+      _ = try intake.poll()
+      intake.remove(published: try planted(TxID(100)))
+      longest = max(longest, clock.elapsed() - began)
+    }
+    #expect((longest < .milliseconds(300)) == omitted.isEmpty, "\(longest)")
     #expect(try store.names(store.layout.journal).filter { $0.hasPrefix("00000000") } == [])
   }
 

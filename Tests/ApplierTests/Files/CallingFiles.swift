@@ -48,6 +48,6 @@ final class TimedReads: HookedFileSystem, @unchecked Sendable {
 
   override func did(_ operation: FileOperation) {
     guard operation.action == .read else { return }
-    clock.advance(by: .nanoseconds(Int64(operation.count) * 1_000_000 >> 20))
+    clock.advance(by: .nanoseconds((Int64(operation.count) * 1_000_000) >> 20))
   }
 }
