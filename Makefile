@@ -3,7 +3,14 @@
 
 SWIFT ?= swift
 JOBS ?= 1
-RELEASE := -c release --static-swift-stdlib
+# Without debug information a build takes less, and what is shipped is stripped of it. For a debugger:
+# make DEBUG_INFORMATION=dwarf …
+DEBUG_INFORMATION ?= none
+BARE := -debug-info-format $(DEBUG_INFORMATION)
+RELEASE := -c release --static-swift-stdlib $(BARE)
+# SwiftPM finds tests by an index, which needs no part of the system's modules.
+INDEX := -Xswiftc -index-ignore-system-modules
+DEBUG := $(BARE) $(INDEX)
 PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev libssl-dev libcurl4 libmicrohttpd12 sqlite3 gcc libc6-dev \
   python3 python3-venv
 SOURCES := Package.swift Sources Tests Benchmarks
@@ -64,7 +71,7 @@ TESTS := $(SWIFT) test --skip-build --ignore-lock
 # infra/ deployed into two peers, its users' rights, and the functions that Lambda runs.
 INFRASTRUCTURE := $(PEERS)/bin/python -m unittest discover --start-directory Tests/Infrastructure
 test: deps $(PEERS)/ready
-	$(SWIFT) build --build-tests $(COVERED)
+	$(SWIFT) build --build-tests $(DEBUG) $(COVERED)
 	$(if $(COVERAGE),@rm -rf .build/coverage)
 ifdef ARGS
 	$(TESTED) $(TESTS) --parallel $(ARGS)
@@ -89,19 +96,22 @@ SANITIZED := --skip takesLinearTime --skip LargeBatchTests --skip DelayedWriteTe
 # tests and the schedules, what runs by itself, and the thread sanitizer. It builds no other tests (see Package.swift).
 LIBRARY := $(if $(SHORT),--filter 'Sluice(SQLite|Journal|Reader|Writer)Tests|IntakeTests|ExecutionTests|HostileSizesTests|CompactionTests|TermTests')
 ADDRESS := $(if $(SHORT),SLUICE_TESTS=SQLite+Journal+Reader+Writer+Applier)
+# A module at once, which takes less from nothing; by threads, for with one there is no index of each file. A report
+# names lines.
+WHOLE := $(INDEX) -Xswiftc -wmo -Xswiftc -num-threads -Xswiftc 2 -Xswiftc -gline-tables-only
 sanitize: export SWIFT_BACKTRACE := enable=no
 sanitize: export ASAN_OPTIONS := detect_leaks=0
 sanitize: export TSAN_OPTIONS := exitcode=66
 sanitize: export SLUICE_TEST_PATIENCE := 8
 sanitize: deps
-	$(ADDRESS) $(SWIFT) build --build-tests --sanitize=address --scratch-path .build/address
+	$(ADDRESS) $(SWIFT) build --build-tests $(WHOLE) --sanitize=address --scratch-path .build/address
 	$(ADDRESS) Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address $(SANITIZED) $(LIBRARY)
 ifndef SHORT
 	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --filter '$(SCHEDULES)'
 	Tests/run $(SWIFT) test --skip-build --sanitize=address --scratch-path .build/address \
 	  --no-parallel --filter '$(HURRIED)'
-	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build/thread
+	$(SWIFT) build --build-tests $(WHOLE) --sanitize=thread --scratch-path .build/thread
 	Tests/run $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread $(SANITIZED)
 	Tests/run $(SWIFT) test --skip-build --sanitize=thread --scratch-path .build/thread \
 	  --no-parallel --filter '$(HURRIED)'
@@ -147,7 +157,7 @@ bench-django: wheel $(PEERS)/ready
 SIMULATION := .build/simulation
 SEEDS ?= 20000
 simulate: deps
-	$(SWIFT) build -c release --scratch-path $(SIMULATION) -Xswiftc -DSLUICE_SIMULATION \
+	$(SWIFT) build -c release $(BARE) --scratch-path $(SIMULATION) -Xswiftc -DSLUICE_SIMULATION \
 	  -Xswiftc -enforce-exclusivity=unchecked --product sluice-simulate
 ifdef SEED
 	$(SIMULATION)/release/sluice-simulate replay $(SEED) $(if $(KIND),--kind $(KIND)) $(if $(WITHOUT),--without $(WITHOUT))
@@ -186,6 +196,11 @@ PRELOAD := .build/release/libsluice-preload.so
 ARCHIVES := .build/archives
 extension: deps $(ARCHIVES)/ready
 	$(SWIFT) build $(RELEASE) --product SluiceExtension
+	@$(MAKE) --no-print-directory $(EXTENSION)
+
+# Linked again only where a build has changed what it is made of.
+$(EXTENSION): .build/release/libSluiceExtension.a Sources/CSluice/libsluice.map Sources/CSluice/sluice.h \
+    Sources/Preload/preload.c $(ARCHIVES)/ready
 	$(SWIFT)c -emit-library -static-stdlib -use-ld=lld -o $(EXTENSION) \
 	  .build/release/SluiceExtension.build/*.swift.o .build/release/libSluiceExtension.a \
 	  -L$(ARCHIVES) -lzstd -ljansson -l:libcrypto.a $(ARCHIVES)/stand-ins.o \
@@ -194,6 +209,7 @@ extension: deps $(ARCHIVES)/ready
 	gcc -std=c11 -O2 -fPIC -shared -s -fvisibility=hidden -Wall -Wextra -Werror -Wl,-z,defs \
 	  -Wl,-soname,libsluice-preload.so -o $(PRELOAD) Sources/Preload/preload.c
 	cp Sources/CSluice/sluice.h .build/release/
+	touch $@
 
 # Debian compiles archives for executables. In a library its jansson does not reach C's `stdin`, which only
 # `json_loadf` looks at, and nobody calls that: it gets one of its own.
@@ -223,24 +239,36 @@ stress: extension
 
 # The command in the package needs no library of its host but C's.
 NATIVE := python/src/sluice/native
+WHEEL := python/dist/ready
+PACKAGED = $(shell find python/src python/pyproject.toml python/setup.py python/README.md -type f \
+  -not -path '$(NATIVE)/*' -not -name '*.pyc' -not -path '*.egg-info/*')
 wheel: extension
 	$(SWIFT) build $(RELEASE) --product sluice -Xlinker -L$(CURDIR)/$(ARCHIVES) \
 	  -Xlinker $(CURDIR)/$(ARCHIVES)/stand-ins.o
+	@$(MAKE) --no-print-directory $(WHEEL)
+
+# Made again only where something in it has changed; so is the environment that it is installed in.
+$(WHEEL): $(EXTENSION) .build/release/sluice $(PACKAGED)
 	rm -rf python/dist python/build $(NATIVE)
 	mkdir -p $(NATIVE)
 	cp $(EXTENSION) $(NATIVE)/
 	strip -o $(NATIVE)/sluice .build/release/sluice
 	python3 -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir python/dist ./python
+	touch $@
 
 # The package as users get it: from the wheel, in an environment of its own. DJANGO=4.2 takes that one in place of the
 # newest, PYTHON=python3.12 another Python.
-ENVIRONMENT := .build/python
 PYTHON ?= python3
+ENVIRONMENT := .build/environment-$(notdir $(PYTHON))$(if $(DJANGO),-django-$(DJANGO))
 environment: wheel
+	@$(MAKE) --no-print-directory $(ENVIRONMENT)/ready
+
+$(ENVIRONMENT)/ready: $(WHEEL) python/tests/requirements.txt
 	rm -rf $(ENVIRONMENT)
 	$(PYTHON) -m venv $(ENVIRONMENT)
 	$(ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  python/dist/*.whl -r python/tests/requirements.txt $(if $(DJANGO),'Django~=$(DJANGO).0')
+	touch $@
 
 python: environment
 	$(ENVIRONMENT)/bin/python -m mypy --config-file python/pyproject.toml python/src python/tests

@@ -34,12 +34,7 @@ let arguments: Target.Dependency = .product(
 let package = Package(
   name: "Sluice",
   products: [
-    .library(
-      name: "Sluice",
-      targets: [
-        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", "SluiceLambda", "SluiceMetrics",
-      ]),
+    .library(name: "Sluice", targets: ["Sluice"]),
     .executable(name: "sluice", targets: ["sluice"]),
     // What `make extension` links into one file.
     .library(name: "SluiceExtension", type: .static, targets: ["SluiceExtension"]),
@@ -95,6 +90,14 @@ let package = Package(
         "SluiceShared", "SluiceJournal", "SluiceHints", "SluiceVFS", "SluiceSQLite", "SluiceReader",
         "SluiceLease", "SluiceDynamoDB", "CSQLite", coreMetrics, logging,
       ]),
+    // What programs import. Not at `Sources/Sluice`: where case does not count that is the command's folder.
+    .target(
+      name: "Sluice",
+      dependencies: [
+        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
+        "SluiceApplier", "SluiceLease", "SluiceLambda", "SluiceMetrics",
+      ],
+      path: "Sources/API", swiftSettings: settings),
     .executableTarget(
       name: "sluice",
       dependencies: [
@@ -140,6 +143,9 @@ let package = Package(
       name: "SluiceFakes", dependencies: ["SluiceShared", logging], path: "Tests/Fakes",
       swiftSettings: settings),
     .target(
+      name: "SluiceTeardown", dependencies: ["SluiceShared", "SluiceJournal", "SluiceReader"],
+      path: "Tests/Teardown", swiftSettings: settings),
+    .target(
       name: "SluiceEdits",
       dependencies: [
         "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "CSQLite",
@@ -176,7 +182,7 @@ let package = Package(
       "Reader",
       [
         "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
-        "SluiceFakes", "CSQLite",
+        "SluiceFakes", "SluiceTeardown", "CSQLite",
       ]),
     tests(
       "Transactions",
@@ -184,7 +190,9 @@ let package = Package(
         "SluiceShared", "SluiceJournal", "SluiceVFS", "SluiceSQLite", "SluiceWriter",
         "SluiceTransactions", "SluiceFakes", "CSQLite",
       ]),
-    tests("Writer", ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes"]),
+    tests(
+      "Writer",
+      ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes", "SluiceTeardown"]),
     tests(
       "Journal",
       ["SluiceShared", "SluiceJournal", "SluiceWriter", "SluiceFakes", "SluiceSimulator"],
@@ -193,20 +201,21 @@ let package = Package(
       "Applier",
       [
         "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
-        "SluiceWriter", "SluiceApplier", "SluiceLease", "SluiceFakes", "SluiceEdits", "CSQLite",
-        logging,
+        "SluiceWriter", "SluiceApplier", "SluiceHints", "SluiceLease", "SluiceMetrics",
+        "SluiceFakes", "SluiceEdits", "SluiceTeardown", "CSQLite", coreMetrics, logging,
       ]),
     tests(
       "Command",
       [
         "sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        arguments, logging,
+        "SluiceTeardown", "CSQLite", arguments, logging,
       ]),
     tests(
       "Process",
       [
-        "sluice", "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", "SluiceFakes", "SluiceEdits", logging,
+        "sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
+        "SluiceWriter", "SluiceApplier", "SluiceLease", "SluiceFakes", "SluiceEdits",
+        "SluiceTeardown", logging,
       ]),
     tests("Lease", ["SluiceShared", "SluiceLease", "SluiceDynamoDB", "SluiceFakes"]),
     tests("Lambda", ["SluiceShared", "SluiceLambda"]),
@@ -215,9 +224,14 @@ let package = Package(
       name: "SluiceElectionTests",
       dependencies: [
         "sluice", "SluiceShared", "SluiceJournal", "SluiceLease", "SluiceDynamoDB", "SluiceWriter",
-        "SluiceReader", "SluiceQuery", "SluiceApplier",
+        "SluiceReader", "SluiceQuery", "SluiceApplier", "SluiceTeardown",
       ],
       path: "Tests/ElectionTests", exclude: ["Peers"], swiftSettings: settings),
+    // As a program of another package: it sees what is public, and imports one module.
+    .testTarget(
+      name: "SluiceAPITests", dependencies: ["Sluice", "SluiceTeardown", "CSQLite"],
+      path: "Tests/APITests",
+      packageAccess: false, swiftSettings: settings),
     tests("Metrics", ["SluiceShared", "SluiceMetrics", coreMetrics]),
     tests("Crash", ["BenchmarkSupport"]),
     tests("Tidy", []),
@@ -231,13 +245,19 @@ let package = Package(
 )
 
 // Which tests are there, as their folders' names with + in between: a build for few of them, under a
-// sanitizer, need not compile the others, nor the programs that measure and try.
+// sanitizer, compiles what these need and nothing else.
 if let folders = Context.environment["SLUICE_TESTS"]?.split(separator: "+") {
-  let names = folders.map { "Sluice\($0)Tests" }
-  package.targets.removeAll {
-    $0.type == .test && !names.contains($0.name)
-      || $0.type == .executable && $0.name != "sluice"
+  var needed: Set<String> = []
+  var unseen = folders.map { "Sluice\($0)Tests" }
+  while let name = unseen.popLast() {
+    guard needed.insert(name).inserted else { continue }
+    let target = package.targets.first { $0.name == name }
+    for case .byNameItem(let dependency, _) in target?.dependencies ?? [] {
+      unseen.append(dependency)
+    }
   }
+  package.products = []
+  package.targets.removeAll { !needed.contains($0.name) }
 }
 
 // The fuzzers need libFuzzer's instrumentation and the modules' insides, so an ordinary build leaves
@@ -265,8 +285,8 @@ if Context.environment["SLUICE_FUZZ"] != nil {
     .executableTarget(
       name: "sluice-fuzz",
       dependencies: [
-        "sluice", "SluiceFakes", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader",
-        "SluiceQuery", "SluiceApplier", "CSQLite",
+        "sluice", "SluiceFakes", "SluiceShared", "SluiceHints", "SluiceJournal", "SluiceSQLite",
+        "SluiceReader", "SluiceQuery", "SluiceApplier", "CSQLite",
       ],
       path: "Tests/Fuzz", exclude: ["Dictionaries", "run"], swiftSettings: settings),
   ]

@@ -69,11 +69,12 @@ private func applying(
     ours: Double(rows) / ours * 1e9, baseline: Double(rows) / baseline * 1e9, notes: notes)
 }
 
-/// As `sluice apply` has them: batches are executed in a child process.
+/// As `sluice apply` has them: batches are executed in a child process, and hints are taken.
 func quietOptions(drains: Bool) -> ApplierOptions {
   var options = ApplierOptions(
     holder: "bench", logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() })
   options.drains = drains
+  options.hints = .loopback
   options.worker = WorkerProgram(path: "/proc/self/exe", arguments: [ExecuteRole.name])
   return options
 }

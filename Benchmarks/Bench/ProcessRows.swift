@@ -11,9 +11,7 @@ import SluiceWriter
 func manyProcesses(_ work: WorkDirectory) throws -> Round {
   let store = work["store"]
   let applier = try startStore(store, work, schema: Deposits.schema)
-  let idle = try ProcessorTime()
   let ours = try throughput("submit", store, work)
-  let busy = try ProcessorTime().busy(since: idle)
   try applier.stop()
   let written = try Database(path: store).read { try $0.scalar("SELECT count(*) FROM deposits") }
   guard written == .integer(Int64(ours.writes)) else {
@@ -23,13 +21,15 @@ func manyProcesses(_ work: WorkDirectory) throws -> Round {
   let path = work["plain.sqlite"]
   try PlainSQLite(path).execute(Deposits.schema)
   let baseline = try throughput("write", path, work)
+  let bare = try throughput("block", work["bare"], work)
   return Round(
     ours: ours.perSecond, baseline: baseline.perSecond,
     notes: [
+      ("one durable 4 KiB write after another, each process", rate(bare.perSecond)),
       (
         "processors busy",
-        "\(Int(busy.all * 100)) %, in the kernel \(Int(busy.kernel * 100)) %"
-      )
+        "\(Int(ours.busy.all * 100)) %, in the kernel \(Int(ours.busy.kernel * 100)) %"
+      ),
     ])
 }
 
@@ -48,18 +48,28 @@ func startStore(_ store: String, _ work: WorkDirectory, schema: String) throws -
 }
 
 private func throughput(_ role: String, _ path: String, _ work: WorkDirectory) throws
-  -> (perSecond: Double, writes: Int)
+  -> (perSecond: Double, writes: Int, busy: (all: Double, kernel: Double))
 {
   let processes = 32
   let starting: UInt64 = 700_000_000
   let duration: UInt64 = 2_000_000_000
-  let begin = SystemClock().bootTime_ns() + starting
+  let clock = SystemClock()
+  let begin = clock.bootTime_ns() + starting
   let children = try (0..<processes).map { number in
     try ChildProcess(
       "\(role) \(number)", try ownExecutable(),
       [role, path, "\(number)", "\(begin)", "\(begin + duration)"],
       output: work["\(role)-\(number).out"], log: work["\(role)-\(number).log"])
   }
+  // The start of the processes is not counted.
+  func wait(until time: UInt64) {
+    let now = clock.bootTime_ns()
+    if now < time { clock.sleep(.nanoseconds(Int64(time - now))) }
+  }
+  wait(until: begin)
+  let idle = try ProcessorTime()
+  wait(until: begin + duration)
+  let busy = try ProcessorTime().busy(since: idle)
   var writes = 0
   for (number, child) in children.enumerated() {
     try child.expectSuccess(atMost: .seconds(60))
@@ -68,7 +78,7 @@ private func throughput(_ role: String, _ path: String, _ work: WorkDirectory) t
     }
     writes += count
   }
-  return (Double(writes) / Double(duration) * 1e9, writes)
+  return (Double(writes) / Double(duration) * 1e9, writes, busy)
 }
 
 /// Row 6: one submit each 20 ms, and a reader that looks without pause until it sees the batch.

@@ -82,9 +82,11 @@ private final class RecordingFile: File {
     record.note(bytes.count)
     try base.write(bytes, at: offset)
   }
+  func beginWriteback(_ count: Int, at offset: Int64) { base.beginWriteback(count, at: offset) }
   func sync() throws(StoreError) { try base.sync() }
   func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
   func status() throws(StoreError) -> FileStatus { try base.status() }
+  func freshStatus() throws(StoreError) -> FileStatus { try base.freshStatus() }
   func nextData(from offset: Int64) throws(StoreError) -> Int64? {
     try base.nextData(from: offset)
   }

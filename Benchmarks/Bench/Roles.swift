@@ -90,6 +90,20 @@ struct PlainWritingRole: ParsableCommand {
   }
 }
 
+/// The same without any database: what the disk gives 32 processes, each of which makes a block of its own durable.
+struct BareWritingRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "block", shouldDisplay: false)
+
+  @Argument var file: String
+  @Argument var worker: Int64
+  @OptionGroup var interval: Interval
+
+  func run() throws {
+    let bare = try BareFile("\(file).\(worker)", size: 64 << 20)
+    try interval.repeat { try bare.write(4096) }
+  }
+}
+
 /// What the processes of row 5 write.
 enum Deposits {
   static let schema = "CREATE TABLE deposits(id INTEGER PRIMARY KEY, worker INTEGER, text TEXT)"

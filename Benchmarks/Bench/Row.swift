@@ -119,8 +119,6 @@ private let localRows: [Row] = [
   Row(
     number: 10, work: "restore of 256 MiB, half of it in the log",
     against: "a durable copy of the same file", aim: .atLeast(0.7), unit: .megabytesPerSecond,
-    cause:
-      "each page is compared with its checksum, and the file is read back and compared with the commit's before it has its name",
     measure: { try restores($0) }),
   Row(
     number: 11, work: "a checkpoint of 1 GiB, half of it in the log",

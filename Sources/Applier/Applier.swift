@@ -32,6 +32,8 @@ public final class Applier {
   var holdsBack: (LeaseObservation) -> Bool = { _ in false }
   /// Opened while standing by, and kept up, so that the time without an applier is short.
   var pages: PageStore?
+  /// Whether checkpoints were compared with the log.
+  private var hasCompared = false
   var lastPrepared: (at: Duration, txid: TxID)?
   /// nil: what executes batches needs no preparation.
   let worker: StandbyWorker?
@@ -138,6 +140,7 @@ public final class Applier {
   /// its successor.
   func prepare() throws(StoreError) {
     worker?.start()
+    try compareCheckpoints()
     guard (try? log.present(waits: false)) != nil else { return }
     worker?.follow()
     if let pages {
@@ -147,6 +150,11 @@ public final class Applier {
       try proveOpening(opened.current)
       pages = opened
     }
+  }
+
+  /// Once, and before the first claim: a standby has done it before it takes over.
+  private func compareCheckpoints() throws(StoreError) {
+    if !hasCompared { hasCompared = try newClaim().compareCheckpoints() }
   }
 
   /// Throws `.damaged` where a term would find, after its claim, that SQLite cannot open the database.
@@ -184,6 +192,7 @@ public final class Applier {
 
   /// Takes what is elected by, then the log.
   func claim(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
+    try compareCheckpoints()
     // Who meets damage could execute nothing, and would leave a segment with each try. All else may be over
     // when the database is opened.
     do throws(StoreError) { try prepare() } catch { if error.code == .damaged { throw error } }
@@ -228,12 +237,17 @@ public final class Applier {
     }
   }
 
+  private func newClaim() -> LogClaim {
+    var claim = LogClaim(
+      layout: layout, store: description.id, environment: environment, holder: options.holder,
+      engine: Engine.current)
+    claim.log = log
+    return claim
+  }
+
   private func claimLog(_ seen: LeaseObservation) throws(StoreError) -> Leader? {
     let started = environment.clock.elapsed()
-    var claim = LogClaim(
-      layout: layout, store: description.id, environment: environment,
-      holder: options.holder, engine: Engine.current)
-    claim.log = log
+    var claim = newClaim()
     claim.segmentBytes = options.segmentBytes
     claim.clockTolerance = options.clockTolerance.map { min($0, TermTime.tolerance) }
     let clock = environment.clock

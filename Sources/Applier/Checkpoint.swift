@@ -70,7 +70,7 @@ public struct Checkpoint: Sendable {
 
   /// Points `current.sqlite` to a checkpoint, unless it points to a newer one.
   public func pointCurrent(to txid: TxID) throws(StoreError) {
-    let target = "checkpoints/\(StoreLayout.checkpointName(txid))"
+    let target = StoreLayout.currentTarget(txid)
     let present = try? environment.fileSystem.readSymbolicLink(layout.current)
     // Names are padded, so their order is the checkpoints'.
     if let present, present >= target { return }
@@ -85,6 +85,11 @@ public struct Checkpoint: Sendable {
     try environment.fileSystem.syncDirectory(layout.root)
   }
 
+  /// The checkpoint that `current.sqlite` leads to, there or not; nil where it is missing or no link of ours.
+  func current() -> TxID? {
+    (try? environment.fileSystem.readSymbolicLink(layout.current)).flatMap(StoreLayout.currentTxID)
+  }
+
   /// The newest checkpoint that is of no batch behind `published`: a repair that was cut off leaves one of a
   /// line that never began.
   public func newest(upTo published: PublishedTxID) throws(StoreError) -> TxID? {
@@ -93,8 +98,6 @@ public struct Checkpoint: Sendable {
 
   /// Those that have both their files, of whatever line.
   func whole() throws(StoreError) -> [TxID] {
-    let names = Set(try environment.fileSystem.list(layout.checkpoints))
-    return names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) }
+    StoreLayout.checkpointTxIDs(try environment.fileSystem.list(layout.checkpoints))
   }
 }

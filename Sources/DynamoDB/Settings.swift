@@ -11,9 +11,11 @@ public struct Settings: Hashable, Sendable {
   let profile: Profile
   let variables: [String: String]
 
-  /// `variables` is the process's environment, `read` reads a file whole, nil where it cannot.
+  /// `variables` is the process's environment, `read` reads a file whole, nil where it cannot; `isReadable` says whether
+  /// a file is there for this process.
   public init(
-    _ variables: [String: String], read: (String) -> String? = Settings.file
+    _ variables: [String: String], read: (String) -> String? = Settings.file,
+    isReadable: (String) -> Bool = Settings.isReadable
   ) throws(StoreError) {
     self.variables = variables.filter { !$0.value.isEmpty }
     let variables = self.variables
@@ -42,7 +44,7 @@ public struct Settings: Hashable, Sendable {
     endpoint = try Settings.endpoint(variables, profile, region)
     certificates =
       variables["AWS_CA_BUNDLE"] ?? profile["ca_bundle"]
-      ?? Settings.bundles.first { access($0, R_OK) == 0 }
+      ?? Settings.bundles.first(where: isReadable)
   }
 
   private static func endpoint(
@@ -77,10 +79,12 @@ public struct Settings: Hashable, Sendable {
 
   /// Debian's, Red Hat's and Amazon Linux's, Alpine's and others'. libcurl has one compiled in, which is
   /// missing where it was built for another system.
-  private static let bundles = [
+  static let bundles = [
     "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem",
     "/etc/ssl/ca-bundle.pem",
   ]
+
+  public static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
 
   /// A text file of at most 1 MiB.
   public static func file(_ path: String) -> String? {

@@ -50,6 +50,12 @@ final class QueuePragmas: ReadVFSHost {
 
   private func submit(_ request: SubmitRequest, on file: SnapshotFile) throws(StoreError) -> String
   {
+    guard !request.isAlone || !file.isPinned else {
+      throw StoreError(
+        .busy,
+        "the connection has a transaction open, and a batch is no part of it; end the transaction, and finish its SELECT statements, before the batch is submitted",
+        path: file.store.layout.root)
+    }
     let queue = try StoreQueue.shared(file)
     let receipt = try queue.writer.submitBlocking(request.batch)
     var known: AppliedOutcome?

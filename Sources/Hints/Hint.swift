@@ -49,7 +49,7 @@ public struct Hint: Hashable, Sendable {
   }
 
   private static let magic: UInt32 = 0x3148_4C53  // "SLH1"
-  private static let sealedBytes = 48
+  static let sealedBytes = 48
 
   /// As it goes over the wire to or from whoever has this token in its beacon.
   public func sealed(with token: Identifier128) -> [UInt8] {
@@ -96,7 +96,7 @@ public struct Hint: Hashable, Sendable {
     datagram.count == Limits.hintBytes ? [UInt8](datagram[5..<8]) : nil
   }
 
-  private static func seal(_ content: [UInt8], _ token: Identifier128) -> [UInt8] {
+  static func seal(_ content: [UInt8], _ token: Identifier128) -> [UInt8] {
     var key = ByteWriter(reserving: 16)
     key.append(token)
     return [UInt8](SHA256.authenticate(content, key: key.bytes).prefix(16))

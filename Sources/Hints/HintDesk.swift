@@ -13,7 +13,7 @@ public struct HintCounts: Hashable, Sendable {
 
 /// An applier's end of hints: takes those of writers, and answers those who wait.
 ///
-/// It says when it is to be looked into the journal, and nothing else: what is there, the journal says. So
+/// It says when to look into the journal, and nothing else: what is there, the journal says. So
 /// whoever forges hints costs looks, and no more of those than polling does.
 ///
 /// The loop's, but for `interrupt`.
@@ -139,9 +139,14 @@ public final class HintDesk {
   }
 
   private func hear(_ hint: Hint, _ sender: HintAddress) {
+    switch questions.add(hint, from: sender, at: clock.elapsed()) {
     // Who finds no room gets no answer, and polls.
-    guard questions.add(hint, from: sender, at: clock.elapsed()) else { return }
-    answer(.heard, hint, sender)
+    case .refused: return
+    // Mostly it is published before it would be asked for again, which is an answer, too: one datagram less to
+    // send, and one process less to wake for nothing.
+    case .new where hint.kind == .question: return
+    case .new, .renewed: answer(.heard, hint, sender)
+    }
   }
 
   /// No larger than the question.
@@ -169,7 +174,10 @@ public final class HintDesk {
       let before = known.hinted
       known.hinted = max(known.hinted, batch.sequence)
       if known.read.rawValue > 0, !known.isHintSound { known.hinted = before }
-      if batch.sequence > known.read { wanted.insert(batch.writer) }
+      // A hint beyond these is dropped: the next ordinary look finds its writer.
+      if batch.sequence > known.read, wanted.count < Limits.hintWriters {
+        wanted.insert(batch.writer)
+      }
     }
     let now = clock.elapsed()
     let before = unhinted.count

@@ -31,6 +31,8 @@ public final class HintLine: Sendable {
     /// Questions in a row that were answered before something else told.
     var answered = 0
     var counts = HintCounts()
+    /// Before this nobody who was not asked is heard again saying that a term has ended (boot time): it costs a look.
+    var nextRelease = Duration.zero
   }
 
   private let environment: Environment
@@ -164,7 +166,8 @@ public final class HintLine: Sendable {
 
   private func take(_ datagram: HintDatagram, _ endpoint: HintEndpoint) -> Hint? {
     guard let hint = Hint(datagram.bytes, sealedWith: endpoint.token) else { return nil }
-    return state.withLock { $0.take(hint) }
+    let now = environment.clock.elapsed()
+    return state.withLock { $0.take(hint, now) }
   }
 }
 
@@ -187,9 +190,11 @@ extension HintLine.State {
   }
 
   /// An answer, once; nil where nothing was asked that it answers.
-  fileprivate mutating func take(_ hint: Hint) -> Hint? {
+  fileprivate mutating func take(_ hint: Hint, _ now: Duration) -> Hint? {
     // Who serves many stores tells those that serve the same ones, whether they have asked or not.
     if hint.nonce == 0, hint.kind == .released {
+      guard now >= nextRelease else { return nil }
+      nextRelease = now + Limits.hintedLookPause
       counts.received &+= 1
       return hint
     }

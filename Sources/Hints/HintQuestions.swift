@@ -1,7 +1,7 @@
 internal import SluiceShared
 
 /// Who asked an applier to be told something, and is to be answered when it is so. Bounded, in all and for
-/// each address; what is not asked again is forgotten.
+/// each socket and host; what is not asked again is forgotten.
 struct HintQuestions {
   struct Question {
     let sender: HintAddress
@@ -13,29 +13,39 @@ struct HintQuestions {
   private var followers: [Question] = []
   private var standbys: [Question] = []
   private var counts: [HintAddress: Int] = [:]
+  /// By `HintAddress.host`, since a host has as many sockets as it likes.
+  private var hostCounts: [HintAddress: Int] = [:]
   private(set) var count = 0
   private var lastSweep = Duration.zero
 
-  /// False: there is no room for it.
+  enum Addition {
+    case new
+    /// Asked once more: it stands for longer.
+    case renewed
+    /// There is no room for it.
+    case refused
+  }
+
   @discardableResult
-  mutating func add(_ hint: Hint, from sender: HintAddress, at now: Duration) -> Bool {
+  mutating func add(_ hint: Hint, from sender: HintAddress, at now: Duration) -> Addition {
     // It looks at all of them, and whoever has the token may ask as often as it likes.
     let isFull = count >= Limits.hintQuestions
     if now - lastSweep > (isFull ? Limits.hintQuestionsSweep : Limits.hintQuestionTime) {
       sweep(now)
     }
     let question = Question(sender: sender, hint: hint, until: now + Limits.hintQuestionTime)
-    if renew(question) { return true }
+    if renew(question) { return .renewed }
     guard count < Limits.hintQuestions,
-      counts[sender, default: 0] < Limits.hintQuestionsOfOneAddress
-    else { return false }
+      counts[sender, default: 0] < Limits.hintQuestionsOfOneSocket,
+      hostCounts[sender.host, default: 0] < Limits.hintQuestionsOfOneHost
+    else { return .refused }
     change(hint) { $0.append(question) }
     counts[sender, default: 0] += 1
+    hostCounts[sender.host, default: 0] += 1
     count += 1
-    return true
+    return .new
   }
 
-  /// Asked once more: it stands for longer.
   private mutating func renew(_ question: Question) -> Bool {
     change(question.hint) { questions in
       let place = questions.firstIndex {
@@ -76,10 +86,15 @@ struct HintQuestions {
   private mutating func discounted(_ taken: [Question]) -> [Question] {
     count -= taken.count
     for question in taken {
-      let left = counts[question.sender, default: 0] - 1
-      counts[question.sender] = left > 0 ? left : nil
+      Self.decrement(&counts, question.sender)
+      Self.decrement(&hostCounts, question.sender.host)
     }
     return taken
+  }
+
+  private static func decrement(_ counts: inout [HintAddress: Int], _ address: HintAddress) {
+    let left = counts[address, default: 0] - 1
+    counts[address] = left > 0 ? left : nil
   }
 
   private mutating func sweep(_ now: Duration) {

@@ -1,6 +1,6 @@
 package import SluiceShared
 
-// {"id": "key", "statements": [STATEMENT…], "guards": [STATEMENT…], "results": true}
+// {"id": "key", "statements": [STATEMENT…], "guards": [STATEMENT…], "results": true, "unlisted": true}
 //
 // Only "statements" is required. A STATEMENT is one of
 //   ["SQL"]   ["SQL", [VALUE…]]   {"sql": "SQL", "rows": [[VALUE…]…]}
@@ -10,7 +10,7 @@ package import SluiceShared
 
 extension Batch {
   /// The members that a batch has.
-  package static let members = ["id", "statements", "guards", "results"]
+  package static let members = ["id", "statements", "guards", "results", "unlisted"]
 
   /// Reads one batch. Throws what is wrong and in which statement, row and parameter; limits are
   /// left to `encoded()`.
@@ -28,7 +28,8 @@ extension Batch {
       guards: try members["guards"].map { json throws(DecodingError) in
         try Batch.statements(json, member: "guards", each: "guard")
       } ?? [],
-      wantsResults: try Batch.wantsResults(members["results"]))
+      wantsResults: try Batch.flag("results", members),
+      isUnlisted: try Batch.flag("unlisted", members))
   }
 
   private static func statements(_ json: JSON, member: String, each: String)
@@ -48,10 +49,11 @@ extension Batch {
     return key
   }
 
-  private static func wantsResults(_ json: JSON?) throws(DecodingError) -> Bool {
-    guard let json else { return false }
+  private static func flag(_ name: String, _ members: [String: JSON]) throws(DecodingError) -> Bool
+  {
+    guard let json = members[name] else { return false }
     guard let flag = json.bool else {
-      throw DecodingError("\"results\" is true or false, this is \(json.kind)")
+      throw DecodingError("\"\(name)\" is true or false, this is \(json.kind)")
     }
     return flag
   }

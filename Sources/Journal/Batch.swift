@@ -25,6 +25,9 @@ public struct Batch: Hashable, Sendable {
   public var statements: [Statement]
   /// Whether the outcome holds the rows that the statements return (up to 1 MiB).
   public var wantsResults: Bool
+  /// Whether a rejection is only told to who waits for the outcome: it is not listed among those that somebody has to
+  /// deal with, nor counted.
+  public var isUnlisted: Bool
   /// Executes with foreign keys off and checks them all at its end: for the dumps that
   /// `sqlite3 .dump` writes. A store without foreign keys checks nothing.
   public var checksForeignKeysAtEnd: Bool
@@ -37,13 +40,14 @@ public struct Batch: Hashable, Sendable {
 
   public init(
     _ statements: [Statement], key: String? = nil, guards: [Statement] = [],
-    wantsResults: Bool = false, checksForeignKeysAtEnd: Bool = false,
+    wantsResults: Bool = false, isUnlisted: Bool = false, checksForeignKeysAtEnd: Bool = false,
     switches: [SettingSwitch] = [], foreignKeyCheck: ForeignKeyCheck = .whereOff
   ) {
     self.statements = statements
     self.key = key
     self.guards = guards
     self.wantsResults = wantsResults
+    self.isUnlisted = isUnlisted
     self.checksForeignKeysAtEnd = checksForeignKeysAtEnd
     self.switches = switches
     self.foreignKeyCheck = foreignKeyCheck

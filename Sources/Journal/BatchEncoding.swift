@@ -5,7 +5,8 @@ public import SluiceShared
 // not mandatory and rejects the batch for one that is.
 //
 //   1 key           UTF-8                                    mandatory
-//   2 flags         varint: 1 results wanted, 2 foreign keys checked at the end    mandatory
+//   2 flags         varint: 1 results wanted, 2 foreign keys checked at the end,
+//                   4 a rejection is not listed                                    mandatory
 //   3 text          UTF-8, SQL; numbered from 0 as they come  mandatory
 //   4 statement     varint text, varint columns, varint rows, then rows × columns values   mandatory
 //   5 guard         as a statement, with one row              mandatory
@@ -59,7 +60,8 @@ extension Batch {
       writer.append(varint: BatchField.key)
       writer.append(counted: key)
     }
-    let flags: UInt64 = (wantsResults ? 1 : 0) | (checksForeignKeysAtEnd ? 2 : 0)
+    let flags: UInt64 =
+      (wantsResults ? 1 : 0) | (checksForeignKeysAtEnd ? 2 : 0) | (isUnlisted ? 4 : 0)
     if flags != 0 {
       writer.append(varint: BatchField.flags)
       writer.append(counted: [UInt8(flags)])
@@ -96,7 +98,7 @@ extension Batch {
 
   private func encodeStep(_ writer: inout ByteWriter) throws(StoreError) {
     guard let step else { return }
-    guard statements.isEmpty, guards.isEmpty, switches.isEmpty, !wantsResults,
+    guard statements.isEmpty, guards.isEmpty, switches.isEmpty, !wantsResults, !isUnlisted,
       !checksForeignKeysAtEnd, foreignKeyCheck == .whereOff
     else {
       throw StoreError(

@@ -68,6 +68,9 @@ public struct CommitMeta: Hashable, Sendable {
           entropy: try reader.identifier(), pageSize: try reader.integer(),
           pageCount: try reader.integer(), checksum: DatabaseChecksum(try reader.integer()),
           rejected: try reader.integer())
+        guard PageBatch.pageSizes.contains(Int(meta.pageSize)) else {
+          throw DecodingError("pages of \(meta.pageSize) bytes")
+        }
         guard LogExtent(txid: .zero, commits: meta.commit, time_ms: meta.time_ms).isSound else {
           throw DecodingError("its number or its time cannot be meant")
         }

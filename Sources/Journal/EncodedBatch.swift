@@ -13,6 +13,7 @@ public struct EncodedBatch {
 
   public private(set) var key: String?
   public private(set) var wantsResults = false
+  public private(set) var isUnlisted = false
   public private(set) var checksForeignKeysAtEnd = false
   public private(set) var switches: [SettingSwitch] = []
   public private(set) var foreignKeyCheck = ForeignKeyCheck.whereOff
@@ -39,9 +40,10 @@ public struct EncodedBatch {
         key = text
       case BatchField.flags:
         let flags = try content.varint()
-        guard flags <= 3, content.isAtEnd else { throw DecodingError("unknown flags \(flags)") }
+        guard flags <= 7, content.isAtEnd else { throw DecodingError("unknown flags \(flags)") }
         wantsResults = flags & 1 != 0
         checksForeignKeysAtEnd = flags & 2 != 0
+        isUnlisted = flags & 4 != 0
       case BatchField.text:
         guard content.bytes.count <= Limits.statementTextBytes else {
           throw DecodingError("an SQL text is over \(Limits.statementTextBytes) bytes")
@@ -74,7 +76,7 @@ public struct EncodedBatch {
   }
 
   private var isOnlyStep: Bool {
-    statements.isEmpty && guards.isEmpty && switches.isEmpty && !wantsResults
+    statements.isEmpty && guards.isEmpty && switches.isEmpty && !wantsResults && !isUnlisted
       && !checksForeignKeysAtEnd && foreignKeyCheck == .whereOff
   }
 
@@ -139,7 +141,8 @@ extension Batch {
     for check in encoded.guards { guards.append(try Statement(check)) }
     self.init(
       statements, key: encoded.key, guards: guards, wantsResults: encoded.wantsResults,
-      checksForeignKeysAtEnd: encoded.checksForeignKeysAtEnd, switches: encoded.switches,
+      isUnlisted: encoded.isUnlisted, checksForeignKeysAtEnd: encoded.checksForeignKeysAtEnd,
+      switches: encoded.switches,
       foreignKeyCheck: encoded.foreignKeyCheck)
     step = encoded.step.map(TransactionStep.init)
   }

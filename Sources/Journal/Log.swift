@@ -278,7 +278,8 @@ public final class Log {
       opened[number] = segment
       return segment
     } catch {
-      guard error.isNoSuchFile else { throw error }
+      // Or it went between its opening and the reading of its header.
+      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
       return nil
     }
   }

@@ -39,7 +39,7 @@ public final class LogHolder: @unchecked Sendable {
   /// The merged index of this segment's commits: the newest place of each page.
   private var merged: MergedPages
   /// Of this segment's commits the last one's description, and the fewest pages that the database
-  /// had after any; nil where commits were carried over, whose sizes are not known here.
+  /// had after any, 0 where one of them changed the page size that it found here; nil where commits were carried over, whose sizes are not known here.
   private var summary: (last: CommitMeta, fewestPages: UInt32)?
   private let carriedCommits: Bool
 
@@ -84,8 +84,8 @@ public final class LogHolder: @unchecked Sendable {
         page: entry.page, storedBytes: entry.storedBytes, crc: entry.crc,
         offset: pages + entry.offset)
     }
-    merged.add(placed)
     note(content.meta)
+    merged.add(placed)
     accept(frameHeader)
     extent = LogExtent(
       txid: TxID(frameHeader.first + UInt64(frameHeader.count) - 1), commits: content.meta.commit,
@@ -123,20 +123,27 @@ public final class LogHolder: @unchecked Sendable {
     size = before
   }
 
-  /// Pages that a commit dropped are not in the merged index, also if the database grew again.
+  /// Pages that a commit dropped are not in the merged index, also if the database grew again; nor is any page of
+  /// another size.
   private func note(_ meta: CommitMeta) {
-    if let size = summary?.last.pageCount, meta.pageCount < size {
-      merged.truncate(to: meta.pageCount)
-    }
     guard !carriedCommits else { return }
-    summary = (meta, min(meta.pageCount, summary?.fewestPages ?? .max))
+    guard let (last, fewestPages) = summary else {
+      summary = (meta, meta.pageCount)
+      return
+    }
+    let isResized = meta.pageSize != last.pageSize
+    if isResized || meta.pageCount < last.pageCount {
+      merged.truncate(to: isResized ? 0 : meta.pageCount)
+    }
+    summary = (meta, isResized ? 0 : min(meta.pageCount, fewestPages))
   }
 
   /// Ends the segment in order: its merged page index, so that a reader that begins later needs no
   /// other frame of it. To be published before the next segment is claimed.
   ///
   /// With the index goes the last commit's `meta`, followed by the fewest pages (u32) that the
-  /// database had after any commit here: what older segments say of pages beyond it is void. A
+  /// database had after any commit here: what older segments say of pages beyond it is void, and all of it where
+  /// that is 0. A
   /// segment with carried commits has no `meta` here, and is read commit by commit.
   public func finish() throws(StoreError) {
     try checkUsable()

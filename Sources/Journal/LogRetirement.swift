@@ -72,9 +72,10 @@ public struct LogRetirement: Sendable {
       guard number < lowest || !environment.makes(.deleteOnlyMoved) else { break }
       let path = "\(layout.oldLog)/\(StoreLayout.logName(number))"
       do throws(StoreError) {
-        // Closing it dated it, and a file that is opened has no old date in a cache. They were moved in their
-        // order, and so they go.
-        guard try fileSystem.open(path, .shared).status().modified_ms <= date_ms else { break }
+        // Closing it dated it. An applier here that led in it, and stands still, may have it open for writing:
+        // then this machine still knows its old date. They were moved in their order, and so they go.
+        let file = try fileSystem.open(path, .shared)
+        guard try file.freshStatus().modified_ms <= date_ms else { break }
       } catch {
         guard error.isNoSuchFile || error.isStaleHandle else { throw error }
         continue

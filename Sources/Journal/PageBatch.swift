@@ -63,7 +63,7 @@ public struct PageBatch: Hashable, Sendable {
   }
 
   static let chunkBytes = 1 << 20
-  static let pageSizes: Set<Int> = Set((9...16).map { 1 << $0 })
+  public static let pageSizes: Set<Int> = Set((9...16).map { 1 << $0 })
 
   /// So many bytes of pages take no byte of their own.
   static let freeBytes = Int64(Block.size * Limits.mostRawBytesPerStoredByte)

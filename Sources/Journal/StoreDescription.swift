@@ -4,6 +4,7 @@ public import SluiceShared
 public struct StoreDescription: Hashable, Sendable {
   public var id: StoreID
   /// Bytes of a database page: a power of two from 512 to 65536.
+  /// That the database began with; each state has its own.
   public var pageSize: Int
   /// Who elects the applier; recorded so that two kinds never fight.
   public var lease: LeaseKind
@@ -84,6 +85,16 @@ public struct StoreDescription: Hashable, Sendable {
   /// one does not know, and a checksum over them.
   public func mayBeNewer(_ bytes: [UInt8]) -> Bool {
     String(decoding: bytes, as: UTF8.self).contains(Self.checksumLabel)
+  }
+
+  /// Whether this, read from `bytes`, says what an earlier `copy` of it said, but for the lease and the right to
+  /// transactions, which `sluice config` changes. Under a checksum a newer version may have added members.
+  public func agrees(with copy: StoreDescription, readFrom bytes: [UInt8]) -> Bool {
+    var copy = copy
+    copy.lease = lease
+    copy.transactions = transactions
+    if mayBeNewer(bytes) { copy.others = others }
+    return copy == self
   }
 
   public var json: String {

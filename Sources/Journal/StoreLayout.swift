@@ -45,11 +45,24 @@ public struct StoreLayout: Sendable {
   public static func checkpointTxID(_ name: String) -> TxID? {
     number(name, suffix: ".sqlite", digits: 16).map { TxID($0) }
   }
+  /// What `current.sqlite` leads to.
+  public static func currentTarget(_ txid: TxID) -> String { "checkpoints/\(checkpointName(txid))" }
+  /// The checkpoint that it leads to, there or not; nil where that is no name of one.
+  public static func currentTxID(_ target: String) -> TxID? {
+    let name = target.split(separator: "/").last.map { "\($0)" } ?? ""
+    return checkpointTxID(name).flatMap { currentTarget($0) == target ? $0 : nil }
+  }
   public static func sidecarName(_ txid: TxID) -> String {
     padded(txid.rawValue, width: 16) + ".pages"
   }
   public static func sidecarTxID(_ name: String) -> TxID? {
     number(name, suffix: ".pages", digits: 16).map { TxID($0) }
+  }
+
+  /// Those of the checkpoints with `names` that have both files.
+  public static func checkpointTxIDs(_ names: [String]) -> [TxID] {
+    let names = Set(names)
+    return names.compactMap(checkpointTxID).filter { names.contains(sidecarName($0)) }
   }
 
   public static func extensionName(_ one: StoreDescription.Extension) -> String {

@@ -70,6 +70,7 @@ extension TableLease {
       defer { looked(sent: sent, at: at) }
       guard case .item(let item)? = try success(result) else { return }
       doubtful = nil
+      lastSeen = at
       candidacy.sees(item, at: at)
     case .taking(let item): try taken(result, item, sent: sent, at: at)
     case .renewal: try renewalAnswered(result, sent: sent)
@@ -124,6 +125,7 @@ extension TableLease {
 
   /// The item as a condition that did not hold found it. nil: it is gone, or this table does not say.
   func sees(_ found: LockItem?) {
+    lastSeen = now
     if let found { candidacy.sees(found, at: now) } else { candidacy.forget() }
   }
 

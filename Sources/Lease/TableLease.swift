@@ -33,6 +33,8 @@ public final class TableLease: Lease {
   /// A taking that was not answered: it may have been carried out.
   var doubtful: LockItem?
   private var hurried: (segment: UInt64, looks: Int) = (0, 0)
+  /// When the item was looked at last, and answered.
+  var lastSeen: Duration = .zero
   private var seen: LeaseObservation?
   private var pace: StandbyPace
   var hasBeenAnswered = false
@@ -95,14 +97,17 @@ public final class TableLease: Lease {
       }
       guard parting == nil else { return false }
     }
-    if isChance { return true }
+    // A standby that rests has not seen the last renewals. It reads the item again first, since a refused write costs
+    // more than a read.
+    let isOld = waits && isChance && now - lastSeen > timing.look * 2
+    if isChance, !isOld { return true }
     let isHurried = hurries(seen)
     follow(seen)
     guard flight == nil, now >= pacing.notBefore, now >= nextRead || isHurried else { return false }
     nextRead = now + timing.look
     send(.read, .look)
     // In a hurry there is nothing else to do; else the beacon is looked at meanwhile.
-    try land(waits: isHurried && waits)
+    try land(waits: (isHurried || isOld) && waits)
     return isChance
   }
 
@@ -118,9 +123,10 @@ public final class TableLease: Lease {
 
   private static let hurriedLooks = 5
 
-  /// A leader whose beacon moves between two looks has work, and renews more often than one at rest.
+  /// A leader that has published something between two looks has work, and renews more often than one at rest, which
+  /// makes beats too.
   private func follow(_ seen: LeaseObservation) {
-    let isAtWork = self.seen.map { $0 != seen } ?? false
+    let isAtWork = self.seen.map { $0.txid != seen.txid } ?? false
     self.seen = seen
     pace = StandbyPace(
       lease: duration, beat: isAtWork ? timing.renewal : timing.restingRenewal)

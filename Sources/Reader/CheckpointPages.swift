@@ -6,8 +6,7 @@ final class CheckpointPages: Sendable {
   let header: CheckpointSidecar.Header
   /// Batches that a repair gave up, as `store.json` said when the checkpoint was made.
   let lost: [ClosedRange<TxID>]
-  /// The CRC-32C of a page of zeros, which is what a page has that nobody wrote.
-  let emptyPageCRC: UInt32
+  private let emptyPageCRC: UInt32
   let files: StoreFiles
   private let sidecar: CheckpointSidecar
   private let file: any File
@@ -54,6 +53,12 @@ final class CheckpointPages: Sendable {
       .damaged,
       "page \(number) of a checkpoint is damaged; remove this checkpoint and its page checksums if there is another, or restore the file from a backup",
       path: fresh.path, offset: place.offset)
+  }
+
+  /// The CRC-32C of so many zeros.
+  func emptyPageCRC(pageSize: Int) -> UInt32 {
+    guard pageSize != Int(header.pageSize) else { return emptyPageCRC }
+    return crc32c([UInt8](repeating: 0, count: pageSize))
   }
 
   /// The pages from `first` on as they are, which nothing is believed of; how many bytes there are, none where they

@@ -8,6 +8,7 @@ public import SluiceShared
 public final class Snapshot: Sendable {
   /// The last batch and commit in it.
   public let extent: LogExtent
+  /// As its last commit says, or its checkpoint: a commit can change it, and then has written every page.
   public let pageSize: Int
   public let pageCount: UInt32
   public let checksum: DatabaseChecksum
@@ -17,6 +18,8 @@ public final class Snapshot: Sendable {
   let index: PageIndex
   let checkpoint: CheckpointPages
   private let lockBytePage: UInt32
+  /// The CRC-32C of a page of zeros, which is what a page has that nobody wrote.
+  private let emptyPageCRC: UInt32
   /// Page 1, kept from its first reading on: each read transaction begins by looking at it.
   private let first = Monitor<[UInt8]?>(nil)
 
@@ -27,8 +30,8 @@ public final class Snapshot: Sendable {
   public var byteCount: Int64 { Int64(pageCount) * Int64(pageSize) }
 
   init(
-    _ checkpoint: CheckpointPages, _ index: PageIndex, extent: LogExtent, pageCount: UInt32,
-    checksum: DatabaseChecksum, rejected: UInt64
+    _ checkpoint: CheckpointPages, _ index: PageIndex, extent: LogExtent, pageSize: Int,
+    pageCount: UInt32, checksum: DatabaseChecksum, rejected: UInt64
   ) {
     self.checkpoint = checkpoint
     self.index = index
@@ -36,7 +39,8 @@ public final class Snapshot: Sendable {
     self.pageCount = pageCount
     self.checksum = checksum
     self.rejected = rejected
-    pageSize = Int(checkpoint.header.pageSize)
+    self.pageSize = pageSize
+    emptyPageCRC = checkpoint.emptyPageCRC(pageSize: pageSize)
     lockBytePage = DatabaseChecksum.lockBytePage(pageSize: pageSize)
   }
 
@@ -61,14 +65,20 @@ public final class Snapshot: Sendable {
     switch place(of: page) {
     case .log(let entry): entry.crc
     case .checkpoint: try checkpoint.crc(ofPage: page)
-    case .nowhere: checkpoint.emptyPageCRC
+    case .nowhere: emptyPageCRC
     }
   }
 
-  /// The checksum of the database after a commit that changes these pages and leaves `pageCount`.
-  public func checksum(adding entries: [PageEntry], pageCount newCount: UInt32) throws(StoreError)
-    -> DatabaseChecksum
-  {
+  /// The checksum of the database after a commit that changes these pages and leaves `pageCount`. One that changes
+  /// the page size has all pages of the database.
+  public func checksum(
+    adding entries: [PageEntry], pageSize newSize: Int, pageCount newCount: UInt32
+  ) throws(StoreError) -> DatabaseChecksum {
+    guard newSize == pageSize else {
+      var checksum = DatabaseChecksum()
+      for entry in entries { checksum.toggle(page: entry.page, crc: entry.crc) }
+      return checksum
+    }
     var checksum = checksum
     for entry in entries {
       if entry.page <= pageCount {
@@ -84,6 +94,12 @@ public final class Snapshot: Sendable {
     return checksum
   }
 
+  public func checksum(adding entries: [PageEntry], _ meta: CommitMeta) throws(StoreError)
+    -> DatabaseChecksum
+  {
+    try checksum(adding: entries, pageSize: Int(meta.pageSize), pageCount: meta.pageCount)
+  }
+
   func place(of page: UInt32) -> PageIndex.Place {
     guard page >= 1, page <= pageCount, page != lockBytePage else { return .nowhere }
     let place = index.place(of: page)
@@ -93,6 +109,7 @@ public final class Snapshot: Sendable {
 
   /// Whether a page lies at the same place in `other`, of the same store, and so is the same.
   func isSame(_ page: UInt32, as other: Snapshot) -> Bool {
+    guard pageSize == other.pageSize else { return false }
     switch (place(of: page), other.place(of: page)) {
     case (.log(let here), .log(let there)):
       let (mine, its) = (
@@ -128,8 +145,8 @@ extension Snapshot {
     let checkpoint = try CheckpointPages(txid, files)
     let header = checkpoint.header
     self.init(
-      checkpoint, PageIndex(), extent: header.extent, pageCount: header.pageCount,
-      checksum: header.checksum, rejected: header.rejected)
+      checkpoint, PageIndex(), extent: header.extent, pageSize: Int(header.pageSize),
+      pageCount: header.pageCount, checksum: header.checksum, rejected: header.rejected)
   }
 
   /// What was published at `point`, from the newest checkpoint before that on, but none of `damaged`; nil: at
@@ -165,6 +182,7 @@ struct SnapshotDraft {
   let checkpoint: CheckpointPages
   private var index: PageIndex
   private(set) var extent: LogExtent
+  private var pageSize: Int
   private var pageCount: UInt32
   private var checksum: DatabaseChecksum
   private var rejected: UInt64
@@ -173,6 +191,7 @@ struct SnapshotDraft {
     checkpoint = snapshot.checkpoint
     index = snapshot.index
     extent = snapshot.extent
+    pageSize = snapshot.pageSize
     pageCount = snapshot.pageCount
     checksum = snapshot.checksum
     rejected = snapshot.rejected
@@ -183,24 +202,39 @@ struct SnapshotDraft {
     self.checkpoint = checkpoint
     index = PageIndex()
     extent = checkpoint.header.extent
+    pageSize = Int(checkpoint.header.pageSize)
     pageCount = checkpoint.header.pageCount
     checksum = checkpoint.header.checksum
     rejected = checkpoint.header.rejected
   }
 
   /// One commit, or several by their merged index: then `fewestPages` is the smallest size that the
-  /// database had after any of them.
+  /// database had after any of them, 0 where one of them changed the page size.
+  ///
+  /// Behind a change of the page size all that older commits and the checkpoint say is void: they number other pages.
   mutating func add(
     _ entries: [PageEntry], in segment: LogSegment, _ meta: CommitMeta, _ extent: LogExtent,
     fewestPages: UInt32 = .max
   ) {
     index.add(
-      entries, in: segment, pageCount: meta.pageCount, fewestPages: fewestPages,
-      files: checkpoint.files)
+      entries, in: segment, pageCount: meta.pageCount,
+      fewestPages: isResized(by: meta) ? 0 : fewestPages, files: checkpoint.files)
     self.extent = extent
+    if checkpoint.files.environment.makes(.ownPageSize) { pageSize = Int(meta.pageSize) }
     pageCount = meta.pageCount
     checksum = meta.checksum
     rejected = meta.rejected
+  }
+
+  private func isResized(by meta: CommitMeta) -> Bool { Int(meta.pageSize) != pageSize }
+
+  /// Whether what is added, of which no page lies in anything older, has all pages of the database. `fewestPages` is
+  /// that of a merged index.
+  func isWhole(_ entries: [PageEntry], _ meta: CommitMeta, fewestPages: UInt32 = .max) -> Bool {
+    guard isResized(by: meta) || fewestPages == 0 else { return true }
+    let lockByte = DatabaseChecksum.lockBytePage(pageSize: Int(meta.pageSize))
+    let count = entries.count { $0.page <= meta.pageCount && $0.page != lockByte }
+    return count == Int(meta.pageCount) - (lockByte <= meta.pageCount ? 1 : 0)
   }
 
   /// What was just read of the newest segment's published part.
@@ -210,7 +244,7 @@ struct SnapshotDraft {
 
   func snapshot() -> Snapshot {
     Snapshot(
-      checkpoint, index, extent: extent, pageCount: pageCount, checksum: checksum,
-      rejected: rejected)
+      checkpoint, index, extent: extent, pageSize: pageSize, pageCount: pageCount,
+      checksum: checksum, rejected: rejected)
   }
 }

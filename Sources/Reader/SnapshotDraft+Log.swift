@@ -52,7 +52,8 @@ extension SnapshotDraft {
         let meta = try? CommitMeta(decoding: metaBytes),
         let fewestPages = fewestPages(metaBytes),
         let index = try scanner.section(.index, of: frame, limit: Limits.commitBytes),
-        let entries = try? PageEntry.decode(index, base: 0)
+        let entries = try? PageEntry.decode(index, base: 0),
+        isWhole(entries, meta, fewestPages: fewestPages)
       else {
         scanner.invalidate()
         continue
@@ -99,6 +100,13 @@ extension SnapshotDraft {
         "the log goes from batch \(extent.txid) to \(commit.first); a segment is missing or not this store's",
         path: cursor.segment.file.path, offset: commit.header.offset)
     }
-    add(try cursor.pages(of: commit.header), in: cursor.segment, commit.meta, commit.extent)
+    let entries = try cursor.pages(of: commit.header)
+    guard isWhole(entries, commit.meta) else {
+      throw StoreError(
+        .damaged,
+        "commit \(commit.meta.commit) changes the page size and has not all pages of the database; restore the store from a backup",
+        path: cursor.segment.file.path, offset: commit.header.offset)
+    }
+    add(entries, in: cursor.segment, commit.meta, commit.extent)
   }
 }

@@ -14,7 +14,8 @@ package final class SnapshotFile: VirtualFile {
   private let fileSystem: StoreFileSystem
   /// The pinned snapshot; between transactions the last one.
   package private(set) var snapshot: Snapshot
-  private var isPinned = false
+  /// A transaction is open.
+  package private(set) var isPinned = false
   private var busyHandler: BusyHandler?
   /// Page 1 of `snapshot`, from its first reading on.
   private var firstPage: [UInt8]?

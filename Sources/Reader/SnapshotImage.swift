@@ -38,6 +38,7 @@ public struct SnapshotImage: Sendable {
       checksums += try piece.neighbours.read(from: piece.first, into: piece.bytes, known: known)
     } write: { piece throws(StoreError) in
       try file.write(UnsafeRawBufferPointer(piece.bytes), at: piece.offset)
+      file.beginWriteback(piece.bytes.count, at: piece.offset)
     }
     try file.sync()
     try prove(path, pieces) { proven throws(StoreError) in

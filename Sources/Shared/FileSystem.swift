@@ -72,11 +72,17 @@ public protocol File: AnyObject, Sendable {
   ) throws(StoreError) -> (Int, Int)
   /// pwrite(2) of all of `bytes`.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError)
+  /// sync_file_range(2): the system begins to write back what was written there, and `sync` has less to wait for.
+  /// Promises nothing, and says nothing of failures.
+  func beginWriteback(_ count: Int, at offset: Int64)
   /// fdatasync(2): what was written is durable when this returns.
   func sync() throws(StoreError)
   /// ftruncate(2) to `size` bytes, sparse where it grows.
   func resize(to size: Int64) throws(StoreError)
   func status() throws(StoreError) -> FileStatus
+  /// As `status`, asked of the file server, whatever this machine knows: one round trip. While a process here has
+  /// the file open for writing, opening it again does not ask.
+  func freshStatus() throws(StoreError) -> FileStatus
   /// lseek(2) with SEEK_DATA: the first offset from `offset` on at which anything may be written; all
   /// before it reads as zeros. nil where nothing is behind `offset`. `offset` itself where the file
   /// system cannot tell, as on NFSv4.1.

@@ -68,6 +68,12 @@ public struct HintAddress: Hashable, Sendable {
   /// 0.0.0.0 or [::]: all addresses of a host, which are the address of none.
   public var isUnspecified: Bool { high == 0 && low == 0 }
 
+  /// The host alone, without a port; of IPv6 its /64, since a host may have all of its addresses. (On AWS that is a
+  /// subnet.)
+  public var host: HintAddress {
+    HintAddress(high: high, low: isIPv6 ? 0 : low, port: 0, isIPv6: isIPv6)
+  }
+
   /// Where who sends to this address opens a socket: beside it where it is a loopback address, else anywhere.
   public var sender: HintAddress {
     var sender = isLoopback ? self : HintAddress(high: 0, port: 0, isIPv6: isIPv6)

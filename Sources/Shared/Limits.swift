@@ -201,10 +201,11 @@ public enum Limits {
   public static let hintBytes = 64
   /// Hints that are taken in at once before other work goes on.
   public static let hintsAtOnce = 1024
-  /// Questions that an applier remembers, those of one address, and writers whose last published batch it
-  /// knows without asking the database.
+  /// Questions that an applier remembers, those of one socket and of one host, and writers whose last published
+  /// batch it knows without asking the database.
   public static let hintQuestions = 4096
-  public static let hintQuestionsOfOneAddress = 64
+  public static let hintQuestionsOfOneSocket = 64
+  public static let hintQuestionsOfOneHost = 2048
   /// How seldom those that stand no more are looked for where there is no room.
   public static let hintQuestionsSweep = Duration.seconds(1)
   public static let hintWriters = 16_384
@@ -230,8 +231,9 @@ public enum Limits {
   public static let hintedLookPause = Duration.milliseconds(50)
   /// The longest pause between two beats of a leader at rest, where the lease allows it.
   public static let longestRestingBeat = Duration.seconds(30)
-  /// How long a standby leaves it at what it has prepared, where nothing was published since.
-  public static let longestUnpreparedRest = Duration.seconds(60)
+  /// How long a standby leaves it at what it has prepared, where nothing was published since: an idle store pays for
+  /// what it reads then. A claim looks at all of that anew.
+  public static let longestUnpreparedRest = Duration.seconds(300)
   /// Of many stores in one process: threads that look after them, how many of them execute batches at once, and
   /// how many stores beside those keep the process that executes theirs.
   public static let threadsOfMany = 16
@@ -252,8 +254,9 @@ public enum Limits {
   /// Connections to DynamoDB that a process keeps, and requests to one table that are on their way at once.
   public static let idleConnections = 16
   public static let requestsAtOnce = 64
-  /// A store that failed is tried again after this, where the process has others.
-  public static let pauseAfterFailure = Duration.seconds(10)
+  /// A store that failed is tried again after this, where the process has others: twice as long each time.
+  public static let shortestPauseAfterFailure = Duration.milliseconds(500)
+  public static let longestPauseAfterFailure = Duration.seconds(10)
   /// How long a stop may be unnoticed in a pause.
   public static let longestUnheededStop = Duration.milliseconds(200)
 

@@ -110,6 +110,8 @@ private final class MeteredFile: File {
     try counts.count(.write) { () throws(StoreError) in try base.write(bytes, at: offset) }
   }
 
+  func beginWriteback(_ count: Int, at offset: Int64) { base.beginWriteback(count, at: offset) }
+
   func sync() throws(StoreError) {
     try counts.count(.sync) { () throws(StoreError) in try base.sync() }
   }
@@ -120,6 +122,10 @@ private final class MeteredFile: File {
 
   func status() throws(StoreError) -> FileStatus {
     try counts.count(.status) { () throws(StoreError) in try base.status() }
+  }
+
+  func freshStatus() throws(StoreError) -> FileStatus {
+    try counts.count(.status) { () throws(StoreError) in try base.freshStatus() }
   }
 
   func nextData(from offset: Int64) throws(StoreError) -> Int64? {

@@ -302,6 +302,10 @@ final class PosixFile: File, @unchecked Sendable {
     }
   }
 
+  func beginWriteback(_ count: Int, at offset: Int64) {
+    csystem_begin_writeback(descriptor, offset, Int64(count))
+  }
+
   func sync() throws(StoreError) {
     guard fdatasync(descriptor) == 0 else { throw posixError("fdatasync", path) }
   }
@@ -314,6 +318,13 @@ final class PosixFile: File, @unchecked Sendable {
     var status = csystem_status()
     let result = csystem_fstat(descriptor, &status)
     guard result == 0 else { throw posixError("fstat", path, -result) }
+    return FileStatus(status)
+  }
+
+  func freshStatus() throws(StoreError) -> FileStatus {
+    var status = csystem_status()
+    let result = csystem_fresh_fstat(descriptor, &status)
+    guard result == 0 else { throw posixError("statx", path, -result) }
     return FileStatus(status)
   }
 

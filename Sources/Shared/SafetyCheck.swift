@@ -19,6 +19,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case claimByLink
   /// Nobody claims behind a segment that was closed and whose successor is lost.
   case successorOfMarked
+  /// Nor behind a log that ends before a checkpoint.
+  case checkpointWithinLog
   /// The beacon is written only after the mark was read.
   case checkBeforePublishing
   /// A commit is believed, and so its batches acknowledged, only when a beacon states it.
@@ -104,6 +106,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case settingsEnd
   /// The pages that VACUUM writes stay for the commit that tells of it.
   case compactedPages
+  /// A state has the page size that its last commit says, whatever the checkpoint has that it is made from.
+  case ownPageSize
   /// An interactive transaction writes one store and nothing beside it.
   case commitsAlone
   /// A transaction's pages are accepted only over the newest state, and only if that is what they were

@@ -5,8 +5,8 @@ internal import SluiceVFS
 ///
 /// In memory while they are few, then in a scratch file on the local disk.
 final class Overlay {
-  private let pages: DirtyPages
-  let pageSize: Int
+  private var pages: DirtyPages
+  private let fileSystem: any FileSystem
   private let mostBytes: Int64
   /// Pages of the database as it was cut last; behind them nothing of the pinned state is left.
   private var cut = UInt32.max
@@ -14,10 +14,25 @@ final class Overlay {
   init(
     pageSize: Int, fileSystem: any FileSystem, mostBytes: Int64 = Limits.transactionBytes
   ) {
-    self.pageSize = pageSize
+    self.fileSystem = fileSystem
     self.mostBytes = mostBytes
-    pages = DirtyPages(pageSize: pageSize, fileSystem: fileSystem)
+    pages = Self.empty(pageSize, fileSystem)
+  }
+
+  private static func empty(_ pageSize: Int, _ fileSystem: any FileSystem) -> DirtyPages {
+    let pages = DirtyPages(pageSize: pageSize, fileSystem: fileSystem)
     pages.memoryBytes = Limits.overlayMemoryBytes
+    return pages
+  }
+
+  /// That of the pinned state which it lies over.
+  var pageSize: Int { pages.pageSize }
+
+  /// Another state is pinned, whose pages have so many bytes; nothing lies over it yet.
+  func begin(pageSize: Int) {
+    guard pageSize != self.pageSize else { return }
+    pages = Self.empty(pageSize, fileSystem)
+    cut = .max
   }
 
   /// Whether the pinned state is all there is to see.

@@ -10,6 +10,7 @@ extension TransactionFile {
     case SQLITE_LOCK_SHARED:
       OwedSleep.skipNone()
       try base.lock(level)
+      if overlay.isEmpty { overlay.begin(pageSize: base.pageSize) }
       state.pin()
     case SQLITE_LOCK_RESERVED: try reserve()
     default:

@@ -112,26 +112,10 @@ package final class TransactionFile: VirtualFile {
   private func readPages(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)
     throws(StoreError) -> Bool
   {
-    let pageSize = overlay.pageSize
-    var isWhole = true
-    var done = 0
-    while done < buffer.count {
-      let (index, start) = (offset + Int64(done)).quotientAndRemainder(dividingBy: Int64(pageSize))
-      let count = min(pageSize - Int(start), buffer.count - done)
-      let part = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
-      let page = UInt32(clamping: index + 1)
-      if count == pageSize {
-        if try !overlay.read(page, over: base, into: part) { isWhole = false }
-      } else {
-        let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize, alignment: 8)
-        defer { whole.deallocate() }
-        if try !overlay.read(page, over: base, into: whole) { isWhole = false }
-        part.copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: whole[Int(start)..<Int(start) + count]))
-      }
-      done += count
+    try PageSpan.fill(buffer, from: offset, pageSize: overlay.pageSize) {
+      (page, part) throws(StoreError) in
+      try overlay.read(page, over: base, into: part)
     }
-    return isWhole
   }
 
   package func size() throws(VFSFailure) -> Int64 {
@@ -157,7 +141,7 @@ package final class TransactionFile: VirtualFile {
         .write,
         StoreError(
           .invalid,
-          "the store's pages have \(pageSize) bytes, and a connection cannot change that; leave PRAGMA page_size alone",
+          "the store's pages have \(pageSize) bytes, and a connection cannot change that; leave PRAGMA page_size alone, and use `sluice compact --page-size`",
           path: base.path))
     }
     if overlay.isEmpty, connection?.hasNoJournal(self) == true {

@@ -5,6 +5,7 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -14,18 +15,24 @@ import Testing
 final class BackedUpStore {
   let store: TestStore
   let place: String
+  /// Of the copies.
+  let teardown: StoreTeardown
   var copy: String { "\(place)/copy" }
   var environment: Environment
 
-  init() throws {
-    store = try TestStore()
+  init(at place: SourceLocation = #_sourceLocation) throws {
+    store = try TestStore(at: place)
+    teardown = StoreTeardown(at: place)
     environment = store.environment
-    place = "\(store.path)-copies"
-    try environment.fileSystem.makeDirectory(place, mode: 0o755)
+    self.place = "\(store.path)-copies"
+    try environment.fileSystem.makeDirectory(self.place, mode: 0o755)
     try store.apply("CREATE TABLE t(n INTEGER PRIMARY KEY, x)")
   }
 
-  deinit { removeTree(place) }
+  deinit {
+    teardown.verifyStores(in: place)
+    removeTree(place)
+  }
 
   static func row(_ n: Int) -> Batch {
     Batch([Batch.Statement("INSERT INTO t VALUES(?, hex(randomblob(300)))", [.integer(Int64(n))])])

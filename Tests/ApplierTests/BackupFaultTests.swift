@@ -3,6 +3,7 @@ import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -127,6 +128,7 @@ struct BackupFaultTests {
   @Test("Where store.json does not come last, a half copy is taken for a store")
   func describedLast() throws {
     let store = try BackedUpStore()
+    store.teardown.isDamagedOnPurpose = true
     try store.work(1...2)
     store.environment.omittedChecks = [.describedLast]
     var looksWhole = false
@@ -182,6 +184,8 @@ struct BackupFaultTests {
       }
     }
     try #require(place > 0)
+    store.store.isDamagedOnPurpose = true
+    store.teardown.isDamagedOnPurpose = check != nil
     let file = try PosixFileSystem().open(present.segment.file.path, .write)
     try file.write([file.read(1, at: place)[0] ^ 1], at: place)
     if let check { store.environment.omittedChecks = [check] }
@@ -203,6 +207,7 @@ struct BackupFaultTests {
     #expect(changing.changed.withLock { $0 } > 0)
     #expect(try !store.names(store.copy).contains("store.json"))
     environment.omittedChecks = [.provenCopy]
+    store.teardown.isDamagedOnPurpose = true
     #expect(store.failure(environment) == nil)
   }
 

@@ -1,6 +1,7 @@
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @testable import SluiceApplier
@@ -34,6 +35,7 @@ struct CheckpointListingTests {
   func none() throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a)")
+    store.isDamagedOnPurpose = true
     for name in try store.names(store.layout.checkpoints) {
       try store.environment.fileSystem.unlink("\(store.layout.checkpoints)/\(name)")
     }

@@ -28,6 +28,14 @@ struct DelayedWriteTests {
     "CREATE TRIGGER tr INSTEAD OF INSERT ON ft_stat WHEN new.id = 1 BEGIN UPDATE _sluice_writers SET sequence = sequence + 1000; INSERT INTO inno VALUES('by trigger'); END",
   ]
 
+  /// An index is merged when a commit ends. By this clock each batch takes as long as a group may, so it has a commit of
+  /// its own, however quick the machine is.
+  private func hurriedStore() throws -> TestStore {
+    let store = try TestStore()
+    store.environment.clock = HurriedClock()
+    return store
+  }
+
   private func batch(_ statements: [String]) -> Batch {
     Batch(statements.map { Batch.Statement($0) })
   }
@@ -104,7 +112,7 @@ struct DelayedWriteTests {
 
   /// The batch whose writing fails is rejected, in one commit with others, and in one term.
   @Test func itFailsInItsOwnBatch() throws {
-    let store = try TestStore()
+    let store = try hurriedStore()
     try prepare(store, [Self.checked])
     let (fills, honest) = try outcomes(store)
     #expect(honest.allSatisfy { $0.isApplied })
@@ -114,7 +122,7 @@ struct DelayedWriteTests {
 
   /// Left to the next savepoint and to the commit it hurts nobody else either, though it costs workers.
   @Test func leftToTheCommitItHurtsNobodyElse() throws {
-    let store = try TestStore()
+    let store = try hurriedStore()
     store.environment.omittedChecks = [.ownFlush]
     try prepare(store, [Self.checked])
     let (fills, honest) = try outcomes(store)
@@ -150,7 +158,7 @@ struct DelayedWriteTests {
 
   /// A store in which a trigger that writes Sluice's tables was to run when an index is merged.
   private func robbed(_ omitted: [SafetyCheck]) throws -> TestStore {
-    let store = try TestStore()
+    let store = try hurriedStore()
     store.environment.omittedChecks = Set(omitted).union([.shadowNames])
     // Of another writer.
     #expect(try store.apply("CREATE TABLE other(a)").isApplied)
@@ -164,7 +172,7 @@ struct DelayedWriteTests {
 
   /// And so all works as it does in plain SQLite.
   @Test func anIndexThatIsMergedIsWhole() throws {
-    let store = try TestStore()
+    let store = try hurriedStore()
     #expect(
       try store.apply(
         "CREATE VIRTUAL TABLE ft USING fts4(x)", "INSERT INTO ft(ft) VALUES('automerge=4')"

@@ -130,6 +130,15 @@ struct ExecutionTests {
     #expect(try store.query("SELECT txid FROM _sluice_state") == [[7]])
   }
 
+  @Test func anUnlistedRejectionIsToldAndNeitherListedNorCounted() throws {
+    let store = try TestStore()
+    let wrong = Batch.Statement("INSERT INTO nowhere VALUES(1)")
+    let outcomes = try store.apply([Batch([wrong], isUnlisted: true), Batch([wrong])])
+    #expect(outcomes.map(\.rejectionCode) == ["SQLITE_ERROR", "SQLITE_ERROR"])
+    #expect(try store.query("SELECT txid FROM _sluice_rejected") == [[2]])
+    #expect(try store.query("SELECT txid, rejected FROM _sluice_state") == [[2, 1]])
+  }
+
   /// SQLite sets the pragma when it is compiled, also where it is then not run.
   @Test(arguments: [
     Batch.Statement("PRAGMA defer_foreign_keys = ON"),

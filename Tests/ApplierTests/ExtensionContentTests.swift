@@ -1,6 +1,7 @@
 import SluiceApplier
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @Suite("An extension is loaded only with the content that was recorded")
@@ -8,6 +9,7 @@ struct ExtensionContentTests {
   /// The check taken out: whatever lies there is given to the dynamic linker.
   @Test(arguments: [true, false]) func anotherContent(_ isChecked: Bool) throws {
     let store = try TestStore()
+    store.isDamagedOnPurpose = true
     var description = try StoreDescription.read(store.layout, store.environment.fileSystem)
     let recorded = try #require(
       StoreDescription.Extension(name: "one", sha256: String(repeating: "0", count: 64)))

@@ -4,6 +4,7 @@ import SluiceFakes
 import SluiceHints
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -17,13 +18,17 @@ struct FleetTests {
   /// A directory of stores, removed with this object.
   private final class Directory {
     let path = NSTemporaryDirectory() + "sluice-fleet-\(UUID().uuidString)"
+    let teardown = StoreTeardown(at: #_sourceLocation)
 
     init() throws {
       try FileManager.default.createDirectory(
         atPath: path, withIntermediateDirectories: true)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    deinit {
+      teardown.verifyStores(in: path)
+      try? FileManager.default.removeItem(atPath: path)
+    }
 
     @discardableResult
     func make(_ name: String) throws -> String {
@@ -172,7 +177,11 @@ struct FleetTests {
     let second = try directory.make("second")
     #expect(try Self.isApplied("CREATE TABLE t(a)", second))
     #expect(running.leads == 2)
-    try FileManager.default.removeItem(atPath: second)
+    // Removing finds no names that the applier removed first, and no end while it makes new ones.
+    eventually("the second is removed") {
+      try? FileManager.default.removeItem(atPath: second)
+      return !FileManager.default.fileExists(atPath: second)
+    }
     eventually("the second is let go") {
       running.leads == 1 && running.fleet.state.withLock { $0.stores.count == 1 }
     }
@@ -238,6 +247,7 @@ struct FleetTests {
     let directory = try #require(directory)
     let stores = try ["a", "b", "c"].map { try directory.make($0) }
     // Not a segment that anybody can claim behind.
+    directory.teardown.isDamagedOnPurpose = true
     for name in try FileManager.default.contentsOfDirectory(atPath: "\(stores[1])/log") {
       try? FileManager.default.removeItem(atPath: "\(stores[1])/log/\(name)")
     }

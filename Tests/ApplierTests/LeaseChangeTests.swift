@@ -83,6 +83,8 @@ struct LeaseChangeTests {
     try file.write(Array("\(covered), \"checksum\": \"\(checksum)\"}\n".utf8), at: 0)
     let before = try StoreDescription.read(store.layout, store.environment.fileSystem)
     #expect(before.others.count == 2)
+    // It is no damage, and no repair takes it away.
+    #expect(try Repair(store: store.path, name: "test").plan().steps == [])
     let change = LeaseChange(store: store.path, name: "test", environment: store.environment)
     #expect(try change.make(.dynamodb(table: "locks")) == .file)
     let after = try StoreDescription.read(store.layout, store.environment.fileSystem)

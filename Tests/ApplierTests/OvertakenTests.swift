@@ -4,6 +4,7 @@ import SluiceJournal
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @testable import SluiceApplier
@@ -24,6 +25,7 @@ struct OvertakenTests {
   }
 
   private static func remove(_ checkpoint: UInt64, of store: BackedUpStore) throws {
+    store.store.isDamagedOnPurpose = true
     let layout = store.store.layout
     for name in [
       StoreLayout.checkpointName(TxID(checkpoint)), StoreLayout.sidecarName(TxID(checkpoint)),
@@ -34,6 +36,7 @@ struct OvertakenTests {
 
   /// Of every page a byte.
   private static func damage(_ checkpoint: UInt64, of store: BackedUpStore) throws {
+    store.store.isDamagedOnPurpose = true
     let layout = store.store.layout
     let path = "\(layout.checkpoints)/\(StoreLayout.checkpointName(TxID(checkpoint)))"
     try PosixFileSystem().setPermissions(path, mode: 0o644)
@@ -164,6 +167,7 @@ struct OvertakenTests {
     #expect(throws: StoreError.self) {
       try PageStore(path: store.store.path, environment: store.environment)
     }
+    store.teardown.isDamagedOnPurpose = true
     let archive = "\(store.place)/archive"
     try copyTree(store.store.layout.log, to: archive)
     try copyTree(store.store.layout.description, to: "\(archive)/store.json")

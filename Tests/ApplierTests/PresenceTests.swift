@@ -26,12 +26,14 @@ struct SharedHintsTests {
     let line = HintLine(environment)
     line.aim(at: desks[1].endpoint)
     let writer = WriterID(high: 1, low: 2)
-    #expect(
-      line.ask([Hint(.question, batch: BatchID(writer: writer, sequence: SequenceNumber(1)))]))
+    let batch = BatchID(writer: writer, sequence: SequenceNumber(1))
+    #expect(line.ask([Hint(.question, batch: batch)]))
     #expect(woken.wait(atMost: .seconds(10)) { $0[1] > 0 ? $0[0] : nil } == 0)
     desks[1].take()
     #expect(desks[1].takeWanted() == [writer] && desks[0].takeWanted().isEmpty)
-    #expect(line.wait(atMost: .seconds(10))?.kind == .heard)
+    desks[1].executed(batch, in: TxID(1))
+    desks[1].published(TxID(1))
+    #expect(line.wait(atMost: .seconds(10))?.kind == .published)
   }
 
   /// What forgets the ends that are gone may hold the last reference to one of them.

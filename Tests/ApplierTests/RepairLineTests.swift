@@ -4,6 +4,7 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Synchronization
 import Testing
@@ -82,6 +83,27 @@ struct RepairLineTests {
     var seen: [TxID] = []
     try feed.advance(onGap: { gaps.append($0.batches) }) { seen.append($0.txid) }
     #expect(gaps == [TxID(8)...WorkedStore.line] && seen == [WorkedStore.line.next])
+  }
+
+  @Test(
+    "A segment of the part that has ended, which lies in log/ again, is named",
+    arguments: [true, false])
+  func endedSegment(hasBeacon: Bool) throws {
+    let store = try WorkedStore()
+    store.store.isDamagedOnPurpose = true
+    let path = try #require(store.segments().first)
+    let content = try PosixFileSystem().open(path, .fixed).read(1 << 20, at: 0)
+    try store.flipFrame(of: TxID(7))
+    try store.repair()
+    #expect(try store.damages() == [])
+    let file = try PosixFileSystem().create(path, mode: 0o644)
+    try file.write(content, at: 0)
+    if !hasBeacon {
+      for slot in [Block.beacons.0, Block.beacons.1] { try file.write([1, 2, 3], at: slot) }
+    }
+    let damages = try store.damages()
+    #expect(damages.map(\.path) == [path], "\(damages)")
+    #expect(damages.first?.what.contains("a repair has ended") == true, "\(damages)")
   }
 
   @Test("What is still in the journal of the lost batches is executed again")

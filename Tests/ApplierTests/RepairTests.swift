@@ -3,6 +3,7 @@ import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -252,9 +253,39 @@ struct RepairTests {
     #expect(try PageStore(path: store.path, environment: store.environment).current.txid == TxID(7))
   }
 
+  /// As where a service copied the log, and later a checkpoint that was made since.
+  @Test("A log of an earlier time than a checkpoint", arguments: [true, false])
+  func logOfAnEarlierTime(isRefused: Bool) throws {
+    let original = try WorkedStore()
+    let store = try original.copied()
+    if !isRefused { store.store.environment.omittedChecks = [.checkpointWithinLog] }
+    try original.apply("INSERT INTO t(v) VALUES('later')")
+    let later = try original.rows()
+    try WorkedStore.checkpoint(original.store)
+    for name in [StoreLayout.checkpointName(TxID(8)), StoreLayout.sidecarName(TxID(8))] {
+      try copyTree(
+        "\(original.layout.checkpoints)/\(name)", to: "\(store.layout.checkpoints)/\(name)")
+    }
+    guard isRefused else {
+      // The same TxID names two batches.
+      store.store.isDamagedOnPurpose = true
+      try store.apply("INSERT INTO t(v) VALUES('another')")
+      #expect(try store.damages().contains { $0.what.contains("and the log has") })
+      return
+    }
+    let names = try store.names(store.layout.log)
+    let error = #expect(throws: StoreError.self) { try store.drain() }
+    #expect(error?.message.contains("checkpoint 8 is later than the log") == true)
+    #expect(try store.names(store.layout.log) == names)
+    try store.repair()
+    try store.isWhole(with: later, at: WorkedStore.line)
+    try store.goesOn(behind: WorkedStore.line)
+  }
+
   @Test("Without a whole checkpoint nothing is guessed")
   func noCheckpoint() throws {
     let store = try WorkedStore()
+    store.store.isDamagedOnPurpose = true
     for path in try store.checkpointFiles() { try store.environment.fileSystem.unlink(path) }
     do {
       let error = #expect(throws: StoreError.self) {

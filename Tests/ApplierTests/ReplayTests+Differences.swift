@@ -4,6 +4,7 @@ import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -66,6 +67,7 @@ extension ReplayTests {
     let store = try worked()
     try work(store)
     let number = try commit(of: "INSERT INTO other(v) VALUES('x')", store)
+    store.isDamagedOnPurpose = true
     try forge(store, number) { sections in
       let entries = try PageEntry.decode(sections[.index], base: 0)
       let meta = sections[.meta]
@@ -142,6 +144,7 @@ extension ReplayTests {
       path: path, store: pages.description.id, fileSystem: store.environment.fileSystem)
     var header = other.header
     header.checksum.toggle(page: 1, crc: 1)
+    store.isDamagedOnPurpose = true
     let checksums = try (1...header.pageCount).map { try other.crc(ofPage: $0) }
     try store.environment.fileSystem.unlink(path)
     try CheckpointSidecar.write(
@@ -166,8 +169,14 @@ extension ReplayTests {
     #expect(text.contains("of its batches, 4 name that table"), "\(text)")
   }
 
-  @Test("Where another SQLite executed, that is said")
-  func engine() throws {
+  @Test(
+    "Where another SQLite executed, that is said",
+    arguments: [
+      ("architecture", "SQLite on sparc, and this is"),
+      ("source id", "the SQLite of 1999-12-31, and this is that of"),
+      ("options", "this SQLite, built with other options"),
+    ])
+  func engine(_ what: String, _ text: String) throws {
     let store = try worked()
     var notes: [String] = []
     try forge(store, try commits(store)) { _ in }
@@ -176,12 +185,19 @@ extension ReplayTests {
       note: { notes.append($0) })
     #expect(notes == [])
     var log = try ForgedLog(store.layout, store.environment)
-    try log.changeEngine { $0.architecture = "sparc" }
+    try log.changeEngine {
+      switch what {
+      case "architecture": $0.architecture = "sparc"
+      case "source id": $0.sourceID = "1999-12-31 00:00:00 \($0.sourceID.suffix(64))"
+      default: $0.compileOptions += "\nANOTHER"
+      }
+    }
     try log.write(store.environment)
     _ = try Replay.run(
       RecordedHistory(store: store.path, store.environment), into: "\(store.path)/again",
       note: { notes.append($0) })
     #expect(
-      notes.count == 1 && notes[0].contains("batches 2 to 2 were executed by SQLite on sparc"))
+      notes.count == 1 && notes[0].contains("batches 2 to 2 were executed by \(text)"),
+      "\(notes)")
   }
 }

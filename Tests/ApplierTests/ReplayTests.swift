@@ -4,6 +4,7 @@ import SluiceQuery
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -270,6 +271,7 @@ struct ReplayTests {
 
   /// Changes the first byte of a section of the commit `number`.
   private func damage(_ store: TestStore, _ number: UInt64, _ id: SectionID) throws {
+    store.isDamagedOnPurpose = true
     let description = try StoreDescription.read(store.layout, store.environment.fileSystem)
     let log = Log(layout: store.layout, store: description.id, environment: store.environment)
     var place: (path: String, offset: Int64)?

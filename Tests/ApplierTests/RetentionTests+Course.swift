@@ -3,6 +3,7 @@ import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -48,6 +49,7 @@ extension RetentionTests {
     let old = try fileSystem.status("\(store.layout.oldLog)/\(name)").inode
     _ = try fileSystem.create("\(store.layout.log)/\(name)", mode: 0o644)
     store.environment.omittedChecks = [.retireByLink]
+    store.isDamagedOnPurpose = true
     try retire(store, settings(readers: .seconds(3600)))
     #expect(try fileSystem.status("\(store.layout.oldLog)/\(name)").inode != old)
   }

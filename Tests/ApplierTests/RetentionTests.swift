@@ -3,6 +3,7 @@ import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -178,6 +179,7 @@ struct RetentionTests {
   @Test("A checkpoint that is not published, or not what it says, supersedes nothing")
   func unsound() throws {
     let store = try worked()
+    store.isDamagedOnPurpose = true
     let path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(TxID(5)))"
     try store.environment.fileSystem.setPermissions(path, mode: 0o644)
     let file = try store.environment.fileSystem.open(path, .write)

@@ -4,6 +4,7 @@ import Logging
 import SluiceApplier
 import SluiceFakes
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @Suite("A new store's names are durable before anything relies on them")
@@ -24,7 +25,10 @@ struct StoreCreationTests {
   @Test(arguments: [true, false]) func soIsItsDirectorysOwn(isThereBefore: Bool) throws {
     let folder = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    defer {
+      StoreTeardown(at: #_sourceLocation).verifyStores(in: folder)
+      try? FileManager.default.removeItem(atPath: folder)
+    }
     let path = folder + "/store"
     if isThereBefore {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
@@ -69,7 +73,10 @@ struct FailedCreationTests {
   @Test(arguments: [true, false]) func atEachCall(isThereBefore: Bool) throws {
     let folder = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: folder) }
+    defer {
+      StoreTeardown(at: #_sourceLocation).verifyStores(in: folder)
+      try? FileManager.default.removeItem(atPath: folder)
+    }
     let file = try PlainFile("CREATE TABLE t(a); INSERT INTO t VALUES(1)")
     var creation = StoreCreation()
     creation.source = file.path

@@ -5,27 +5,34 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
-/// A store in a directory of its own, removed with this object.
-final class TestStore {
+/// A store in a directory of its own, verified and removed with this object.
+final class TestStore: VerifiedStore {
   let path: String
+  let teardown: StoreTeardown
   var environment = Environment.posix()
   var options: ApplierOptions
 
-  init(_ creation: StoreCreation = StoreCreation()) throws {
+  init(_ creation: StoreCreation = StoreCreation(), at place: SourceLocation = #_sourceLocation)
+    throws
+  {
     path = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
     options = ApplierOptions(holder: "test")
     options.logger.logLevel = .critical
     // What a test counts is what it has made.
     options.retention.keep = nil
     try creation.make(at: path, environment: environment)
+    // The last: where no store was made, none is verified.
+    teardown = StoreTeardown(at: place)
   }
 
   /// With the files of another one, which nobody uses meanwhile.
-  init(copying other: TestStore) throws {
+  init(copying other: TestStore, at place: SourceLocation = #_sourceLocation) throws {
     path = NSTemporaryDirectory() + "sluice-test-\(UUID().uuidString)"
+    teardown = StoreTeardown(damaged: other.isDamagedOnPurpose, at: place)
     options = other.options
     let copying = try Process.run(
       URL(fileURLWithPath: "/bin/cp"), arguments: ["-a", "--sparse=always", other.path, path])
@@ -37,7 +44,10 @@ final class TestStore {
   static let patience =
     ProcessInfo.processInfo.environment["SLUICE_TEST_PATIENCE"].flatMap(Int.init) ?? 1
 
-  deinit { try? FileManager.default.removeItem(atPath: path) }
+  deinit {
+    teardown.verify(path)
+    try? FileManager.default.removeItem(atPath: path)
+  }
 
   var layout: StoreLayout { StoreLayout(path) }
 

@@ -3,6 +3,7 @@ import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -11,6 +12,8 @@ struct VerificationTests {
   /// Five terms, with checkpoints in between; the last term left no commit.
   func worked() throws -> TestStore {
     let store = try TestStore()
+    // What a test makes of it the test verifies.
+    store.isDamagedOnPurpose = true
     try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
     try store.apply([
       Batch([Batch.Statement("INSERT INTO t(v) VALUES(hex(randomblob(3000)))")]),
@@ -38,7 +41,7 @@ struct VerificationTests {
     var damages: [Verification.Damage] = []
     let summary = try Verification(store: store.path, store.environment) { damages.append($0) }
       .run()
-    #expect(summary.damages == damages.count)
+    #expect(summary.damages == damages.count && summary.remarks == 0)
     return (damages, summary)
   }
 
@@ -52,10 +55,23 @@ struct VerificationTests {
   func damages(_ store: TestStore, flipping path: String, _ offset: Int64) throws
     -> [Verification.Damage]
   {
+    try flipping(store, path, offset).damages
+  }
+
+  private func flipping(_ store: TestStore, _ path: String, _ offset: Int64) throws -> (
+    damages: [Verification.Damage], remarks: [Verification.Damage]
+  ) {
     try PosixFileSystem().setPermissions(path, mode: 0o644)
     try flip(path, offset)
     defer { try? flip(path, offset) }
-    return try verify(store).damages
+    var damages: [Verification.Damage] = []
+    var remarks: [Verification.Damage] = []
+    let summary = try Verification(
+      store: store.path, store.environment, onRemark: { remarks.append($0) },
+      onDamage: { damages.append($0) }
+    ).run()
+    #expect(summary.damages == damages.count && summary.remarks == remarks.count)
+    return (damages, remarks)
   }
 
   func segments(_ store: TestStore) throws -> [String] {
@@ -127,7 +143,12 @@ struct VerificationTests {
         }
       }
       for offset in offsets.sorted() {
-        let found = try damages(store, flipping: path, offset)
+        let (damages, remarks) = try flipping(store, path, offset)
+        // Nobody reads a beacon of a segment that has a successor.
+        let isRemark =
+          path != paths.last && (Block.beacons.0..<Block.firstLogFrame).contains(offset)
+        #expect(isRemark ? damages == [] : remarks == [], "byte \(offset) of \(path)")
+        let found = isRemark ? remarks : damages
         guard isHarmless(offset, frames, isNewest: path == paths.last) else {
           let named = found.contains {
             $0.path == path && abs(($0.offset ?? .max) - offset) < 16384
@@ -143,6 +164,23 @@ struct VerificationTests {
       }
     }
     #expect(try verify(store).damages == [])
+  }
+
+  /// Whoever reads what is published goes by it until then.
+  @Test("While no later segment has a beacon, one that a crash tore is damage")
+  func beaconBeforeTheSuccessors() throws {
+    let store = try worked()
+    store.isDamagedOnPurpose = true
+    store.environment.clock = ManualClock(wall_ms: SystemClock().wallTime_ms())
+    let paths = try segments(store)
+    let (torn, newest) = (paths[paths.count - 2], paths[paths.count - 1])
+    let file = try PosixFileSystem().open(newest, .write)
+    for slot in [Block.beacons.0, Block.beacons.1] {
+      try file.write([UInt8](repeating: 0, count: Int(Block.size)), at: slot)
+    }
+    let (damages, remarks) = try flipping(store, torn, Block.beacons.0 + 30)
+    #expect(remarks == [])
+    #expect(damages.contains { $0.path == torn && $0.offset == Block.beacons.0 }, "\(damages)")
   }
 
   private func restored(_ store: TestStore) throws -> [UInt8] {

@@ -3,6 +3,7 @@ import SluiceFakes
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -17,8 +18,8 @@ struct WorkedStore {
   /// All that a reader sees as of batch 6, the last checkpoint.
   let rowsOfBatch6: [[SQLValue]]
 
-  init() throws {
-    store = try TestStore()
+  init(at place: SourceLocation = #_sourceLocation) throws {
+    store = try TestStore(at: place)
     try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
     try store.apply([
       Batch([Batch.Statement("INSERT INTO t(v) VALUES(hex(randomblob(3000)))")]),
@@ -89,6 +90,20 @@ struct WorkedStore {
   func segments() throws -> [String] {
     try names(store.layout.log).filter { StoreLayout.logNumber($0) != nil }
       .map { "\(store.layout.log)/\($0)" }
+  }
+
+  /// Those that retention has taken out of `log/`, and not deleted yet.
+  func oldSegments() throws -> [String] {
+    guard try names(store.layout.log).contains("old") else { return [] }
+    return try names(store.layout.oldLog).map { "\(store.layout.oldLog)/\($0)" }
+  }
+
+  /// Takes all but the newest one there.
+  func retireSegments() throws {
+    let numbers = try names(store.layout.log).compactMap(StoreLayout.logNumber)
+    let newest = try #require(numbers.max())
+    _ = try LogRetirement(layout: store.layout, environment: store.environment, name: "test")
+      .retire(below: newest, beneath: newest)
   }
 
   /// The commit that holds a batch, and its file.
@@ -209,6 +224,7 @@ struct WorkedStore {
     #expect(try damages() == [])
     #expect(try self.rows() == rows)
     #expect(try newRepair().plan().steps == [])
+    store.isDamagedOnPurpose = false
     #expect(try PageStore(path: store.path, environment: store.environment).current.txid == txid)
   }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @Suite("Who meets a broken store is told what is wrong and what to do, by each command the same")
@@ -34,6 +35,7 @@ struct AdviceTests {
 
   @Test("No checkpoint is there", arguments: [true, false])
   func checkpoints(_ hasCurrent: Bool) throws {
+    place.isDamagedOnPurpose = true
     for name in try names("checkpoints") { try remove("\(place.store)/checkpoints/\(name)") }
     if !hasCurrent { try remove("\(place.store)/current.sqlite") }
     for option in [[], ["--json"]] {
@@ -55,6 +57,7 @@ struct AdviceTests {
 
   @Test("The newest segment of the log is missing")
   func newestSegment() throws {
+    place.isDamagedOnPurpose = true
     let newest = try #require(try names("log").last { $0.hasSuffix(".log") })
     try remove("\(place.store)/log/\(newest)")
     for command in [["query", place.store, "SELECT 1"], ["apply", place.store, "--drain"]] {
@@ -68,6 +71,7 @@ struct AdviceTests {
 
   @Test("An `init` that was cut off: before store.json, and before the log")
   func unfinished() throws {
+    place.isDamagedOnPurpose = true
     let made = ["journal", "journal/quarantine", "log", "log/old", "checkpoints"]
     for count in 1...made.count {
       let path = "\(place.path)/cut\(count)"

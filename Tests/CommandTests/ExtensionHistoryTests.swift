@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @Suite("What extensions make is history like everything else")
@@ -158,6 +159,7 @@ struct ExtensionHistoryTests {
     #expect(try other.stopApplier().code == 0)
     #expect(try sluice(["dump", other.store]).output == dumped.output)
     // Without it there is a word about it, and no half of a dump that looks whole.
+    place.isDamagedOnPurpose = true
     #expect(unlink(try kept) == 0)
     let without = try sluice(["dump", place.store])
     #expect(without.code != 0 && without.errors.contains("shelf"), "\(without.errors)")

@@ -73,13 +73,14 @@ struct NDJSONTests {
       (#"{"statements": [], "statements": []}"#, "duplicate object key"),
       (
         #"{"statements": [], "key": "a", "Id": "b"}"#,
-        "unknown member \"Id\", \"key\"; a batch has only \"id\", \"statements\", \"guards\", \"results\""
+        "unknown member \"Id\", \"key\"; a batch has only \"id\", \"statements\", \"guards\", \"results\", \"unlisted\""
       ),
       (#"{"statements": {}}"#, "\"statements\" is an array of statements, this is an object"),
       (#"{"statements": [], "guards": "x"}"#, "\"guards\" is an array of statements"),
       (#"{"statements": [], "id": 7}"#, "\"id\" is a string, this is a number"),
       (#"{"statements": [], "id": null}"#, "\"id\" is a string, this is null"),
       (#"{"statements": [], "results": 1}"#, "\"results\" is true or false, this is a number"),
+      (#"{"statements": [], "unlisted": "yes"}"#, "\"unlisted\" is true or false"),
       (#"{"statements": ["SELECT 1"]}"#, "statement 1: a statement is [\"SQL\"]"),
       (#"{"statements": [["SELECT 1"], []]}"#, "statement 2: a statement is [\"SQL\"]"),
       (#"{"statements": [["SELECT 1", [], 1]]}"#, "this is an array of 3"),

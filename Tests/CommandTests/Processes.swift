@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 /// A process of its own, as a shell would start it. Its output goes to files, which never fill up.
@@ -23,22 +24,22 @@ final class ChildProcess {
   private let reports: Bool
   private var status: Int32?
 
-  /// `output` nil: captured.
+  /// `output` or `errors` nil: captured.
   init(
     _ path: String, _ arguments: [String], input: String = "", output: Int32? = nil,
-    reports: Bool = false
+    errors: Int32? = nil, reports: Bool = false
   ) throws {
     self.reports = reports
     let inputFile = try temporaryDescriptor()
     defer { close(inputFile) }
     try write(input, to: inputFile)
     self.output = try output ?? temporaryDescriptor()
-    errors = try temporaryDescriptor()
+    self.errors = try errors ?? temporaryDescriptor()
 
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    for (descriptor, target) in [(inputFile, 0), (self.output, 1), (errors, 2)] {
+    for (descriptor, target) in [(inputFile, 0), (self.output, 1), (self.errors, 2)] {
       posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(target))
     }
     let words = ([path] + arguments).map { strdup($0) } + [nil]
@@ -148,12 +149,14 @@ func sqlite3(_ arguments: String..., input: String = "") throws -> String {
   return result.output
 }
 
-/// A directory of a test's own, removed at its end.
-final class Workplace {
+/// A directory of a test's own, removed at its end. The stores in it are verified then.
+final class Workplace: VerifiedStore {
   let path: String
+  let teardown: StoreTeardown
   private var applier: ChildProcess?
 
-  init() throws {
+  init(at place: SourceLocation = #_sourceLocation) throws {
+    teardown = StoreTeardown(at: place)
     // In memory where that can be had: what is tested here must not wait for a busy disk.
     let parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
     var template = Array("\(parent)/sluice-command-XXXXXX".utf8CString)
@@ -163,6 +166,7 @@ final class Workplace {
 
   deinit {
     applier = nil
+    teardown.verifyStores(in: path)
     _ = try? ChildProcess("rm", ["-rf", path]).result()
   }
 

@@ -1,5 +1,6 @@
 import Glibc
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @Suite("query reads a whole, fresh snapshot")
@@ -96,6 +97,7 @@ struct QueryTests {
 
   @Test("Without a store: 66; with a damaged one: 76")
   func stores() throws {
+    place.isDamagedOnPurpose = true
     #expect(try sluice(["query", "\(place.path)/nowhere", "SELECT 1"]).code == 66)
     #expect(try sluice(["status", "\(place.path)/nowhere"]).code == 66)
     #expect(try sluice(["apply", "\(place.path)/nowhere"]).code == 66)

@@ -1,5 +1,7 @@
 import Glibc
+import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @testable import sluice
@@ -22,6 +24,7 @@ struct RepairCommandTests {
   }
 
   private func flip(_ name: String, _ offset: Int64) throws {
+    place.isDamagedOnPurpose = true
     let path = "\(place.store)/\(name)"
     try PosixFileSystem().setPermissions(path, mode: 0o644)
     let file = try PosixFileSystem().open(path, .write)
@@ -31,6 +34,7 @@ struct RepairCommandTests {
   }
 
   private func remove(_ name: String) throws {
+    place.isDamagedOnPurpose = true
     try PosixFileSystem().unlink("\(place.store)/\(name)")
   }
 
@@ -53,6 +57,7 @@ struct RepairCommandTests {
     #expect(done.code == 0 && done.output.contains("\ndone; "), "\(done.output)\(done.errors)")
     let after = try sluice(["verify", place.store])
     #expect(after.code == 0, "\(after.output)")
+    place.isDamagedOnPurpose = false
     let again = try sluice(["repair", place.store, "--yes"])
     #expect(again.code == 0 && again.output == "all is whole; there is nothing to repair\n")
   }
@@ -87,6 +92,23 @@ struct RepairCommandTests {
       "a checkpoint of batch 4 is made")
     #expect(try values() == "\"2,3,4\"")
     try goesOn()
+  }
+
+  @Test("A beacon that a crash tore in a closed segment is a remark, and nothing to repair")
+  func closedBeacon() throws {
+    try flip("log/000000000002.log", Block.beacons.0 + 9)
+    let verified = try sluice(["verify", place.store])
+    #expect(verified.code == 0 && verified.lines.count == 2, "\(verified.output)")
+    let path = "\(place.store)/log/000000000002.log"
+    #expect(
+      verified.output.hasPrefix(
+        "remark: \(path) at byte \(Block.beacons.0): a beacon of a log segment is damaged;"
+      ) && verified.output.contains("\nall is whole"), "\(verified.output)")
+    let objects = try sluice(["verify", place.store, "--json"]).lines
+    #expect(objects.first?.contains("\"remark\": \"a beacon") ?? false, "\(objects)")
+    #expect(objects.last?.contains("\"damages\": 0, \"remarks\": 1") ?? false, "\(objects)")
+    #expect(
+      try sluice(["repair", place.store]).output == "all is whole; there is nothing to repair\n")
   }
 
   @Test("current.sqlite gone")

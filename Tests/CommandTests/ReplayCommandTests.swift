@@ -1,6 +1,8 @@
+import CSQLite
 import Glibc
 import SluiceSQLite
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @testable import sluice
@@ -27,6 +29,7 @@ struct ReplayCommandTests {
   private func names() throws -> [String] { try PosixFileSystem().list(place.path).sorted() }
 
   private func flip(_ name: String, _ offset: Int64) throws {
+    place.isDamagedOnPurpose = true
     let path = "\(place.store)/\(name)"
     try PosixFileSystem().setPermissions(path, mode: 0o644)
     let file = try PosixFileSystem().open(path, .write)
@@ -52,6 +55,44 @@ struct ReplayCommandTests {
     }
     let part = try sluice(["replay", place.store, "--into", "\(place.path)/part", "--txid", "2"])
     #expect(part.code == 0 && part.output.hasPrefix("2 "), "\(part.errors)")
+  }
+
+  @Test("Where an applier had another SQLite, it says which batches, and which one")
+  func otherSQLite() throws {
+    let other = "2031-05-06 07:08:09 \(String(repeating: "ab", count: 32))"
+    let library = try compiledExtension(
+      "other", "const char *sqlite3_sourceid(void) { return \"\(other)\"; }", in: place)
+    let preloading = ["LD_PRELOAD=\(library)", program]
+    for i in 0..<2 {
+      _ = try place.submit("INSERT INTO t(b) VALUES (\(i))", "--wait", "durable")
+    }
+    let applied = try ChildProcess("env", preloading + ["apply", place.store, "--drain"]).result()
+    #expect(applied.code == 0, "\(applied.errors)")
+    _ = try place.submit("INSERT INTO t(b) VALUES (2)", "--wait", "durable")
+    #expect(try sluice(["apply", place.store, "--drain"]).code == 0)
+    func remark(_ batches: String, _ theirs: String, _ ours: String) -> String {
+      "sluice: batches \(batches) were executed by the SQLite of \(theirs), and this is that of \(ours); rows without an ORDER BY, and messages, may differ\n"
+    }
+    let ours = String(cString: sqlite3_sourceid()).prefix(10)
+
+    let here = try sluice(["replay", place.store, "--into", "\(place.path)/here"])
+    #expect(here.code == 0 && here.errors == remark("5 to 6", "2031-05-06", "\(ours)"))
+    let verified = try sluice(["verify", place.store, "--replay"])
+    #expect(verified.code == 0 && verified.errors == here.errors)
+    // What the other one executed is no part of it.
+    let part = try sluice(
+      ["replay", place.store, "--into", "\(place.path)/part", "--txid", "4"])
+    #expect(part.code == 0 && part.errors == "", "\(part.errors)")
+    let until = try sluice(
+      ["replay", place.store, "--into", "\(place.path)/until", "--txid", "5"])
+    #expect(
+      until.errors.hasPrefix(remark("5 to 5", "2031-05-06", "\(ours)")), "\(until.errors)")
+    // To the other one it is the rest that is somebody else's, a line for all that came in a row.
+    let there = try ChildProcess(
+      "env", preloading + ["replay", place.store, "--into", "\(place.path)/there"]
+    ).result()
+    let remarks = ["1 to 4", "7 to 7"].map { remark($0, "\(ours)", "2031-05-06") }
+    #expect(there.code == 0 && there.errors == remarks.joined(), "\(there.errors)")
   }
 
   @Test("From log segments alone")
@@ -107,12 +148,15 @@ struct ReplayCommandTests {
     #expect(
       result.lines[0].hasPrefix(
         "\(place.store)/checkpoints/0000000000000000.sqlite at byte 4096: page 2 "))
-    #expect(result.lines[1].hasPrefix("\(place.store)/log/000000000002.log at byte 8192: a beacon"))
-    #expect(result.lines[2].hasPrefix("2 damages: batches 1 to 4"))
+    #expect(
+      result.lines[1].hasPrefix(
+        "remark: \(place.store)/log/000000000002.log at byte 8192: a beacon"))
+    #expect(result.lines[2].hasPrefix("1 damage: batches 1 to 4"))
     let json = try sluice(["verify", place.store, "--json"]).json()
     #expect(json.map { $0["offset"]?.integer } == [4096, 8192, nil])
     #expect(json[0]["file"]?.string == "\(place.store)/checkpoints/0000000000000000.sqlite")
-    #expect(json[2]["damages"]?.integer == 2)
+    #expect(json[0]["damage"] != nil && json[1]["damage"] == nil && json[1]["remark"] != nil)
+    #expect(json[2]["damages"]?.integer == 1 && json[2]["remarks"]?.integer == 1)
   }
 
   @Test("A replay that cannot begin is a damage, too")

@@ -1,6 +1,7 @@
 import Glibc
 import SluiceSQLite
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @testable import sluice
@@ -69,6 +70,7 @@ struct RestoreTests {
 
   @Test("Damage in the log is no file")
   func damage() throws {
+    place.isDamagedOnPurpose = true
     _ = try place.stopApplier()
     // The applier's; the first one is that of `init`.
     let file = try PosixFileSystem().open("\(place.store)/log/000000000002.log", .write)

@@ -2,6 +2,7 @@ import Glibc
 import SluiceFakes
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @testable import sluice
@@ -25,6 +26,7 @@ struct StatusBesideRemovalTests {
   @Test("An old checkpoint whose page checksums are damaged")
   func damagedSidecar() throws {
     let place = try worked()
+    place.isDamagedOnPurpose = true
     let path = "\(StoreLayout(place.store).checkpoints)/\(StoreLayout.sidecarName(.zero))"
     let fileSystem = PosixFileSystem()
     try fileSystem.setPermissions(path, mode: 0o644)

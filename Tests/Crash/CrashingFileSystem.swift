@@ -151,6 +151,8 @@ private final class CrashingFile: File {
     script.reach(.after, .write, place)
   }
 
+  func beginWriteback(_ count: Int, at offset: Int64) { base.beginWriteback(count, at: offset) }
+
   func sync() throws(StoreError) {
     let place = lastWritten.withLock { $0 }
     owner.script.reach(.before, .sync, place)
@@ -165,6 +167,7 @@ private final class CrashingFile: File {
   }
 
   func status() throws(StoreError) -> FileStatus { try base.status() }
+  func freshStatus() throws(StoreError) -> FileStatus { try base.freshStatus() }
   func nextData(from offset: Int64) throws(StoreError) -> Int64? {
     try base.nextData(from: offset)
   }

@@ -64,8 +64,10 @@ final class PlainDatabase {
       return .duplicate(of: earlier.txid, original: earlier.outcome)
     }
     try randomRowIDs.begin(connection)
-    let isCompaction = batch.statements.map(\.sql) == ["VACUUM"]
-    let outcome = isCompaction ? try compact() : try transaction(batch)
+    let isCompaction =
+      batch.statements.last?.sql == "VACUUM"
+      && batch.statements.dropLast().allSatisfy { $0.sql.hasPrefix("PRAGMA page_size") }
+    let outcome = isCompaction ? try compact(batch) : try transaction(batch)
     if let taken = randomRowIDs.taken { throw taken }
     // As the applier does, so that both plan by what ANALYZE found out.
     if isCompaction || batch.statements.contains(where: { $0.sql == "ANALYZE" }) { try open() }
@@ -80,8 +82,10 @@ final class PlainDatabase {
   }
 
   /// SQLite does it outside of transactions only.
-  private func compact() throws -> Outcome {
-    do throws(SQLiteError) { try connection.execute("VACUUM") } catch {
+  private func compact(_ batch: Batch) throws -> Outcome {
+    do throws(SQLiteError) {
+      for statement in batch.statements { try connection.execute(statement.sql) }
+    } catch {
       return .rejected(.init(code: error.name, message: error.message))
     }
     return .applied(.init(changes: 0, lastRowID: 0, rows: nil))

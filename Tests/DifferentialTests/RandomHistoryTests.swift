@@ -17,9 +17,9 @@ import Testing
 /// JSON, generated columns; what fails, what is denied, repeats) over several terms, with checkpoints between.
 @Suite("A replay, a restored file and a reader say the same of each state")
 struct RandomHistoryTests {
-  /// `SLUICE_SEEDS`: that many.
+  /// `SLUICE_SEEDS`: that many. A seed is some 280 batches in each test.
   private static let seeds =
-    ProcessInfo.processInfo.environment["SLUICE_SEEDS"].flatMap(UInt64.init) ?? 3
+    ProcessInfo.processInfo.environment["SLUICE_SEEDS"].flatMap(UInt64.init) ?? 12
 
   @Test("Of any history", arguments: 1...seeds)
   func anyHistory(_ seed: UInt64) throws {
@@ -59,7 +59,7 @@ extension RandomHistoryTests {
     #expect(first > .zero)
     try history.replay(from: first, to: nil)
     let states = history.states.filter { $0.0 >= first }
-    #expect(states.count < history.states.count)
+    #expect(!states.isEmpty)
     for (txid, content) in states.suffix(6) {
       try history.read(txid, expecting: content)
       if txid > first { try history.replay(from: first, to: txid, expecting: content) }

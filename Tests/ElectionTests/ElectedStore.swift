@@ -2,18 +2,21 @@ import Foundation
 import Glibc
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
-/// A store whose applier is elected by an item in a peer's table; removed with this object.
-final class ElectedStore: Sendable {
+/// A store whose applier is elected by an item in a peer's table; verified and removed with this object.
+final class ElectedStore: VerifiedStore, Sendable {
   let path: String
   let peers: Peers
   let peer: Peer
   let table: String
   let id: StoreID
+  let teardown: StoreTeardown
 
-  init(_ peers: Peers, _ peer: Peer) throws {
+  init(_ peers: Peers, _ peer: Peer, at place: SourceLocation = #_sourceLocation) throws {
+    teardown = StoreTeardown(at: place)
     self.peers = peers
     self.peer = peer
     table = try peers.table(on: peer)
@@ -24,7 +27,10 @@ final class ElectedStore: Sendable {
     try submit("CREATE TABLE t(a)")
   }
 
-  deinit { try? FileManager.default.removeItem(atPath: path) }
+  deinit {
+    teardown.verify(path)
+    try? FileManager.default.removeItem(atPath: path)
+  }
 
   /// `sluice apply`, through a proxy of its own where it has one.
   func startApplier(

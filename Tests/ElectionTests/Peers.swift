@@ -70,7 +70,9 @@ final class Peers: Sendable {
     var answer: JSON?
     try wait("the helper's answer to \(what): \(helper.errorsSoFar)", atMost: 60) {
       let starts = [",", "}"].map { "{\"number\": \(number)\($0)" }
-      let text = helper.outputSoFar.split(separator: "\n").first { line in
+      // A line that has no end yet is on its way.
+      let lines = helper.outputSoFar.split(separator: "\n", omittingEmptySubsequences: false)
+      let text = lines.dropLast().first { line in
         starts.contains { line.hasPrefix($0) }
       }
       answer = try text.map { try JSON.parse(String($0)) }

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import SluiceDynamoDB
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 @Suite(
@@ -70,6 +71,7 @@ struct TransportTests {
       let directory = "\(Place.scratch)/plain-\(UUID().uuidString.prefix(8))"
       try #require(mkdir(directory, 0o700) == 0)
       let path = "\(directory)/store"
+      defer { StoreTeardown(at: #_sourceLocation).verify(path) }
       #expect(try Process(Place.sluice, ["init", path]).end() == 0)
       for arguments in [["apply", path], ["apply", "--all", directory]] {
         let plain = try Process(Place.sluice, arguments + ["--log-level", "info"])

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// The blocks of a file; one that is missing is a hole.
 ///
 /// Copies share what neither of them changes.
@@ -15,7 +17,7 @@ struct BlockMap {
     set {
       if number >= blocks.count {
         if newValue == nil { return }
-        blocks.append(contentsOf: repeatElement(nil, count: number + 1 - blocks.count))
+        blocks += [Block?](repeating: nil, count: number + 1 - blocks.count)
       }
       blocks[number] = newValue
     }
@@ -48,7 +50,8 @@ struct BlockMap {
     let target = UnsafeMutableRawBufferPointer(
       rebasing: buffer[span.start..<span.start + span.count])
     guard let block else {
-      target.initializeMemory(as: UInt8.self, repeating: 0)
+      // `initializeMemory` takes thirty times as long in a debug build.
+      if let base = target.baseAddress { memset(base, 0, target.count) }
       return
     }
     block.withUnsafeBytes {

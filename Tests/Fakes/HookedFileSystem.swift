@@ -219,6 +219,8 @@ private final class HookedFile: File {
     }
   }
 
+  func beginWriteback(_ count: Int, at offset: Int64) { base.beginWriteback(count, at: offset) }
+
   func sync() throws(StoreError) {
     try owner.perform(operation(.sync)) { () throws(StoreError) in try base.sync() }
   }
@@ -232,6 +234,13 @@ private final class HookedFile: File {
   func status() throws(StoreError) -> FileStatus {
     let status = try owner.perform(operation(.status)) { () throws(StoreError) in
       try base.status()
+    }
+    return owner.told(status, of: path)
+  }
+
+  func freshStatus() throws(StoreError) -> FileStatus {
+    let status = try owner.perform(operation(.status)) { () throws(StoreError) in
+      try base.freshStatus()
     }
     return owner.told(status, of: path)
   }

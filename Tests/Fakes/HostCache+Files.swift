@@ -22,7 +22,7 @@ struct CachedFile {
     get { number < pages.count ? pages[number] : .absent }
     set {
       if number >= pages.count {
-        pages.append(contentsOf: repeatElement(.absent, count: number + 1 - pages.count))
+        pages += [Page](repeating: .absent, count: number + 1 - pages.count)
       }
       pages[number] = newValue
     }

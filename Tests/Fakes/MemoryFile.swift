@@ -134,12 +134,16 @@ final class MemoryFile: File {
     }
   }
 
-  func status() throws(StoreError) -> FileStatus {
+  func status() throws(StoreError) -> FileStatus { try status(isFresh: false) }
+  func freshStatus() throws(StoreError) -> FileStatus { try status(isFresh: true) }
+
+  private func status(isFresh: Bool) throws(StoreError) -> FileStatus {
     let fate = fate(.status, 0, 0)
     if case .fails(let error) = fate { throw error }
     let now_ns = fileSystem.now_ns
     let status = try disk.perform { state -> Result<FileStatus, StoreError> in
       if let failure = failure(now_ns, &state) { return .failure(failure) }
+      if isFresh { cache?.expire(inode) }
       let found =
         if let cache { cache.status(inode, now_ns, state) } else {
           state.inodes[inode].map { FileStatus($0, inode) }
@@ -259,6 +263,8 @@ final class MemoryFile: File {
     }
     return changes
   }
+
+  func beginWriteback(_ count: Int, at offset: Int64) {}
 
   func sync() throws(StoreError) {
     let fate = fate(.sync, 0, 0)

@@ -30,6 +30,7 @@ final class ScratchMemoryFile: File {
     }
   }
 
+  func beginWriteback(_ count: Int, at offset: Int64) {}
   func sync() throws(StoreError) {}
 
   func resize(to size: Int64) throws(StoreError) {
@@ -46,4 +47,6 @@ final class ScratchMemoryFile: File {
       kind: .regular, size: content.withLock { $0.size }, modified_ms: 0, owner: owner, links: 0,
       permissions: 0o600, inode: 0)
   }
+
+  func freshStatus() throws(StoreError) -> FileStatus { try status() }
 }

@@ -31,10 +31,12 @@ final class FixedFile: File {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(StoreError) {}
+  func beginWriteback(_ count: Int, at offset: Int64) {}
   func sync() throws(StoreError) {}
   func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
   func resize(to size: Int64) throws(StoreError) {}
   func status() throws(StoreError) -> FileStatus { FixedFiles.status(.regular, content.count) }
+  func freshStatus() throws(StoreError) -> FileStatus { try status() }
 }
 
 /// A few files that never change: just what a decoder that opens its own file needs.

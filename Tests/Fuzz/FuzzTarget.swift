@@ -17,7 +17,7 @@ struct FuzzTarget: Sendable {
     journalSegment, journalFrame, batch, pageBatch, pageParts, commitFrame, logSegment, beacon,
     mark,
     checkpointSidecar,
-    storeDescription, ndjson, sqlScript,
+    storeDescription, ndjson, sqlScript, hints,
   ]
 }
 

@@ -128,8 +128,10 @@ private final class RecordingFile: File, @unchecked Sendable {
     written = Array(bytes)
     self.offset = offset
   }
+  func beginWriteback(_ count: Int, at offset: Int64) {}
   func sync() throws(StoreError) {}
   func nextData(from offset: Int64) throws(StoreError) -> Int64? { offset }
   func resize(to size: Int64) throws(StoreError) {}
   func status() throws(StoreError) -> FileStatus { FixedFiles.status(.regular, written.count) }
+  func freshStatus() throws(StoreError) -> FileStatus { try status() }
 }

@@ -40,21 +40,31 @@ struct HintDeskTests {
     desk.published(TxID(10 + number))
   }
 
-  @Test func aQuestionIsHeardAndAnsweredWhenItsBatchIsPublished() {
+  @Test(arguments: [false, true])
+  func aQuestionIsAnsweredWhenItsBatchIsPublished(isAskedAgain: Bool) {
     let line = line()
-    #expect(line.ask([Hint(.question, batch: Self.batch(1))]))
+    let question = Hint(.question, batch: Self.batch(1))
+    #expect(line.ask([question]))
     desk.take()
     #expect(desk.isLookWanted(at: clock.elapsed()))
     #expect(desk.takeWanted() == [Self.writer])
-    #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
+    // Who is told soon need not be told before that it was heard.
     #expect(line.wait(atMost: .zero) == nil)
+    if isAskedAgain {
+      clock.advance(by: .milliseconds(100))
+      #expect(line.ask([question]))
+      desk.take()
+      #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
+      #expect(line.wait(atMost: .zero) == nil)
+    }
     serve(1)
     let answer = line.wait(atMost: .seconds(1))
     #expect(answer?.kind == .published && answer?.batch == Self.batch(1))
     // Nobody asks now, so nothing more comes.
     serve(2)
     #expect(line.wait(atMost: .zero) == nil)
-    #expect(desk.counts.received == 1 && desk.counts.sent == 2)
+    let sent: UInt64 = isAskedAgain ? 2 : 1
+    #expect(desk.counts.received == sent && desk.counts.sent == sent)
   }
 
   @Test func anAnswerIsFoundBehindWhatAnswersNothing() throws {
@@ -75,6 +85,23 @@ struct HintDeskTests {
     #expect(line.answer()?.kind == .released)
     #expect(line.answer() == nil)
     #expect(network.socket.arrived.withLock { $0.isEmpty })
+  }
+
+  /// Who knows the token may say so again and again, and costs no more looks than that.
+  @Test func anEndThatNobodyAskedForIsHeardNowAndThen() throws {
+    let network = DeafNetwork()
+    var environment = environment
+    environment.hints = network
+    let line = HintLine(environment)
+    line.aim(at: desk.endpoint)
+    let end = Hint(.released).sealed(with: desk.endpoint.token)
+    var heard = 0
+    for _ in 0..<1000 {
+      network.socket.arrived.withLock { $0 = [end] }
+      if line.answer() != nil { heard += 1 }
+      clock.advance(by: .milliseconds(1))
+    }
+    #expect(heard == 20)
   }
 
   @Test func whatIsPublishedAlreadyIsAnsweredAtOnce() {
@@ -169,12 +196,17 @@ struct HintDeskTests {
     #expect(desk.isLookWanted(at: clock.elapsed()))
   }
 
-  @Test func questionsOfOneAddressAreBounded() {
+  @Test func questionsOfOneSocketAreBounded() {
     let line = line()
-    let most = UInt64(Limits.hintQuestionsOfOneAddress)
-    _ = line.ask((1...(most + 10)).map { Hint(.question, batch: Self.batch($0)) })
-    desk.take()
-    #expect(desk.counts.received == most + 10)
+    let most = UInt64(Limits.hintQuestionsOfOneSocket)
+    let questions = (1...(most + 10)).map { Hint(.question, batch: Self.batch($0)) }
+    for _ in 0..<2 {
+      _ = line.ask(questions)
+      desk.take()
+      clock.advance(by: .milliseconds(100))
+    }
+    #expect(desk.counts.received == 2 * (most + 10))
+    // Those of which it knows, when they are asked again.
     #expect(desk.counts.sent == most)
     // What is not asked again is forgotten.
     clock.advance(by: Limits.hintQuestionTime * 2)
@@ -186,6 +218,59 @@ struct HintDeskTests {
     #expect(desk.counts.sent == before)
   }
 
+  /// A host has as many sockets as it likes, and of IPv6 as many addresses in its network.
+  @Test(arguments: [false, true])
+  func questionsOfOneHostAreBounded(isIPv6: Bool) {
+    var questions = HintQuestions()
+    func ask(_ host: UInt64, _ number: UInt64) -> Bool {
+      let sender = HintAddress(
+        high: host << 32, low: isIPv6 ? number : 0, port: UInt16(number), isIPv6: isIPv6)
+      let hint = Hint(.question, nonce: number, batch: Self.batch(number))
+      return questions.add(hint, from: sender, at: .seconds(100)) != .refused
+    }
+    let most = UInt64(Limits.hintQuestionsOfOneHost)
+    #expect((1...most + 100).count { ask(1, $0) } == Int(most))
+    #expect(ask(2, 1))
+    // With what is answered there is room again.
+    #expect(questions.take(Self.writer, upTo: SequenceNumber(5)).count == 6)
+    #expect((1...most + 100).count { ask(1, $0) } == Int(most))
+  }
+
+  @Test func writersWhoseFilesAreToBeLookedAtAreBounded() throws {
+    let network = DeafNetwork()
+    var environment = environment
+    environment.hints = network
+    let desk = try HintDesk(at: .loopback, environment)
+    desk.begin(TxID(10))
+    let forged = UInt64(Limits.hintWriters + Limits.hintsAtOnce)
+    network.socket.arrived.withLock { arrived in
+      arrived = (1...forged).map { number in
+        let writer = WriterID(high: number, low: 1)
+        let batch = BatchID(writer: writer, sequence: SequenceNumber(1))
+        return Hint(.written, batch: batch).sealed(with: desk.endpoint.token)
+      }
+    }
+    while desk.take() {}
+    #expect(desk.counts.received == forged)
+    #expect(desk.takeWanted().count == Limits.hintWriters)
+  }
+
+  /// Else two who know the token would answer each other for ever.
+  @Test func anAnswerIsNotAnswered() throws {
+    let stranger = try environment.hints.open(at: .loopback)
+    for kind in [Hint.Kind.heard, .published, .released, .written] {
+      stranger.send(
+        Hint(kind, nonce: 5, batch: Self.batch(1)).sealed(with: desk.endpoint.token),
+        to: desk.endpoint.address)
+    }
+    desk.take()
+    #expect(desk.counts.received == 4 && desk.counts.sent == 0)
+    serve(1)
+    desk.released()
+    #expect(desk.counts.sent == 0)
+    #expect(stranger.receive(atMost: .zero) == nil)
+  }
+
   /// What stands no more is looked for among all: not for each question of somebody who floods.
   @Test func aFullTableIsSweptOnceASecond() throws {
     var questions = HintQuestions()
@@ -194,7 +279,7 @@ struct HintDeskTests {
         let hint = Hint(
           .question, nonce: UInt64.random(in: 1 ... .max), batch: Self.batch(UInt64(n)))
         let sender = HintAddress(high: UInt64.random(in: .min ... .max), port: 7)
-        return questions.add(hint, from: sender, at: now)
+        return questions.add(hint, from: sender, at: now) != .refused
       }
     }
     let half = Limits.hintQuestions / 2

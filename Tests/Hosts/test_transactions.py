@@ -57,6 +57,28 @@ class RefusedTests(StoreCase):
         self.assertEqual(printed[4], "4096 kept ok")
         self.command("verify", self.store)
 
+    def test_the_page_size_changes_under_open_connections(self):
+        printed = self.python("""
+            load()
+            c, other = connect(), connect()
+            c.execute("INSERT INTO item VALUES ('first')")
+            for size in [512, 65536, 4096]:
+                other.execute("BEGIN")
+                one(other, "SELECT count(*) FROM item")
+                other.execute("INSERT INTO item VALUES ('lost')")
+                submit(c, statements=[[f"PRAGMA page_size = {size}"], ["VACUUM"]])
+                one(c, "SELECT count(*) FROM item")
+                print(error(lambda: other.execute("COMMIT")))
+                other.execute(f"INSERT INTO item VALUES ('{size}')")
+                print(one(other, "PRAGMA page_size"), one(c, "PRAGMA page_size"))
+                print(one(c, "SELECT group_concat(name) FROM item"), one(other, "PRAGMA integrity_check"))
+        """).splitlines()
+        self.assertEqual(printed, [
+            "database is locked", "512 512", "first,512 ok",
+            "database is locked", "65536 65536", "first,512,65536 ok",
+            "database is locked", "4096 4096", "first,512,65536,4096 ok"])
+        self.command("verify", self.store)
+
     def test_what_is_larger_than_memory_is_committed(self):
         printed = self.python("""
             load()

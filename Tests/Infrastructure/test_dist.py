@@ -95,6 +95,9 @@ class Dist(unittest.TestCase):
         user = properties("ApplierAccessPoint")["PosixUser"]
         text = (ROOT / "infra/Dockerfile").read_text()
         self.assertIn(f"USER {user['Uid']}:{user['Gid']}\n", text)
+        # What the command opens when it needs it.
+        for library in ["libcurl4", "libmicrohttpd12"]:
+            self.assertIn(f" {library} ", text)
         # On Fargate a volume has the rights of the image's directory.
         self.assertIn("mkdir --mode 1777 /scratch", text)
         self.assertIn("VOLUME /scratch", text)

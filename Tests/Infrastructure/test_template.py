@@ -285,50 +285,5 @@ class TheTable(unittest.TestCase):
         self.assertNotIn("TimeToLiveSpecification", table)
 
 
-class Alarms(unittest.TestCase):
-    # What an applier says in the namespace Sluice, with the dimension `store`. Each must be in its sources.
-    OWN = {
-        "NoLiveApplier": "sluice_leading",
-        "OldestUnapplied": "sluice_oldest_batch_seconds",
-        "BatchesRejected": "sluice_rejected_batches",
-        "SegmentsQuarantined": "sluice_quarantined_segments",
-    }
-    FILE_SYSTEM = {"IoLimit": "PercentIOLimit", "Connections": "ClientConnections", "DiskUse": "StorageBytes"}
-
-    def metric(self, name):
-        """The one metric that an alarm looks at, alone or in an expression."""
-        alarm = properties(name)
-        if "Metrics" not in alarm:
-            return alarm
-        (metric,) = [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
-        (shown,) = [one for one in alarm["Metrics"] if one["ReturnData"]]
-        self.assertEqual(shown["Expression"], f"DIFF({alarm['Metrics'][0]['Id']})")
-        return metric
-
-    def test_they_are_all_that_an_operator_is_woken_by(self):
-        self.assertEqual(set(of_type("AWS::CloudWatch::Alarm")), set(self.OWN) | set(self.FILE_SYSTEM))
-        for name, expected in self.OWN.items():
-            metric = self.metric(name)
-            self.assertEqual((metric["Namespace"], metric["MetricName"]), ("Sluice", expected))
-            self.assertEqual(
-                metric["Dimensions"], [{"Name": "store", "Value": {"Fn::Sub": MOUNT + "/${StoreName}"}}]
-            )
-            self.assertEqual(RESOURCES[name]["Condition"], "HasStore")
-        for name, expected in self.FILE_SYSTEM.items():
-            metric = self.metric(name)
-            self.assertEqual((metric["Namespace"], metric["MetricName"]), ("AWS/EFS", expected))
-            self.assertIn({"Name": "FileSystemId", "Value": {"Ref": "FileSystem"}}, metric["Dimensions"])
-
-    def test_appliers_say_what_they_refer_to(self):
-        said = "".join(path.read_text() for path in (ROOT / "Sources").rglob("*.swift"))
-        for metric in self.OWN.values():
-            self.assertTrue(f'"{metric}"' in said, metric)
-
-    def test_silence_is_an_alarm(self):
-        alarm = properties("NoLiveApplier")
-        self.assertEqual((alarm["Statistic"], alarm["TreatMissingData"]), ("Maximum", "breaching"))
-        self.assertEqual((alarm["ComparisonOperator"], alarm["Threshold"]), ("LessThanThreshold", 1))
-
-
 if __name__ == "__main__":
     unittest.main()

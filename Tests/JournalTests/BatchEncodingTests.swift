@@ -11,6 +11,8 @@ struct BatchEncodingTests {
   @Test(arguments: [
     Samples.batch, Batch([]), Batch([Batch.Statement("SELECT 1", rows: [])]),
     Batch([Batch.Statement("", Samples.values)], checksForeignKeysAtEnd: true),
+    Batch([Batch.Statement("x")], isUnlisted: true),
+    Batch([Batch.Statement("y")], wantsResults: true, isUnlisted: true),
     Batch([], key: String(repeating: "k", count: 512)), Batch([], foreignKeyCheck: .all),
     Batch(
       [Batch.Statement("a"), Batch.Statement("b")],
@@ -101,7 +103,7 @@ struct BatchEncodingTests {
   }
 
   @Test func unknownFlagsAndValuesAreRejected() throws {
-    #expect(throws: DecodingError.self) { try decode([5, 1, 4]) }
+    #expect(throws: DecodingError.self) { try decode([5, 1, 8]) }
     // A text, then a statement with one value of type 5.
     #expect(throws: DecodingError.self) { try decode([7, 0, 9, 4, 0, 1, 1, 5]) }
   }

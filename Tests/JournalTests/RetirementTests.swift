@@ -88,6 +88,34 @@ struct RetirementTests {
     }
   }
 
+  @Test(
+    "A segment stays for its readers also where an applier of this machine has it open for writing, and so knows its old date"
+  )
+  func openForWriting() throws {
+    let disk = MemoryDisk()
+    let clock = ManualClock()
+    let hosts = (1...2 as ClosedRange<UInt64>).map {
+      MemoryHost(disk, clock: clock, random: SeededRandom(seed: $0), kind: .network)
+    }
+    let mine = MemoryFileSystem(disk, clock: clock, client: 1, host: hosts[0])
+    let theirs = MemoryFileSystem(disk, clock: clock, client: 2, host: hosts[1])
+    mine.makeDirectories([Self.layout.log])
+    for number in 1...2 as ClosedRange<UInt64> {
+      let file = try mine.create(Self.name(number, in: Self.layout.log), mode: 0o644)
+      try file.resize(to: Block.firstLogFrame)
+    }
+    let led = try mine.open(Self.name(1, in: Self.layout.log), .write)
+    _ = try led.status()
+    clock.advance(by: .seconds(2))
+    let began_ms = clock.wallTime_ms()
+    #expect(try retirement(theirs).retire(below: 2, beneath: 2) == [1])
+    #expect(try led.status().modified_ms < began_ms)
+    #expect(try retirement(mine).delete(movedBefore: began_ms - 1) == 0)
+    clock.advance(by: .seconds(1))
+    #expect(try retirement(mine).delete(movedBefore: clock.wallTime_ms()) == 1)
+    withExtendedLifetime(led) {}
+  }
+
   @Test("Were the second name deleted while the first is there, it would be the last that goes")
   func withoutLooking() throws {
     let operations = try race(at: 0, .deletes).operations

@@ -236,6 +236,41 @@ struct BesideTests {
     #expect(clock.elapsed() - ended <= Self.time + .seconds(1))
   }
 
+  @Test(
+    "A standby reads little more than once a renewal, and a beat of a leader at rest hastens nothing"
+  )
+  func pace() throws {
+    let (a, b) = (Process(table, "a"), Process(table, "b"))
+    #expect(try a.take(active))
+    try a.lease.claimed(at: clock.elapsed())
+    /// Reads for each renewal in ten minutes, with a beat in so long, of which each publishes something or none.
+    func reads(beat: Duration, publishes: Bool) throws -> Double {
+      var (seen, lastBeat) = (active, clock.elapsed())
+      let (readsBefore, requestsBefore) = (table.reads, table.requests)
+      let end = clock.elapsed() + .seconds(600)
+      while clock.elapsed() < end {
+        clock.sleep(.milliseconds(50))
+        var isBeat = clock.elapsed() - lastBeat >= beat
+        if isBeat {
+          lastBeat = clock.elapsed()
+          seen.counter += 1
+          if publishes { seen.txid = seen.txid.next }
+          isBeat = try a.lease.renew(beatStarted: lastBeat)
+        }
+        #expect(try a.lease.keep())
+        a.post.deliver()
+        guard clock.elapsed() >= b.lease.nextLook ?? .zero else { continue }
+        #expect(try !b.look(seen))
+      }
+      let reads = table.reads - readsBefore
+      return Double(reads) / Double(table.requests - requestsBefore - reads)
+    }
+    let atRest = try reads(beat: .seconds(30), publishes: false)
+    let atWork = try reads(beat: .milliseconds(500), publishes: true)
+    #expect((1...1.35).contains(atRest), "\(atRest)")
+    #expect((0.9...1.7).contains(atWork), "\(atWork)")
+  }
+
   @Test("Wall clocks that are hours off, or jump, move no lease")
   func wallClock() throws {
     let (a, b) = (Process(table, "a"), Process(table, "b"))

@@ -2,6 +2,7 @@ import Glibc
 import SluiceJournal
 import SluiceQuery
 import SluiceReader
+import SluiceSQLite
 import SluiceShared
 import SluiceWriter
 import Testing
@@ -58,7 +59,13 @@ struct BusyCopyTests {
     var n = 0
     while !load.withLock({ $0.isOver }) {
       n += 1
-      _ = try writer.submitBlocking(TestStore.row(number, n))
+      let values: [SQLValue] = [.integer(Int64(number)), .integer(Int64(n))]
+      // What a replay comes to again only with the recorded time and random numbers.
+      _ = try writer.submitBlocking(
+        Batch([
+          Batch.Statement(
+            "INSERT INTO t(w, n, x) VALUES (?, ?, random() || julianday('now'))", values)
+        ]))
       pause(5...20)
     }
     writer.closeBlocking()
@@ -103,31 +110,109 @@ struct BusyCopyTests {
     }
   }
 
+  /// Copies `$0` to `$1`, the log first.
+  private static let logFirst =
+    "mkdir \"$1\" && cp -a \"$0/log\" \"$1\"; sleep 0.2; for f in \"$0\"/*; do [ \"${f##*/}\" = log ] || cp -a \"$f\" \"$1\"; done"
+
+  /// An applier settles what was being written, as after a power failure. One that finds a checkpoint later than the
+  /// log refuses, and a repair goes on from that checkpoint.
+  /// Returns whether one was needed.
+  private func settle(_ copy: String, _ what: String) throws -> Bool {
+    func applied() throws -> ChildProcess.End {
+      try ChildProcess(program, ["apply", copy, "--drain", "--ttl", "1"]).end()
+    }
+    var result = try applied()
+    let isRepaired = result.code == 76 && result.errors.contains("is later than the log")
+    if isRepaired {
+      let repaired = try ChildProcess(program, ["repair", copy, "--yes"]).end()
+      #expect(repaired.code == 0, "\(what): \(repaired.output)\(repaired.errors)")
+      result = try applied()
+    }
+    #expect(
+      result.code == 0 || result.errors.contains("not all that was submitted is applied"),
+      "\(what): \(result.code) \(result.errors)")
+    return isRepaired
+  }
+
   /// What AWS Backup and the like make: each file at another moment.
-  @Test("File by file: what the copy has of the log is whole, and an applier goes on from there")
+  @Test(
+    "File by file: what the copy has of the log is whole, an applier goes on from there, and a replay comes to the same"
+  )
   func fileByFile() async throws {
+    let compared = Monitor(0)
     try await busy(rounds: 6, keep: ["--keep", "7d", "--keep-checkpoints", "4"]) { store, round in
       pause(0...300)
       let copy = "\(store.path)-\(round)"
-      let copied = try ChildProcess("cp", ["-a", store.path, copy]).end()
+      let copied =
+        round % 2 == 0
+        ? try ChildProcess("cp", ["-a", store.path, copy]).end()
+        : try ChildProcess("sh", ["-c", Self.logFirst, store.path, copy]).end()
       // Of files that were removed meanwhile cp says so, and takes the others.
       #expect(copied.code == 0 || copied.errors.contains("No such file"), "\(copied.errors)")
-      // An applier settles what was being written, as after a power failure.
-      let applied = try ChildProcess(program, ["apply", copy, "--drain"]).end()
-      #expect(
-        applied.code == 0 || applied.errors.contains("not all that was submitted is applied"),
-        "round \(round): \(applied.code) \(applied.errors)")
+      let asCopied = try seen(copy, besides: store, "round \(round)")
+      if asCopied != nil { compared.withLock { $0 += 1 } }
+      let isRepaired = try settle(copy, "round \(round)")
       let verified = try ChildProcess(program, ["verify", copy]).end()
       // The link may have been copied when a later checkpoint was there than those that were.
       let isWhole = verified.output.split(separator: "\n").dropLast().allSatisfy {
         $0.contains("current.sqlite leads to checkpoint")
       }
       #expect(isWhole && [0, 76].contains(verified.code), "round \(round): \(verified.output)")
-      let restored = try ChildProcess(
-        program, ["restore", copy, "--into", "\(copy).sqlite"]
-      ).end()
-      #expect(restored.code == 0, "round \(round): \(restored.errors)")
+      if let asCopied, !isRepaired {
+        let again = try content(of: copy, .asOf(.txid(asCopied.txid)))
+        #expect(again == asCopied, "round \(round)")
+      }
+      try expectSameReplay(of: copy, "round \(round)")
       _ = try ChildProcess("rm", ["-rf", copy]).end()
+    }
+    #expect(compared.withLock { $0 } > 0)
+  }
+
+  /// The rows of all tables as of a batch.
+  private struct Content: Equatable {
+    var txid: TxID
+    var tables: [String: [String]] = [:]
+
+    init(as txid: TxID, _ query: (String) throws -> [[SQLValue]]) throws {
+      self.txid = txid
+      for row in try query("SELECT name FROM sqlite_schema WHERE type = 'table'") {
+        guard case .text(let name) = row[0] else { continue }
+        tables[name] = try query("SELECT * FROM \"\(name)\"").map { "\($0)" }.sorted()
+      }
+    }
+  }
+
+  private func content(of path: String, _ freshness: Freshness) throws -> Content {
+    let environment = Environment.posix()
+    return try Database(
+      PageStore(path: path, environment: environment), executor: environment.executor
+    ).read(freshness) { reader in try Content(as: reader.txid) { try reader.query($0) } }
+  }
+
+  /// What a reader of the copy sees, before anybody settles anything, is what the store had as of that batch.
+  /// nil where he is told that it cannot be read.
+  private func seen(_ copy: String, besides store: TestStore, _ what: String) throws -> Content? {
+    let found: Content
+    do { found = try content(of: copy, .latest) } catch let error as StoreError {
+      print("\(what): \(error)")
+      return nil
+    }
+    #expect(found.tables["t"]?.count == Int(found.txid.rawValue) - 1, "\(what)")
+    #expect(try content(of: store.path, .asOf(.txid(found.txid))) == found, "\(what)")
+    return found
+  }
+
+  /// All batches that it has, executed again, come to what a reader of it sees, and so does what is restored.
+  private func expectSameReplay(of copy: String, _ what: String) throws {
+    let present = try content(of: copy, .latest)
+    for command in ["replay", "restore"] {
+      let path = "\(copy).\(command)"
+      let made = try ChildProcess(program, [command, copy, "--into", path]).end()
+      #expect(made.output == "\(present.txid) \(path)\n", "\(what): \(command): \(made.errors)")
+      guard made.code == 0 else { continue }
+      let file = try Connection(path: path, flags: [.readOnly])
+      let found = try Content(as: present.txid) { try file.query($0) }
+      #expect(found == present, "\(what): \(command)")
     }
   }
 }

@@ -4,6 +4,7 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -155,6 +156,7 @@ struct DamagedFileTests {
       let path = try store.present().segment.file.path
       let places = mark ? [Block.mark] : [Block.beacons.0, Block.beacons.1]
       let file = try store.environment.fileSystem.open(path, .write)
+      store.isDamagedOnPurpose = !mark
       for place in places { try file.write([7], at: place) }
       #expect(readsTruly(store, expected, path, near: places[0]))
       try store.drain()
@@ -271,6 +273,7 @@ struct DamagedFileTests {
         #expect(end.errors.contains("another checksum than it says"), "\(end)")
       }
       let file = try store.environment.fileSystem.open(path, .write)
+      store.isDamagedOnPurpose = true
       try file.resize(to: size / 2)
       let error = #expect(throws: StoreError.self) {
         try PageStore(path: store.path, environment: store.environment)

@@ -3,6 +3,7 @@ import SluiceApplier
 import SluiceJournal
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -117,6 +118,8 @@ struct FailingDeviceTests {
   @Test("While a store is made", arguments: [ENOSPC, EIO])
   func initialisation(code: Int32) throws {
     let store = try TestStore()
+    // Whoever fails to make a store fails to remove its parts, too.
+    store.isDamagedOnPurpose = true
     for n in 1...200 {
       let name = "store\(n)"
       let device = FailingDevice(at: n, lasts: true, code)

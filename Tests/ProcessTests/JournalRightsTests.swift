@@ -1,6 +1,7 @@
 import Glibc
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -34,6 +35,7 @@ struct JournalRightsTests {
 
   private final class Place {
     let path: String
+    private let teardown = StoreTeardown(at: #_sourceLocation)
     var store: String { "\(path)/store" }
     var layout: StoreLayout { StoreLayout(store) }
 
@@ -44,7 +46,10 @@ struct JournalRightsTests {
       try #require(chmod(path, 0o777) == 0)
     }
 
-    deinit { _ = try? ChildProcess("rm", ["-rf", path]).end() }
+    deinit {
+      teardown.verifyStores(in: path)
+      _ = try? ChildProcess("rm", ["-rf", path]).end()
+    }
   }
 
   private func sluice(as user: String, _ arguments: String...) throws -> String {

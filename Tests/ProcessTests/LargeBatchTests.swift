@@ -97,6 +97,23 @@ struct LargeBatchTests {
     }
   }
 
+  /// Each statement is a batch of an applier's, which takes no more memory with its child than it may.
+  private func applyWithin(_ store: TestStore, _ statements: [String]) throws {
+    let applier = try ChildProcess(
+      program, ["apply", store.path, "--holder", "a", "--batch-time", "900"])
+    try wait("a leads") { try store.holder() == "a" }
+    let writer = try store.writer()
+    for sql in statements {
+      let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
+      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(600)).outcome
+      #expect(outcome.isApplied, "\(outcome)")
+    }
+    let processes = [applier.id] + Self.children(of: applier.id)
+    let peaks = processes.compactMap(Self.peak_KiB)
+    print("applier and child: \(peaks) KiB")
+    #expect(peaks.count == 2 && peaks.reduce(0, +) <= Self.most, "\(peaks) KiB")
+  }
+
   /// As many as 2 GiB have in pages of 4 KiB: what is remembered of a page takes the same of a small one.
   @Test("Made, and written anew, by one batch each")
   func halfAMillionPages() async throws {
@@ -104,23 +121,36 @@ struct LargeBatchTests {
       var creation = StoreCreation()
       creation.pageSize = 512
       let store = try TestStore(creation)
-      let applier = try ChildProcess(
-        program, ["apply", store.path, "--holder", "a", "--batch-time", "900"])
-      try wait("a leads") { try store.holder() == "a" }
-      let writer = try store.writer()
-      for sql in [
-        "CREATE TABLE many(a INTEGER PRIMARY KEY, b)",
-        "INSERT INTO many WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 500000) SELECT i, zeroblob(350) FROM c",
-        "UPDATE many SET b = zeroblob(351)",
-      ] {
-        let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
-        let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(600)).outcome
-        #expect(outcome.isApplied, "\(outcome)")
-      }
-      let processes = [applier.id] + Self.children(of: applier.id)
-      let peaks = processes.compactMap(Self.peak_KiB)
-      print("applier and child with 500,000 changed pages: \(peaks) KiB")
-      #expect(peaks.count == 2 && peaks.reduce(0, +) <= Self.most, "\(peaks) KiB")
+      try applyWithin(
+        store,
+        [
+          "CREATE TABLE many(a INTEGER PRIMARY KEY, b)",
+          "INSERT INTO many WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 500000) SELECT i, zeroblob(350) FROM c",
+          "UPDATE many SET b = zeroblob(351)",
+        ])
+    }
+  }
+
+  /// All of the table is read and sorted, and a third of what it takes is written, by one statement.
+  @Test("An index on a table of 300 MB")
+  func index() async throws {
+    try await onThread {
+      let store = try TestStore()
+      try applyWithin(
+        store,
+        [
+          "CREATE TABLE large(a INTEGER PRIMARY KEY, k, b)",
+          "INSERT INTO large WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 250000) SELECT i, printf('%0300d', i * 7919 % 250007), zeroblob(850) FROM c",
+          "CREATE INDEX byKey ON large(k)",
+        ])
+      let bytes = try store.query(
+        "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+      guard case .integer(let bytes)? = bytes.first?.first else { return }
+      #expect(bytes > 370_000_000)
+      let found = try store.query(
+        "SELECT count(*), min(a), max(a) FROM large INDEXED BY byKey WHERE k > printf('%0300d', 249997)"
+      )
+      #expect(found.first?.first == 9)
     }
   }
 

@@ -2,7 +2,9 @@ import Glibc
 import SluiceApplier
 import SluiceFakes
 import SluiceJournal
+import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Synchronization
 import Testing
@@ -88,6 +90,15 @@ struct LeftoverTests {
       // Half a second of lease; it was ten seconds when it read the log first.
       #expect(SystemClock().elapsed() - began < .seconds(3 * patience))
       #expect(try store.rows(of: 1) == [1])
+      // It stays in the segment that is closed now, where nobody reads it.
+      var remarks: [Verification.Damage] = []
+      var damages: [Verification.Damage] = []
+      _ = try Verification(
+        store: store.path, store.environment, onRemark: { remarks.append($0) },
+        onDamage: { damages.append($0) }
+      ).run()
+      #expect(remarks.map(\.path) == [present.segment.file.path] && remarks[0].offset == torn)
+      #expect(damages == [])
     }
   }
 }

@@ -4,6 +4,7 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -13,6 +14,7 @@ struct ManyStoresTests {
   private final class Stores: Sendable {
     let directory: String
     let paths: [String]
+    private let teardown = StoreTeardown(at: #_sourceLocation)
 
     init(_ count: Int) throws {
       var template = Array("/tmp/sluice-many-XXXXXX".utf8CString)
@@ -23,7 +25,10 @@ struct ManyStoresTests {
       for path in paths { try StoreCreation().make(at: path) }
     }
 
-    deinit { _ = try? ChildProcess("rm", ["-rf", directory]).end() }
+    deinit {
+      teardown.verifyStores(in: directory)
+      _ = try? ChildProcess("rm", ["-rf", directory]).end()
+    }
 
     func start(_ holder: String, ttl: Int) throws -> ChildProcess {
       try ChildProcess(

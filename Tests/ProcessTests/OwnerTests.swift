@@ -1,6 +1,7 @@
 import Glibc
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 /// The store's user is 4001; root and user 5001 come by.
@@ -12,6 +13,7 @@ struct OwnerTests {
 
   private final class Place {
     let path: String
+    private let teardown = StoreTeardown(at: #_sourceLocation)
     var store: String { "\(path)/store" }
 
     init() throws {
@@ -23,7 +25,10 @@ struct OwnerTests {
       try #require(made.code == 0, "\(made.errors)")
     }
 
-    deinit { _ = try? ChildProcess("rm", ["-rf", path]).end() }
+    deinit {
+      teardown.verifyStores(in: path)
+      _ = try? ChildProcess("rm", ["-rf", path]).end()
+    }
 
     func sluice(as user: UInt32, _ arguments: String...) throws -> ChildProcess.End {
       try ChildProcess(

@@ -5,24 +5,29 @@ import SluiceJournal
 import SluiceQuery
 import SluiceReader
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
-/// A store in a directory of its own, removed with this object.
+/// A store in a directory of its own, verified and removed with this object, as are those beside it.
 ///
 /// Its first batch makes the table `t`; every other one that a test submits inserts one row, so that
 /// a snapshot of batch N has N - 1 rows, whoever looks and whenever.
-final class TestStore: Sendable {
+final class TestStore: VerifiedStore, Sendable {
   let path: String
-  private let place: String
+  let teardown: StoreTeardown
+  private let directory: String
   let environment = Environment.posix()
 
-  init(_ creation: StoreCreation = StoreCreation()) throws {
+  init(_ creation: StoreCreation = StoreCreation(), at place: SourceLocation = #_sourceLocation)
+    throws
+  {
+    teardown = StoreTeardown(at: place)
     var template = Array("/tmp/sluice-process-XXXXXX".utf8CString)
     try #require(mkdtemp(&template) != nil)
-    place = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    try #require(chmod(place, 0o755) == 0)
-    path = "\(place)/store"
+    directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    try #require(chmod(directory, 0o755) == 0)
+    path = "\(directory)/store"
     try creation.make(at: path, environment: environment)
     let writer = try writer()
     _ = try writer.submitBlocking(
@@ -32,8 +37,9 @@ final class TestStore: Sendable {
   }
 
   deinit {
-    _ = try? ChildProcess("chmod", ["-R", "u+rwx", place]).end()
-    _ = try? ChildProcess("rm", ["-rf", place]).end()
+    _ = try? ChildProcess("chmod", ["-R", "u+rwx", directory]).end()
+    teardown.verifyStores(in: directory)
+    _ = try? ChildProcess("rm", ["-rf", directory]).end()
   }
 
   var layout: StoreLayout { StoreLayout(path) }
@@ -103,7 +109,7 @@ final class TestStore: Sendable {
   func makeAnother(_ name: String, _ environment: Environment = .posix()) throws(StoreError)
     -> String
   {
-    let path = "\(place)/\(name)"
+    let path = "\(directory)/\(name)"
     try StoreCreation().make(at: path, environment: environment)
     return path
   }
@@ -111,7 +117,7 @@ final class TestStore: Sendable {
   func openAnother(_ name: String) throws(StoreError) -> PageStore {
     var environment = environment
     environment.clock = ImpatientClock()
-    return try PageStore(path: "\(place)/\(name)", environment: environment)
+    return try PageStore(path: "\(directory)/\(name)", environment: environment)
   }
 
   // MARK: Files

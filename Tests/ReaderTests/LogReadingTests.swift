@@ -1,3 +1,5 @@
+import Glibc
+import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -35,6 +37,26 @@ struct LogReadingTests {
     #expect(try store.difference(walking.snapshot()) == nil)
   }
 
+  /// However many commits a finished segment holds: its header, its start frame, its merged index.
+  @Test func aFinishedSegmentIsOpenedByThreeReads() throws {
+    let store = try TestStore()
+    let files = CountingFileSystem()
+    var reads: [Int] = []
+    for _ in 0..<3 {
+      for _ in 0..<10 {
+        for i in 1...20 { try store.commit(insert(i...i + 20)) }
+        try store.nextSegment(finishing: true)
+      }
+      try store.commit(insert(1...3))
+      files.reset()
+      #expect(try store.difference(store.open(files).current) == nil)
+      files.reset()
+      _ = try store.open(files)
+      reads.append(files.counts.reads)
+    }
+    #expect(reads[1] - reads[0] == 10 * 3 && reads[2] - reads[1] == 10 * 3, "\(reads)")
+  }
+
   @Test func aCheckpointInsideASegmentIsABase() throws {
     let store = try TestStore()
     for i in 1...20 { try store.commit(insert(i...i * 9)) }
@@ -46,6 +68,22 @@ struct LogReadingTests {
     try store.nextSegment(finishing: true)
     let merged = try store.open()
     #expect(try store.difference(merged.current) == nil)
+  }
+
+  /// It stood still in between, for so long that retention has removed the file.
+  @Test func aSegmentThatGoesBetweenItsOpeningAndItsHeaderIsListedAgain() throws {
+    let store = try TestStore()
+    try store.commit(insert(1...50))
+    let wasMet = Monitor(false)
+    let files = HookedFileSystem { operation in
+      guard operation.action == .read, operation.path.hasSuffix(".log"),
+        operation.offset == Block.header, !wasMet.withLock({ $0 })
+      else { return .done }
+      wasMet.withLock { $0 = true }
+      return .fails(.posix(ESTALE, operation.path))
+    }
+    #expect(try store.difference(store.open(files).snapshot()) == nil)
+    #expect(wasMet.withLock { $0 })
   }
 
   @Test func manySegmentsBehindBeginAnew() throws {

@@ -243,7 +243,10 @@ struct ReadVFSTests {
     var random = SystemRandomNumberGenerator()
     for _ in 0..<150 {
       let low = Int.random(in: 1...400, using: &random)
-      switch Int.random(in: 0..<8, using: &random) {
+      switch Int.random(in: 0..<9, using: &random) {
+      case 8:
+        let size = [512, 1024, 4096, 65536].randomElement(using: &random) ?? 512
+        try store.commit("PRAGMA page_size = \(size); VACUUM")
       case 0: try store.commit("DELETE FROM t WHERE id BETWEEN \(low) AND \(low + 200)")
       case 1: try store.nextSegment(finishing: Bool.random(using: &random))
       case 2 where store.txid.rawValue > 0:

@@ -3,12 +3,14 @@ import SluiceJournal
 import SluiceReader
 import SluiceSQLite
 import SluiceShared
+import SluiceTeardown
 import Testing
 
 /// A store made by hand, without an applier: its commits are what a plain SQLite database beside it
-/// changed in its file.
-final class TestStore {
+/// changed in its file. Verified and removed with this object.
+final class TestStore: VerifiedStore {
   let root: String
+  let teardown: StoreTeardown
   let layout: StoreLayout
   let environment: Environment
   let description: StoreDescription
@@ -24,9 +26,11 @@ final class TestStore {
   private let compressor = Compressor()
   private let directory: String
 
-  init(pageSize: Int = 1024, _ setup: String = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)")
-    throws
-  {
+  init(
+    pageSize: Int = 1024, _ setup: String = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)",
+    at place: SourceLocation = #_sourceLocation
+  ) throws {
+    teardown = StoreTeardown(at: place)
     let environment = Environment.posix()
     // Memory where there is such a directory: these tests are not about the disk.
     let base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
@@ -56,7 +60,10 @@ final class TestStore {
     try checkpoint(publishing: false)
   }
 
-  deinit { _ = system("rm -rf \(directory)") }
+  deinit {
+    teardown.verify(root)
+    _ = system("rm -rf \(directory)")
+  }
 
   private static func claim(_ layout: StoreLayout, _ id: StoreID, _ environment: Environment)
     -> LogClaim
@@ -69,10 +76,15 @@ final class TestStore {
   func imageOfPlain() throws -> [[UInt8]] {
     let file = try environment.fileSystem.open("\(directory)/plain.sqlite", .fixed)
     let bytes = try file.read(Int(try file.status().size), at: 0)
-    return stride(from: 0, to: bytes.count, by: description.pageSize).map {
-      Array(bytes[$0..<$0 + description.pageSize])
+    guard bytes.count > 17 else { return [] }
+    let said = Int(bytes[16]) << 8 | Int(bytes[17])
+    let pageSize = said == 1 ? 65536 : said
+    return stride(from: 0, to: bytes.count, by: pageSize).map {
+      Array(bytes[$0..<$0 + pageSize])
     }
   }
+
+  private var pageSize: Int { pages.first?.count ?? description.pageSize }
 
   // MARK: Commits
 
@@ -83,9 +95,10 @@ final class TestStore {
     return try commit(image: imageOfPlain(), publishing: publishing)
   }
 
-  /// Commits the difference to `image`. Pages in `unwritten` stay out of it.
+  /// Commits the difference to `image`. Pages in `unwritten` stay out of it, which no applier would do.
   @discardableResult
   func commit(image: [[UInt8]], unwritten: Set<Int> = [], publishing: Bool = true) throws -> TxID {
+    if !unwritten.isEmpty { isDamagedOnPurpose = true }
     let content = content(image, unwritten)
     _ = try holder.commit(content)
     txid = TxID(content.first.rawValue)
@@ -106,7 +119,9 @@ final class TestStore {
   private func content(_ image: [[UInt8]], _ unwritten: Set<Int>) -> CommitContent {
     var entries: [PageEntry] = []
     var stored: [UInt8] = []
-    var checksum = checksum
+    let newSize = image.first?.count ?? pageSize
+    let pages = newSize == pageSize ? pages : []
+    var checksum = newSize == pageSize ? checksum : DatabaseChecksum()
     for number in 0..<max(image.count, pages.count) {
       let old = number < pages.count ? pages[number] : nil
       let new = number < image.count ? image[number] : nil
@@ -125,14 +140,14 @@ final class TestStore {
     }
     let meta = CommitMeta(
       commit: commits + 1, time_ms: 1_700_000_000_000 + Int64((commits + 1) / 2) * 1000,
-      entropy: Identifier128(high: 1, low: 2), pageSize: UInt32(description.pageSize),
+      entropy: Identifier128(high: 1, low: 2), pageSize: UInt32(newSize),
       pageCount: UInt32(image.count), checksum: checksum, rejected: 0)
     let outcome = BatchOutcome(
       batch: BatchID(writer: description.id, sequence: SequenceNumber(commits + 1)), key: nil,
       attempts: 0, outcome: .applied(.init(changes: 1, lastRowID: 0, rows: nil)))
     return CommitContent(
       first: txid.next, count: 1, meta: meta, entries: entries, outcomes: [outcome], consumed: [],
-      pages: .memory(stored), batches: SectionContent(.batches, raw: []))
+      pages: .memory(stored), batches: SectionContent(.batches, raw: [0, 0, 0, 0]))
   }
 
   // MARK: Segments and checkpoints
@@ -169,8 +184,10 @@ final class TestStore {
       CheckpointSidecar.Header(
         store: description.id,
         extent: LogExtent(txid: txid, commits: commits, time_ms: commits == 0 ? 0 : time_ms),
-        pageSize: UInt32(description.pageSize), pageCount: UInt32(pages.count), checksum: checksum,
+        pageSize: UInt32(pageSize), pageCount: UInt32(pages.count), checksum: checksum,
         rejected: 0), checksums: pages.map { crc32c($0) }, to: sidecar)
+    try environment.fileSystem.replaceSymbolicLink(
+      layout.current, target: "checkpoints/\(StoreLayout.checkpointName(txid))")
     if publishing { try publish() }
   }
 
@@ -178,13 +195,17 @@ final class TestStore {
 
   /// Flips a bit of a file.
   func damage(_ path: String, at offset: Int64) throws {
+    isDamagedOnPurpose = true
     let file = try environment.fileSystem.open(path, .write)
     var byte = try file.read(1, at: offset)
     byte[0] ^= 0x10
     try file.write(byte, at: offset)
   }
 
-  func remove(_ path: String) throws { try environment.fileSystem.unlink(path) }
+  func remove(_ path: String) throws {
+    isDamagedOnPurpose = true
+    try environment.fileSystem.unlink(path)
+  }
 
   // MARK: Reading
 
@@ -201,6 +222,7 @@ final class TestStore {
   func difference(_ snapshot: Snapshot) throws -> String? {
     if snapshot.txid != txid { return "batch \(snapshot.txid), not \(txid)" }
     if snapshot.checksum != checksum { return "another checksum" }
+    if snapshot.pageSize != pageSize { return "pages of \(snapshot.pageSize) bytes" }
     if Int(snapshot.pageCount) != pages.count { return "\(snapshot.pageCount) pages" }
     for (i, page) in pages.enumerated() {
       let number = UInt32(i + 1)

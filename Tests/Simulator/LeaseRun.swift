@@ -3,7 +3,8 @@ import SluiceLease
 import SluiceShared
 
 /// One run of the lease in a table alone: three processes, their real lease, a table whose answers are lost,
-/// late and doubled, and of the log no more than who claimed its newest segment.
+/// late and doubled, and of the log no more than who claimed its newest segment. In every second run they wait for no
+/// answer, as a process with many stores does.
 ///
 /// What is checked is the lease's own account, for no promise rests on it: nobody leads when the item has
 /// been another's for a while, nobody keeps the item who stands by, and with nothing in the way the store
@@ -15,6 +16,8 @@ final class LeaseRun: @unchecked Sendable {
   private let omitted: Set<SafetyCheck>
   private let trace: ((String) -> Void)?
   private let lease: Duration
+  /// Nobody waits for the table (`TableLease`, `onAnswer`).
+  let isBeside: Bool
   private var violation: Violation?
   private var isCalm = false
   private(set) var terms = 0
@@ -36,6 +39,7 @@ final class LeaseRun: @unchecked Sendable {
     table = SimulatedLockTable(scheduler)
     self.omitted = omitted
     self.trace = trace
+    isBeside = Simulation.waitsForNoAnswer(seed)
     lease = .milliseconds([1000, 3000, 10_000][scheduler.random.below(3)])
   }
 
@@ -94,14 +98,17 @@ final class LeaseRun: @unchecked Sendable {
     let way = SimulatedLockTable.Way(table: table, process: process) { [self] in
       cut.contains(process.number)
     }
+    // The next turn takes it.
+    let answered: @Sendable () -> Void = {}
     let lease = TableLease(
-      way, duration: lease, name: process.name, environment: environment
+      way, duration: lease, name: process.name, environment: environment,
+      onAnswer: isBeside ? answered : nil
     ) { [self] in note("\(process.name): \($0.message)") }
     let poll = min(self.lease / 10, .milliseconds(200))
     do throws(StoreError) {
       while !process.isGone {
         let seen = LeaseObservation(segment: segment, counter: counter, isReleased: isReleased)
-        if try lease.mayClaim(seen), try lease.acquire() {
+        if try isTaken(lease, seen, process, clock) {
           try attempt(seen, lease, process, clock)
         }
         clock.sleep(poll + .milliseconds(Int64(scheduler.random.below(20))))
@@ -109,6 +116,39 @@ final class LeaseRun: @unchecked Sendable {
       }
     } catch {
       violate(Violation(endedBy: error, "\(process.name) ended with \(error)"))
+    }
+  }
+
+  /// Looks at the item, and takes it where that may be. As `FleetStore` does it where nobody waits: only when there is
+  /// an answer, or a look is due.
+  private func isTaken(
+    _ lease: TableLease, _ seen: LeaseObservation, _ process: SimulatedProcess,
+    _ clock: SimulatedClock
+  ) throws(StoreError) -> Bool {
+    guard isBeside else {
+      guard try lease.mayClaim(seen) else { return false }
+      return try lease.acquire()
+    }
+    let before_ns = scheduler.now_ns
+    defer {
+      if scheduler.now_ns != before_ns {
+        violate(.waitedForTable, "\(process.name), which stands by, waits for the table")
+      }
+    }
+    let hasNews = try lease.goOn()
+    guard hasNews || clock.elapsed() >= lease.nextLook ?? .zero else { return false }
+    guard try lease.mayClaim(seen) else { return false }
+    return try lease.acquire()
+  }
+
+  /// Gives the item back. Where nobody waits for the table that goes on beside what else is done.
+  private func abandon(
+    _ lease: TableLease, _ process: SimulatedProcess, _ clock: SimulatedClock
+  ) throws(StoreError) {
+    lease.abandon()
+    while isBeside, lease.isParting, !process.isGone {
+      clock.sleep(.milliseconds(10))
+      _ = try lease.goOn()
     }
   }
 
@@ -126,7 +166,7 @@ final class LeaseRun: @unchecked Sendable {
       lostClaims += 1
       guard !process.isGone else { return }
       let failures = table.counts
-      lease.abandon()
+      try abandon(lease, process, clock)
       guard !process.isGone, isUndisturbed(since: failures), !cut.contains(process.number) else {
         return
       }

@@ -80,6 +80,9 @@ public struct Mutation: Sendable {
     Mutation(
       .compactedPages, "what VACUUM wrote forgotten at its sync",
       [.damageShown] + [.corruptDatabase, .endedBySQLite, .unduePoison]),
+    Mutation(
+      .ownPageSize, "a state's page size taken from its checkpoint",
+      damage + corruption + [.damageShown]),
     Mutation(.renewalFromRequest, "renewal counted from the reply", [.ledWithoutLease]),
     Mutation(
       .pauseBetweenAssistants, "assistants that begin terms at once", [.assistantsInHaste]),

@@ -102,7 +102,7 @@ final class Oracle {
     case 28: .remakeTable
     case 29: .widenTable
     case 30: .ruinTables
-    case 31: .compact
+    case 31: .compact(pageSize: [nil, 512, 1024, 4096][random.below(4)])
     case 20, 21: .deferred(isMended: random.chance(0.5))
     case 22: .orphan
     case 23: .shadow

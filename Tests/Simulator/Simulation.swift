@@ -67,6 +67,9 @@ public struct Simulation: Sendable {
     return (violation, statistics)
   }
 
+  /// Whether nobody waits for an answer of the table in a run of the lease with this seed.
+  public static func waitsForNoAnswer(_ seed: UInt64) -> Bool { seed.isMultiple(of: 2) }
+
   private func runLease(seed: UInt64, _ trace: ((String) -> Void)?) -> (
     Violation?, World.Statistics
   ) {
@@ -81,6 +84,7 @@ public struct Simulation: Sendable {
     statistics[.doubledRequests] = run.requests.doubled
     statistics[.throttled] = run.requests.refusedByServer
     statistics[.lostClaims] = run.lostClaims
+    statistics[.termsBeside] = run.isBeside ? run.terms : 0
     return (violation, statistics)
   }
 

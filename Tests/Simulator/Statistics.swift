@@ -19,6 +19,7 @@ extension World {
       // What the store went through.
       case logSegments = "log segments"
       case cutFrames = "of them freed of half a large commit"
+      case pageSizes = "changes of the page size"
       case checkpoints
       case retired = "log segments retired"
       case deleted = "of them deleted"
@@ -47,6 +48,7 @@ extension World {
       case doubledRequests = "of them carried out twice"
       case throttled = "of them throttled"
       case lostClaims = "claims lost with the item taken"
+      case termsBeside = "terms of who waits for no answer of the table"
       case hints
       case lostHints = "of them lost"
       case lateHints = "of them late"
@@ -106,13 +108,13 @@ extension World {
     public func absent(in kind: Simulation.Kind) -> [Count] {
       let wanted: [Count] =
         switch kind {
-        case .system: Count.allCases.filter { $0 != .lostClaims }
+        case .system: Count.allCases.filter { $0 != .lostClaims && $0 != .termsBeside }
         case .log: [.terms, .batches, .reads, .retired]
         case .journal: [.batches, .removedSegments]
         case .lease:
           [
             .terms, .refusedRenewals, .lockRequests, .lostAnswers, .lateRequests, .doubledRequests,
-            .throttled, .lostClaims,
+            .throttled, .lostClaims, .termsBeside,
           ]
         }
       return wanted.filter { self[$0] == 0 }

@@ -80,6 +80,7 @@ extension Verification {
           .timeWentBack, "time goes back from \(time_ms) to \(entry.meta.time_ms) at \(id)")
       }
       time_ms = entry.meta.time_ms
+      if i > 0, entry.meta.pageSize != history[i - 1].meta.pageSize { world.count(.pageSizes) }
       // Whoever submits without a key does so once.
       if let batch = entry.batch, let name = NamedWork.name(of: batch),
         !names.insert(name).inserted, batch.key == nil || batch.step != nil

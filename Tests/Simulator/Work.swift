@@ -32,8 +32,8 @@ enum Work: Hashable {
   case returning
   /// Every other row.
   case delete
-  /// Rewrites the whole database; writes no row.
-  case compact
+  /// Rewrites the whole database, in pages of this size if there is one; writes no row.
+  case compact(pageSize: Int?)
   /// Done by a process itself, on a snapshot: as a transfer, of what there is.
   case interactive(from: Int, to: Int, amount: Int64, Sabotage?)
   /// Ends every process that begins to execute it.
@@ -76,7 +76,10 @@ struct NamedWork: Hashable {
     case .append, .lethal: break
     // Its pages are made by who does it.
     case .interactive: batch.statements = []
-    case .compact: batch.statements = [Batch.Statement(NamedWork.compaction + "\(name)")]
+    case .compact(let pageSize):
+      batch.statements =
+        (pageSize.map { [Batch.Statement("PRAGMA page_size = \($0)")] } ?? [])
+        + [Batch.Statement(NamedWork.compaction + "\(name)")]
     case .appendTwice: batch.statements = [Batch.Statement(NamedWork.insert, rows: [row, row])]
     case .transfer(let from, let to, let amount):
       let move = "UPDATE account SET balance = balance + ? WHERE id = ?"
@@ -171,7 +174,7 @@ struct NamedWork: Hashable {
     if case .commit? = batch.step {
       return batch.key.flatMap { Int64($0.dropFirst(interactive.count)) }
     }
-    if let sql = batch.statements.first?.sql, sql.hasPrefix(compaction) {
+    if let sql = batch.statements.last?.sql, sql.hasPrefix(compaction) {
       return Int64(sql.dropFirst(compaction.count))
     }
     guard let statement = batch.statements.first, statement.sql == insert,

@@ -269,6 +269,10 @@ public final class World: @unchecked Sendable {
     switch error.code {
     case .notLeading, .wrongClock: return isApplier
     case .snapshotExpired where hasLostOpens || plan.retention != nil: return true
+    // A beacon was torn, and who would cover it is slow: the file server has none that can be believed.
+    case .damaged where error.offset == Block.beacons.0 && observer.present == nil:
+      count(.tornBeacons)
+      return true
     default: break
     }
     return isFault(error) || error.isLostOpen && hasLostOpens

@@ -84,6 +84,21 @@ extension SimulatedNFSTests {
     #expect(seconds.allSatisfy { (2.5...23.1).contains($0) })
   }
 
+  @Test("Who asks the server is told date and size all the same")
+  func asked() throws {
+    let network = Network()
+    try network.theirs.put([1])
+    let writer = try network.mine.open(path, .write)
+    let old = try writer.status()
+    network.clock.advance(by: .seconds(1))
+    try network.theirs.change([3, 4])
+    let opened = try network.neighbour().open(path, .shared)
+    #expect(try opened.status().modified_ms == old.modified_ms)
+    #expect(try opened.freshStatus().modified_ms == old.modified_ms + 1000)
+    #expect(try opened.freshStatus().size == 2)
+    withExtendedLifetime(writer) {}
+  }
+
   @Test("It is read once that process has closed the file")
   func closedHere() throws {
     let network = Network()

@@ -40,15 +40,15 @@ struct HouseRuleTests {
       }, most: 0, Exceptions.bareErrnos, "bare errno numbers; Glibc has their names")
   }
 
-  @Test func theCoresImportNoFoundation() throws {
-    let cores = [
-      "Shared", "Journal", "VFS", "SQLite", "Reader", "Query", "Writer", "Transactions",
-      "Extension",
-    ].map { "Sources/\($0)/" }
-    let files = try sources().filter { file in cores.contains { file.path.hasPrefix($0) } }
-    #expect(files.count > 80)
+  /// It makes each start of a process longer, by 0.4 ms where it is linked statically. No module is left out.
+  @Test func whatIsShippedImportsNoFoundation() throws {
+    let files = try sources()
+    // Each folder of Sources that has Swift in it.
+    let modules = Set(files.map { $0.path.split(separator: "/")[1] })
+    #expect(modules.isSuperset(of: ["Applier", "DynamoDB", "Lambda", "Lease", "sluice"]))
+    #expect(files.count > 300)
     checkNone(in: files, "imports Foundation") {
-      $0.contains(#/import (Foundation|FoundationEssentials)\b/#)
+      $0.contains(#/import ((struct|class|enum|func|protocol) )?Foundation(Essentials)?\b/#)
     }
   }
 

@@ -105,6 +105,8 @@ struct HandshakeTests {
       }
       try? store.close(JournalSegmentID(writer: writer, number: number))
     }
+    // It holds the store, and the store holds it.
+    defer { store.files.beforeSync(nil) }
     guard count < Limits.closuresPerFlush else {
       let error = #expect(throws: StoreError.self) { try journal.flush([content(1)]) }
       #expect(error?.code == .outcomeUnknown)

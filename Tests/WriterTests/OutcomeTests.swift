@@ -230,13 +230,7 @@ struct OutcomeTests {
     let first = try writer.submitBlocking(insert(1))
     let second = try writer.submitBlocking(insert(2))
     try applier.apply([first.batch])
-    let claim = LogClaim(
-      layout: store.layout, store: store.id, environment: .posix(), holder: "next",
-      engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-    let won = try claim.claim(successorOf: 1) { holder, _ in
-      holder.beacon(.active, ApplierStatus(), time_ms: 0)
-    }
-    let next = TestApplier(holder: try #require(won).holder)
+    let next = TestApplier(holder: try store.claim(successorOf: 2))
     try next.apply([second.batch])
     #expect(try writer.outcomeBlocking(of: first).txid == TxID(1))
     #expect(try writer.outcomeBlocking(of: second).txid == TxID(2))

@@ -1,32 +1,57 @@
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
+import Testing
 
 @testable import SluiceWriter
 
-/// A store made by hand in a directory of its own, removed at the end.
-final class TestStore: Sendable {
+/// A store made by hand in a directory of its own, verified and removed at the end. Its database has no page.
+final class TestStore: VerifiedStore, Sendable {
+  let teardown: StoreTeardown
   let layout: StoreLayout
   let id: StoreID
   let files = WatchedFileSystem()
 
-  init() throws {
+  init(at place: SourceLocation = #_sourceLocation) throws {
+    teardown = StoreTeardown(at: place)
     let base = PosixFileSystem()
     let name = hexadecimal(UInt64.random(in: .min ... .max), width: 16)
     layout = StoreLayout("/tmp/sluice-writer-\(name)")
     id = StoreID(time_ms: SystemClock().wallTime_ms(), random: { .random(in: .min ... .max) })
-    for directory in [layout.root, layout.journal, layout.log, layout.oldLog] {
+    for directory in [layout.root] + directories {
       try base.makeDirectory(directory, mode: 0o755)
     }
     let description = StoreDescription(id: id, pageSize: 4096, lease: .file, foreignKeys: true)
     try base.create(layout.description, mode: 0o644).write(Array(description.json.utf8), at: 0)
+    try makeCheckpoint()
+    _ = try claim(successorOf: 0, .released)
   }
 
   deinit {
+    teardown.verify(layout.root)
     let base = PosixFileSystem()
-    for directory in [layout.journal, layout.oldLog, layout.log, layout.root] {
+    let all = directories.reversed() + [layout.root]
+    for directory in all {
       for name in (try? base.list(directory)) ?? [] { try? base.unlink("\(directory)/\(name)") }
     }
-    removeDirectories([layout.journal, layout.oldLog, layout.log, layout.root])
+    removeDirectories(all)
+  }
+
+  private var directories: [String] {
+    [layout.journal, layout.log, layout.oldLog, layout.checkpoints]
+  }
+
+  /// Of a database without a page.
+  private func makeCheckpoint() throws {
+    let base = PosixFileSystem()
+    let name = StoreLayout.checkpointName(.zero)
+    _ = try base.create("\(layout.checkpoints)/\(name)", mode: 0o444)
+    let header = CheckpointSidecar.Header(
+      store: id, extent: .empty, pageSize: 4096, pageCount: 0, checksum: DatabaseChecksum(),
+      rejected: 0)
+    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(.zero))"
+    try CheckpointSidecar.write(header, checksums: [], to: base.create(sidecar, mode: 0o444))
+    try base.replaceSymbolicLink(layout.current, target: "checkpoints/\(name)")
   }
 
   func environment(
@@ -52,17 +77,17 @@ final class TestStore: Sendable {
     return try Writer(store: layout.root, options: options, environment: environment())
   }
 
-  /// The log's first holder, who stands in for an applier.
-  func applier() throws -> TestApplier {
-    let environment = Environment.posix()
+  /// The holder of the log's second segment, who stands in for an applier.
+  func applier() throws -> TestApplier { TestApplier(holder: try claim(successorOf: 1)) }
+
+  func claim(successorOf number: UInt64, _ state: Beacon.State = .active) throws -> LogHolder {
     let claim = LogClaim(
-      layout: layout, store: id, environment: environment, holder: "test",
+      layout: layout, store: id, environment: .posix(), holder: "test",
       engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-    let won = try claim.claim(successorOf: 0) { holder, _ in
-      holder.beacon(.active, ApplierStatus(), time_ms: 0)
+    let won = try claim.claim(successorOf: number) { holder, _ in
+      holder.beacon(state, ApplierStatus(), time_ms: 0)
     }
-    guard let won else { throw StoreError(.invalid, "the log has a holder") }
-    return TestApplier(holder: won.holder)
+    return try #require(won).holder
   }
 
   /// Sets the mark of a writer's segment, as an applier does.
@@ -94,12 +119,14 @@ final class TestApplier: Sendable {
     let meta = CommitMeta(
       commit: holder.extent.commits + 1, time_ms: 0, entropy: Identifier128(high: 0, low: 0),
       pageSize: 4096, pageCount: 0, checksum: DatabaseChecksum(), rejected: 0)
+    // Of an empty batch the list has its length, 0.
+    let empty = [UInt8](repeating: 0, count: BatchList.leastBytes * outcomes.count)
     _ = try holder.commit(
       CommitContent(
         first: holder.extent.txid.next, count: UInt32(outcomes.count), meta: meta, entries: [],
         outcomes: outcomes.map {
           BatchOutcome(batch: $0.0, key: nil, attempts: 0, outcome: $0.1)
-        }, consumed: [], pages: .memory([]), batches: SectionContent(.batches, raw: [])))
+        }, consumed: [], pages: .memory([]), batches: SectionContent(.batches, raw: empty)))
     try holder.publish(holder.beacon(.active, ApplierStatus(), time_ms: 0))
   }
 

@@ -13,8 +13,9 @@ internal import SluiceVFS
 /// After a failure nothing is read or written until a new session opens the database.
 final class DatabaseFile: VirtualFile {
   private(set) var snapshot: Snapshot
-  let pages: DirtyPages
-  private let pageSize: Int
+  private(set) var pages: DirtyPages
+  /// The snapshot's, until VACUUM has changed it.
+  private var pageSize: Int { pages.pageSize }
   /// Where the transaction stands.
   private enum Phase {
     /// ── COMMIT begins ──▶ committing; ── VACUUM begins ──▶ compacting
@@ -41,6 +42,7 @@ final class DatabaseFile: VirtualFile {
 
   private let keepsCompacted: Bool
   private let sizes: CommitSizes
+  private let fileSystem: any FileSystem
   /// Called for each page of the snapshot that is read. A step of SQLite's can read many of them, each for a
   /// round trip to the file server, before its progress handler is called.
   var onRead: () -> Void = {}
@@ -48,7 +50,7 @@ final class DatabaseFile: VirtualFile {
   init(_ snapshot: Snapshot, _ environment: Environment) {
     self.snapshot = snapshot
     keepsCompacted = environment.makes(.compactedPages)
-    pageSize = snapshot.pageSize
+    fileSystem = environment.fileSystem
     sizes = environment.commitSizes
     pages = DirtyPages(
       pageSize: snapshot.pageSize, fileSystem: environment.fileSystem, sizes)
@@ -75,6 +77,59 @@ final class DatabaseFile: VirtualFile {
     phase = .compacting
     defer { phase = .open }
     try vacuum()
+    do throws(StoreError) { try regroup() } catch {
+      if error.code == .limit {
+        hasFullCommit = true
+        throw SQLiteError(code: SQLITE_FULL, message: error.message)
+      }
+      fail(error)
+      throw SQLiteError(code: SQLITE_IOERR, message: error.message)
+    }
+  }
+
+  /// Where page 1 says another page size than the pages have: what VACUUM wrote is cut into pages of that size.
+  ///
+  /// Until its transaction has ended SQLite writes the file in pages of the old size.
+  private func regroup() throws(StoreError) {
+    guard let first = try pages.copy(of: 1), pageSize(in: first) != pageSize else { return }
+    let (old, count) = (pages, first.bigEndian32(at: 28))
+    let new = emptyPages(pageSize(in: first))
+    new.elsewhere = { old.scratchBytes + old.elsewhere() }
+    let lockBytes = (
+      old: DatabaseChecksum.lockBytePage(pageSize: old.pageSize),
+      new: DatabaseChecksum.lockBytePage(pageSize: new.pageSize)
+    )
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: new.pageSize, alignment: 64)
+    defer { buffer.deallocate() }
+    for page in 1...max(1, count) where page != lockBytes.new {
+      let offset = Int64(page - 1) * Int64(new.pageSize)
+      let isWritten = try PageSpan.fill(buffer, from: offset, pageSize: old.pageSize) {
+        (number, part) throws(StoreError) in
+        if try old.read(number, into: part) { return true }
+        part.initializeMemory(as: UInt8.self, repeating: 0)
+        return number == lockBytes.old
+      }
+      guard isWritten else { throw StoreError(.io, "VACUUM has not written page \(page)") }
+      try new.write(page, UnsafeRawBufferPointer(buffer))
+      if page % 256 == 0 { onRead() }
+    }
+    new.elsewhere = old.elsewhere
+    pages = new
+    laidOverCount = count
+    firstPage = nil
+  }
+
+  /// What SQLite's header says; 1 stands for 65536.
+  private func pageSize(in first: [UInt8]) -> Int {
+    let said = Int(first[16]) << 8 | Int(first[17])
+    return said == 1 ? 65536 : said
+  }
+
+  private func emptyPages(_ pageSize: Int) -> DirtyPages {
+    let empty = DirtyPages(pageSize: pageSize, fileSystem: fileSystem, sizes)
+    empty.memoryBytes = pages.memoryBytes
+    empty.elsewhere = pages.elsewhere
+    return empty
   }
 
   /// Lays a page over the snapshot, for the transaction that follows. `count`: the pages that there are then.
@@ -103,9 +158,17 @@ final class DatabaseFile: VirtualFile {
       fail(error)
       throw error
     }
-    pages.removeAll()
-    laidOverCount = nil
+    removePages()
     phase = .open
+  }
+
+  private func removePages() {
+    if pageSize == snapshot.pageSize {
+      pages.removeAll()
+    } else {
+      pages = emptyPages(snapshot.pageSize)
+    }
+    laidOverCount = nil
   }
 
   /// This database is of no use any more; the first reason stays.
@@ -113,8 +176,7 @@ final class DatabaseFile: VirtualFile {
 
   /// Forgets what a transaction that was rolled back had written.
   func discard() {
-    pages.removeAll()
-    laidOverCount = nil
+    removePages()
     firstPage = nil
   }
 
@@ -139,7 +201,11 @@ final class DatabaseFile: VirtualFile {
     let page = UInt32(offset / Int64(pageSize)) + 1
     let start = Int(offset % Int64(pageSize))
     if buffer.count == pageSize, start == 0 { return try readWhole(page, into: buffer) }
-    guard start + buffer.count <= pageSize else { return false }
+    guard start + buffer.count <= pageSize else {
+      return try PageSpan.fill(buffer, from: offset, pageSize: pageSize) {
+        (page, part) throws(StoreError) in try readWhole(page, into: part)
+      }
+    }
     if page != 1 || !pages.isEmpty || firstPage == nil {
       var bytes = [UInt8](repeating: 0, count: pageSize)
       var result: Result<Bool, StoreError> = .success(false)
@@ -184,10 +250,14 @@ final class DatabaseFile: VirtualFile {
     guard failure == nil else { throw .write }
     // SQLite tries a failed COMMIT's writes again inside the same COMMIT.
     if case .sealed = phase { throw .write }
-    precondition(
-      bytes.count == pageSize && offset % Int64(pageSize) == 0, "SQLite writes whole pages")
+    let (index, start) = offset.quotientAndRemainder(dividingBy: Int64(pageSize))
+    let page = UInt32(index) + 1
     do throws(StoreError) {
-      try pages.write(UInt32(offset / Int64(pageSize)) + 1, bytes)
+      if bytes.count == pageSize, start == 0 {
+        try pages.write(page, bytes)
+      } else {
+        try writePart(of: page, bytes, at: Int(start))
+      }
     } catch {
       if error.code == .limit {
         hasFullCommit = true
@@ -196,6 +266,20 @@ final class DatabaseFile: VirtualFile {
       failure = error
       throw .write
     }
+  }
+
+  /// Where VACUUM makes pages smaller, it writes those beside the lock byte, in the same large page, by themselves.
+  private func writePart(of page: UInt32, _ bytes: UnsafeRawBufferPointer, at start: Int)
+    throws(StoreError)
+  {
+    guard case .compacting = phase, start + bytes.count <= pageSize else {
+      preconditionFailure("SQLite writes whole pages")
+    }
+    var whole = try pages.copy(of: page) ?? [UInt8](repeating: 0, count: pageSize)
+    whole.replaceSubrange(start..<start + bytes.count, with: bytes)
+    try whole.withUnsafeBytes { raw in
+      Result { () throws(StoreError) in try pages.write(page, raw) }
+    }.get()
   }
 
   func sync() throws(VFSFailure) {
@@ -212,7 +296,7 @@ final class DatabaseFile: VirtualFile {
   /// for the transaction after it.
   func truncate(to size: Int64) throws(VFSFailure) {
     guard case .compacting = phase else { return }
-    let count = UInt32(size / Int64(pageSize))
+    let count = UInt32((size + Int64(pageSize) - 1) / Int64(pageSize))
     pages.truncate(to: count)
     laidOverCount = count
   }

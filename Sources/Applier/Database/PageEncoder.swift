@@ -36,7 +36,9 @@ final class PageEncoder {
     let pageCount = try databaseSize(dirty, snapshot)
     let lockByte = DatabaseChecksum.lockBytePage(pageSize: dirty.pageSize)
     var numbers = dirty.numbers.filter { $0 <= pageCount && $0 != lockByte }
-    numbers += holes(dirty, from: snapshot.pageCount, to: pageCount).filter { $0 != lockByte }
+    // Of another page size nothing of the snapshot stays.
+    let kept = dirty.pageSize == snapshot.pageSize ? snapshot.pageCount : 0
+    numbers += holes(dirty, from: kept, to: pageCount).filter { $0 != lockByte }
     numbers.sort()
     var entries: [PageEntry] = []
     entries.reserveCapacity(numbers.count)
@@ -48,7 +50,8 @@ final class PageEncoder {
     }
     return Encoded(
       entries: entries, bytes: bytes, pageCount: pageCount,
-      checksum: try snapshot.checksum(adding: entries, pageCount: pageCount))
+      checksum: try snapshot.checksum(
+        adding: entries, pageSize: dirty.pageSize, pageCount: pageCount))
   }
 
   /// New pages that were not written. Outside of savepoints SQLite leaves out those which a transaction

@@ -1,8 +1,8 @@
 internal import SluiceJournal
 internal import SluiceSQLite
 
-/// A batch that rewrites the whole database: `VACUUM`, and before it in the same batch, where it is to be
-/// changed, `PRAGMA auto_vacuum`.
+/// A batch that rewrites the whole database: `VACUUM`, and before it in the same batch, where they are to be
+/// changed, `PRAGMA auto_vacuum` and `PRAGMA page_size`.
 ///
 /// SQLite does both outside of transactions only, so such a batch has nothing else, and is alone in its
 /// commit.
@@ -12,11 +12,24 @@ struct Compaction {
   /// How the database gives free pages back, where the batch changes that.
   enum AutoVacuum: String { case none, full, incremental }
 
-  let autoVacuum: AutoVacuum?
+  private(set) var autoVacuum: AutoVacuum?
+  /// Bytes of a page, where the batch changes that.
+  private(set) var pageSize: Int?
 
   /// What SQLite is told.
   var statements: [String] {
-    (autoVacuum.map { ["PRAGMA auto_vacuum = \($0.rawValue)"] } ?? []) + ["VACUUM"]
+    (autoVacuum.map { ["PRAGMA auto_vacuum = \($0.rawValue)"] } ?? [])
+      + (pageSize.map { ["PRAGMA page_size = \($0)"] } ?? []) + ["VACUUM"]
+  }
+
+  /// False for what it says already, and for what stands before no VACUUM.
+  private mutating func take(_ kind: Kind) -> Bool {
+    switch kind {
+    case .autoVacuum(let mode) where autoVacuum == nil: autoVacuum = mode
+    case .pageSize(let bytes) where pageSize == nil: pageSize = bytes
+    case .autoVacuum, .pageSize, .vacuum, .other: return false
+    }
+    return true
   }
 
   enum Meaning {
@@ -35,20 +48,18 @@ struct Compaction {
     guard batch.guards.isEmpty, batch.switches.isEmpty,
       batch.statements.allSatisfy({ $0.rows == 1 && $0.columns == 0 })
     else { return .refused(denied) }
-    switch (kinds.count, kinds[0], kinds[kinds.count - 1]) {
-    case (1, .vacuum, _): return .compaction(Compaction(autoVacuum: nil))
-    case (2, .autoVacuum(let mode), .vacuum): return .compaction(Compaction(autoVacuum: mode))
-    default: return .refused(denied)
-    }
+    var compaction = Compaction()
+    for kind in kinds.dropLast() where !compaction.take(kind) { return .refused(denied) }
+    return kinds.last == .vacuum ? .compaction(compaction) : .refused(denied)
   }
 
   private static let denied = Outcome.Rejection(
     code: Outcome.Rejection.Code.denied,
     message:
-      "VACUUM is a batch by itself, with no other statement but PRAGMA auto_vacuum before it, no guard and no parameter"
+      "VACUUM is a batch by itself, with no other statement but PRAGMA auto_vacuum and PRAGMA page_size before it, no guard and no parameter"
   )
 
-  private enum Kind: Equatable { case vacuum, autoVacuum(AutoVacuum), other }
+  private enum Kind: Equatable { case vacuum, autoVacuum(AutoVacuum), pageSize(Int), other }
 
   /// The whole text counts, so that nothing stands behind it. `VACUUM INTO`, and what is written otherwise,
   /// is left to SQLite, which refuses it in a transaction.
@@ -62,16 +73,26 @@ struct Compaction {
       if next == "main" { next = tokens.next() }
       return isEnd(next, &tokens) ? .vacuum : .other
     case "pragma":
-      guard tokens.next() == "auto_vacuum", tokens.next() == "=", let mode = mode(tokens.next()),
-        isEnd(tokens.next(), &tokens)
-      else { return .other }
-      return .autoVacuum(mode)
+      let setting = setting(tokens.next(), tokens.next() == "=" ? tokens.next() : nil)
+      return isEnd(tokens.next(), &tokens) ? setting : .other
     default: return .other
     }
   }
 
   private static func isEnd(_ token: String?, _ tokens: inout LeadingTokens) -> Bool {
     token == nil || token == ";" && tokens.next() == nil
+  }
+
+  private static func setting(_ name: String?, _ value: String?) -> Kind {
+    switch name {
+    case "auto_vacuum": mode(value).map { .autoVacuum($0) } ?? .other
+    case "page_size": pageSize(value).map { .pageSize($0) } ?? .other
+    default: .other
+    }
+  }
+
+  private static func pageSize(_ value: String?) -> Int? {
+    value.flatMap { Int($0) }.flatMap { PageBatch.pageSizes.contains($0) ? $0 : nil }
   }
 
   private static func mode(_ value: String?) -> AutoVacuum? {

@@ -87,7 +87,7 @@ extension Session {
     }
     let meta = CommitMeta(
       commit: after.commits, time_ms: after.time_ms, entropy: group.entropy,
-      pageSize: UInt32(snapshot.pageSize), pageCount: encoded.pageCount,
+      pageSize: UInt32(dirty.pageSize), pageCount: encoded.pageCount,
       checksum: encoded.checksum, rejected: rejectedAfter)
     var content = CommitContent(
       first: group.first, count: UInt32(group.outcomes.count), meta: meta,

@@ -142,11 +142,16 @@ extension Session {
           if let rejection = unreadable(decoded, context) {
             return .success(.outcome(.rejected(rejection)))
           }
-          switch Compaction.meaning(of: decoded) {
-          case .refused(let rejection): return .success(.outcome(.rejected(rejection)))
-          case .compaction(let compaction):
-            return .success(isAlone ? try compact(compaction) : .needsOwnCommit)
-          case nil: break
+          if let meaning = Compaction.meaning(of: decoded) {
+            // An earlier version refused more, in other words.
+            if let rejection = request.recorded?.denial(of: batch.id) {
+              return .success(.outcome(.rejected(rejection)))
+            }
+            switch meaning {
+            case .refused(let rejection): return .success(.outcome(.rejected(rejection)))
+            case .compaction(let compaction):
+              return .success(isAlone ? try compact(compaction) : .needsOwnCommit)
+            }
           }
           return .success(try run.execute(decoded, context))
         } catch {

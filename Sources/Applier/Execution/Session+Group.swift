@@ -27,9 +27,12 @@ extension Session {
     withoutContent: Bool, _ request: Request
   ) throws(StoreError) {
     let txid = group.nextTxID
-    let key = try keep(outcome, of: batch, txid, &group, withoutContent: withoutContent)
+    let (key, isUnlisted) = try keep(
+      outcome, of: batch, txid, &group, withoutContent: withoutContent)
     // A transaction that meets another is run again by who made it, and nobody else sees to it.
-    if case .rejected(let rejection) = outcome, rejection.code != Outcome.Rejection.Code.conflict {
+    if case .rejected(let rejection) = outcome, !isUnlisted,
+      rejection.code != Outcome.Rejection.Code.conflict
+    {
       group.rejected += 1
       try bookkeeping { () throws(SQLiteError) in
         try tables.record(
@@ -49,15 +52,15 @@ extension Session {
     note(batch, in: &group)
   }
 
-  /// Puts a batch's bytes into the commit and records its key; returns the key.
+  /// Puts a batch's bytes into the commit and records its key; returns the key, and what it says of a rejection.
   func keep(
     _ outcome: Outcome, of batch: PendingBatch, _ txid: TxID, _ group: inout Group,
     withoutContent: Bool
-  ) throws(StoreError) -> String? {
+  ) throws(StoreError) -> (key: String?, isUnlisted: Bool) {
     guard !withoutContent else {
       group.onlyFrame = nil
       group.bytes.append(UInt32(0))
-      return nil
+      return (nil, false)
     }
     let time_ms = group.time_ms
     // One that is rejected unexecuted is opened here.
@@ -65,10 +68,12 @@ extension Session {
     if batch.frame.isBroken { group.onlyFrame = nil }
     let copies = group.onlyFrame == nil
     let kept = batch.frame.withBatch(batch.index) {
-      bytes -> Result<(key: String?, bytes: [UInt8]), StoreError> in
-      guard case .success(let bytes) = bytes else { return .success((nil, [])) }
-      guard let key = (try? EncodedBatch(bytes))?.key else {
-        return .success((nil, copies ? Array(bytes) : []))
+      bytes -> Result<(key: String?, isUnlisted: Bool, bytes: [UInt8]), StoreError> in
+      guard case .success(let bytes) = bytes else { return .success((nil, false, [])) }
+      let batch = try? EncodedBatch(bytes)
+      let isUnlisted = batch?.isUnlisted ?? false
+      guard let key = batch?.key else {
+        return .success((nil, isUnlisted, copies ? Array(bytes) : []))
       }
       do throws(StoreError) {
         if outcome.recordsKey {
@@ -77,16 +82,16 @@ extension Session {
               key: key, hash: BatchRun.hash(bytes), txid: txid, time_ms: time_ms, outcome: outcome)
           }
         }
-        return .success((key, copies ? Array(bytes) : []))
+        return .success((key, isUnlisted, copies ? Array(bytes) : []))
       } catch {
         return .failure(error)
       }
     }
-    let (key, bytes) = try kept.get()
-    guard copies else { return key }
+    let (key, isUnlisted, bytes) = try kept.get()
+    guard copies else { return (key, isUnlisted) }
     group.bytes.append(UInt32(bytes.count))
     group.bytes.append(raw: bytes)
-    return key
+    return (key, isUnlisted)
   }
 
   func note(_ batch: PendingBatch, in group: inout Group) {

@@ -11,6 +11,7 @@ extension Session {
     /// Rejections that no execution would come to by itself.
     private let given: [BatchID: Outcome.Rejection]
     private let rejected: Set<BatchID>
+    private let denied: [BatchID: Outcome.Rejection]
 
     /// `isEmpty` says of the batch at an index that the history has no bytes of it; `lacksPages`, that it has not
     /// what it was judged by.
@@ -22,9 +23,11 @@ extension Session {
       self.pruned = pruned
       var given: [BatchID: Outcome.Rejection] = [:]
       var rejected: Set<BatchID> = []
+      var denied: [BatchID: Outcome.Rejection] = [:]
       for (i, outcome) in outcomes.enumerated() {
         guard case .rejected(let rejection) = outcome.outcome else { continue }
         rejected.insert(outcome.batch)
+        if rejection.code == Outcome.Rejection.Code.denied { denied[outcome.batch] = rejection }
         // Why its frame could not be opened, only the frame said.
         let isUnreadable = rejection.code == Outcome.Rejection.Code.malformed && isEmpty(i)
         let isOfItsPages = rejection.code != Outcome.Rejection.Code.conflict && lacksPages(i)
@@ -34,9 +37,13 @@ extension Session {
       }
       self.given = given
       self.rejected = rejected
+      self.denied = denied
     }
 
     func isRejected(_ batch: BatchID) -> Bool { rejected.contains(batch) }
+
+    /// What a batch was rejected with as one that says what no batch may.
+    func denial(of batch: BatchID) -> Outcome.Rejection? { denied[batch] }
 
     /// What the batch is rejected with, unexecuted.
     func verdict(on batch: BatchID) -> Outcome.Rejection? { given[batch] }

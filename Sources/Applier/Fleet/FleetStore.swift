@@ -26,6 +26,8 @@ final class FleetStore: @unchecked Sendable {
   /// This process has released it for others, and has not seen yet who leads it.
   private var isOffered = false
   private var failure: StoreError?
+  /// How often it has failed since somebody led it.
+  private var failures = 0
 
   /// What others want of it.
   private struct Wishes {
@@ -77,6 +79,7 @@ final class FleetStore: @unchecked Sendable {
     switch try applier.look() {
     case .leads(let leader):
       self.leader = leader
+      failures = 0
       wishes.withLock { ($0.leads, $0.release) = (true, false) }
       claimable = nil
       if isOffered { fleet.tookBack() }
@@ -87,6 +90,7 @@ final class FleetStore: @unchecked Sendable {
       let isBeating = beat == .new
       // Whoever takes it has waited for others already.
       if !heldBack, !applier.lease.isBeingTaken { claimable = nil }
+      if isBeating { failures = 0 }
       stand(applier, isBeating, hints)
       nextLook = environment.clock.elapsed() + self.pause(applier, pause, isBeating)
       return .until(due(applier))
@@ -241,9 +245,18 @@ final class FleetStore: @unchecked Sendable {
     close()
     if options.drains { throw error }
     if isOver { return ended() }
-    options.logger.error("stopped; tried again in 10 s", metadata: ["error": "\(error)"])
-    nextLook = environment.clock.elapsed() + Limits.pauseAfterFailure
+    let pause = pauseAfterFailure()
+    options.logger.error(
+      "stopped; tried again", metadata: ["error": "\(error)", "after": "\(pause.inSeconds) s"])
+    nextLook = environment.clock.elapsed() + pause
     return .until(nextLook)
+  }
+
+  /// Soon behind the first one: what passes by itself must not make a takeover longer.
+  private func pauseAfterFailure() -> Duration {
+    defer { failures += 1 }
+    return min(
+      Limits.longestPauseAfterFailure, Limits.shortestPauseAfterFailure * (1 << min(failures, 10)))
   }
 }
 

@@ -69,7 +69,10 @@ struct DescribedStore {
     var store: StoreID?
     /// Of the newest checkpoint that has one.
     var copy: StoreDescription?
+    /// Of the oldest checkpoint that says it: the database may have had another one since.
     var pageSize: Int?
+    /// Of the database that `init` made.
+    private var firstPageSize: Int?
     private var bytes: [UInt8] = []
 
     init(_ layout: StoreLayout, _ fileSystem: any FileSystem) throws(StoreError) {
@@ -103,9 +106,9 @@ struct DescribedStore {
             path: "\(layout.checkpoints)/\(name)", store: store, fileSystem: fileSystem
           ).header
         else { continue }
-        pageSize = pageSize ?? Int(header.pageSize)
-        copy = StoreDescription(copied: header.description)
-        if copy != nil { break }
+        pageSize = Int(header.pageSize)
+        if header.extent.txid == .zero { firstPageSize = pageSize }
+        copy = copy ?? StoreDescription(copied: header.description)
       }
     }
 
@@ -113,13 +116,10 @@ struct DescribedStore {
       description.isWritten(as: bytes) || description.mayBeNewer(bytes)
     }
 
-    /// But for the lease and the right to transactions, which `sluice config` changes.
     func agrees(with description: StoreDescription) -> Bool {
-      guard pageSize == nil || pageSize == description.pageSize else { return false }
-      guard var copy else { return true }
-      copy.lease = description.lease
-      copy.transactions = description.transactions
-      return copy == description
+      guard firstPageSize == nil || firstPageSize == description.pageSize else { return false }
+      guard let copy else { return true }
+      return description.agrees(with: copy, readFrom: bytes)
     }
   }
 }

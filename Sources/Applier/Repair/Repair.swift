@@ -124,7 +124,7 @@ public struct Repair {
   /// Also where what it leads to has a higher number and is not there.
   private func pointCurrent(_ checkpoint: Checkpoint) throws(StoreError) {
     guard let newest = try checkpoint.whole().max() else { return }
-    let target = "checkpoints/\(StoreLayout.checkpointName(newest))"
+    let target = StoreLayout.currentTarget(newest)
     guard (try? environment.fileSystem.readSymbolicLink(layout.current)) != target else { return }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)
     try environment.fileSystem.syncDirectory(layout.root)

@@ -79,22 +79,18 @@ private final class PagesFile: VirtualFile {
   func size() throws(VFSFailure) -> Int64 { Int64(pages.pageCount) * Int64(pages.pageSize) }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(VFSFailure) {
-    let page = UInt32(offset / Int64(pages.pageSize)) + 1
-    let start = Int(offset % Int64(pages.pageSize))
-    guard page <= pages.pageCount, start + buffer.count <= pages.pageSize else {
-      buffer.initializeMemory(as: UInt8.self, repeating: 0)
-      throw .shortRead
-    }
+    let isWhole: Bool
     do throws(StoreError) {
-      guard buffer.count < pages.pageSize else { return try pages.read(page: page, into: buffer) }
-      let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: pages.pageSize, alignment: 64)
-      defer { whole.deallocate() }
-      try pages.read(page: page, into: whole)
-      buffer.copyMemory(
-        from: UnsafeRawBufferPointer(rebasing: whole[start..<start + buffer.count]))
+      isWhole = try PageSpan.fill(buffer, from: offset, pageSize: pages.pageSize) {
+        (page, part) throws(StoreError) in
+        guard page <= pages.pageCount else { return false }
+        try pages.read(page: page, into: part)
+        return true
+      }
     } catch {
       failure = error
       throw error.code == .damaged ? .corruptFile : .read
     }
+    guard isWhole else { throw .shortRead }
   }
 }

@@ -88,9 +88,7 @@ public struct RecordedHistory {
   private static func checkpoints(_ layout: StoreLayout, _ environment: Environment)
     throws(StoreError) -> [TxID]
   {
-    let names = Set(try environment.fileSystem.list(layout.checkpoints))
-    return names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) }.sorted()
+    StoreLayout.checkpointTxIDs(try environment.fileSystem.list(layout.checkpoints)).sorted()
   }
 
   /// Makes the database that an empty store begins with.

@@ -28,6 +28,18 @@ extension Replay {
     try take(recorded)
   }
 
+  /// What is kept of earlier states is kept by pages of their size.
+  func compareContent(beforeResizingTo pageSize: UInt32) throws(StoreError) {
+    guard Int(pageSize) != session.snapshot.pageSize, !unproven.isEmpty else { return }
+    try compareContent()
+  }
+
+  /// The last state is as recorded.
+  func forgetUnproven() {
+    file.forgetEarlier()
+    unproven = []
+  }
+
   private func take(_ recorded: Snapshot) throws(StoreError) {
     guard recorded.checksum != session.snapshot.checksum else { return }
     if !unproven.isEmpty { try compareContent() }

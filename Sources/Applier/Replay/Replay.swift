@@ -16,7 +16,7 @@ public import SluiceShared
 public final class Replay {
   let history: RecordedHistory
   /// What executing cannot find out: that the record was made by another SQLite.
-  private let note: (String) -> Void
+  let note: (String) -> Void
   private let onProgress: (_ done: Int64, _ total: Int64) -> Void
 
   /// What came of it.
@@ -107,7 +107,7 @@ public final class Replay {
       self.spans.append((span.segment.number, total))
       total += span.end
     }
-    compareEngines(spans)
+    compareEngines(spans, upTo: point)
     var follower = LogFollower(after: session.extent)
     var isOver = false
     do throws(StoreError) {
@@ -130,20 +130,6 @@ public final class Replay {
     if !unproven.isEmpty { try compareContent() }
   }
 
-  /// Says which batches another SQLite executed.
-  private func compareEngines(_ spans: [Log.Span]) {
-    let here = Engine.current
-    for (i, span) in spans.enumerated() where span.start.engine != here {
-      let first = max(span.start.carried.txid, summary.first).next
-      let next = i + 1 < spans.count ? spans[i + 1].inherited : history.present.extent
-      guard first <= next.txid else { continue }
-      let difference = span.start.engine.difference(from: here)
-      note(
-        "batches \(first) to \(next.txid) were executed by \(difference); rows without an ORDER BY, and messages, may differ"
-      )
-    }
-  }
-
   private func showProgress(_ cursor: LogCursor) {
     let before = spans.last { $0.segment == cursor.segment.number }?.before ?? 0
     onProgress(before + cursor.offset, total)
@@ -163,6 +149,7 @@ public final class Replay {
     if try replayed.commitsParts(&cursor) {
       try takeRecorded(behind: replayed)
     } else {
+      try compareContent(beforeResizingTo: commit.meta.pageSize)
       try executeAgain(replayed, &cursor)
     }
     summary.last = commit.last
@@ -217,7 +204,7 @@ public final class Replay {
       recorded = nil
       return
     }
-    let checksum = try before.checksum(adding: entries, pageCount: commit.meta.pageCount)
+    let checksum = try before.checksum(adding: entries, commit.meta)
     // A first database that had to be made anew may have other pages than the store's had.
     guard checksum == commit.meta.checksum || history.beginsAnew else {
       throw replayed.difference(
@@ -270,11 +257,6 @@ public final class Replay {
   }
 
   // MARK: content
-
-  func forgetUnproven() {
-    file.forgetEarlier()
-    unproven = []
-  }
 
   /// Compares all that there is behind the last commit; where it differs, throws for the first commit after
   /// which it did.
@@ -383,18 +365,5 @@ extension RecordedHistory {
       .noSuchStore,
       first.map { "there is no checkpoint \($0) to begin with; there are: \(known)" }
         ?? "there is no checkpoint to begin with", path: log.layout.checkpoints)
-  }
-}
-
-extension StartRecord.Engine {
-  fileprivate func difference(from other: Self) -> String {
-    let name = { (id: String) in id.split(separator: " ").first.map { "\($0)" } ?? id }
-    if architecture != other.architecture {
-      return "SQLite on \(architecture), and this is \(other.architecture)"
-    }
-    if sourceID != other.sourceID {
-      return "the SQLite of \(name(sourceID)), and this is that of \(name(other.sourceID))"
-    }
-    return "this SQLite, built with other options"
   }
 }

@@ -120,6 +120,10 @@ final class ReplayedCommit {
   /// In what the commit of the replay differs, its pages apart.
   func difference(from content: CommitContent) -> StoreError? {
     replayedPages = content.meta.pageCount
+    guard content.meta.pageSize == meta.pageSize else {
+      return difference(
+        "its pages have \(meta.pageSize) bytes, replayed \(content.meta.pageSize)")
+    }
     guard content.outcomes != encoded else {
       guard content.meta.rejected == meta.rejected else {
         return difference(

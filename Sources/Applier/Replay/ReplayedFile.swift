@@ -8,7 +8,7 @@ internal import SluiceShared
 /// each state since can be looked at again.
 final class ReplayedFile {
   private let file: any File
-  private let pageSize: Int
+  private var pageSize: Int
   private let fileSystem: any FileSystem
   /// What a replay's snapshots read their pages through.
   let segment: LogSegment
@@ -39,8 +39,15 @@ final class ReplayedFile {
   }
 
   /// Writes a commit's pages, and returns where they lie now. `keepsEarlier`: what they replace is kept.
+  ///
+  /// One that changes the page size has all pages, and nothing is kept of the states before it.
   func write(_ content: CommitContent, keepsEarlier: Bool) throws(StoreError) -> [PageEntry] {
-    if keepsEarlier {
+    let isResized = Int(content.meta.pageSize) != pageSize
+    if isResized {
+      pageSize = Int(content.meta.pageSize)
+      forgetEarlier()
+      mostPages = 0
+    } else if keepsEarlier {
       for entry in content.entries where entry.page <= mostPages {
         try keep(entry.page, before: content.meta.commit)
       }
@@ -68,10 +75,12 @@ final class ReplayedFile {
   /// of earlier states is void then.
   func take(_ recorded: Snapshot, over present: Snapshot) throws(StoreError) -> [PageEntry] {
     var entries: [PageEntry] = []
+    let isResized = recorded.pageSize != present.pageSize
+    pageSize = recorded.pageSize
     for page in 1...max(1, recorded.pageCount)
     where page != DatabaseChecksum.lockBytePage(pageSize: pageSize) {
       let crc = try recorded.crc(ofPage: page)
-      if page <= present.pageCount, try present.crc(ofPage: page) == crc { continue }
+      if !isResized, page <= present.pageCount, try present.crc(ofPage: page) == crc { continue }
       try file.write(try recorded.copy(ofPage: page), at: offset(of: page))
       entries.append(
         PageEntry(

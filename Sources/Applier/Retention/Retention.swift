@@ -62,7 +62,7 @@ final class Retention: @unchecked Sendable {
     // These are in no use but by readers that are behind: they make room without needing any.
     done.deletedSegments = try retirement.delete(movedBefore: occasion.now_ms - readers_ms)
     // Also where nothing else is to be done.
-    try passingFullDisk(occasion) { () throws(StoreError) in try pointCurrent(occasion) }
+    let stale = try repointCurrent(occasion)
     let found = try found(upTo: occasion.published)
     guard
       var plan = try RetentionPlan(
@@ -87,10 +87,12 @@ final class Retention: @unchecked Sendable {
       below: bound, beneath: occasion.segment, isUrgent: occasion.isUrgent)
     // Readers begin with the newest one; those that began with one before it have had their time.
     let known = found.whole.last { $0.made_ms <= occasion.now_ms - readers_ms }?.txid ?? .zero
-    for one in superseded where one.txid < known {
+    for one in superseded where one.txid < known && one.txid != stale {
       try remove(one.txid)
       done.removedCheckpoints.append(one.txid)
     }
+    // By now there may be room for it, and the next round removes that one too.
+    if stale != nil { _ = try repointCurrent(occasion) }
     for path in found.halves { try unlink(path) }
     if readers_ms == 0 {
       done.deletedSegments += try retirement.delete(movedBefore: .max)
@@ -190,19 +192,21 @@ final class Retention: @unchecked Sendable {
     let directory = checkpoint.layout.checkpoints
     try environment.fileSystem.syncDirectory(directory)
     if try environment.fileSystem.isNetwork(directory) {
-      try passingFullDisk(occasion) { () throws(StoreError) in
+      _ = try passingFullDisk(occasion) { () throws(StoreError) in
         try environment.changeDirectory(of: "\(directory)/\(StoreLayout.checkpointName(base))")
       }
     }
   }
 
-  /// What only makes something sure, or right for others, must not keep a full disk full.
+  /// What only makes something sure, or right for others, must not keep a full disk full. False: there was no room.
   private func passingFullDisk(_ occasion: Occasion, _ body: () throws(StoreError) -> Void)
-    throws(StoreError)
+    throws(StoreError) -> Bool
   {
     do throws(StoreError) { try body() } catch {
       guard occasion.isUrgent, error.isFullDisk else { throw error }
+      return false
     }
+    return true
   }
 
   /// It says what it is, and has the length that it says.
@@ -230,10 +234,15 @@ final class Retention: @unchecked Sendable {
     try unlink("\(directory)/\(StoreLayout.sidecarName(txid))")
   }
 
-  /// An applier that stood still while it made a checkpoint may have set it back, to one that is gone.
-  private func pointCurrent(_ occasion: Occasion) throws(StoreError) {
-    guard let newest = try checkpoint.newest(upTo: occasion.published) else { return }
-    try checkpoint.pointCurrent(to: newest)
+  /// Points `current.sqlite` to the newest checkpoint: an applier that stood still while it made one may have set
+  /// it back, to one that is gone. Returns the one that it still leads to where a full disk has no room for
+  /// that: the caller keeps it.
+  private func repointCurrent(_ occasion: Occasion) throws(StoreError) -> TxID? {
+    guard let newest = try checkpoint.newest(upTo: occasion.published) else { return nil }
+    let isPointed = try passingFullDisk(occasion) { () throws(StoreError) in
+      try checkpoint.pointCurrent(to: newest)
+    }
+    return isPointed ? nil : checkpoint.current()
   }
 
   private func unlink(_ path: String) throws(StoreError) {

@@ -25,6 +25,11 @@ struct csystem_status {
 /// fstat / lstat; 0 or -errno.
 int csystem_fstat(int descriptor, struct csystem_status *status);
 int csystem_lstat(const char *path, struct csystem_status *status);
+/// As fstat, asked of the file server (statx(2) with AT_STATX_FORCE_SYNC).
+int csystem_fresh_fstat(int descriptor, struct csystem_status *status);
+
+/// sync_file_range(2): begins to write back `count` bytes from `offset` on, and waits for nothing.
+void csystem_begin_writeback(int descriptor, int64_t offset, int64_t count);
 
 /// lseek(2) with SEEK_DATA from `offset`; -errno (ENXIO: no data behind it).
 int64_t csystem_next_data(int descriptor, int64_t offset);

@@ -202,8 +202,8 @@ extension Backup {
       size: checkpoint.sidecarBytes)
     try checkpoint.readSidecar { (piece, _) throws(StoreError) in try tar.append(piece) }
     try tar.end()
-    let name = StoreLayout.checkpointName(checkpoint.txid)
-    try tar.begin("checkpoints/\(name)", mode: 0o444, size: checkpoint.byteCount)
+    let current = StoreLayout.currentTarget(checkpoint.txid)
+    try tar.begin(current, mode: 0o444, size: checkpoint.byteCount)
     try checkpoint.readDatabase { (piece, _) throws(StoreError) in
       try tar.append(piece)
       onProgress(tar.written, total)
@@ -222,7 +222,7 @@ extension Backup {
       }
       try tar.end()
     }
-    try tar.symbolicLink("current.sqlite", to: "checkpoints/\(name)")
+    try tar.symbolicLink("current.sqlite", to: current)
     try tar.file(BackupDirectory.markName, mode: 0o600, CopyMark.content(store, isWhole: true))
     try tar.file("store.json", mode: 0o444, content.descriptionBytes)
     try tar.finish()

@@ -89,13 +89,10 @@ final class BackupDirectory {
     let log = Log(layout: layout, store: store, environment: environment)
     let present = try log.present()
     guard !present.isClosed else { throw isLed(present.segment) }
-    let names = Set(try list(layout.checkpoints))
     return Whole(
       segment: present.segment, beacon: present.beacon,
       predecessor: try log.listed().first { $0 < present.segment.number },
-      checkpoints: Set(
-        names.compactMap(StoreLayout.checkpointTxID)
-          .filter { names.contains(StoreLayout.sidecarName($0)) }))
+      checkpoints: Set(StoreLayout.checkpointTxIDs(try list(layout.checkpoints))))
   }
 
   /// Takes away what an earlier process left half made of a copy that is whole, which is gone on with now.
@@ -265,7 +262,7 @@ final class BackupDirectory {
 
   /// Points `current.sqlite` to the newest checkpoint.
   func point(to txid: TxID) throws(StoreError) {
-    let target = "checkpoints/\(StoreLayout.checkpointName(txid))"
+    let target = StoreLayout.currentTarget(txid)
     let present = try? fileSystem.readSymbolicLink(layout.current)
     guard present != target else { return }
     try fileSystem.replaceSymbolicLink(layout.current, target: target)

@@ -19,9 +19,8 @@ struct CheckpointCopy {
   init(_ layout: StoreLayout, _ store: StoreID, upTo last: TxID, _ environment: Environment)
     throws(StoreError)
   {
-    let names = Set(try environment.fileSystem.list(layout.checkpoints))
-    let txid = names.compactMap(StoreLayout.checkpointTxID)
-      .filter { $0 <= last && names.contains(StoreLayout.sidecarName($0)) }.max()
+    let names = try environment.fileSystem.list(layout.checkpoints)
+    let txid = StoreLayout.checkpointTxIDs(names).filter { $0 <= last }.max()
     guard let txid else {
       throw StoreError(
         .damaged,

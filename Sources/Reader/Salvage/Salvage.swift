@@ -16,9 +16,8 @@ public struct Salvage {
     log = try SalvagedLog(layout, store, environment)
     files = StoreFiles(layout: layout, store: store, environment: environment)
     let lines = try BegunLines(layout, environment.fileSystem)
-    let names = Set(try environment.fileSystem.list(layout.checkpoints))
-    checkpoints = names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) && lines.include($0) }.sorted(by: >)
+    let names = try environment.fileSystem.list(layout.checkpoints)
+    checkpoints = StoreLayout.checkpointTxIDs(names).filter { lines.include($0) }.sorted(by: >)
     latest = try log.latest()
     logEnd = latest.txid
     // One half of a checkpoint shows that much, too.
@@ -85,7 +84,7 @@ public struct Salvage {
       guard frame.first + UInt64(frame.count) - 1 > draft.extent.txid.rawValue else { continue }
       let parts = try survey.parts(of: frame)
       guard frame.first == draft.extent.txid.next.rawValue, let meta = parts.meta,
-        let entries = parts.entries
+        let entries = parts.entries, draft.isWhole(entries, meta)
       else { return false }
       if beforeDamage == nil,
         try !survey.damagedPages(entries, pageSize: Int(meta.pageSize)).isEmpty

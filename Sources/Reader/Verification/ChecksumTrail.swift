@@ -5,7 +5,7 @@ internal import SluiceShared
 struct ChecksumTrail {
   /// Of pages from 1 on.
   private var crcs: [UInt32]
-  private let lockByte: UInt32
+  private var pageSize: UInt32
   /// What the pages give.
   private(set) var checksum: DatabaseChecksum
   /// What commits say, where one was found to say something else: of the two either goes on.
@@ -14,15 +14,24 @@ struct ChecksumTrail {
   /// A checkpoint's. Throws where its checksums cannot be read.
   init(_ sidecar: CheckpointSidecar) throws(StoreError) {
     let header = sidecar.header
-    lockByte = DatabaseChecksum.lockBytePage(pageSize: Int(header.pageSize))
+    pageSize = header.pageSize
     checksum = header.checksum
     said = header.checksum
     crcs = []
     for i in 0..<header.pageCount { crcs.append(try sidecar.crc(ofPage: i + 1)) }
   }
 
-  /// Adds a commit's pages; false where it says that the database has more of them than it can have.
-  mutating func add(_ entries: [PageEntry], pageCount: UInt32) -> Bool {
+  private var lockByte: UInt32 { DatabaseChecksum.lockBytePage(pageSize: Int(pageSize)) }
+
+  /// Adds a commit's pages; false where it says that the database has more of them than it can have. One that changes
+  /// the page size begins anew.
+  mutating func add(_ entries: [PageEntry], _ meta: CommitMeta) -> Bool {
+    let pageCount = meta.pageCount
+    if meta.pageSize != pageSize {
+      pageSize = meta.pageSize
+      crcs = []
+      (checksum, said) = (DatabaseChecksum(), DatabaseChecksum())
+    }
     // Every page between the old end and the new one is written, but the one with SQLite's lock byte.
     guard Int(pageCount) <= crcs.count + entries.count + 1 else { return false }
     while crcs.count > Int(pageCount), let crc = crcs.popLast() {

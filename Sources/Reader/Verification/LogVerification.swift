@@ -63,7 +63,7 @@ final class LogVerification {
   /// Before the first segment of a line that a repair has begun nothing is history; it moves all that away.
   private func passOverEndedLine() {
     guard let line = segments.lastIndex(where: { $0.start?.beginsLine ?? false }) else { return }
-    for one in segments[..<line] where one.control.beacon != nil {
+    for one in segments[..<line] where one.control.beacon != nil || one.control.hasUnreadableSlot {
       verification.report(
         one.segment.file.path, nil,
         "this log segment is of a part of the history that a repair has ended, and which was cut off then",
@@ -83,6 +83,13 @@ final class LogVerification {
   /// Where what is published in the segment at `index` ends, and how far the history goes there; nil where
   /// it is no part of the history.
   private func end(_ index: Int) -> (offset: Int64, extent: LogExtent)? {
+    // Behind it the next one may be damaged, so that nobody says what of it counts.
+    successor(of: index)
+      ?? segments[index].control.beacon.map { ($0.position.end, $0.extent) }
+  }
+
+  /// What a later segment says of the end of the one at `index`, from which it went on.
+  private func successor(of index: Int) -> (offset: Int64, extent: LogExtent)? {
     let one = segments[index]
     for later in segments[(index + 1)...] {
       guard let start = later.start, let parent = start.parent,
@@ -90,11 +97,29 @@ final class LogVerification {
       else { continue }
       return (parent.end, start.inherited)
     }
-    // Behind it the next one may be damaged, so that nobody says what of it counts.
-    return one.control.beacon.map { ($0.position.end, $0.extent) }
+    return nil
+  }
+
+  /// A crash tears a beacon. Where a later segment names the end of what is published in this one, and there is a
+  /// beacon behind this one, nobody reads those of this one any more.
+  private func verifyBeacons(_ index: Int) throws(StoreError) {
+    let segment = segments[index].segment
+    guard segments[index].control.hasUnreadableSlot else { return }
+    let slot = try segment.unreadableSlots().first
+    let what = "a beacon of a log segment is damaged"
+    let later = segments[(index + 1)...]
+    guard successor(of: index) != nil, later.contains(where: { $0.control.beacon != nil }) else {
+      return verification.report(
+        segment.file.path, slot, what,
+        remains: "the other one may be older; an applier that starts covers it")
+    }
+    verification.remark(
+      segment.file.path, slot, what,
+      remains: "nothing is lost: a later segment names what is published in this one")
   }
 
   private func verify(_ one: VerifiedSegment, at index: Int) throws(StoreError) {
+    try verifyBeacons(index)
     guard let (end, extent) = end(index) else {
       // A claimant gave it up, unless it never published and its successor was lost.
       return
@@ -257,7 +282,7 @@ final class LogVerification {
       verification.summary.uncheckedCommits += 1
       return
     }
-    guard trail?.add(entries, pageCount: meta.pageCount) == true else {
+    guard trail?.add(entries, meta) == true else {
       verification.report(
         one.segment.file.path, frame.offset,
         "a commit says that the database has \(meta.pageCount) pages then, and it has not written them",
@@ -290,6 +315,7 @@ final class LogVerification {
   private func compare(checkpoint txid: TxID, _ meta: CommitMeta) {
     guard let header = sidecar(txid)?.header,
       header.checksum != meta.checksum || header.pageCount != meta.pageCount
+        || header.pageSize != meta.pageSize
     else { return }
     verification.report(
       verification.sidecar(txid), 64,

@@ -4,15 +4,17 @@ internal import SluiceJournal
 struct MergedEntries {
   /// nil where not all commits could be read.
   private var entries: [UInt32: PageEntry]? = [:]
-  private var lastSize: UInt32?
+  private var last: CommitMeta?
 
   /// The next commit's.
   mutating func add(_ parts: SegmentSurvey.Parts) {
     guard let meta = parts.meta, let new = parts.entries else { return forget() }
-    if let lastSize, meta.pageCount < lastSize {
+    if let last, meta.pageSize != last.pageSize {
+      entries = entries.map { _ in [:] }
+    } else if let last, meta.pageCount < last.pageCount {
       entries = entries?.filter { $0.key <= meta.pageCount }
     }
-    lastSize = meta.pageCount
+    last = meta
     for entry in new { entries?[entry.page] = entry }
   }
 

@@ -93,10 +93,6 @@ struct SegmentSurvey {
       if let outcomes { _ = try BatchOutcome.decode(outcomes, count: frame.count) }
       if let batches { _ = try BatchList.ranges(batches, count: Int(frame.count)) }
       if let consumed { _ = try ConsumedThrough.decode(consumed) }
-      if let size = parts.meta?.pageSize, size < 512 || size > 65536 || size.nonzeroBitCount != 1 {
-        parts.meta = nil
-        throw DecodingError("pages of \(size) bytes")
-      }
     } catch {
       parts.unsound = "\(error)"
     }

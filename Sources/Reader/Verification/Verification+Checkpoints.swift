@@ -191,8 +191,7 @@ extension Verification {
         error.isNoSuchFile ? "current.sqlite is missing" : "current.sqlite is no symbolic link",
         remains: remains)
     }
-    let name = target.split(separator: "/").last.map { "\($0)" } ?? ""
-    guard target == "checkpoints/\(name)", let txid = StoreLayout.checkpointTxID(name) else {
+    guard let txid = StoreLayout.currentTxID(target) else {
       return report(
         layout.current, nil, "current.sqlite leads to \(target), which is no checkpoint",
         remains: remains)

@@ -45,25 +45,32 @@ public final class Verification {
     public var pages: UInt64 = 0
     public var bytes: Int64 = 0
     public var damages = 0
+    /// Of what nobody reads any more.
+    public var remarks = 0
   }
 
   let layout: StoreLayout
   let environment: Environment
   private let onDamage: (Damage) -> Void
+  private let onRemark: (Damage) -> Void
   let onProgress: (_ done: Int64, _ total: Int64) -> Void
   var summary = Summary()
   private var total: Int64 = 0
   /// Those that have both their files.
   private(set) var known: Set<TxID> = []
 
+  /// `onRemark`: told of what is not as it was written, and which nobody reads any more. A crash may leave that,
+  /// and the store is whole.
   public init(
     store path: String, _ environment: Environment,
+    onRemark: @escaping (Damage) -> Void = { _ in },
     onDamage: @escaping (Damage) -> Void,
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) {
     layout = StoreLayout(path)
     self.environment = environment
     self.onDamage = onDamage
+    self.onRemark = onRemark
     self.onProgress = onProgress
   }
 
@@ -96,6 +103,11 @@ public final class Verification {
   ) {
     summary.damages += 1
     onDamage(Damage(path: path, offset: offset, what: what, lost: lost, remains: remains))
+  }
+
+  func remark(_ path: String, _ offset: Int64?, _ what: String, remains: String) {
+    summary.remarks += 1
+    onRemark(Damage(path: path, offset: offset, what: what, lost: nil, remains: remains))
   }
 
   func report(_ error: StoreError, remains: String) {
@@ -162,47 +174,44 @@ public final class Verification {
     return said
   }
 
-  /// What `store.json` says against its own form and against what lies beside it: it has no checksum.
+  /// What `store.json` says against its own form and against what lies beside it: earlier versions gave it no
+  /// checksum.
   private func compare(_ description: StoreDescription, _ checkpoints: Checkpoints)
     throws(StoreError)
   {
     let bytes = try fileSystem.open(layout.description, .shared).read(64 << 10, at: 0)
-    if !description.isWritten(as: bytes) {
+    let isNewer = !description.others.isEmpty && description.mayBeNewer(bytes)
+    if !description.isWritten(as: bytes), !isNewer {
       report(
         layout.description, nil,
         "store.json is not as `init` writes it: something in it has another name, or was added",
         remains: "what it is read as is: \(description.json.dropLast())")
     }
-    for txid in checkpoints.both {
-      guard
-        let header = try? CheckpointSidecar(
-          path: sidecar(txid), store: description.id, fileSystem: fileSystem
-        ).header
-      else { continue }
-      if Int(header.pageSize) != description.pageSize {
-        report(
-          layout.description, nil,
-          "store.json says that pages have \(description.pageSize) bytes, checkpoint \(txid) has \(header.pageSize)",
-          remains: "put the right store.json back")
-      }
-      break
+    // What it says is the page size that the store began with.
+    if let header = try? CheckpointSidecar(
+      path: sidecar(.zero), store: description.id, fileSystem: fileSystem
+    ).header, Int(header.pageSize) != description.pageSize {
+      report(
+        layout.description, nil,
+        "store.json says that pages have \(description.pageSize) bytes, checkpoint \(TxID.zero) has \(header.pageSize)",
+        remains: "put the right store.json back")
     }
-    compare(description, withCopyIn: checkpoints)
+    compare(description, readFrom: bytes, withCopyIn: checkpoints)
     try verifyExtensions(description)
   }
 
   /// Checkpoints have a copy of it; the newest one has the last. Of what `sluice config` changes, the
   /// lease and the right to transactions, the file itself has the last word.
-  private func compare(_ description: StoreDescription, withCopyIn checkpoints: Checkpoints) {
+  private func compare(
+    _ description: StoreDescription, readFrom bytes: [UInt8], withCopyIn checkpoints: Checkpoints
+  ) {
     for txid in checkpoints.both.reversed() {
       guard
         let header = try? CheckpointSidecar(
           path: sidecar(txid), store: description.id, fileSystem: fileSystem
-        ).header, var copy = StoreDescription(copied: header.description)
+        ).header, let copy = StoreDescription(copied: header.description)
       else { continue }
-      copy.lease = description.lease
-      copy.transactions = description.transactions
-      guard copy != description else { return }
+      guard !description.agrees(with: copy, readFrom: bytes) else { return }
       return report(
         layout.description, nil,
         "store.json does not say what it said when checkpoint \(txid) was made: \(copy.json.dropLast())",

@@ -55,14 +55,6 @@ struct VerifiedSegment {
       isOdd = control.isClosed ? try !Mark.isWhole(segment.file) : false
     }
     if control.isTruncated { throw segment.truncated() }
-    if control.hasUnreadableSlot {
-      verification.report(
-        segment.file.path, try segment.unreadableSlots().first,
-        "a beacon of a log segment is damaged",
-        remains: isNewest
-          ? "the other one may be older; an applier that starts covers it"
-          : "a later segment names what is published here")
-    }
     if isNewest, isOdd {
       verification.report(
         segment.file.path, Block.mark,

@@ -27,7 +27,7 @@ struct ApplyCommand: ParsableCommand {
 
       It ends with an error (a full disk, damage, a wrong clock) to be started anew by whoever \
       supervises it. Where it serves several stores, only the store concerned is stopped, and tried \
-      again every 10 seconds; processes that serve the same stores share them evenly. With the child process \
+      again soon, then ever later, up to 10 seconds; processes that serve the same stores share them evenly. With the child process \
       that executes batches it takes some 150 MiB, and at most 256 MiB while a batch near its limit is \
       executed. Of many stores few have such a process at a time.
       """)

@@ -16,9 +16,14 @@ struct CompactCommand: ParsableCommand {
 
         sluice compact STORE
         sluice compact STORE --auto-vacuum incremental
+        sluice compact STORE --page-size 8192
 
       --auto-vacuum changes how the database gives free pages back, as PRAGMA auto_vacuum does: full \
       with each commit, incremental when a batch says PRAGMA incremental_vacuum, none never.
+
+      --page-size changes the size of the database's pages: a power of two from 512 to 65536. Readers take \
+      it up with their next transaction; an interactive transaction that began before is refused as \
+      SQLITE_BUSY_SNAPSHOT. Every process that has the store open must be of a version that has this option.
 
       Statistics for SQLite's planner are made by a batch, too: sluice submit STORE ANALYZE.
       """)
@@ -29,6 +34,10 @@ struct CompactCommand: ParsableCommand {
 
   @Option(help: "Change it to that as well.")
   var autoVacuum: AutoVacuum?
+
+  @Option(
+    help: ArgumentHelp("Change the page size to so many bytes as well.", valueName: "N"))
+  var pageSize: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -43,11 +52,19 @@ struct CompactCommand: ParsableCommand {
   @Flag(help: "Print a JSON object.")
   var json = false
 
+  func validate() throws {
+    guard let pageSize, !PageBatch.pageSizes.contains(pageSize) else { return }
+    throw ValidationError(
+      "a page size is a power of two from 512 to 65536, not \(pageSize)")
+  }
+
   func run() throws {
     let pages = try PageStore(path: place.store, environment: .posix())
     let before = try pages.snapshot(.latest)
-    let settings = autoVacuum.map { [Batch.Statement("PRAGMA auto_vacuum = \($0.rawValue)")] } ?? []
-    let batch = Batch(settings + [Batch.Statement("VACUUM")], key: id)
+    var statements: [Batch.Statement] = []
+    if let autoVacuum { statements.append(.init("PRAGMA auto_vacuum = \(autoVacuum.rawValue)")) }
+    if let pageSize { statements.append(.init("PRAGMA page_size = \(pageSize)")) }
+    let batch = Batch(statements + [Batch.Statement("VACUUM")], key: id)
     let submission = Submission(store: place.store, waitsForOutcome: true, timeout: timeout)
     let report = try submission.outcome(of: batch)
     var output = OutputFile()

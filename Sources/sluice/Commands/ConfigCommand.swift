@@ -1,6 +1,7 @@
 import ArgumentParser
 import SluiceApplier
 import SluiceJournal
+import SluiceReader
 import SluiceShared
 
 struct ConfigCommand: ParsableCommand {
@@ -9,11 +10,11 @@ struct ConfigCommand: ParsableCommand {
     abstract:
       "Say what a store is, or change how its applier is elected, and who may commit transactions.",
     discussion: """
-      Without an option it prints what store.json says. --lease changes who elects the applier: the \
-      store's own files (file), or an item in a table of DynamoDB (dynamodb:TABLE). Stop all appliers \
-      first: it is refused while one leads. An applier that stands by meanwhile goes on in the new way. \
-      --transactions changes who may commit interactive transactions, whose pages are not SQL and can \
-      hold anything.
+      Without an option it prints what store.json says, and the page size as it is now. --lease changes \
+      who elects the applier: the store's own files (file), or an item in a table of DynamoDB \
+      (dynamodb:TABLE). Stop all appliers first: it is refused while one leads. An applier that stands by \
+      meanwhile goes on in the new way. --transactions changes who may commit interactive transactions, \
+      whose pages are not SQL and can hold anything.
 
         sluice config STORE
         sluice config STORE --lease dynamodb:locks
@@ -51,14 +52,17 @@ struct ConfigCommand: ParsableCommand {
     } else {
       let layout = StoreLayout(place.store)
       let description = try StoreDescription.read(layout, environment.fileSystem)
-      try output.write(description.text(at: layout.root.printable))
+      let pageSize = try? PageStore(path: place.store, environment: environment)
+        .snapshot(.latest).pageSize
+      try output.write(
+        description.text(at: layout.root.printable, pageSize ?? description.pageSize))
     }
     try output.flush()
   }
 }
 
 extension StoreDescription {
-  fileprivate func text(at path: String) -> String {
+  fileprivate func text(at path: String, _ pageSize: Int) -> String {
     let loaded = extensions.map(\.name).joined(separator: ", ").printable
     return """
       store         \(path)

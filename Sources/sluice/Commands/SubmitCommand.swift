@@ -34,7 +34,8 @@ struct SubmitCommand: ParsableCommand {
          "guards": [["SELECT count(*) = 0 FROM t WHERE id = ?", [1]]],
          "results": true}
 
-      (all of it on one line). A guard that does not return exactly one true value rejects its batch. Many lines are in \
+      (all of it on one line). A guard that does not return exactly one true value rejects its batch. \
+      With "unlisted": true a rejection is told here only, and not listed by `sluice rejected`. Many lines are in \
       flight at once; they are applied, and reported, in the order of the input.
 
       SCRIPTS  --sql takes what the sqlite3 shell reads, in UTF-8 or UTF-16. BEGIN and COMMIT are left \

@@ -12,7 +12,8 @@ struct VerifyCommand: ParsableCommand {
       Reads store.json, extensions, checkpoints and the log, page by page, and compares every checksum: \
       also that of the whole database after each commit. It changes nothing, takes no lock, and may run \
       beside everything else. Each damage is a line: the file and the byte, what is lost with it, and \
-      what there still is. It goes on behind each.
+      what there still is. It goes on behind each. What a crash left, and nobody reads any more, is a remark; \
+      a store with remarks only is whole.
 
         sluice verify STORE
         sluice verify STORE --replay
@@ -29,21 +30,23 @@ struct VerifyCommand: ParsableCommand {
   @Flag(help: "Execute the history again, too, and compare.")
   var replay = false
 
-  @Flag(help: "Print a JSON object for each damage, and one for what was read.")
+  @Flag(help: "Print a JSON object for each damage and remark, and one for what was read.")
   var json = false
 
   func run() throws {
     let environment = Environment.posix()
     var output = OutputFile()
     var progress = ProgressLine("verifying", total: 0, environment.clock)
-    func tell(_ damage: Verification.Damage) {
+    func tell(_ damage: Verification.Damage, isRemark: Bool) {
       progress.end()
       // At once: what there is to read may take hours. Output that cannot be written is told at the end.
-      try? output.write((json ? damage.json : damage.text.printable) + "\n")
+      let text = (isRemark ? "remark: " : "") + damage.text.printable
+      try? output.write((json ? damage.json(isRemark: isRemark) : text) + "\n")
       try? output.flush()
     }
     let verification = Verification(
-      store: place.store, environment, onDamage: tell,
+      store: place.store, environment, onRemark: { tell($0, isRemark: true) },
+      onDamage: { tell($0, isRemark: false) },
       onProgress: { done, total in progress.show(done, of: total) })
     var summary = try verification.run()
     progress.end()
@@ -53,7 +56,7 @@ struct VerifyCommand: ParsableCommand {
           throw error
         }
         summary.damages += 1
-        tell(Verification.Damage(replaying: error, in: place.store))
+        tell(Verification.Damage(replaying: error, in: place.store), isRemark: false)
       }
     }
     try output.write((json ? summary.json : summary.text) + "\n")
@@ -92,11 +95,11 @@ extension Verification.Damage {
     return text + "; \(remains)"
   }
 
-  var json: String {
+  func json(isRemark: Bool) -> String {
     var object = JSONObject()
     object.add("file", path)
     if let offset { object.add("offset", offset) }
-    object.add("damage", what)
+    object.add(isRemark ? "remark" : "damage", what)
     if let lost {
       var batches = JSONObject()
       batches.add("from", lost.lowerBound.rawValue)
@@ -132,6 +135,7 @@ extension Verification.Summary {
   var json: String {
     var object = JSONObject()
     object.add("damages", damages)
+    object.add("remarks", remarks)
     object.add("segments", segments)
     object.add("checkpoints", checkpoints.map { "\($0)" })
     object.add("commits", commits)

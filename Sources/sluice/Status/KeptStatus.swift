@@ -28,9 +28,7 @@ struct KeptStatus {
     self.settings = settings
     bytes = log.bytes
     let fileSystem = environment.fileSystem
-    let names = Set(try fileSystem.list(layout.checkpoints))
-    let whole = names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) }.sorted()
+    let whole = StoreLayout.checkpointTxIDs(try fileSystem.list(layout.checkpoints)).sorted()
     var made: [(txid: TxID, time_ms: Int64)] = []
     for txid in whole {
       let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"

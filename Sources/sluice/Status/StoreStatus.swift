@@ -83,9 +83,8 @@ struct StoreStatus {
   private static func checkpoint(
     _ layout: StoreLayout, _ environment: Environment, _ now_ms: Int64
   ) throws(StoreError) -> (txid: TxID, bytes: Int64, age_s: Int64) {
-    let names = Set(try environment.fileSystem.list(layout.checkpoints))
-    let newest = names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) }.max()
+    let names = try environment.fileSystem.list(layout.checkpoints)
+    let newest = StoreLayout.checkpointTxIDs(names).max()
     guard let newest else {
       throw StoreError(
         .damaged, "the store has no checkpoint; restore one from a backup", path: layout.checkpoints

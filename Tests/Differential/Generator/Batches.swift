@@ -30,9 +30,15 @@ struct BatchGenerator {
     chooseCompactions = Chooser(seed: seed.byteSwapped)
   }
 
+  private mutating func compaction() -> GeneratedBatch {
+    let sizes = chooseCompactions.chance(0.5) ? [chooseCompactions.one([512, 2048, 8192])] : []
+    return GeneratedBatch(
+      batch: Batch(sizes.map { .init("PRAGMA page_size = \($0)") } + [.init("VACUUM")]))
+  }
+
   mutating func next() -> GeneratedBatch {
     if let batch = shadows() { return batch }
-    if chooseCompactions.chance(0.005) { return GeneratedBatch(batch: Batch([.init("VACUUM")])) }
+    if chooseCompactions.chance(0.005) { return compaction() }
     // A repeat of a batch with its key, or of its key alone.
     if let (key, earlier) = keys.randomOne(&choose), choose.chance(0.03) {
       if choose.chance(0.5) { return earlier }

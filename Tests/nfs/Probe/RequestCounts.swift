@@ -64,7 +64,8 @@ struct RequestCounts: AsyncParsableCommand {
     }
     SystemClock().sleep(.milliseconds(300))
     let used = try MountStatistics.now(of: store) - before
-    Allowance(name: "one-shot submit process", most: 10, kinds: ["WRITE": 1, "READ": 1])
+    // One of them an ACCESS, where the kernel's answer to the last one is not good any more.
+    Allowance(name: "one-shot submit process", most: 11, kinds: ["WRITE": 1, "READ": 1])
       .report(used, per: Double(count))
   }
 

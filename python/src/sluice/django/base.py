@@ -21,7 +21,7 @@ from sluice import _load
 from sluice.django import assist, checks, requests
 from sluice.django.client import DatabaseClient
 from sluice.django.creation import DatabaseCreation
-from sluice.django.cursor import StoreCursor
+from sluice.django.cursor import StoreCursor, is_setting
 from sluice.django.errors import ErrorWrapper
 from sluice.django.features import DatabaseFeatures
 from sluice.django.introspection import DatabaseIntrospection
@@ -57,6 +57,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         # Whether this process sees to an applier by itself.
         self._assists = False
         self.seen_at_work = 0.0
+        self.queues = False
+        self.checks_foreign_keys = True
+        self.timeout_s = _TIMEOUT_S
 
     @cached_property
     def wrap_database_errors(self) -> ErrorWrapper:
@@ -74,10 +77,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self._assists = bool(parameters.pop("assist", False)) and not self.is_in_memory_db()
         if self._assists:
             assist.connect_signals()
+        self.queues = bool(parameters.pop("queue", True)) and not self.is_in_memory_db()
         self._mode = self._configured_mode()
         if not self.is_in_memory_db():
             parameters["database"] = self.uri(os.fspath(self.settings_dict["NAME"]))
-            parameters.setdefault("timeout", _TIMEOUT_S)
+            self.timeout_s = float(parameters.setdefault("timeout", _TIMEOUT_S))
         return parameters
 
     def uri(self, store: str) -> str:
@@ -95,7 +99,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
             for command in filter(None, map(str.strip, self.init_commands)):
                 connection.execute(command)
         self._process = os.getpid()
+        if self.queues:
+            self._prepare_queue()
         return connection
+
+    def _prepare_queue(self) -> None:
+        """What decides whether the applier executes a statement as this connection would."""
+        commands = str(self.settings_dict["OPTIONS"].get("init_command", "")).split(";")
+        self.queues = not any(map(is_setting, commands))
+        self.checks_foreign_keys = checks.foreign_keys_are_checked(self.settings_dict["NAME"])
 
     def prepare(self, store: str) -> None:
         """What comes before opening; raises `sluice.StoreError` where there is no store."""

@@ -118,8 +118,21 @@ def _check_lock_settings(stores: list[str]) -> Iterator[checks.CheckMessage]:
 
 def _lease(store: str) -> str | None:
     """The lease that `store.json` names; None where there is no store to ask."""
+    described = _described(store)
+    return None if described is None else str(described.get("lease", "file"))
+
+
+def foreign_keys_are_checked(store: str | os.PathLike[str]) -> bool:
+    """Whether the applier executes batches with foreign keys on; they are, unless `store.json` says otherwise."""
+    return bool((_described(store) or {}).get("foreignKeys", True))
+
+
+def _described(store: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What `store.json` has; None where there is no store to ask."""
     try:
-        described = json.loads((pathlib.Path(store) / "store.json").read_text("utf-8"))
+        described: dict[str, Any] = json.loads(
+            (pathlib.Path(store) / "store.json").read_text("utf-8")
+        )
     except (OSError, ValueError):
         return None
-    return str(described.get("lease", "file"))
+    return described

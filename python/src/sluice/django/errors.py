@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db.utils import DatabaseErrorWrapper, OperationalError
 
+import sluice
+
 # SQLite's extended result codes. The module `sqlite3` names them from Python 3.11 on.
 _BUSY_SNAPSHOT = 517
 _IOERR_FSYNC = 1034
@@ -65,6 +67,8 @@ class ErrorWrapper(DatabaseErrorWrapper):
         return OperationalError(f"{error}: {reason}") if reason else None
 
     def _known(self, error: sqlite3.OperationalError) -> OperationalError | None:
+        if isinstance(error, sluice.OutcomeUnknown):
+            return OutcomeUnknown(str(error))
         code: Any = getattr(error, "sqlite_errorcode", None)
         if code == _BUSY_SNAPSHOT or (code is None and str(error) == "database is locked"):
             text = (
