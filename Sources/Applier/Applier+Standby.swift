@@ -38,7 +38,9 @@ extension Applier {
   /// Looks at the beacon, and claims where the lease allows it.
   func look() throws(StoreError) -> Look {
     var beat = Beat.late
-    let newest = try LeaseObservation.newest(of: log, &observed)
+    var newest = try LeaseObservation.newest(of: log, &observed)
+    let hints = newest?.hints
+    newest?.heard = line.lastAnswer(from: hints)
     if let newest {
       let now = environment.clock.elapsed()
       if newest != standing.beat?.seen {
@@ -71,8 +73,7 @@ extension Applier {
     // One that rests is looked at less often: within a second, where it is to end in order without a hint.
     let rests = (newest?.nextBeat ?? .zero) > .seconds(2)
     let pause = max(options.standbyPoll, rests ? .seconds(1) : .zero)
-    return .rests(
-      pause + .milliseconds(Int64(standing.jitter)), beat, hints: newest?.hints)
+    return .rests(pause + .milliseconds(Int64(standing.jitter)), beat, hints: hints)
   }
 
   /// Where nothing was published since, there is nothing new to prepare for, for a while.
@@ -93,8 +94,7 @@ extension Applier {
     let clock = environment.clock
     let began = clock.elapsed()
     let question = Hint(.standby)
-    // The leader's beat moves within two fifths of the lease, and an item within a half.
-    let end = began + (lease.nextLook == nil ? options.leaseTime * 3 / 5 : options.leaseTime)
+    let end = began + longestUnlookedRest
     while beat != .late, !shouldStop(), line.ask([question]) {
       if case .released? = line.wait(
         atMost: min(end - clock.elapsed(), Limits.longestUnheededStop))?
@@ -105,6 +105,14 @@ extension Applier {
       guard clock.elapsed() < end, line.isHeard else { break }
     }
     clock.sleep(began + pause - clock.elapsed())
+  }
+
+  /// While the leader answers. A beat comes within two fifths of the lease, or when the beacon says, and an item
+  /// moves within a half.
+  private var longestUnlookedRest: Duration {
+    guard lease.nextLook == nil else { return options.leaseTime }
+    let nextBeat = standing.beat?.seen.nextBeat ?? .zero
+    return min(options.leaseTime, max(options.leaseTime * 3 / 5, nextBeat))
   }
 
   /// Where hints are taken; nil: nowhere. Throws `.io` where the address that was given cannot be had.

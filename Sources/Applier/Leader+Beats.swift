@@ -16,8 +16,8 @@ extension Leader {
     status.writers = UInt32(intake.writerCount)
     status.ignored = UInt64(intake.ignoredCount + intake.unusableCount)
     status.hints = StatedHints(desk)
-    status.nextBeat_ms = UInt32(
-      clamping: restingBeat(environment.clock.elapsed()).wholeMilliseconds)
+    announcedBeat = restingBeat(environment.clock.elapsed())
+    status.nextBeat_ms = UInt32(clamping: announcedBeat.wholeMilliseconds)
     if state == .released { status.hints.endpoint = nil }
     status.missing = missingBefore.addingReportingOverflow(intake.missing).partialValue
     status.turn = turn.map { StatedTurn(number: $0.number, holder: $0.holder) }
@@ -48,7 +48,7 @@ extension Leader {
   private func renewed() throws(StoreError) {
     guard let started = publisher.takeFinishedStart() else { return }
     if let interval = publisher.interval { options.metrics?.sees(beatAge: interval) }
-    if try !lease.renew(beatStarted: started) { throw leaseRanOut }
+    if try !lease.renew(beatStarted: started, nextBeat: announcedBeat) { throw leaseRanOut }
   }
 
   var leaseRanOut: StoreError {

@@ -110,7 +110,7 @@ extension Leader {
   func rest() throws(StoreError) -> Duration {
     let now = environment.clock.elapsed()
     guard try lease.keep() else { throw leaseRanOut }
-    try beatWhenDue(after: restingBeat(now))
+    try beatWhenDue(after: pauseUntilBeat(now))
     removePublished()
     try keepHouse()
     let pause = unhintedPause(now)
@@ -139,7 +139,7 @@ extension Leader {
   /// has a place among few: one that was not used for a while is given up.
   private func restAmongMany(_ now: Duration, _ pause: Duration) -> Duration {
     if now - lastWork >= Limits.restingWorkerTime { execution.letGo() }
-    var next = min(lastPoll + pause, publisher.lastStart + restingBeat(now))
+    var next = min(lastPoll + pause, publisher.lastStart + pauseUntilBeat(now))
     if let wanted = desk?.nextWantedLook { next = min(next, wanted) }
     if let keep = lease.nextKeep { next = min(next, keep) }
     return max(.zero, next - now)
@@ -155,16 +155,25 @@ extension Leader {
   private func rest(atMost pause: Duration) -> Duration {
     let now = environment.clock.elapsed()
     let next = min(
-      lastPoll + pause - now, publisher.lastStart + restingBeat(now) - now,
+      lastPoll + pause - now, publisher.lastStart + pauseUntilBeat(now) - now,
       Limits.longestUnheededStop)
     // What is due waits for the beacon on its way (`isLookDue`), whose end interrupts this rest.
     let isAwaited = publisher.isUnderWay && hintedPause(now) != nil
     return max(isAwaited ? Limits.shortestRest : .zero, next)
   }
 
+  /// From the last beat until the next one: no longer than that says. At once where who heard it without reading beacons
+  /// asks no more.
+  private func pauseUntilBeat(_ now: Duration) -> Duration {
+    min(restingBeat(now), max(options.beat, announcedBeat))
+  }
+
   /// The pause between two beats: the longer the longer nothing has come, where the lease allows it.
   func restingBeat(_ now: Duration) -> Duration {
-    guard let longest = lease.longestPauseBetweenBeats else { return options.beat }
+    let isHeard = desk?.isAskedByStandby(at: now) ?? false
+    guard let longest = lease.longestPauseBetweenBeats(isHeard: isHeard) else {
+      return options.beat
+    }
     if options.many != nil { return max(options.beat, min(longest, Limits.longestRestingBeat)) }
     return max(options.beat, min(longest, Limits.longestRestingBeat, (now - lastWork) / 8))
   }

@@ -46,6 +46,8 @@ final class Leader {
   var isExecuting = false
   /// What beacons name is being executed now.
   var isExecutingNamed = false
+  /// How long the next beat may take, as the last one says.
+  var announcedBeat: Duration = .zero
   /// What a beat in the middle of a statement met, which cannot be thrown there.
   var failedBeat: StoreError?
   /// After that: when the own mark was last looked at, and whether it was set.

@@ -49,6 +49,8 @@ public final class HintDesk {
   /// Writers at whose batches hints came that are not read.
   private var wanted: Set<WriterID> = []
   private var lastVainLook = Duration.zero
+  /// When a standby last asked, and was answered (boot time).
+  private var lastStandby: Duration?
 
   /// Throws `.io` where there can be no socket at `address`.
   public init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
@@ -67,11 +69,19 @@ public final class HintDesk {
     self.txid = txid
     (proof, questions, writers) = (HintProof(), HintQuestions(), [:])
     (unpublished, unhinted, wanted, isJudging) = ([], [], [], false)
+    lastStandby = nil
   }
 
   /// It has ended in order.
   public func released() {
     for question in questions.takeStandbys() { answer(.released, question.hint, question.sender) }
+  }
+
+  /// Whether a standby asks again and again, which it does as long as it hears the answers. Never where only this host's
+  /// processes reach it: those of others, who take over when the host dies, hear nothing.
+  public func isAskedByStandby(at now: Duration) -> Bool {
+    guard !endpoint.address.isLoopback, let lastStandby else { return false }
+    return now - lastStandby < Limits.standbyAsksWithin
   }
 
   // MARK: waiting
@@ -145,7 +155,9 @@ public final class HintDesk {
     // Mostly it is published before it would be asked for again, which is an answer, too: one datagram less to
     // send, and one process less to wake for nothing.
     case .new where hint.kind == .question: return
-    case .new, .renewed: answer(.heard, hint, sender)
+    case .new, .renewed:
+      if hint.kind == .standby { lastStandby = clock.elapsed() }
+      answer(.heard, hint, sender)
     }
   }
 

@@ -18,7 +18,10 @@ public final class HintLine: Sendable {
 
     /// When it is asked again.
     var isDue: Duration {
-      sent + (unheard == 0 ? HintLine.renewal : HintLine.patience * (1 << min(unheard - 1, 5)))
+      // A leader that a standby asks takes it to be heard (`HintDesk.isAskedByStandby`).
+      let longest = hint.kind == .standby ? 7 : 5
+      return sent
+        + (unheard == 0 ? HintLine.renewal : HintLine.patience * (1 << min(unheard - 1, longest)))
     }
   }
 
@@ -30,6 +33,8 @@ public final class HintLine: Sendable {
     var untold: Hint?
     /// Questions in a row that were answered before something else told.
     var answered = 0
+    /// When any answer came last (boot time).
+    var lastAnswer: Duration?
     var counts = HintCounts()
     /// Before this nobody who was not asked is heard again saying that a term has ended (boot time): it costs a look.
     var nextRelease = Duration.zero
@@ -54,6 +59,7 @@ public final class HintLine: Sendable {
       guard endpoint != state.endpoint else { return }
       state.endpoint = endpoint
       (state.questions, state.untold, state.answered, state.socket) = ([], nil, 0, nil)
+      state.lastAnswer = nil
       guard let endpoint, endpoint.isReachable(on: environment.hints) else { return }
       // Where there can be no socket, everything polls.
       state.socket = try? environment.hints.open(
@@ -146,6 +152,11 @@ public final class HintLine: Sendable {
     }
   }
 
+  /// When whoever takes hints there last answered a question (boot time); nil: it never did.
+  public func lastAnswer(from endpoint: HintEndpoint?) -> Duration? {
+    state.withLock { $0.endpoint == endpoint ? $0.lastAnswer : nil }
+  }
+
   private func receive(atMost limit: Duration) -> Hint? {
     guard let (socket, endpoint) = state.withLock({ $0.place }) else { return nil }
     guard let datagram = socket.receive(atMost: max(.zero, limit)) else {
@@ -203,6 +214,7 @@ extension HintLine.State {
     else { return nil }
     counts.received &+= 1
     questions[place].unheard = 0
+    lastAnswer = now
     guard hint.kind != .heard else { return hint }
     if hint.kind == .released {
       // Its process may lead again, and is to be asked anew then.

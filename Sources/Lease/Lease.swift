@@ -14,10 +14,10 @@ public protocol Lease: AnyObject {
   func abandon()
   /// The claim succeeded, begun at `started` (boot time).
   func claimed(at started: Duration) throws(StoreError)
-  /// The holder made a beat that it began at `started`. False when the lease had run out before:
-  /// then it must stop leading. Called from the loop's own progress, so that a hung applier does
-  /// not stay the leader.
-  func renew(beatStarted started: Duration) throws(StoreError) -> Bool
+  /// The holder made a beat that it began at `started`, and that says that the next one may take `nextBeat`. False
+  /// when the lease had run out before: then it must stop leading. Called from the loop's own progress, so that a hung
+  /// applier does not stay the leader.
+  func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool
   /// Between two beats of a holder at rest: renews what beats do not. False as of `renew`.
   func keep() throws(StoreError) -> Bool
   /// The holder stops; others need not wait for the lease to run out.
@@ -33,15 +33,16 @@ public protocol Lease: AnyObject {
   var isParting: Bool { get }
   /// It is being taken, and the answer is not there yet.
   var isBeingTaken: Bool { get }
-  /// The longest pause between two beats of a holder that has nothing to do; nil: no longer than else.
-  var longestPauseBetweenBeats: Duration? { get }
+  /// The longest pause between two beats of a holder that has nothing to do; nil: no longer than else. `isHeard`: a
+  /// standby asks it by hints whether it is there, again and again (`HintDesk.isAskedByStandby`).
+  func longestPauseBetweenBeats(isHeard: Bool) -> Duration?
 }
 
 extension Lease {
   public func acquire() throws(StoreError) -> Bool { true }
   public func abandon() {}
   public func keep() throws(StoreError) -> Bool { true }
-  public var longestPauseBetweenBeats: Duration? { nil }
+  public func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { nil }
   public var nextKeep: Duration? { nil }
   public var nextLook: Duration? { nil }
   public func goOn() throws(StoreError) -> Bool { false }
@@ -63,6 +64,8 @@ public struct LeaseObservation: Hashable, Sendable {
   public var txid = TxID.zero
   /// For how long its holder may be silent before its next beat, as it says.
   public var nextBeat: Duration = .zero
+  /// When its holder last answered a hint of this process (boot time); nil: never. No part of that either.
+  public var heard: Duration?
 
   public init(segment: UInt64, counter: UInt64, isReleased: Bool) {
     self.segment = segment

@@ -223,7 +223,7 @@ public final class TableLease: Lease {
     StoreError(.notLeading, "the lease ran out while the term began; this applier stands back")
   }
 
-  public func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+  public func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool {
     try renewed(later: .zero)
   }
 
@@ -232,7 +232,7 @@ public final class TableLease: Lease {
 
   private var restingDelay: Duration { timing.restingRenewal - timing.renewal }
 
-  public var longestPauseBetweenBeats: Duration? { Limits.longestRestingBeat }
+  public func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { Limits.longestRestingBeat }
 
   public var nextKeep: Duration? {
     guard let held = tenure else { return nil }

@@ -231,6 +231,8 @@ public enum Limits {
   public static let hintedLookPause = Duration.milliseconds(50)
   /// The longest pause between two beats of a leader at rest, where the lease allows it.
   public static let longestRestingBeat = Duration.seconds(30)
+  /// A standby that hears its leader asks again within this; one that does not asks more seldom.
+  public static let standbyAsksWithin = Duration.seconds(2)
   /// How long a standby leaves it at what it has prepared, where nothing was published since: an idle store pays for
   /// what it reads then. A claim looks at all of that anew.
   public static let longestUnpreparedRest = Duration.seconds(300)

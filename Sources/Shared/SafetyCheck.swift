@@ -21,6 +21,8 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case successorOfMarked
   /// Nor behind a log that ends before a checkpoint.
   case checkpointWithinLog
+  /// Who answers hints is not claimed from before a lease has passed since its last answer.
+  case silenceSinceAnswer
   /// The beacon is written only after the mark was read.
   case checkBeforePublishing
   /// A commit is believed, and so its batches acknowledged, only when a beacon states it.

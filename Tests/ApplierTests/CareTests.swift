@@ -167,7 +167,7 @@ struct CareTests {
 
     func mayClaim(_ seen: LeaseObservation) -> Bool { true }
     func claimed(at started: Duration) {}
-    func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+    func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool {
       losses += 1
       whenLost()
       guard answers else { throw StoreError(.io, "no answer", errno: 5) }

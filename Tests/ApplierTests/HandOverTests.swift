@@ -92,7 +92,7 @@ struct HandOverTests {
   private final class FileLeaseThatWaits: Lease {
     func mayClaim(_ seen: LeaseObservation) -> Bool { false }
     func claimed(at started: Duration) {}
-    func renew(beatStarted started: Duration) -> Bool { true }
+    func renew(beatStarted started: Duration, nextBeat: Duration) -> Bool { true }
     func release() {}
   }
 

@@ -19,7 +19,7 @@ final class NotingLease: Lease, Sendable {
   func mayClaim(_ seen: LeaseObservation) -> Bool { true }
   func claimed(at started: Duration) { note(.claimed) }
 
-  func renew(beatStarted started: Duration) -> Bool {
+  func renew(beatStarted started: Duration, nextBeat: Duration) -> Bool {
     state.withLock { state in
       defer { state.refuses = false }
       state.events.append(state.refuses ? .refused : .renewed)

@@ -286,7 +286,7 @@ final class Life {
 final class SureLease: Lease {
   func mayClaim(_ seen: LeaseObservation) -> Bool { true }
   func claimed(at started: Duration) {}
-  func renew(beatStarted started: Duration) -> Bool { true }
+  func renew(beatStarted started: Duration, nextBeat: Duration) -> Bool { true }
   func release() {}
 }
 

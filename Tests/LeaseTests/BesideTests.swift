@@ -255,7 +255,7 @@ struct BesideTests {
           lastBeat = clock.elapsed()
           seen.counter += 1
           if publishes { seen.txid = seen.txid.next }
-          isBeat = try a.lease.renew(beatStarted: lastBeat)
+          isBeat = try a.lease.renew(beatStarted: lastBeat, nextBeat: .zero)
         }
         #expect(try a.lease.keep())
         a.post.deliver()
@@ -317,12 +317,13 @@ struct BesideTests {
       // It wakes up, and its answer with it. The other has read a moment after the request was sent.
       table.clock.sleep(.milliseconds(1))
       a.post.deliver()
-      #expect(try !a.lease.renew(beatStarted: table.clock.elapsed()), "\(isAnswered)")
+      #expect(
+        try !a.lease.renew(beatStarted: table.clock.elapsed(), nextBeat: .zero), "\(isAnswered)")
       a.lease.abandon()
       a.post.deliver()
       _ = try a.lease.goOn()
       #expect(table.item?.holder.hasPrefix("b ") == true && table.item?.state == .active)
-      #expect(try b.lease.renew(beatStarted: table.clock.elapsed()))
+      #expect(try b.lease.renew(beatStarted: table.clock.elapsed(), nextBeat: .zero))
     }
   }
 }

@@ -81,7 +81,7 @@ struct TableLeaseTests {
     let c = Process(table, "c")
     for _ in 0..<20 {
       #expect(try stand(c, atMost: .seconds(2)) == nil)
-      #expect(try b.lease.renew(beatStarted: clock.elapsed()))
+      #expect(try b.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     }
     #expect(try stand(c, atMost: .seconds(20)) != nil)
   }
@@ -136,11 +136,12 @@ struct TableLeaseTests {
       #expect(try a.lease.mayClaim(active) && a.lease.acquire())
       table.clock.sleep(.seconds(2))
       table.next(.slow(there: .milliseconds(100), back: .milliseconds(900)))
-      #expect(try a.lease.renew(beatStarted: table.clock.elapsed()))
+      #expect(try a.lease.renew(beatStarted: table.clock.elapsed(), nextBeat: .zero))
       // Ten seconds after it was sent, and half a second before they are over since the answer.
       table.next(.refused(LockFailure(isPassing: true, "throttled")))
       table.clock.sleep(.milliseconds(9500))
-      #expect(try a.lease.renew(beatStarted: table.clock.elapsed()) == !omitted.isEmpty)
+      #expect(
+        try a.lease.renew(beatStarted: table.clock.elapsed(), nextBeat: .zero) == !omitted.isEmpty)
     }
   }
 
@@ -153,7 +154,7 @@ struct TableLeaseTests {
     table.state.withLock { $0.faults = Array(repeating: .lost, count: 100) }
     var last = Duration.zero
     let started = clock.elapsed()
-    while try a.lease.renew(beatStarted: clock.elapsed()) {
+    while try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero) {
       last = clock.elapsed()
       clock.sleep(.milliseconds(500))
     }
@@ -174,15 +175,15 @@ struct TableLeaseTests {
     #expect(try a.lease.acquire())
     table.next(.twice)
     clock.sleep(.seconds(2))
-    #expect(try a.lease.renew(beatStarted: clock.elapsed()))
+    #expect(try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     // A renewal whose answer is lost is followed by another.
     table.next(.unanswered)
     clock.sleep(.seconds(2))
-    #expect(try a.lease.renew(beatStarted: clock.elapsed()))
+    #expect(try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     clock.sleep(.seconds(2))
-    #expect(try a.lease.renew(beatStarted: clock.elapsed()))
+    #expect(try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     clock.sleep(.seconds(7))
-    #expect(try a.lease.renew(beatStarted: clock.elapsed()))
+    #expect(try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     try a.lease.release()
     // The answer to the taking is lost: the next look finds one's own name.
     let b = Process(table, "b")
@@ -203,7 +204,8 @@ struct TableLeaseTests {
       table.clock.sleep(.seconds(3))
       table.item?.holder = "boto3"
       table.item?.term = 9
-      #expect(try a.lease.renew(beatStarted: table.clock.elapsed()) == !omitted.isEmpty)
+      #expect(
+        try a.lease.renew(beatStarted: table.clock.elapsed(), nextBeat: .zero) == !omitted.isEmpty)
       if omitted.isEmpty { #expect(a.told.contains("lease lost")) }
       #expect(table.item?.holder == "boto3")
     }
@@ -212,7 +214,7 @@ struct TableLeaseTests {
     #expect(try take(a))
     clock.sleep(.seconds(11))
     let before = table.requests
-    #expect(try !a.lease.renew(beatStarted: clock.elapsed()))
+    #expect(try !a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     #expect(table.requests == before)
   }
 
@@ -224,7 +226,7 @@ struct TableLeaseTests {
       #expect(try a.lease.mayClaim(active) && a.lease.acquire())
       a.lease.abandon()
       #expect((table.item?.state == .released) == omitted.isEmpty)
-      #expect(try !a.lease.renew(beatStarted: table.clock.elapsed()))
+      #expect(try !a.lease.renew(beatStarted: table.clock.elapsed(), nextBeat: .zero))
     }
   }
 
@@ -234,7 +236,7 @@ struct TableLeaseTests {
     #expect(try take(a))
     clock.sleep(.seconds(30))
     try a.lease.claimed(at: clock.elapsed())
-    #expect(try a.lease.renew(beatStarted: clock.elapsed()))
+    #expect(try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     clock.sleep(.seconds(30))
     table.item?.term = 5
     let error = #expect(throws: StoreError.self) { try a.lease.claimed(at: clock.elapsed()) }
@@ -253,7 +255,7 @@ struct TableLeaseTests {
     table.next(.refused(denied), .refused(busy), .refused(denied))
     for _ in 0..<5 {
       clock.sleep(.seconds(1))
-      #expect(try a.lease.renew(beatStarted: clock.elapsed()))
+      #expect(try a.lease.renew(beatStarted: clock.elapsed(), nextBeat: .zero))
     }
     #expect(a.told.filter { $0 == "the lock table answers again" }.count == 2)
     let b = Process(table, "b")

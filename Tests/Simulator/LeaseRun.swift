@@ -201,7 +201,7 @@ final class LeaseRun: @unchecked Sendable {
       guard own == segment else { return }
       counter += 1
       let before_ns = scheduler.now_ns
-      let goesOn = try lease.renew(beatStarted: started)
+      let goesOn = try lease.renew(beatStarted: started, nextBeat: .zero)
       if scheduler.now_ns != before_ns {
         violate(.waitedForTable, "\(process.name)'s loop waits for the table")
       }

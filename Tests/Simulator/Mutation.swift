@@ -85,6 +85,8 @@ public struct Mutation: Sendable {
       damage + corruption + [.damageShown]),
     Mutation(.renewalFromRequest, "renewal counted from the reply", [.ledWithoutLease]),
     Mutation(
+      .silenceSinceAnswer, "claimed from who answers hints", [.claimedTooEarly]),
+    Mutation(
       .pauseBetweenAssistants, "assistants that begin terms at once", [.assistantsInHaste]),
     Mutation(.syncLogDirectory, "log directory not synced", [.staleRead] + loss),
     Mutation(.syncJournalDirectory, "journal directory not synced", loss),

@@ -41,6 +41,7 @@ extension World {
       case suspended = "machines suspended"
       case leaseErrors = "lease errors"
       case sharedLeases = "terms beside another"
+      case unansweredHolders = "claims from who answers hints no more"
       case refusedRenewals = "renewals refused"
       case lockRequests = "requests to a table of locks"
       case lostAnswers = "of them lost, or their answers"

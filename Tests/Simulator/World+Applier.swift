@@ -104,12 +104,18 @@ extension World {
     watched(FileLease(duration: duration, environment: life.environment), duration, life)
   }
 
+  /// For how long a holder that says so may rest.
+  fileprivate static func patience(_ nextBeat: Duration, _ lease: Duration) -> Duration {
+    max(lease, min(nextBeat, .seconds(30)) * 5 / 4)
+  }
+
   private func watched(_ lease: any Lease, _ duration: Duration?, _ life: Life) -> any Lease {
     WatchedLease(
       lease, duration, life.environment.clock,
       acquiring: { [self] in claimsBegan[life.process.number] = scheduler.now_ns },
       claimed: { [self] in termBegan(life) },
-      renewed: { [self] in beaconReturned(to: life) }, ended: { [self] in termEnded(life, $0) },
+      renewed: { [self] in beaconReturned(to: life) },
+      heard: { [self] in count(.unansweredHolders) }, ended: { [self] in termEnded(life, $0) },
       violated: { [self] in if !life.isGone { oracle.violate($0, "\(life.name) \($1)") } })
   }
 
@@ -169,7 +175,7 @@ private final class FakeLease: Lease {
     return random() % 4 == 0
   }
   func claimed(at started: Duration) throws(StoreError) { try trouble() }
-  func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+  func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool {
     try trouble()
     return random() % 40 != 0
   }
@@ -177,9 +183,9 @@ private final class FakeLease: Lease {
 }
 
 /// A lease, with what is expected of it and of its holder checked: that a claim is allowed only when
-/// the holder released the store or made no beat for the lease time; that the holder leads only as
-/// long as a beat was *begun* within the lease time before; and that one who was refused a renewal
-/// leads no more.
+/// the holder released the store or made no beat for as long as its last one says, or none and no answer for the lease
+/// time; that the holder leads only as long as a beat was *begun* within that time before; and that one who was refused a
+/// renewal leads no more.
 private final class WatchedLease: Lease {
   private let base: any Lease
   /// nil: it does as it likes.
@@ -188,6 +194,8 @@ private final class WatchedLease: Lease {
   private let willClaim: () -> Void
   private let didClaim: () -> Void
   private let didRenew: () -> Void
+  /// A claim is allowed because hints are answered no more.
+  private let didHear: () -> Void
   /// Where true: a renewal was refused.
   private let didEnd: (Bool) -> Void
   private let violated: (Violation.Kind, String) -> Void
@@ -196,11 +204,12 @@ private final class WatchedLease: Lease {
   private enum Lead { case none, claimed, renewed, refused }
   private var lead = Lead.none
   private var lastStart: Duration = .zero
+  private var lastNextBeat: Duration = .zero
 
   init(
     _ base: any Lease, _ duration: Duration?, _ clock: any Clock,
     acquiring: @escaping () -> Void, claimed: @escaping () -> Void,
-    renewed: @escaping () -> Void, ended: @escaping (Bool) -> Void,
+    renewed: @escaping () -> Void, heard: @escaping () -> Void, ended: @escaping (Bool) -> Void,
     violated: @escaping (Violation.Kind, String) -> Void
   ) {
     self.base = base
@@ -209,6 +218,7 @@ private final class WatchedLease: Lease {
     willClaim = acquiring
     didClaim = claimed
     didRenew = renewed
+    didHear = heard
     didEnd = ended
     self.violated = violated
   }
@@ -221,11 +231,20 @@ private final class WatchedLease: Lease {
     if lead != .none { didEnd(false) }
     lead = .none
     guard try base.mayClaim(observation) else { return false }
-    if let duration, !observation.isReleased, clock.elapsed() - seenSince < duration {
-      violated(
-        .claimedTooEarly, "may claim \(clock.elapsed() - seenSince) after the holder's last beat")
-    }
+    if let duration, !observation.isReleased { judge(observation, duration) }
     return true
+  }
+
+  private func judge(_ observation: LeaseObservation, _ duration: Duration) {
+    let silence = clock.elapsed() - seenSince
+    if silence < duration {
+      violated(.claimedTooEarly, "may claim \(silence) after the holder's last beat")
+    } else if silence < World.patience(observation.nextBeat, duration) {
+      didHear()
+      let unanswered = observation.heard.map { clock.elapsed() - $0 } ?? .zero
+      guard unanswered < duration else { return }
+      violated(.claimedTooEarly, "may claim \(unanswered) after the holder's last answer")
+    }
   }
 
   func acquire() throws(StoreError) -> Bool {
@@ -244,30 +263,33 @@ private final class WatchedLease: Lease {
     case .claimed: lead = .renewed
     case .renewed, .refused: violated(.ledWithoutLease, "claims what it holds, or was refused")
     }
-    lastStart = started
+    (lastStart, lastNextBeat) = (started, .zero)
     try base.claimed(at: started)
   }
 
-  func renew(beatStarted started: Duration) throws(StoreError) -> Bool {
+  func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool {
     if lead == .refused {
       violated(.ledAfterRefusal, "goes on although a renewal was refused")
     }
     didRenew()
-    guard try base.renew(beatStarted: started) else {
+    guard try base.renew(beatStarted: started, nextBeat: nextBeat) else {
       lead = .refused
       didEnd(true)
       return false
     }
-    if let duration, started > lastStart + duration {
-      violated(
-        .ledWithoutLease,
-        "led on although its lease had run out \(started - lastStart - duration) before")
+    if let duration {
+      let over = started - lastStart - World.patience(lastNextBeat, duration)
+      if over > .zero {
+        violated(.ledWithoutLease, "led on although its lease had run out \(over) before")
+      }
     }
-    lastStart = started
+    (lastStart, lastNextBeat) = (started, nextBeat)
     return true
   }
 
-  var longestPauseBetweenBeats: Duration? { base.longestPauseBetweenBeats }
+  func longestPauseBetweenBeats(isHeard: Bool) -> Duration? {
+    base.longestPauseBetweenBeats(isHeard: isHeard)
+  }
 
   func release() throws(StoreError) {
     if lead == .refused {

@@ -155,7 +155,8 @@ final class FleetStore: @unchecked Sendable {
   /// of its own (`due`).
   private func pace(_ applier: Applier) -> StandbyPace? {
     let (lease, options) = (applier.lease, applier.options)
-    guard lease.nextLook == nil, let beat = lease.longestPauseBetweenBeats else { return nil }
+    guard lease.nextLook == nil, let beat = lease.longestPauseBetweenBeats(isHeard: false)
+    else { return nil }
     return StandbyPace(
       lease: options.leaseTime, beat: max(options.beat, min(beat, Limits.longestRestingBeat)))
   }

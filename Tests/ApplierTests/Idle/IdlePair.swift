@@ -22,6 +22,22 @@ final class IdlePair {
   private let turns: Turns
   private let hints = ThreadlessHints()
 
+  /// Where the leader takes hints.
+  enum Reach: CaseIterable {
+    case nowhere
+    /// On its host only, as without `--hints ADDRESS`.
+    case host
+    case network
+
+    var address: HintAddress? {
+      switch self {
+      case .nowhere: nil
+      case .host: .loopback
+      case .network: HintAddress(high: 10 << 56 | 1 << 32, port: 0)
+      }
+    }
+  }
+
   /// When the leader is due, and its turn.
   private final class Turns: @unchecked Sendable {
     // Sendable: a test has one thread.
@@ -82,7 +98,7 @@ final class IdlePair {
     func sleep(_ duration: Duration) { turns.pass(duration) }
   }
 
-  init(lease: Duration, onTable: Bool, takesHints: Bool = true) throws {
+  init(lease: Duration, onTable: Bool, hints reach: Reach = .network) throws {
     let store = try TestStore()
     try store.apply("CREATE TABLE t(a)")
     let (clock, table) = (clock, onTable ? CountedTable() : nil)
@@ -98,11 +114,11 @@ final class IdlePair {
       options.clockTolerance = nil
       // As the command has it.
       options.beat = min(options.beat, lease / 5)
-      if takesHints { options.hints = .loopback }
+      options.hints = reach.address
       var environment = store.environment
       environment.fileSystem = files[number]
       environment.clock = clock
-      environment.hints = takesHints ? hints : NoHints()
+      environment.hints = reach == .nowhere ? NoHints() : hints
       environment.executor = InlineExecutor()
       let item = table.map {
         TableLease(
@@ -179,6 +195,33 @@ final class IdlePair {
     defer { turns.writing = Turns.nobody }
     while n < count { try run(pause) }
     writer.closeBlocking()
+  }
+
+  /// From now on nothing that the leader sends arrives.
+  func loseAnswers() {
+    let port = leader.desk?.endpoint.address.port
+    hints.isLost = { $0 == port }
+  }
+
+  /// How long it takes until a batch that comes now, without a hint, is published.
+  func firstOutcome() throws -> Duration {
+    var environment = store.environment
+    environment.hints = NoHints()
+    environment.clock = clock
+    environment.executor = InlineExecutor()
+    var options = Writer.Options()
+    options.followsOutcomes = false
+    let writer = try Writer(store: store.path, options: options, environment: environment)
+    let before = try beacon().extent.txid
+    _ = try writer.submitBlocking(Batch([Batch.Statement("INSERT INTO t VALUES (0)")]))
+    let began = clock.elapsed()
+    while try beacon().extent.txid == before, clock.elapsed() - began < .seconds(60) {
+      turns.pass(.milliseconds(10))
+      if let failure = turns.failure { throw failure }
+    }
+    let took = clock.elapsed() - began
+    writer.closeBlocking()
+    return took
   }
 
   func beacon() throws -> Beacon { try store.present().beacon }

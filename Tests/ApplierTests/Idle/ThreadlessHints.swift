@@ -5,6 +5,8 @@ final class ThreadlessHints: @unchecked Sendable {
   // Sendable: a test has one thread.
   private var sockets: [UInt16: Socket] = [:]
   private var lastPort: UInt16 = 7400
+  /// Whether what is sent from this port is lost.
+  var isLost: (_ port: UInt16) -> Bool = { _ in false }
 
   /// As one party sees it. `arrives`: something has come for it. `wait`: waits so long, or until something has come.
   func network(
@@ -24,7 +26,7 @@ final class ThreadlessHints: @unchecked Sendable {
 
     func open(at address: HintAddress) throws(StoreError) -> any HintSocket {
       all.lastPort += 1
-      var own = HintAddress.loopback
+      var own = address
       own.port = all.lastPort
       let socket = Socket(own, self)
       all.sockets[own.port] = socket
@@ -44,7 +46,9 @@ final class ThreadlessHints: @unchecked Sendable {
     }
 
     func send(_ bytes: [UInt8], to address: HintAddress) {
-      guard let receiver = network.all.sockets[address.port] else { return }
+      guard let receiver = network.all.sockets[address.port],
+        !network.all.isLost(self.address.port)
+      else { return }
       receiver.coming.append(HintDatagram(bytes, from: self.address))
       receiver.network.arrives()
     }
