@@ -77,7 +77,7 @@ ifdef ARGS
 	$(TESTED) $(TESTS) --parallel $(ARGS)
 else
 	SLUICE_TEST_PATIENCE=2 $(TESTED) Tests/shards 4 $(TESTS) --parallel <Tests/side-by-side
-	$(TESTED) Tests/shards 2 $(TESTS) --no-parallel <Tests/by-themselves
+	SLUICE_TEST_PATIENCE=2 $(TESTED) Tests/shards 2 $(TESTS) --no-parallel <Tests/by-themselves
 	$(INFRASTRUCTURE)
 endif
 	$(if $(COVERAGE),@SWIFT='$(SWIFT)' Tests/coverage .build)

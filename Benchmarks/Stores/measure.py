@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -33,8 +34,6 @@ IDLE_PERCENT = 2.0
 THREADS = 24
 # Requests to a table wait for answers on threads of their own.
 THREADS_OF_TABLE = THREADS + 64
-# Beyond the lease, until the last store of a killed process is led again.
-TAKEOVER_S = 2
 # What rounding, the ends of the time that is measured, and stores that change their leader may add to requests.
 MARGIN = 1.25
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -134,10 +133,16 @@ boto3.client("dynamodb", endpoint_url=sys.argv[1], region_name="eu-central-1", a
         self.child.wait()
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Process:
     def __init__(self, program, directory, logs, number, ttl, peer):
         self.name = f"process-{number}"
-        self.port = 19460 + number
+        self.port = free_port()
         command = [program, "apply", "--all", directory, "--ttl", str(ttl), "--holder", self.name,
                    "--log-level", "warning", "--metrics", f"127.0.0.1:{self.port}"]
         with open(f"{logs}/{self.name}.log", "w") as log:
@@ -173,6 +178,8 @@ def main():
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--ttl", type=int, default=10)
     parser.add_argument("--rest", type=int, default=30, help="seconds of rest that are measured")
+    parser.add_argument("--takeover", type=float, default=2, help="seconds beyond the lease until the last store of a"
+                        " killed process must be led again")
     parser.add_argument("--directory", help="where the stores are made; removed at the end")
     parser.add_argument("--lease", choices=["file", "dynamodb"], default="file")
     parser.add_argument("--peer", choices=["ministack", "moto"], default="ministack", help="what stands for DynamoDB")
@@ -298,7 +305,7 @@ def killed(options, stores, processes):
     last = time.monotonic() - began
     print(f"{len(mine)} stores of a killed process: the first led again after {first:.1f} s, "
           f"the last after {last:.1f} s; {led(stores, processes)}")
-    return missed("a killed process's last store is led again after", last, options.ttl + TAKEOVER_S, "s")
+    return missed("a killed process's last store is led again after", last, options.ttl + options.takeover, "s")
 
 
 main()

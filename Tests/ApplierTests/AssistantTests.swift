@@ -172,7 +172,7 @@ struct AssistantTests {
     let receipt = try writer.submitBlocking(Self.row(1))
     let before = try store.present().segment.number
     let error = #expect(throws: StoreError.self) {
-      try writer.outcomeBlocking(of: receipt, timeout: .seconds(2), assistedBy: assistant)
+      try writer.outcomeBlocking(of: receipt, timeout: .seconds(10), assistedBy: assistant)
     }
     #expect(error?.code == .timeout)
     #expect(error?.message.contains("the program that executes batches is not there") == true)

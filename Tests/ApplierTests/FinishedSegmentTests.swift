@@ -98,18 +98,19 @@ struct FinishedSegmentTests: HostileStore {
 
   @Test("A drain removes them all, and beats meanwhile")
   func drain() throws {
-    try end(60)
+    try end(300)
     let files = SlowJournal(store.environment.fileSystem, [.unlink: 30])
     store.environment.fileSystem = files
     store.options.beat = .milliseconds(200)
     try store.drain()
     #expect(try segments() == 0)
-    #expect(try count() == 60)
-    #expect(files.longestPause < .milliseconds(1000 * Int64(TestStore.patience)))
+    #expect(try count() == 300)
+    // Without beats it takes nine seconds.
+    #expect(files.longestPause < .seconds(4))
   }
 
   /// Where the file system cannot tell holes, all of a segment is read before it is removed: 79 pieces of
-  /// 50 ms each. Nothing of it need be remembered by the next term: that it takes several looks shows in the
+  /// 100 ms each. Nothing of it need be remembered by the next term: that it takes several looks shows in the
   /// beats, and a term that ends in between costs the next one the same bounded time again.
   @Test("Looking for remains goes on beside beats, and in the next term")
   func remains() throws {
@@ -117,7 +118,7 @@ struct FinishedSegmentTests: HostileStore {
     try journal.flush([insert(1).encoded()])
     let path = path(try #require(journal.writer), 1)
     try store.environment.fileSystem.open(path, .write).resize(to: Int64(Limits.journalFrameBytes))
-    let files = SlowJournal(store.environment.fileSystem, [.read: 50])
+    let files = SlowJournal(store.environment.fileSystem, [.read: 100])
     store.options.retireAfter = .milliseconds(20)
     store.options.beat = .milliseconds(200)
     // The first term ends in the middle.
@@ -127,7 +128,7 @@ struct FinishedSegmentTests: HostileStore {
     try run(files, until: { try store.names(store.layout.journal) == ["quarantine"] })
     let second = files.reads.withLock { $0 } - before
     #expect((70...85).contains(second), "\(second)")
-    #expect(files.longestPause < .seconds(2 * TestStore.patience))
+    #expect(files.longestPause < .seconds(5))
     #expect(try store.query("SELECT a FROM t") == [[1]])
     #expect(try store.names(store.layout.quarantine).isEmpty)
   }

@@ -55,7 +55,7 @@ extension HorizonTests {
     }
     let (environment, itsClock) = suspendable()
     let late = try store.journal()
-    store.options.leaseTime = .seconds(1)
+    store.options.leaseTime = .seconds(5)
     var passes = 0
     let error = #expect(throws: StoreError.self) {
       try Applier(path: store.path, options: store.options, environment: environment).run {
@@ -138,7 +138,6 @@ extension HorizonTests {
       "\(store.layout.journal)/\(StoreLayout.journalName(JournalSegmentID(writer: first.writer, number: 1)))",
       date_ms)
     let terms = try store.names(store.layout.log).count
-    store.options.leaseTime = .milliseconds(300)
     var passes = 0
     try Applier(path: store.path, options: store.options, environment: store.environment).run {
       passes += 1

@@ -112,7 +112,7 @@ struct RowFeedSchemaTests {
     }
     #expect(number == statements.count)
     // A slow machine cuts groups.
-    #expect(commits.count <= TestStore.patience * (1 + statements.count / 8), "\(commits)")
+    #expect(commits.count <= TestStore.patience * (4 + statements.count / 8), "\(commits)")
     return (told, untold)
   }
 

@@ -183,9 +183,9 @@ struct TurnTests {
   func deadHolder() throws {
     try led { store in
       let dead = try client(store)
+      let began = store.environment.clock.elapsed()
       let turn = try #require(try turn(dead))
       let pages = try pages(store, turn, "INSERT INTO t(v) VALUES('late')")
-      let began = store.environment.clock.elapsed()
       let writer = try store.writer()
       let receipt = try writer.submitBlocking(Batch([.init("INSERT INTO t(v) VALUES('other')")]))
       _ = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))

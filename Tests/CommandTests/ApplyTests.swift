@@ -126,8 +126,7 @@ struct ApplyTests {
     #expect(try place.query("SELECT count(*) AS n FROM t", "--json").output == "{\"n\": 0}\n")
     let applier = try startSluice(["apply", "\(place.path)/nowhere", place.store, "--ttl", "1"])
     try place.execute("INSERT INTO t VALUES (1)")
-    // Each store is opened within half a second.
-    sleep(2)
+    try applier.wait(for: "stopped; tried again")
     applier.send(SIGTERM)
     let stopped = try applier.result()
     #expect(stopped.code == 0 && stopped.errors.contains("stopped; tried again"))

@@ -61,14 +61,23 @@ final class ChildProcess {
 
   func send(_ signal: Int32) { kill(id, signal) }
 
-  /// Waits for its end; one that takes longer than a minute is killed, and the test fails.
+  /// Waits until it has written `word` to standard error.
+  func wait(for word: String) throws {
+    let end = SystemClock().elapsed() + .seconds(120)
+    while try !text(of: errors).contains(word) {
+      try #require(SystemClock().elapsed() < end, "it has not written: \(word)")
+      usleep(20_000)
+    }
+  }
+
+  /// Waits for its end; one that takes longer than four minutes is killed, and the test fails.
   func result() throws -> Result {
     var status: Int32 = 0
     var tries = 0
     while waitpid(id, &status, WNOHANG) == 0 {
       usleep(2_000)
       tries += 1
-      if tries == 30_000 { kill(id, SIGKILL) }
+      if tries == 120_000 { kill(id, SIGKILL) }
     }
     self.status = status
     let signal = status & 0x7F
@@ -87,11 +96,12 @@ final class ChildProcess {
   }
 
   private func text(of descriptor: Int32) throws -> String {
-    guard lseek(descriptor, 0, SEEK_SET) == 0 else { return "" }
+    // The process has the same offset.
+    guard lseek(descriptor, 0, SEEK_CUR) >= 0 else { return "" }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 64 << 10)
     while true {
-      let count = read(descriptor, &chunk, chunk.count)
+      let count = pread(descriptor, &chunk, chunk.count, bytes.count)
       try #require(count >= 0)
       if count == 0 { return String(decoding: bytes, as: UTF8.self) }
       bytes += chunk[..<count]

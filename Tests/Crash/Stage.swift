@@ -15,7 +15,7 @@ struct Stage {
   private(set) var complaints: [String] = []
 
   /// Longer than anything in a round takes.
-  private static let patience = Duration.seconds(45)
+  private static let patience = Duration.seconds(180)
 
   init(_ plan: RoundPlan, _ cast: Cast, isLossy: Bool) {
     self.plan = plan

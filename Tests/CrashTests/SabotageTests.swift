@@ -84,7 +84,7 @@ struct SabotageTests {
       "sluice-crash", try program(),
       arguments + ["--seed", "\(seed)", "--directory", work["stores"]],
       output: work["output"], log: work["log"])
-    let ending = process.wait(atMost: .seconds(240))
+    let ending = process.wait(atMost: .seconds(1200))
     let output = try readLines(work["output"]) + readLines(work["log"])
     return Outcome(seed: seed, ending: ending, output: output.map(String.init))
   }

@@ -40,7 +40,7 @@ struct ElectedAssistTests {
         }
         return segment.header.created_ms
       }
-      #expect((1...25 * patience).contains(claims.count), "\(claims.count) segments for 50 batches")
+      #expect((1..<50).contains(claims.count), "\(claims.count) segments for 50 batches")
       for (before, after) in zip(claims, claims.dropFirst()) {
         #expect(after - before >= 998, "claims \(after - before) ms apart")
       }
@@ -51,7 +51,7 @@ struct ElectedAssistTests {
       // Who sees another lead asks DynamoDB nothing.
       let seen = try proxy.seen()
       let puts = seen.filter { $0.operation == "PutItem" }.count
-      #expect(puts < claims.count + 25 * patience, "\(puts) tries to take the item")
+      #expect(puts < claims.count + 50, "\(puts) tries to take the item")
     }
   }
 }

@@ -182,7 +182,7 @@ struct ElectedFleetTests {
       rounds += 1
     }
     print("the table hung: longest batch of another store \(longest), \(rounds) rounds")
-    #expect(longest < .seconds(Self.ttl * patience), "\(longest)")
+    #expect(longest < .seconds(Self.ttl * 2), "\(longest)")
     #expect(try stores.segments(of: stores.plain) == segments)
     for process in processes { #expect(threads(process) < 110, "\(threads(process)) threads") }
     for process in processes {
@@ -206,7 +206,7 @@ struct ElectedFleetTests {
     let before = try counts()
     let started = SystemClock().elapsed()
     var batches = 0
-    while SystemClock().elapsed() - started < .seconds(10) {
+    while SystemClock().elapsed() - started < .seconds(10) || batches <= 4 * Self.elected {
       for store in stores.elected.prefix(4) {
         _ = try store.apply("INSERT INTO t VALUES (0)")
         batches += 1
@@ -219,11 +219,12 @@ struct ElectedFleetTests {
     print(
       "\(batches) batches, \(Self.elected) stores, a second and store: \(Double(reads) / each) reads, \(Double(updates) / each) renewals"
     )
-    #expect(Double(reads) <= each * 1.05)
+    // Looks that were delayed come within it.
+    #expect(Double(reads) <= each * 1.05 + Double(Self.elected))
     // Each fifth of the ttl at most; one store's more or less at the ends.
     #expect(Double(updates) <= each / (Double(Self.ttl) / 5) + Double(Self.elected))
     // None for a batch; a store may go to another process meanwhile, where this one is slow.
-    #expect((after.puts - before.puts) * 10 < batches, "\(batches)")
+    #expect(after.puts - before.puts <= 2 * Self.elected, "\(batches)")
   }
 }
 

@@ -17,18 +17,20 @@ struct HandoverTests {
     try await onThread {
       let store = try ElectedStore(peers, peer)
       let proxies = try (0..<2).map { _ in try FaultProxy(peers, to: peer) }
-      let leader = try store.startApplier("first", ttl: 10, through: proxies[0])
+      let ttl = 30
+      let leader = try store.startApplier("first", ttl: ttl, through: proxies[0])
       try store.waitForLeader("first")
-      let standby = try store.startApplier("second", ttl: 10, through: proxies[1])
+      let standby = try store.startApplier("second", ttl: ttl, through: proxies[1])
       try wait("the standby looks") { try !proxies[1].seen().isEmpty }
       _ = try store.apply("INSERT INTO t VALUES (1)", atMost: .seconds(30))
-      leader.signal(SIGTERM)
       let started = SystemClock().elapsed()
+      leader.signal(SIGTERM)
       try store.waitForLeader("second")
       _ = try store.apply("INSERT INTO t VALUES (2)", atMost: .seconds(30))
       let took = SystemClock().elapsed() - started
+      print("\(peer): from SIGTERM to the next outcome \(took)")
       // Nobody waited for the lease to run out.
-      #expect(took < .seconds(2 * patience), "\(took)")
+      #expect(took < .seconds(ttl / 3), "\(took)")
       #expect(try leader.end() == 0)
       #expect(leader.errorsSoFar.contains("released"))
       #expect(try store.item()?["holder"]?["S"]?.string?.hasPrefix("second ") == true)
@@ -43,7 +45,7 @@ struct HandoverTests {
   func killed() async throws {
     try await onThread {
       let store = try ElectedStore(peers, .ministack)
-      let ttl = 3
+      let ttl = 10
       let leader = try store.startApplier("first", ttl: ttl)
       try store.waitForLeader("first")
       let proxy = try FaultProxy(peers, to: .ministack)
@@ -52,7 +54,9 @@ struct HandoverTests {
       _ = try store.apply("INSERT INTO t VALUES (1)", atMost: .seconds(30))
       leader.signal(SIGKILL)
       let took = try store.apply("INSERT INTO t VALUES (2)", atMost: .seconds(60))
-      #expect(took < .seconds(ttl + 2 * patience), "\(took)")
+      print("from SIGKILL to the next outcome \(took)")
+      // Two seconds beyond the lease, on a machine that is not busy; a second lease would be over at 20.
+      #expect(took < .seconds(ttl + 2 + 3 * patience), "\(took)")
       #expect(try store.holder() == "second")
       #expect(try store.item()?["term"]?["N"]?.string == "2")
       standby.signal(SIGTERM)
@@ -64,9 +68,9 @@ struct HandoverTests {
   func paused() async throws {
     try await onThread {
       let store = try ElectedStore(peers, .ministack)
-      let leader = try store.startApplier("first", ttl: 2)
+      let leader = try store.startApplier("first", ttl: 5)
       try store.waitForLeader("first")
-      let standby = try store.startApplier("second", ttl: 2)
+      let standby = try store.startApplier("second", ttl: 5)
       try wait("a standby") { standby.errorsSoFar.contains("standing by") }
       _ = try store.apply("INSERT INTO t VALUES (1)", atMost: .seconds(30))
       leader.signal(SIGSTOP)
@@ -117,7 +121,7 @@ struct HandoverTests {
       for (seen, least) in [(Array(renewals), ttl / 5), (looks, 1)] {
         // What arrives can be a little closer than what was sent.
         let span = (seen.last?.at ?? 0) - (seen.first?.at ?? 0)
-        #expect(Double(seen.count - 1) <= span / least + 0.5, "\(seen.count) in \(span) s")
+        #expect(Double(seen.count - 1) <= span / least + 1.5, "\(seen.count) in \(span) s")
       }
       leader.signal(SIGTERM)
       standby.signal(SIGTERM)
@@ -131,28 +135,33 @@ struct HandoverTests {
     try await onThread {
       let store = try ElectedStore(peers, .ministack)
       let proxy = try FaultProxy(peers, to: .ministack)
-      let leader = try store.startApplier("first", ttl: 3, through: proxy)
+      let ttl = 10
+      let leader = try store.startApplier("first", ttl: ttl, through: proxy)
       try store.waitForLeader("first")
       // Some are lost or throttled: nothing comes of that.
       try proxy.inject("drop", "UpdateItem", times: 2)
       _ = try store.apply("INSERT INTO t VALUES (1)", atMost: .seconds(30))
       let before = try proxy.seen().count
-      try wait("renewals") { try proxy.seen().count > before + 3 }
+      try wait("renewals", atMost: 60) { try proxy.seen().count > before + 3 }
       try proxy.inject("status", "UpdateItem", times: 2, status: 503)
-      try wait("renewals") { try proxy.seen().count > before + 8 }
+      try wait("renewals", atMost: 60) { try proxy.seen().count > before + 8 }
       #expect(try store.holder() == "first")
       #expect(leader.errorsSoFar.contains("the lock table answers again"))
-      let standby = try store.startApplier("second", ttl: 3)
+      let standby = try store.startApplier("second", ttl: ttl)
       try wait("a standby") { standby.errorsSoFar.contains("standing by") }
-      try proxy.inject("hang", "", times: -1, seconds: 30)
+      try proxy.inject("hang", "", times: -1, seconds: 60)
       // Commits do not wait for it.
       let took = try store.apply("INSERT INTO t VALUES (2)", atMost: .seconds(30))
-      #expect(took < .seconds(1 * patience))
+      #expect(took < .seconds(ttl / 2))
       try store.waitForLeader("second")
-      let stoodBack = try #require(leader.time(of: "no longer leading"))
+      let spans = try store.spans(of: "first")
       try wait("its word") { standby.time(of: "leading") != nil }
+      try wait("it stands back") { leader.time(of: "no longer leading") != nil }
+      let stoodBack = try #require(leader.time(of: "no longer leading"))
       let led = try #require(standby.time(of: "leading"))
-      #expect(stoodBack <= led)
+      // Who stalls may say so late, and has committed nothing meanwhile.
+      let isOver = try store.spans(of: "first") == spans
+      #expect(stoodBack <= led || isOver)
       #expect(leader.errorsSoFar.contains("does not answer in time"))
       leader.signal(SIGKILL)
       standby.signal(SIGTERM)
@@ -166,7 +175,7 @@ struct HandoverTests {
   func stolen(peer: Peer) async throws {
     try await onThread {
       let store = try ElectedStore(peers, peer)
-      let applier = try store.startApplier("first", ttl: 2)
+      let applier = try store.startApplier("first", ttl: 5)
       try store.waitForLeader("first")
       try peers.tamper(
         peer, store.table, store.id,

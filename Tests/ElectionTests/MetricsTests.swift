@@ -55,7 +55,9 @@ struct MetricsTests {
   private func port(_ applier: Process) throws -> Int {
     var port: Int?
     try wait("the metrics' port: \(applier.errorsSoFar)") {
-      let line = applier.errorsSoFar.split(separator: "\n")
+      // A line that is not whole yet may have half of a number.
+      let whole = applier.errorsSoFar.reversed().drop { $0 != "\n" }.reversed()
+      let line = String(whole).split(separator: "\n")
         .first { $0.contains("metrics are shown") }
       port = line?.split(separator: "=").last.flatMap {
         Int($0.trimmingCharacters(in: ["\"", " "]))
@@ -128,7 +130,7 @@ struct MetricsTests {
       try peers.ask("pester", ["port": port, "times": 100])
       for n in 1...5 {
         let took = try store.apply("INSERT INTO t VALUES (\(n))", atMost: .seconds(30))
-        #expect(took < .seconds(2 * patience))
+        #expect(took < .seconds(5 * patience))
       }
       try wait("an answer", atMost: 60) { try scrape(port).status == 200 }
       #expect(try scrape(port).value("sluice_terms_total") == 1)

@@ -119,8 +119,9 @@ enum Place {
   }()
 }
 
-/// Waits until `condition` holds, or fails the test.
+/// Waits until `condition` holds, or fails the test after `seconds`, times `patience`.
 func wait(_ what: String, atMost seconds: Int = 30, _ condition: () throws -> Bool) throws {
+  let seconds = seconds * patience
   let deadline = SystemClock().elapsed() + .seconds(seconds)
   while try !condition() {
     try #require(SystemClock().elapsed() < deadline, "\(what): not within \(seconds) s")

@@ -32,9 +32,12 @@ struct HintDeskTests {
     BatchID(writer: writer, sequence: SequenceNumber(number))
   }
 
+  /// Takes in what was sent, which may arrive a moment later.
+  private func take() { desk.take(atMost: .milliseconds(200)) }
+
   /// What a writer submits and the applier reads, executes and publishes.
   private func serve(_ number: UInt64) {
-    desk.take()
+    take()
     desk.found(Self.batch(number))
     desk.executed(Self.batch(number), in: TxID(10 + number))
     desk.published(TxID(10 + number))
@@ -45,7 +48,7 @@ struct HintDeskTests {
     let line = line()
     let question = Hint(.question, batch: Self.batch(1))
     #expect(line.ask([question]))
-    desk.take()
+    take()
     #expect(desk.isLookWanted(at: clock.elapsed()))
     #expect(desk.takeWanted() == [Self.writer])
     // Who is told soon need not be told before that it was heard.
@@ -53,7 +56,7 @@ struct HintDeskTests {
     if isAskedAgain {
       clock.advance(by: .milliseconds(100))
       #expect(line.ask([question]))
-      desk.take()
+      take()
       #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
       #expect(line.wait(atMost: .zero) == nil)
     }
@@ -108,14 +111,14 @@ struct HintDeskTests {
     serve(1)
     let line = line()
     _ = line.ask([Hint(.question, batch: Self.batch(1))])
-    desk.take()
+    take()
     #expect(line.wait(atMost: .seconds(1))?.kind == .published)
   }
 
   @Test func aStandbyIsToldOfTheEnd() {
     let line = line()
     _ = line.ask([Hint(.standby)])
-    desk.take()
+    take()
     #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
     desk.released()
     #expect(line.wait(atMost: .seconds(1))?.kind == .released)
@@ -133,14 +136,14 @@ struct HintDeskTests {
     desk.found(Self.batch(20))
     clock.advance(by: Limits.hintGrace / 2)
     line.tell(written: Self.batch(20))
-    desk.take()
+    take()
     clock.advance(by: Limits.hintGrace)
-    desk.take()
+    take()
     #expect(desk.isProven)
     // One that does not come.
     desk.found(Self.batch(21))
     clock.advance(by: Limits.hintGrace * 2)
-    desk.take()
+    take()
     #expect(!desk.isProven)
     // Then more are asked for, and for longer.
     for number in 22..<(22 + UInt64(Limits.leastHintProof)) {
@@ -165,7 +168,7 @@ struct HintDeskTests {
       let hint = Hint(.written, batch: Self.batch(number))
       stranger.send(hint.sealed(with: desk.endpoint.token), to: desk.endpoint.address)
     }
-    desk.take()
+    take()
     for number in 2...200 as ClosedRange<UInt64> { desk.found(Self.batch(number)) }
     #expect(!desk.isProven)
   }
@@ -176,21 +179,21 @@ struct HintDeskTests {
     let other = Hint(.written, batch: Self.batch(1))
     stranger.send(
       other.sealed(with: Identifier128(high: 1, low: 1)), to: desk.endpoint.address)
-    desk.take()
+    take()
     #expect(desk.counts.received == 0 && !desk.isLookWanted(at: clock.elapsed()))
     // By somebody who knows the token: one look, which finds nothing, and then none for a while.
     for number in 100...200 as ClosedRange<UInt64> {
       let hint = Hint(.written, batch: Self.batch(number))
       stranger.send(hint.sealed(with: desk.endpoint.token), to: desk.endpoint.address)
     }
-    desk.take()
+    take()
     #expect(desk.isLookWanted(at: clock.elapsed()))
     _ = desk.takeWanted()
     desk.looked(isHinted: true, finds: false)
     stranger.send(
       Hint(.written, batch: Self.batch(300)).sealed(with: desk.endpoint.token),
       to: desk.endpoint.address)
-    desk.take()
+    take()
     #expect(!desk.isLookWanted(at: clock.elapsed()))
     clock.advance(by: Limits.hintedLookPause)
     #expect(desk.isLookWanted(at: clock.elapsed()))
@@ -202,7 +205,7 @@ struct HintDeskTests {
     let questions = (1...(most + 10)).map { Hint(.question, batch: Self.batch($0)) }
     for _ in 0..<2 {
       _ = line.ask(questions)
-      desk.take()
+      take()
       clock.advance(by: .milliseconds(100))
     }
     #expect(desk.counts.received == 2 * (most + 10))
@@ -212,7 +215,7 @@ struct HintDeskTests {
     clock.advance(by: Limits.hintQuestionTime * 2)
     let another = self.line()
     _ = another.ask([Hint(.follower, txid: TxID(100))])
-    desk.take()
+    take()
     let before = desk.counts.sent
     serve(1)
     #expect(desk.counts.sent == before)
@@ -250,7 +253,7 @@ struct HintDeskTests {
         return Hint(.written, batch: batch).sealed(with: desk.endpoint.token)
       }
     }
-    while desk.take() {}
+    while desk.take(atMost: .milliseconds(50)) {}
     #expect(desk.counts.received == forged)
     #expect(desk.takeWanted().count == Limits.hintWriters)
   }
@@ -263,7 +266,7 @@ struct HintDeskTests {
         Hint(kind, nonce: 5, batch: Self.batch(1)).sealed(with: desk.endpoint.token),
         to: desk.endpoint.address)
     }
-    desk.take()
+    take()
     #expect(desk.counts.received == 4 && desk.counts.sent == 0)
     serve(1)
     desk.released()
@@ -309,7 +312,7 @@ struct HintDeskTests {
     }
     #expect(line.counts.sent == sent + 2)
     #expect(!line.isTrusted)
-    desk.take()
+    take()
     while line.wait(atMost: .milliseconds(100)) != nil {}
     #expect(line.isTrusted)
     // Its outcome was found, and no hint told.

@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).parent
 EXTENSION = os.environ["SLUICE_EXTENSION"]
 COMMAND = os.environ["SLUICE_COMMAND"]
 BATCH = json.dumps({"statements": [["INSERT INTO item VALUES (?)", ["bolt"]]]})
-PATIENCE = 60
+PATIENCE = 240
 
 # What a host prints: a count, a batch applied, the count after it, what its own write returns, the same write
 # refused, a transaction that somebody else's commit overtook, the batch rejected, a plain database attached, a path
@@ -269,8 +269,8 @@ class ProcessTests(StoreCase):
         times = [float(line) for line in printed.split()]
         ours, others = (statistics.median(times[first::2]) for first in range(2))
         print(f"\nloading takes {ours:.2f} ms, an empty library {others:.2f} ms (medians of {len(times) // 2})")
-        # The aim is 5 ms. A machine on which an empty library takes more than 0.2 ms is busy.
-        self.assertLess(ours, 5 * max(1, others / 0.2))
+        # The aim is 5 ms, where an empty library takes 0.05 ms.
+        self.assertLess(ours, 5 * max(1, others / 0.05))
 
 
 class PragmaTests(StoreCase):

@@ -196,10 +196,14 @@ class ReasonTests(StoreCase):
             c, other = connect(), connect()
             other.execute("PRAGMA busy_timeout = 300")
             c.execute("BEGIN IMMEDIATE")
+            # Each is a sign of life of who has the turn.
+            one(c, "PRAGMA cache_size")
             print(error(lambda: other.execute("INSERT INTO item VALUES ('locked')")))
+            one(c, "PRAGMA cache_size")
             print(one(other, "PRAGMA sluice_error"))
             # It is told once, and of each connection.
             print([one(other, "PRAGMA sluice_error"), one(c, "PRAGMA sluice_error")])
+            one(c, "PRAGMA cache_size")
             error(lambda: other.execute("INSERT INTO item VALUES ('locked')"))
             c.execute("COMMIT")
             other.execute("PRAGMA busy_timeout = 20000")

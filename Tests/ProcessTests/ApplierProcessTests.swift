@@ -41,9 +41,9 @@ struct ApplierProcessTests {
       let store = try TestStore()
       let load = try Load(store, writers: 2, every: 5)
       let watcher = try Watcher(store)
-      var leader = (name: "a", process: try store.startApplier("a"))
+      var leader = (name: "a", process: try store.startApplier("a", ttl: 3))
       try wait("a leads") { try store.holder() == "a" }
-      var other = (name: "b", process: try store.startApplier("b"))
+      var other = (name: "b", process: try store.startApplier("b", ttl: 3))
       for _ in 0..<3 {
         pause(300...420)
         leader.process.send(SIGSTOP)
@@ -78,16 +78,16 @@ struct ApplierProcessTests {
       let store = try TestStore()
       let load = try Load(store, writers: 3, every: 5)
       let watcher = try Watcher(store)
-      var leader = try store.startApplier("0", ttl: 10)
+      var leader = try store.startApplier("0", ttl: 30)
       try wait("0 leads") { try store.holder() == "0" }
       for round in 1...4 {
-        let next = try store.startApplier("\(round)", ttl: 10)
+        let next = try store.startApplier("\(round)", ttl: 30)
         try wait("a standby") { try next.errorsSoFar().contains("standing by") }
         pause(100...300)
         let segment = try store.present().segment
+        let began = SystemClock().elapsed()
         leader.send(SIGTERM)
         let end = try leader.end()
-        let ended = SystemClock().elapsed()
         #expect(end.code == 0, "\(end.errors)")
         #expect(try segment.control().beacon?.state == .released)
         let last = try #require(try segment.control().beacon?.extent.txid)
@@ -95,8 +95,10 @@ struct ApplierProcessTests {
           let present = try store.present()
           return present.segment.header.holder == "\(round)" && present.extent.txid > last
         }
-        let took = SystemClock().elapsed() - ended
-        #expect(took < .seconds(3 * patience))
+        let took = SystemClock().elapsed() - began
+        print("from SIGTERM until the next one applies: \(took)")
+        // Nobody waits for a lease.
+        #expect(took < .seconds(10))
         leader = next
       }
       try load.finish()

@@ -42,7 +42,7 @@ struct AssistTests {
       #expect(try store.rows(of: 1).sorted() == Array(0..<50))
       #expect(Set(ends.map(\.output)).count == 50)
       let claims = try Self.claims(store, from: first)
-      #expect((1...25 * patience).contains(claims.count), "\(claims.count) segments for 50 batches")
+      #expect((1..<50).contains(claims.count), "\(claims.count) segments for 50 batches")
       for (before, after) in zip(claims, claims.dropFirst()) {
         // Whole milliseconds.
         #expect(after - before >= 998, "claims \(after - before) ms apart")
@@ -56,7 +56,7 @@ struct AssistTests {
   func applier() async throws {
     try await onThread {
       let store = try TestStore()
-      let applier = try store.startApplier("applier")
+      let applier = try store.startApplier("applier", ttl: 30)
       try wait("the applier leads") { try store.present().segment.header.holder == "applier" }
       let number = try store.present().segment.number
       for n in 0..<3 { #expect(try Self.submit(store, n).end().code == 0) }
@@ -125,7 +125,7 @@ struct AssistTests {
         "env",
         [
           "TMPDIR=/nowhere", program, "submit", store.path, "INSERT INTO t(w, n) VALUES (1, 1)",
-          "--assist", "--timeout", "2",
+          "--assist", "--timeout", "10",
         ]
       ).end()
       #expect(end.code == 69)

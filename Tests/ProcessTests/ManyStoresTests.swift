@@ -106,9 +106,12 @@ struct ManyStoresTests {
       print(
         "\(killed) stores of a killed process led again, and 180 batches applied, after \(took)")
       // A lease of three seconds, and a moment for sixty stores on a busy machine.
-      #expect(took < .seconds(12 * patience))
-      let leaders = try stores.leaders()
-      #expect(leaders["b"] == nil && leaders.values.reduce(0, +) == 60)
+      #expect(took < .seconds(15 * patience))
+      // One may just be released, for the others to share.
+      try wait("all are led") {
+        let leaders = try stores.leaders()
+        return leaders["b"] == nil && leaders.values.reduce(0, +) == 60
+      }
       for (n, path) in stores.paths.enumerated() {
         #expect(try stores.rows(path) == (n % 2 == 0 ? [1, 2, 3, 4] : [2, 3, 4]))
       }
@@ -125,16 +128,17 @@ struct ManyStoresTests {
   func stopped() async throws {
     try await onThread {
       let stores = try Stores(12)
-      let first = try stores.start("a", ttl: 10)
+      let first = try stores.start("a", ttl: 20)
       try wait("a leads all") { try stores.leaders() == ["a": 12] }
-      let second = try stores.start("b", ttl: 10)
-      pause(6000)
+      let second = try stores.start("b", ttl: 20)
+      pause(10_000)
       first.send(SIGTERM)
       #expect(try first.end().code == 0)
       let end = SystemClock().elapsed()
       try wait("b leads all") { try stores.leaders() == ["b": 12] }
       print("12 stores moved \(SystemClock().elapsed() - end) after the end of their process")
-      #expect(SystemClock().elapsed() - end < .seconds(6 * patience))
+      // Half of a lease is over since the last beat at most.
+      #expect(SystemClock().elapsed() - end < .seconds(11))
       second.send(SIGTERM)
       #expect(try second.end().code == 0)
     }

@@ -99,7 +99,7 @@ struct WriterProcessTests {
       for _ in 0..<25 {
         pause(5...40)
         child.send(SIGSTOP)
-        for _ in 0..<100 * patience where try !store.journalSegments().isEmpty { usleep(3000) }
+        for _ in 0..<1000 * patience where try !store.journalSegments().isEmpty { usleep(3000) }
         if try store.journalSegments().isEmpty { retired += 1 }
         child.send(SIGCONT)
       }

@@ -121,13 +121,17 @@ struct FreshnessTests {
     isReading.wait { $0 ? () : nil }
 
     let seen = Monitor<[TxID]>([])
+    let begun = Monitor(0)
     let others = (0..<4).map { _ in
       ThreadExecutor.shared.start {
+        begun.withLock { $0 += 1 }
+        begun.wakeAll()
         let txid = try? reader.snapshot().txid
         seen.withLock { $0.append(txid ?? .zero) }
       }
     }
-    store.environment.clock.sleep(.milliseconds(100))
+    begun.wait { $0 == 4 ? () : nil }
+    store.environment.clock.sleep(.milliseconds(300))
     #expect(seen.withLock { $0 }.isEmpty)
     mayGoOn.withLock { $0 = true }
     mayGoOn.wakeAll()
