@@ -35,30 +35,37 @@ public final class Database: Sendable {
 
   /// Runs `body` in one read transaction, on a snapshot as fresh as asked for.
   ///
+  /// `limit` is how long it may take in all: then what SQLite is at is interrupted, and `.timeout` is thrown. That is
+  /// looked at between SQLite's steps and before pages are read; a request to the file server is waited for.
+  ///
   /// Throws what `body` throws; `StoreError` where the store cannot be read (`.snapshotExpired`: call
   /// again); `SQLiteError` for the SQL.
   public func read<R>(
-    _ freshness: Freshness = .latest, _ body: (ReadTransaction) throws -> R
+    _ freshness: Freshness = .latest, within limit: Duration? = nil,
+    _ body: (ReadTransaction) throws -> R
   ) throws -> R {
+    let timeLimit = limit.map { TimeLimit($0, store.clock) }
     let snapshot = try store.snapshot(freshness)
     let connection =
       try idle.withLock { $0.popLast() } ?? ReadConnection(store, number, extensions)
-    let transaction = try connection.begin(snapshot)
+    let transaction = try connection.begin(snapshot, timeLimit)
     defer {
       if connection.end(transaction) {
         idle.withLock { if $0.count < Self.mostIdle { $0.append(connection) } }
       }
     }
+    try timeLimit?.check()
     return try body(transaction)
   }
 
   /// As the synchronous `read`, on a thread of its own, since reading waits for the file server.
   public func read<R: Sendable>(
-    _ freshness: Freshness = .latest, _ body: @escaping @Sendable (ReadTransaction) throws -> R
+    _ freshness: Freshness = .latest, within limit: Duration? = nil,
+    _ body: @escaping @Sendable (ReadTransaction) throws -> R
   ) async throws -> R {
     try await withCheckedThrowingContinuation { continuation in
       _ = executor.start {
-        let run: () throws -> R = { try self.read(freshness, body) }
+        let run: () throws -> R = { try self.read(freshness, within: limit, body) }
         continuation.resume(with: Result(catching: run))
       }
     }

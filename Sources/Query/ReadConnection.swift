@@ -12,7 +12,11 @@ final class ReadConnection: @unchecked Sendable {
   private let begin: Statement
   private let commit: Statement
   private var statements: [ExactText: Statement] = [:]
+  /// Of the transaction at hand.
+  private var timeLimit: TimeLimit?
   private static let mostStatements = 64
+  /// After so many steps of SQLite's machine the time is looked at, and before pages are read.
+  private static let stepsPerLook: Int32 = 1000
 
   init(_ store: PageStore, _ number: UInt64, _ extensions: [LoadableExtension]) throws {
     let uri = "\(ReadVFS.uri(store.layout.root))&\(PageStore.numberParameter)=\(number)"
@@ -41,15 +45,26 @@ final class ReadConnection: @unchecked Sendable {
   }
 
   /// Begins a read transaction on `snapshot`.
-  func begin(_ snapshot: Snapshot) throws -> ReadTransaction {
+  func begin(_ snapshot: Snapshot, _ timeLimit: TimeLimit?) throws -> ReadTransaction {
     file.assigned = snapshot
     try begin.run()
+    if let timeLimit {
+      self.timeLimit = timeLimit
+      connection.setProgressHandler(every: Self.stepsPerLook) { timeLimit.isOver }
+      // `count(*)` is one step, which reads the whole table.
+      file.checkBeforeRead = { () throws(StoreError) in try timeLimit.check() }
+    }
     return ReadTransaction(self, snapshot)
   }
 
   /// Ends the transaction; false where this connection cannot be used again.
   func end(_ transaction: ReadTransaction) -> Bool {
     transaction.end()
+    if timeLimit != nil {
+      timeLimit = nil
+      connection.setProgressHandler(every: 0, nil)
+      file.checkBeforeRead = nil
+    }
     defer { file.assigned = nil }
     // False where the body ended the transaction itself.
     guard !connection.isAutocommit else { return true }
@@ -79,6 +94,9 @@ final class ReadConnection: @unchecked Sendable {
       switch error.primary {
       case SQLITE_IOERR, SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_CORRUPT:
         throw file.takeLastError() ?? error
+      case SQLITE_INTERRUPT:
+        try timeLimit?.check()
+        throw error
       default: throw error
       }
     }

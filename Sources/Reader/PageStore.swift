@@ -105,6 +105,8 @@ public final class PageStore: Sendable {
   /// The last snapshot that was handed out, however old; no I/O.
   public var current: Snapshot { state.withLock { $0.snapshot } }
 
+  package var clock: any Clock { environment.clock }
+
   /// The beacon that is there now, found anew: for who wants to know about the applier, not about pages.
   package func beacon() throws(StoreError) -> Beacon {
     try Log(layout: layout, store: description.id, environment: environment)

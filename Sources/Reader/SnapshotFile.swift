@@ -21,6 +21,8 @@ package final class SnapshotFile: VirtualFile {
   private var firstPage: [UInt8]?
   /// The snapshot that the next transactions are to see, whatever the freshness.
   package var assigned: Snapshot?
+  /// Asked before pages are read; what it throws, the reading throws.
+  package var checkBeforeRead: (() throws(StoreError) -> Void)?
   /// The last batch that was submitted through this connection and is known to be in the history: within a
   /// staleness bound, too, a connection sees what it wrote.
   package var written = TxID.zero
@@ -115,6 +117,7 @@ package final class SnapshotFile: VirtualFile {
   package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(VFSFailure)
   {
     do throws(StoreError) {
+      try checkBeforeRead?()
       if offset >= 0, offset + Int64(buffer.count) <= snapshot.pageSize, snapshot.pageCount > 0 {
         return copy(try pageOne(), from: Int(offset), into: buffer)
       }

@@ -1,3 +1,4 @@
+import SluiceFakes
 import SluiceQuery
 import SluiceReader
 import SluiceSQLite
@@ -68,6 +69,41 @@ struct DatabaseTests {
     #expect(damaged?.code == .damaged)
     #expect(damaged?.path == store.checkpointPath)
     #expect(try database.read { try $0.scalar("SELECT 1") } == 1)
+  }
+
+  @Test func aReadTakesAsLongAsItMayAndNoLonger() throws {
+    let database = try database(try TestStore())
+    let endless =
+      "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
+    let error = #expect(throws: StoreError.self) {
+      try database.read(within: .milliseconds(50)) { try $0.query(endless) }
+    }
+    #expect(error?.code == .timeout)
+    #expect(error?.message.contains("0.05 seconds") == true, "\(String(describing: error))")
+    // The connection goes on, and knows nothing of it.
+    #expect(try database.read { try $0.scalar("SELECT 1") } == 1)
+    #expect(throws: StoreError.self) {
+      try database.read(within: .zero) { _ in Issue.record("there is no time for this") }
+    }
+  }
+
+  @Test func aReadThatIsOverReadsNoFurtherPage() throws {
+    let store = try TestStore()
+    try store.commit(insert(1...7))
+    var environment = store.environment
+    let clock = ManualClock()
+    environment.clock = clock
+    let pages = try PageStore(path: store.root, environment: environment)
+    let database = Database(pages, executor: ThreadExecutor.shared)
+    // Fewer steps than the time is looked at after: it is one that reads the table.
+    let error = #expect(throws: StoreError.self) {
+      try database.read(within: .seconds(1)) { transaction in
+        clock.advance(by: .seconds(2))
+        return try transaction.scalar("SELECT count(*) FROM t")
+      }
+    }
+    #expect(error?.code == .timeout, "\(String(describing: error))")
+    #expect(try database.read(within: .seconds(1)) { try $0.scalar("SELECT count(*) FROM t") } == 7)
   }
 
   @Test func itIsReadOnly() throws {
