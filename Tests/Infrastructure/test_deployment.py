@@ -86,8 +86,13 @@ class Deployment:
 
     def test_the_access_points(self):
         points = self.call("efs").describe_access_points(FileSystemId=self.ids["FileSystem"])["AccessPoints"]
-        users = {one["Name"]: (one["PosixUser"]["Uid"], one["PosixUser"]["Gid"]) for one in points}
-        self.assertEqual(users, {"appliers": (4001, 4000), "writers": (4101, 4100), "readers": (4201, 4100)})
+        users = {one["Name"]: one["PosixUser"] for one in points}
+        numbers = {
+            name: (user["Uid"], user["Gid"], user.get("SecondaryGids") or []) for name, user in users.items()
+        }
+        self.assertEqual(numbers, {
+            "appliers": (4001, 4000, [4101]), "writers": (4101, 4101, [4100]), "readers": (4201, 4100, [])
+        })
         for one in points:
             self.assertEqual(one["RootDirectory"], {
                 "Path": "/sluice", "CreationInfo": {"OwnerUid": 4001, "OwnerGid": 4100, "Permissions": "0750"}

@@ -11,6 +11,11 @@ ROOT = PATH.parents[1]
 MOUNT = "/mnt/efs"
 
 
+def groups(access_point):
+    user = access_point["PosixUser"]
+    return {user["Gid"], *user.get("SecondaryGids", [])}
+
+
 class TheTemplate(unittest.TestCase):
     def test_cfn_lint_has_nothing_to_say(self):
         found = subprocess.run(
@@ -143,14 +148,27 @@ class TheFileSystem(unittest.TestCase):
         made = roots[0]["CreationInfo"]
         self.assertEqual(made["OwnerUid"], owner["Uid"])
         self.assertEqual(made["Permissions"], "0750")
-        users = [point["PosixUser"] for point in points.values()]
-        self.assertEqual(len({user["Uid"] for user in users}), len(users))
         for name, point in points.items():
             if name != "ApplierAccessPoint":
-                # What writers submit belongs to the appliers' group.
-                self.assertNotEqual(point["PosixUser"]["Gid"], owner["Gid"])
-                self.assertEqual(point["PosixUser"]["Gid"], made["OwnerGid"])
-            self.assertNotIn("SecondaryGids", point["PosixUser"])
+                self.assertIn(made["OwnerGid"], groups(point), name)
+
+    def test_only_appliers_are_in_the_group_of_a_writers_files_whether_it_is_inherited_or_not(self):
+        points = of_type("AWS::EFS::AccessPoint")
+        users = [point["PosixUser"] for point in points.values()]
+        self.assertEqual(len({user["Uid"] for user in users}), len(users))
+        appliers = points["ApplierAccessPoint"]
+        writers = {name: point for name, point in points.items() if "Writer" in name}
+        self.assertTrue(writers)
+        # `journal/` is setgid and of the appliers' group; that of a file's maker is its access point's Gid.
+        of_files = {appliers["PosixUser"]["Gid"]} | {point["PosixUser"]["Gid"] for point in writers.values()}
+        self.assertEqual(len(of_files), 1 + len(writers))
+        self.assertEqual(groups(appliers), of_files)
+        # EFS takes no more.
+        self.assertLessEqual(len(appliers["PosixUser"]["SecondaryGids"]), 16)
+        for name, point in points.items():
+            if name != "ApplierAccessPoint":
+                own = {point["PosixUser"]["Gid"]} if name in writers else set()
+                self.assertEqual(groups(point) & of_files, own, name)
 
 
 class Rights(unittest.TestCase):
@@ -250,6 +268,11 @@ class TheAppliers(unittest.TestCase):
         zones = [properties(f"Subnet{zone}")["AvailabilityZone"]["Fn::Select"][0] for zone in "AB"]
         self.assertEqual(zones, [0, 1])
         self.assertIn("ApplierA", RESOURCES["ApplierB"]["DependsOn"])
+        for name in services:
+            # Neither starts before the right to the lease is there, where that is to be.
+            condition, needed, _ = RESOURCES[name]["Metadata"]["Needs"]["Fn::If"]
+            self.assertEqual(needed, {"Ref": "LeasePolicy"}, name)
+            self.assertEqual(condition, RESOURCES["LeasePolicy"]["Condition"])
         for service in services.values():
             self.assertEqual(service["DesiredCount"], {"Fn::If": ["HasStore", 1, 0]})
             rolling = service["DeploymentConfiguration"]
