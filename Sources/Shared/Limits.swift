@@ -197,6 +197,8 @@ public enum Limits {
   public static let functionReserve = Duration.seconds(2)
   /// And what giving a lease back may take it beside that.
   public static let functionAssistReserve = Duration.seconds(2)
+  /// In place of both where a query is interrupted, which leaves nothing behind.
+  public static let functionReadReserve = Duration.seconds(1)
   /// Bytes of a hint.
   public static let hintBytes = 64
   /// Hints that are taken in at once before other work goes on.

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,9 @@ SLUICE = pathlib.Path(os.environ.get("SLUICE", ROOT / ".build/debug/sluice"))
 sys.path.insert(0, str(ROOT / "infra"))
 
 import dist  # noqa: E402
+
+
+ENDLESS = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) FROM c"
 
 
 def until(what, condition, seconds=60):
@@ -48,6 +52,7 @@ class Functions(unittest.TestCase):
             )
         cls.peer = Peer("ministack")
         cls.addClassCleanup(cls.peer.stop)
+        cls.aws_of = cls.peer.client
         cls.aws = cls.peer.client("lambda")
         storage = cls.peer.client("s3")
         storage.create_bucket(Bucket="code", CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -66,6 +71,27 @@ class Functions(unittest.TestCase):
         self.sluice("init", self.store)
 
     # MARK: What a test does
+
+    def elect_by_an_item(self):
+        """The store made anew, with its lease in a table that the functions' role may use; returns what reads the item."""
+        table = self.aws_of("dynamodb")
+        name = self.store.name[-200:]
+        made = table.create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        )
+        # As the appliers' role in the template; the peer knows no leading keys.
+        self.aws_of("iam").put_role_policy(RoleName="function", PolicyName="lease", PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [
+                {"Effect": "Allow", "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+                 "Resource": made["TableDescription"]["TableArn"]}
+            ]}
+        ))
+        shutil.rmtree(self.store)
+        self.sluice("init", self.store, "--lease", f"dynamodb:{name}")
+        key = {"pk": {"S": "sluice#" + json.loads((self.store / "store.json").read_text())["id"]}}
+        return lambda: table.get_item(TableName=name, Key=key, ConsistentRead=True).get("Item")
 
     def sluice(self, *arguments, code=0):
         end = subprocess.run([SLUICE, *map(str, arguments)], capture_output=True, text=True, timeout=120)
@@ -244,6 +270,51 @@ class Functions(unittest.TestCase):
         self.assertEqual(sorted(answer["txid"] for answer in answers), list(range(2, 22)))
         # Each gave the lease back before it answered.
         self.assertIn("released", self.sluice("status", self.store, code=None))
+
+    def test_functions_alone_are_elected_by_an_item(self):
+        item = self.elect_by_an_item()
+        # Region and credentials are the function's own, the role's.
+        writer = self.function("writer", SLUICE_ASSIST="1", AWS_ENDPOINT_URL_DYNAMODB=self.peer.url)
+        self.assertIsNone(item())
+        for txid, statement in enumerate(["CREATE TABLE t(a)", "INSERT INTO t VALUES (1)"], 1):
+            answer = self.answered(writer, {"statements": [[statement]]})
+            self.assertEqual((answer["status"], answer["txid"]), ("applied", txid))
+            # It led by the item, and gave it back before it answered.
+            self.assertEqual(item()["state"], {"S": "released"})
+        self.assertGreaterEqual(int(item()["term"]["N"]), 2)
+        rows = self.sluice("query", self.store, "SELECT a FROM t", "--json")
+        self.assertEqual(json.loads(rows), {"a": 1})
+
+    def test_a_batch_that_takes_longer_than_the_function_is_left_to_the_next(self):
+        writer = self.function("writer", timeout=9, SLUICE_ASSIST="1")
+        self.answered(writer, {"statements": [["CREATE TABLE t(a)"]]})
+        environments = self.environments()
+        answer = self.answered(writer, {"id": "k", "statements": [[f"INSERT INTO t {ENDLESS}"]]})
+        self.assertEqual(answer, {"status": "durable", "id": "k"})
+        # It led, gave the lease back, and was not killed.
+        self.assertIn("released", self.sluice("status", self.store, code=None))
+        self.assertEqual(self.environments(), environments)
+        self.assertGreaterEqual(len(list((self.store / "log").glob("*.log"))), 3)
+
+    def test_a_query_that_takes_longer_than_the_function_is_interrupted(self):
+        self.start_applier()
+        self.answered(self.function("writer"), {"statements": [["CREATE TABLE t(a)"]]})
+        reader = self.function("reader", timeout=4)
+        self.answered(reader, {"sql": "SELECT count(*) FROM t"})
+        environments = self.environments()
+        for freshness in {}, {"maxStaleness_ms": 60000}, {"atLeast": 1}:
+            answer, error = self.invoke(reader, {"sql": ENDLESS} | freshness)
+            self.assertIsNotNone(error)
+            self.assertEqual(answer["errorType"], "timeout", answer)
+            self.assertRegex(answer["errorMessage"], "interrupted after .* ask for less at a time")
+        self.assertEqual(self.answered(reader, {"sql": "SELECT count(*) FROM t"})["rows"], [[0]])
+        self.assertEqual(self.environments(), environments)
+
+    def test_with_no_time_left_nothing_is_read(self):
+        answer, error = self.invoke(self.function("reader", timeout=1), {"sql": "SELECT 1"})
+        self.assertIsNotNone(error)
+        self.assertEqual(answer["errorType"], "timeout")
+        self.assertIn("nothing was read", answer["errorMessage"])
 
     def test_frozen_past_its_lease_while_it_applies(self):
         writer = self.function("writer", timeout=60, SLUICE_ASSIST="1")

@@ -10,6 +10,9 @@ import SluiceShared
 /// {"sql": "SELECT …", "parameters": [VALUE…], "atLeast": TXID} or "maxStaleness_ms": N in its place; only "sql" is
 /// required, and without the last two the answer has all that anybody had seen before. The answer is {"txid": N,
 /// "columns": ["a"…], "rows": [[VALUE…]…]}, with values as batches have them.
+///
+/// A query that is not done shortly before the function's time is over is interrupted: so the caller is told why, and
+/// the environment goes on.
 struct ReaderFunction: FunctionHandler {
   private let database: Database
   private let clock: any Clock = SystemClock()
@@ -18,8 +21,15 @@ struct ReaderFunction: FunctionHandler {
 
   func answer(_ invocation: RuntimeAPI.Invocation) throws -> String {
     let query = try Query(invocation.json())
-    let time = max(.zero, invocation.remaining(clock) - Limits.functionReserve)
-    return try database.read(query.freshness(within: time)) { transaction in
+    let left = invocation.remaining(clock)
+    guard left > Limits.functionReadReserve else {
+      throw StoreError(
+        .timeout, "nothing was read: \(left) are left of the function's time; give it more")
+    }
+    let waiting = max(.zero, left - Limits.functionReserve)
+    return try database.read(
+      query.freshness(within: waiting), within: left - Limits.functionReadReserve
+    ) { transaction in
       try transaction.withStatement(query.sql, query.parameters) { statement in
         guard statement.isReadOnly else {
           throw StoreError(.invalid, "a query cannot write; send the statement to the writer")

@@ -11,7 +11,8 @@ import SluiceWriter
 /// may not be, and then the same event may be sent again.
 ///
 /// With assistance, and where nobody leads, it applies what waits, its own and others'; before it answers the lease
-/// is given back, so that nobody waits for an environment that is frozen.
+/// is given back, so that nobody waits for an environment that is frozen. What takes longer than the function's time
+/// is left to the next one.
 ///
 /// The writer stays open between events. Where the environment was frozen for longer than an applier waits for a
 /// silent writer, its segment is closed, and the next flush goes into a new one.
@@ -20,10 +21,12 @@ struct WriterFunction: FunctionHandler {
   private let assistant: Assistant?
   /// What is left of the function's time when it has to answer.
   private let reserve: Duration
+  /// When the assistance for the event at hand is over; boot time.
+  private let assistanceEnd = Monitor<Duration>(.zero)
   private let clock: any Clock = SystemClock()
 
   init(_ store: String, assists: Bool) throws(StoreError) {
-    assistant = assists ? WriterFunction.assistant(store) : nil
+    assistant = assists ? WriterFunction.assistant(store, until: assistanceEnd, clock) : nil
     reserve = Limits.functionReserve + (assists ? Limits.functionAssistReserve : .zero)
     var options = Writer.Options()
     // The caller can wait more cheaply than a function.
@@ -46,26 +49,32 @@ struct WriterFunction: FunctionHandler {
     }
     let receipt = try writer.submitBlocking(batch)
     let outcome = try outcome(
-      of: receipt, within: invocation.remaining(clock) - reserve)
+      of: receipt, within: max(.zero, invocation.remaining(clock) - reserve))
     return BatchReport(key: batch.key, outcome).json()
   }
 
   /// What became of the batch; nil: it is durable, and will be applied when an applier runs.
   private func outcome(of receipt: Receipt, within time: Duration) throws -> AppliedOutcome? {
+    let end = clock.elapsed() + time
+    assistanceEnd.withLock { $0 = end }
     do throws(StoreError) {
-      return try writer.outcomeBlocking(
-        of: receipt, timeout: max(.zero, time), assistedBy: assistant)
-    } catch  where error.code == .timeout {
+      return try writer.outcomeBlocking(of: receipt, timeout: time, assistedBy: assistant)
+    } catch {
+      guard error.code == .timeout else { throw error }
       return nil
     }
   }
 
   /// An applier of the kind that `apply` runs, in a function with an applier's rights.
-  private static func assistant(_ store: String) -> Assistant {
+  private static func assistant(
+    _ store: String, until end: Monitor<Duration>, _ clock: any Clock
+  ) -> Assistant {
     var options = ApplierOptions(
       holder: ApplyCommand.hostAndProcess, logger: LogOptions.warnings("assistant"))
     options.worker = WorkerProgram(path: "/proc/self/exe", arguments: ["execute"])
     PosixFileSystem.raiseOpenFileLimit()
-    return Assistant(store: store, options: options)
+    return Assistant(
+      store: store, options: options,
+      isStopped: { clock.elapsed() >= end.withLock { $0 } })
   }
 }
