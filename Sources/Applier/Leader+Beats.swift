@@ -48,7 +48,9 @@ extension Leader {
   private func renewed() throws(StoreError) {
     guard let started = publisher.takeFinishedStart() else { return }
     if let interval = publisher.interval { options.metrics?.sees(beatAge: interval) }
-    if try !lease.renew(beatStarted: started, nextBeat: announcedBeat) { throw leaseRanOut }
+    // Beats at the usual pace are no rest, however short the lease is.
+    let rest = announcedBeat > options.beat ? announcedBeat : .zero
+    if try !lease.renew(beatStarted: started, nextBeat: rest) { throw leaseRanOut }
   }
 
   var leaseRanOut: StoreError {
