@@ -50,8 +50,8 @@ final class BackedUpStore {
       .make(of: pages.published(.latest))
   }
 
-  /// With an applier on a thread of its own.
-  func applying(_ body: (Writer) throws -> Void) throws {
+  /// Starts an applier on a thread of its own. What is returned ends it.
+  func startApplier() -> () throws -> Void {
     let shouldStop = Monitor(false)
     let end = Monitor<Result<Void, StoreError>?>(nil)
     let (path, options, environment) = (store.path, store.options, store.environment)
@@ -63,11 +63,19 @@ final class BackedUpStore {
       end.withLock { $0 = result }
       end.wakeAll()
     }
+    return {
+      shouldStop.withLock { $0 = true }
+      try end.wait { $0 }.get()
+    }
+  }
+
+  /// With an applier on a thread of its own.
+  func applying(_ body: (Writer) throws -> Void) throws {
+    let stop = startApplier()
     let writer = try store.writer()
     let result = Result { try body(writer) }
     writer.closeBlocking()
-    shouldStop.withLock { $0 = true }
-    try end.wait { $0 }.get()
+    try stop()
     try result.get()
   }
 
