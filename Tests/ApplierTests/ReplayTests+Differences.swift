@@ -32,26 +32,9 @@ extension ReplayTests {
     try work(store)
     let number = try commit(of: "INSERT INTO other(v) VALUES('\(value)')", store)
     let row = value == "last" ? 3 : 2
-    var difference: UInt64 = 0
-    try forge(store, number) { sections in
-      difference = try CommitMeta(decoding: sections[.meta]).checksum.value
-      for entry in try PageEntry.decode(sections[.index], base: 0) {
-        try sections.page(entry.page) { bytes in
-          // The row's header and its text; only one page has it.
-          let row = [3, 0, UInt8(13 + 2 * value.utf8.count)] + Array(value.utf8)
-          for i in 0..<bytes.count - row.count where Array(bytes[i..<i + row.count]) == row {
-            bytes[i + 3] -= 0x20
-          }
-        }
-      }
-      difference ^= try CommitMeta(decoding: sections[.meta]).checksum.value
-    }
-    if value == "x" {
-      // The commit of ANALYZE leaves that page as it is.
-      try forge(store, number + 1) {
-        try $0.meta { $0.checksum = DatabaseChecksum($0.checksum.value ^ difference) }
-      }
-    }
+    let difference = try changeText(value, ofRow: row, in: number, store)
+    // The commit of ANALYZE leaves that page as it is.
+    if value == "x" { try shiftChecksum(of: number + 1, by: difference, store) }
     // By its checksums nothing is wrong with it.
     var damages: [Verification.Damage] = []
     _ = try Verification(store: store.path, store.environment) { damages.append($0) }.run()
@@ -60,6 +43,107 @@ extension ReplayTests {
       store, number, without: isCompared ? nil : .compareContents,
       "table other, row \(row): (\(row), '\(value == "last" ? "Last" : "X")') in the record, (\(row), '\(value)') replayed"
     )
+  }
+
+  /// Writes the text `value` of a row of `other` in capitals, wherever commit `number` has it. Returns by what the
+  /// checksum of the database differs.
+  private func changeText(
+    _ value: String, ofRow row: Int, in number: UInt64, _ store: TestStore
+  ) throws -> UInt64 {
+    try changePages(of: number, store) { bytes in
+      if let place = place(ofText: value, ofRow: row, in: bytes) { bytes[place] -= 0x20 }
+    }
+  }
+
+  /// Changes a byte of the page with that row that says nothing, in the room between the page's cells.
+  private func changeRoom(
+    besideText value: String, ofRow row: Int, in number: UInt64, _ store: TestStore
+  ) throws -> UInt64 {
+    try changePages(of: number, store) { bytes in
+      guard place(ofText: value, ofRow: row, in: bytes) != nil else { return }
+      let cells = Int(bytes[3]) << 8 | Int(bytes[4])
+      bytes[8 + 2 * cells + 8] ^= 1
+    }
+  }
+
+  /// Behind the row's header; only one page has it.
+  private func place(ofText value: String, ofRow row: Int, in bytes: [UInt8]) -> Int? {
+    let cell = [UInt8(row), 3, 0, UInt8(13 + 2 * value.utf8.count)] + Array(value.utf8)
+    return (0..<bytes.count - cell.count).first { Array(bytes[$0..<$0 + cell.count]) == cell }
+      .map { $0 + 4 }
+  }
+
+  private func changePages(
+    of number: UInt64, _ store: TestStore, _ change: (inout [UInt8]) -> Void
+  ) throws -> UInt64 {
+    var difference: UInt64 = 0
+    try forge(store, number) { sections in
+      difference = try CommitMeta(decoding: sections[.meta]).checksum.value
+      for entry in try PageEntry.decode(sections[.index], base: 0) {
+        try sections.page(entry.page, change)
+      }
+      difference ^= try CommitMeta(decoding: sections[.meta]).checksum.value
+    }
+    return difference
+  }
+
+  /// Of a commit that leaves a page as it is which an earlier one was made to change.
+  private func shiftChecksum(of number: UInt64, by difference: UInt64, _ store: TestStore) throws {
+    try forge(store, number) {
+      try $0.meta { $0.checksum = DatabaseChecksum($0.checksum.value ^ difference) }
+    }
+  }
+
+  /// The last batch of a commit.
+  private func last(of number: UInt64, _ store: TestStore) throws -> TxID {
+    var last = TxID.zero
+    try ChangeFeed(path: store.path, from: TxID(1), environment: store.environment).advance {
+      if $0.commit == number { last = $0.txid }
+    }
+    return last
+  }
+
+  private func makeCheckpoint(of txid: TxID, _ store: TestStore) throws {
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try Checkpoint(
+      layout: store.layout, store: pages.description.id, environment: store.environment
+    ).make(of: pages.published(.asOf(.txid(txid))))
+  }
+
+  /// Pages differ from a commit on, in a byte that says nothing.
+  @Test(
+    "Where pages differ, the content is compared at a checkpoint that is passed",
+    arguments: [true, false])
+  func passedCheckpoint(_ hasCheckpoint: Bool) throws {
+    let store = try worked()
+    try work(store)
+    let number = try commit(of: "INSERT INTO other(v) VALUES('x')", store)
+    let difference = try changeRoom(besideText: "x", ofRow: 2, in: number, store)
+    // The commit of ANALYZE leaves that page as it is, and the one behind it writes it anew.
+    try shiftChecksum(of: number + 1, by: difference, store)
+    let (passed, next) = try (last(of: number, store), last(of: number + 1, store))
+    if hasCheckpoint { try makeCheckpoint(of: passed, store) }
+    let summary = try replay(store).summary
+    #expect(summary.comparedContents == (hasCheckpoint ? [passed, next] : [next]))
+    #expect(summary.samePages == summary.commits - 2)
+  }
+
+  /// At the end, where all is compared as well, the row is right again, and pages differ.
+  @Test("What only a checkpoint that is passed has is found", arguments: [true, false])
+  func differenceOfACheckpoint(_ hasCheckpoint: Bool) throws {
+    let store = try worked()
+    try work(store)
+    let number = try commit(of: "INSERT INTO other(v) VALUES('x')", store)
+    let difference = try changeText("x", ofRow: 2, in: number, store)
+    try shiftChecksum(of: number + 1, by: difference, store)
+    _ = try changeRoom(besideText: "last", ofRow: 3, in: number + 2, store)
+    guard hasCheckpoint else {
+      let summary = try replay(store).summary
+      return #expect(summary.comparedContents == [summary.last])
+    }
+    try makeCheckpoint(of: last(of: number, store), store)
+    try expectDifference(
+      store, number, without: nil, "table other, row 2: (2, 'X') in the record, (2, 'x') replayed")
   }
 
   @Test("Pages that are not those of the database that is recorded")

@@ -35,7 +35,7 @@ struct ReplayTests {
     try store.drain()
   }
 
-  private func replay(_ store: TestStore, from: TxID? = nil, to: HistoryPoint? = nil) throws
+  func replay(_ store: TestStore, from: TxID? = nil, to: HistoryPoint? = nil) throws
     -> (summary: Replay.Summary, path: String)
   {
     let path = "\(store.path)/replayed-\(store.environment.random()).sqlite"
