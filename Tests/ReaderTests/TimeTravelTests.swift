@@ -72,6 +72,54 @@ struct TimeTravelTests {
     #expect(files.counts.total == 0)
   }
 
+  /// What was read of the files, to open the store or to look at the past, and then to read every page.
+  private struct Price: Equatable {
+    var opening: Int
+    var pages: Int
+  }
+
+  private func price(
+    _ files: CountingFileSystem, ofPagesOf store: TestStore, _ open: () throws -> Snapshot
+  ) throws -> Price {
+    files.reset()
+    let snapshot = try open()
+    let opening = files.counts.reads
+    files.reset()
+    for i in 0..<store.pages.count where i < Int(snapshot.pageCount) {
+      _ = try snapshot.page(UInt32(i + 1))
+    }
+    return Price(opening: opening, pages: files.counts.reads)
+  }
+
+  /// The state lies within a segment that was finished later, behind others, each of `commits` commits.
+  @Test(
+    "The first look costs what opening cost then, and two reads a later segment; pages cost what they cost then",
+    arguments: [10, 160], [1, 20])
+  func theFirstLook(_ commits: Int, _ later: Int) throws {
+    let store = try TestStore()
+    func work(_ segments: Int) throws {
+      for _ in 0..<segments {
+        for i in 1...commits { try store.commit(insert(i...i + 20)) }
+        try store.nextSegment(finishing: true)
+      }
+    }
+    try work(3)
+    for i in 1...commits { try store.commit(insert(i...i + 20)) }
+    let files = CountingFileSystem()
+    let then = try price(files, ofPagesOf: store) { try store.open(files).current }
+    let txid = store.txid
+    for i in 1...commits { try store.commit(insert(i...i + 20)) }
+    try store.nextSegment(finishing: true)
+    try work(later - 1)
+    let reader = try store.open(files)
+    let past = try price(files, ofPagesOf: store) { try reader.snapshot(.asOf(.txid(txid))) }
+    #expect(past.opening <= then.opening + 2 * later)
+    #expect(past.pages == then.pages)
+    let again = try price(files, ofPagesOf: store) { try reader.snapshot(.asOf(.txid(txid))) }
+    #expect(again.opening == 0)
+    #expect(again.pages <= then.pages)
+  }
+
   @Test func whatIsNotThereIsSaid() throws {
     let store = try TestStore()
     for i in 1...3 { try store.commit(insert(1...i)) }
