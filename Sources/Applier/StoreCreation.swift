@@ -129,14 +129,7 @@ public struct StoreCreation: Sendable {
           .invalid, "the directory is not empty; \(MadeFiles.advice(names))", path: layout.root)
       }
     }
-    // Everybody who can enter makes files there. They are of the directory's group, which is the
-    // applier's and no writer's: so nobody but their owner and the applier can read or change them
-    // (mode 0660), and nobody else removes or renames them (sticky).
-    try made.directory(layout.journal, mode: 0o3777)
-    try made.directory(layout.quarantine, mode: 0o755)
-    try made.directory(layout.log, mode: 0o755)
-    try made.directory(layout.oldLog, mode: 0o755)
-    try made.directory(layout.checkpoints, mode: 0o755)
+    for one in layout.directories { try made.directory(one.path, mode: one.mode) }
     if !extensions.isEmpty { try made.directory(layout.extensions, mode: 0o755) }
   }
 }

@@ -33,7 +33,7 @@ public struct LogRetirement: Sendable {
     var numbers = try listed().filter { $0 < bound }
     guard !numbers.isEmpty else { return [] }
     if !environment.makes(.retireLowestFirst) { numbers.reverse() }
-    try makeOld()
+    try layout.oldLogDirectory.makeIfMissing(fileSystem)
     for number in numbers {
       try close(number)
       do throws(StoreError) { try giveName(number) } catch {
@@ -47,16 +47,6 @@ public struct LogRetirement: Sendable {
     let left = try listed().filter { $0 < bound }
     // A claimant that was late may have made one since; the next round takes it.
     return numbers.filter { !left.contains($0) }
-  }
-
-  private func makeOld() throws(StoreError) {
-    do throws(StoreError) {
-      try environment.fileSystem.makeDirectory(layout.oldLog, mode: 0o755)
-      try environment.fileSystem.giveToOwner(layout.oldLog)
-      try environment.fileSystem.syncDirectory(layout.log)
-    } catch {
-      guard error.isExistingFile else { throw error }
-    }
   }
 
   /// Deletes what was moved before `date_ms`, by the file server's clock. Returns how many.

@@ -198,14 +198,55 @@ struct RepairTests {
     try store.isWhole(with: store.rowsOfBatch6, at: WorkedStore.line)
   }
 
-  @Test("The whole log")
-  func lostLog() throws {
+  @Test("The whole log, and its directory", arguments: [false, true])
+  func lostLog(withDirectory: Bool) throws {
     let store = try WorkedStore()
-    for path in try store.segments() { try store.environment.fileSystem.unlink(path) }
+    if withDirectory {
+      removeTree(store.layout.log)
+    } else {
+      for path in try store.segments() { try store.environment.fileSystem.unlink(path) }
+    }
     let plan = try store.repair()
     #expect(plan.losesUnknown)
+    #expect(plan.steps.contains(.directory(store.layout.log)) == withDirectory)
     try store.isWhole(with: store.rowsOfBatch6, at: WorkedStore.line)
+    // Of the one line that began.
+    #expect(try store.checkpointFiles().count == 2)
     try store.goesOn(behind: WorkedStore.line)
+  }
+
+  @Test("Directories are made as `init` makes them, and durably before anything else")
+  func directories() throws {
+    let store = try WorkedStore()
+    let fileSystem = store.environment.fileSystem
+    func rights() throws -> [UInt32] {
+      try store.layout.directories.map { try fileSystem.status($0.path).permissions & 0o7777 }
+    }
+    let before = try rights()
+    removeTree(store.layout.journal)
+    removeTree(store.layout.log)
+    let plan = try store.newRepair().plan()
+    #expect(
+      plan.steps.prefix(2) == [.directory(store.layout.journal), .directory(store.layout.log)])
+    let files = RemovalNotingFileSystem(fileSystem)
+    store.store.environment.fileSystem = files
+    try store.newRepair().perform(plan)
+    let root = try #require(store.path.split(separator: "/").last)
+    #expect(files.noted.prefix(4) == ["sync \(root)", "sync journal", "sync \(root)", "sync log"])
+    store.store.environment.fileSystem = fileSystem
+    #expect(try rights() == before)
+    try store.isWhole(with: store.rowsOfBatch6, at: WorkedStore.line)
+  }
+
+  @Test("log/old is not missed where something else is repaired")
+  func withoutOldLog() throws {
+    let store = try WorkedStore()
+    let before = try store.rows()
+    removeTree(store.layout.oldLog)
+    #expect(try store.damages() == [])
+    try store.flip("\(store.layout.checkpoints)/\(StoreLayout.checkpointName(TxID(6)))", 5000)
+    try store.repair()
+    #expect(try store.damages() == [] && store.rows() == before)
   }
 
   @Test("The newest segment, or its header", arguments: [true, false])
@@ -282,11 +323,12 @@ struct RepairTests {
     try store.goesOn(behind: WorkedStore.line)
   }
 
-  @Test("Without a whole checkpoint nothing is guessed")
-  func noCheckpoint() throws {
+  @Test("Without a whole checkpoint nothing is guessed", arguments: [false, true])
+  func noCheckpoint(withDirectory: Bool) throws {
     let store = try WorkedStore()
     store.store.isDamagedOnPurpose = true
     for path in try store.checkpointFiles() { try store.environment.fileSystem.unlink(path) }
+    if withDirectory { removeTree(store.layout.checkpoints) }
     do {
       let error = #expect(throws: StoreError.self) {
         try store.repair()

@@ -137,6 +137,8 @@ struct RejectedCommandTests {
     let needed = try sluice(["discard", place.store, name])
     #expect(needed.code == 75 && needed.errors.contains("has files in the journal"))
     try PosixFileSystem().unlink("\(place.store)/journal/\(name)")
+    // Copies of a store may lack it.
+    #expect(rmdir("\(place.store)/log/old") == 0)
     let result = try sluice(["discard", place.store, name])
     #expect(result.code == 0 && result.lines.count == 3, "\(result.output)\(result.errors)")
     #expect(result.lines[1].contains("not executed: batch 3"))

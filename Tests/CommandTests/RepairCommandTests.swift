@@ -39,9 +39,11 @@ struct RepairCommandTests {
   }
 
   /// verify names `what`; repair says `step`, changes nothing, and does it with --yes; then nothing is damaged.
-  private func repaired(
-    _ what: String, _ steps: String..., lost: [String] = []
-  ) throws {
+  private func repaired(_ what: String, _ steps: String..., lost: [String] = []) throws {
+    try repaired(what, steps, lost: lost)
+  }
+
+  private func repaired(_ what: String, _ steps: [String], lost: [String] = []) throws {
     let verified = try sluice(["verify", place.store])
     #expect(verified.code == 76 && verified.output.contains(what), "\(verified.output)")
     let planned = try sluice(["repair", place.store])
@@ -148,19 +150,56 @@ struct RepairCommandTests {
     try goesOn()
   }
 
-  @Test("All of log/ lost")
-  func lostLog() throws {
+  @Test("All of log/ lost, and the directory itself", arguments: [false, true])
+  func lostLog(withDirectory: Bool) throws {
     for name in try PosixFileSystem().list("\(place.store)/log") where name.hasSuffix(".log") {
       try remove("log/\(name)")
     }
-    #expect(try sluice(["apply", place.store, "--drain"]).code == 76)
+    var steps = ["the state as of batch 2 becomes batch \(Self.line)"]
+    if withDirectory {
+      for name in ["log/old", "log"] { #expect(rmdir("\(place.store)/\(name)") == 0) }
+      steps.append("\(place.store)/log is made anew, empty")
+    } else {
+      #expect(try sluice(["apply", place.store, "--drain"]).code == 76)
+    }
     try repaired(
-      "the log has no segment", "the state as of batch 2 becomes batch \(Self.line)",
+      "the log has no segment", steps,
       lost: ["lost: whatever was published behind batch 2; nothing is left that shows it"])
     #expect(try values() == "2")
     try goesOn()
     #expect(try place.status()["txid"]?.integer == Int64(Self.line) + 1)
     #expect(try sluice(["replay", place.store, "--into", "\(place.path)/again"]).code == 0)
+  }
+
+  @Test(
+    "All of journal/ lost, or what is for quarantine in it", arguments: ["journal", "quarantine"])
+  func lostJournal(_ name: String) throws {
+    place.isDamagedOnPurpose = true
+    let journal = "\(place.store)/journal"
+    #expect(rmdir("\(journal)/quarantine") == 0)
+    if name == "journal" {
+      for file in try PosixFileSystem().list(journal) { try remove("journal/\(file)") }
+      #expect(rmdir(journal) == 0)
+    }
+    let lost = name == "journal" ? journal : "\(journal)/quarantine"
+    try repaired("\(lost): journal", "\(lost) is made anew, empty")
+    #expect(try values() == "\"2,3,4\"")
+    try goesOn()
+  }
+
+  @Test("Without checkpoints/ there is nothing to go by")
+  func lostCheckpoints() throws {
+    place.isDamagedOnPurpose = true
+    let checkpoints = "\(place.store)/checkpoints"
+    for file in try PosixFileSystem().list(checkpoints) { try remove("checkpoints/\(file)") }
+    #expect(rmdir(checkpoints) == 0)
+    let verified = try sluice(["verify", place.store])
+    #expect(
+      verified.code == 76 && verified.output.contains("the store has no checkpoint"),
+      "\(verified.output)")
+    let planned = try sluice(["repair", place.store])
+    #expect(
+      planned.code == 76 && planned.errors.contains("no checkpoint is whole"), "\(planned.errors)")
   }
 
   @Test("An applier that refuses because of damage leaves nothing behind")

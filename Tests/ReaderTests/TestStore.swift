@@ -39,8 +39,9 @@ final class TestStore: VerifiedStore {
     root = "\(directory)/store"
     layout = StoreLayout(root)
     self.environment = environment
-    for path in [root, layout.log, layout.checkpoints, layout.journal] {
-      try environment.fileSystem.makeDirectory(path, mode: 0o755)
+    try environment.fileSystem.makeDirectory(root, mode: 0o755)
+    for one in layout.directories where one != layout.oldLogDirectory {
+      try one.makeIfMissing(environment.fileSystem)
     }
     let id = StoreID(time_ms: environment.clock.wallTime_ms(), random: environment.random)
     description = StoreDescription(id: id, pageSize: pageSize, lease: .file, foreignKeys: true)

@@ -37,9 +37,7 @@ final class TestStore: VerifiedStore, Sendable {
     removeDirectories(all)
   }
 
-  private var directories: [String] {
-    [layout.journal, layout.log, layout.oldLog, layout.checkpoints]
-  }
+  private var directories: [String] { layout.directories.map(\.path) }
 
   /// Of a database without a page.
   private func makeCheckpoint() throws {

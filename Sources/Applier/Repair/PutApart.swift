@@ -23,12 +23,7 @@ struct PutApart {
     let fileSystem = environment.fileSystem
     if !isMade {
       for one in [layout.repaired, directory] {
-        do throws(StoreError) {
-          try fileSystem.makeDirectory(one, mode: 0o755)
-          try fileSystem.giveToOwner(one)
-        } catch {
-          guard error.isExistingFile else { throw error }
-        }
+        _ = try fileSystem.makeOwnedDirectory(one, mode: 0o755)
       }
       try fileSystem.syncDirectory(layout.repaired)
       try fileSystem.syncDirectory(layout.root)
@@ -60,9 +55,10 @@ struct PutApart {
       }
     }
     kept = []
-    for directory in [layout.log, layout.oldLog, layout.checkpoints, layout.root] {
-      try fileSystem.syncDirectory(directory)
+    for directory in layout.directories where try directory.isThere(fileSystem) {
+      try fileSystem.syncDirectory(directory.path)
     }
+    try fileSystem.syncDirectory(layout.root)
   }
 }
 

@@ -19,6 +19,9 @@ extension Repair {
     plan.description = described.description
     plan.withheldRight = described.withheldRight
     if described.mustBeWritten { plan.steps.append(.description(described.description.json)) }
+    for one in layout.directories where damages.contains(where: { $0.path == one.path }) {
+      if try !one.isThere(environment.fileSystem) { plan.steps.append(.directory(one.path)) }
+    }
     plan.segments = Set(try numbers(layout.log) + numbers(layout.oldLog))
     let salvage = try Salvage(layout, described.description.id, environment)
     plan.salvage = salvage
@@ -44,12 +47,7 @@ extension Repair {
   }
 
   private func numbers(_ directory: String) throws(StoreError) -> [UInt64] {
-    do throws(StoreError) {
-      return try environment.fileSystem.list(directory).compactMap(StoreLayout.logNumber).sorted()
-    } catch {
-      guard error.isNoSuchFile else { throw error }
-      return []
-    }
+    try environment.fileSystem.listed(ifThere: directory).compactMap(StoreLayout.logNumber).sorted()
   }
 
   /// Something may have been published that no file shows any more: the newest segment is closed, which one

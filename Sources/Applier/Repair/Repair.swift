@@ -16,6 +16,8 @@ public struct Repair {
   public enum Step: Hashable, Sendable {
     /// `store.json` is written anew.
     case description(String)
+    /// A directory that every store has is made anew.
+    case directory(String)
     /// A file gets out of the way.
     case putApart(String)
     /// The log goes on in a new segment, as with a new applier.
@@ -78,6 +80,8 @@ public struct Repair {
     try SilentStore(
       layout: layout, store: description.id, environment: environment, silence: silence
     ).wait()
+    // Before anything else: each try that ended for want of one would leave another checkpoint.
+    for one in layout.directories { try one.makeIfMissing(environment.fileSystem) }
     var apart = PutApart(layout, environment)
     if case .line(let state, let line)? = plan.steps.first(where: \.isLine) {
       try begin(line, behind: state, plan, description, &apart)
@@ -95,6 +99,7 @@ public struct Repair {
     for step in plan.steps {
       switch step {
       case .description: try write(description, &apart)
+      case .directory: break
       case .putApart(let path): try apart.keep(path)
       case .segment: try beginSegment(description)
       case .checkpoint:

@@ -79,10 +79,7 @@ struct BackupContent {
 
   /// The directories of a store and their modes, as `init` makes them.
   var directories: [(path: String, mode: UInt32)] {
-    var made: [(String, UInt32)] = [
-      ("journal", 0o3777), ("journal/quarantine", 0o755), ("log", 0o755), ("log/old", 0o755),
-      ("checkpoints", 0o755),
-    ]
+    var made = layout.directories.map { (path: $0.name, mode: $0.mode) }
     if !description.extensions.isEmpty { made.append(("extensions", 0o755)) }
     return made
   }

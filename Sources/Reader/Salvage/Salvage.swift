@@ -16,7 +16,7 @@ public struct Salvage {
     log = try SalvagedLog(layout, store, environment)
     files = StoreFiles(layout: layout, store: store, environment: environment)
     let lines = try BegunLines(layout, environment.fileSystem)
-    let names = try environment.fileSystem.list(layout.checkpoints)
+    let names = try environment.fileSystem.listed(ifThere: layout.checkpoints)
     checkpoints = StoreLayout.checkpointTxIDs(names).filter { lines.include($0) }.sorted(by: >)
     latest = try log.latest()
     logEnd = latest.txid

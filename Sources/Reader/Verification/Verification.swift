@@ -4,10 +4,10 @@ public import SluiceShared
 /// Reads all that a store consists of, and names every damage (promise 8).
 ///
 /// The log's segments up to what is published, frame by frame and page by page; the checkpoints; the
-/// checksum of the whole database after each commit; `store.json`, the extensions and `current.sqlite`. It
-/// goes on behind each damage. It writes nothing and may run beside everything else. What nobody reads, the
-/// room between frames and behind them, is not looked at; neither is the journal, of which each applier
-/// reads all that waits.
+/// checksum of the whole database after each commit; `store.json`, the extensions and `current.sqlite`.
+/// It goes on behind each damage. It writes nothing and may run beside
+/// everything else. What nobody reads, the room between frames and behind them, is not looked at; neither is
+/// what lies in the journal, of which each applier reads all that waits.
 public final class Verification {
   /// Something that is not as it was written.
   public struct Damage: Hashable, Sendable {
@@ -91,6 +91,7 @@ public final class Verification {
     }
     try nameHalves(of: checkpoints, lines)
     try verifyCurrent()
+    try verifyJournal()
     try LogVerification(self, files, store).run()
     return summary
   }
@@ -216,6 +217,19 @@ public final class Verification {
         layout.description, nil,
         "store.json does not say what it said when checkpoint \(txid) was made: \(copy.json.dropLast())",
         remains: "`sluice repair` writes it anew from that copy")
+    }
+  }
+
+  /// It has its directories; what is in them is not looked at.
+  private func verifyJournal() throws(StoreError) {
+    for one in layout.directories where one.path.hasPrefix(layout.journal) {
+      guard try !one.isThere(fileSystem) else { continue }
+      // Whatever lies in it is missing, too.
+      return report(
+        one.path, nil, "\(one.name)/ is missing, and the batches that waited in it",
+        remains:
+          "writers and appliers cannot do without it: put it back, or `sluice repair` makes it anew"
+      )
     }
   }
 

@@ -147,6 +147,7 @@ extension Repair.Step {
   fileprivate var text: String {
     switch self {
     case .description(let json): "store.json is written anew: \(json.dropLast())"
+    case .directory(let path): "\(path) is made anew, empty"
     case .putApart(let path): "\(path) is moved to repaired/"
     case .segment: "the log goes on in a new segment"
     case .checkpoint(let txid): "a checkpoint of batch \(txid) is made"
