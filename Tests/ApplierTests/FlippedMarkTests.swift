@@ -80,6 +80,36 @@ struct FlippedMarkTests {
     #expect(counts.done > 20 && counts.refused > 100, "\(counts)")
   }
 
+  @Test("Of what is recorded of a rejected batch: it is named, and nobody goes by it")
+  func handled() throws {
+    let store = try TestStore()
+    try store.apply("INSERT INTO nowhere VALUES(1)")
+    let handled = HandledBatches(store.layout, store.environment.fileSystem)
+    let deeds: [TxID: HandledBatches.Deed] = [TxID(1): .resubmitted("a key"), TxID(2): .discarded]
+    for (txid, deed) in deeds {
+      try handled.record(deed, of: txid)
+      let path = "\(store.layout.handled)/\(padded(txid.rawValue, width: 16))"
+      var count = 0
+      try eachBit(of: path) { (what) throws in
+        let error = #expect(throws: StoreError.self, "\(what)") { try handled.deed(txid) }
+        #expect(error?.code == .damaged && error?.path == path, "\(what)")
+        var damages: [Verification.Damage] = []
+        _ = try Verification(store: store.path, store.environment) { damages.append($0) }.run()
+        #expect(damages.map(\.path) == [path], "\(what)")
+        count += 1
+      }
+      #expect(count > 200)
+      #expect(try handled.deed(txid) == deed)
+      // As it was before it had a checksum, and where its end is missing.
+      let whole = try bytes(path)
+      for shorter in whole.indices.dropFirst() {
+        try PosixFileSystem().open(path, .write).resize(to: Int64(shorter))
+        #expect(throws: StoreError.self, "\(shorter) bytes") { try handled.deed(txid) }
+        try write(whole, path)
+      }
+    }
+  }
+
   /// Pages that did not change are taken from the file that is there.
   @Test("Of a warm copy itself: the next one is right, or there is none, whoever makes it")
   func warmContent() throws {

@@ -1,6 +1,7 @@
 import Glibc
 import SluiceJournal
 import SluiceShared
+import SluiceTeardown
 import SluiceWriter
 import Testing
 
@@ -58,6 +59,48 @@ struct RejectedCommandTests {
     // With its guard, and in the history as another batch.
     let last = try #require(try sluice(["log", place.store, "--from", "4", "--json"]).json().first)
     #expect(last["id"]?.string == "again" && last["guards"] != nil)
+  }
+
+  @Test("What was discarded can be resubmitted, once; so can what nobody came to record")
+  func resubmitDiscarded() throws {
+    try reject()
+    try place.submit("CREATE TABLE u(a, b)", "--wait", "durable")
+    #expect(try sluice(["discard", place.store, "2"]).code == 0)
+    let path = "\(place.store)/handled/0000000000000002"
+    for isEmpty in [false, true] {
+      if isEmpty { try PosixFileSystem().open(path, .write).resize(to: 0) }
+      let command = ["resubmit", place.store, "2", "--wait", "durable", "--id"]
+      #expect(try sluice(command + ["again"]).code == 0)
+      let other = try sluice(command + ["third"])
+      #expect(other.code == 64 && other.errors.contains("under the key again"), "\(other.errors)")
+    }
+    #expect(try ChildProcess("cat", [path]).result().output.hasPrefix("resubmitted again  crc32c "))
+    try drain()
+    #expect(try place.query("SELECT a, b FROM u", "--csv").lines == ["a,b", "1,x"])
+  }
+
+  @Test("What is recorded of it and damaged is no leave to execute it again")
+  func damagedRecord() throws {
+    try reject()
+    try place.submit("CREATE TABLE u(a, b)", "--wait", "durable")
+    let command = ["resubmit", place.store, "2", "--wait", "durable", "--id"]
+    #expect(try sluice(command + ["again"]).code == 0)
+    let path = "\(place.store)/handled/0000000000000002"
+    let file = try PosixFileSystem().open(path, .write)
+    let first = try file.read(1, at: 0)
+    try file.write([first[0] ^ 1], at: 0)
+    place.isDamagedOnPurpose = true
+    let other = try sluice(command + ["third"])
+    #expect(other.code == 76 && other.errors.contains(path), "\(other.errors)")
+    let verified = try sluice(["verify", place.store])
+    #expect(verified.code == 76 && verified.output.contains("\(path): what is recorded of"))
+    let planned = try sluice(["repair", place.store])
+    #expect(planned.output.contains("nothing to do"), "\(planned.output)\(planned.errors)")
+    // As the message says.
+    try PosixFileSystem().unlink(path)
+    #expect(try sluice(["discard", place.store, "2"]).code == 0)
+    #expect(try sluice(["verify", place.store]).code == 0)
+    place.isDamagedOnPurpose = false
   }
 
   @Test("What is rejected again is on the list again, and ends with 65")

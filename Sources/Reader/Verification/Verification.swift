@@ -4,8 +4,8 @@ public import SluiceShared
 /// Reads all that a store consists of, and names every damage (promise 8).
 ///
 /// The log's segments up to what is published, frame by frame and page by page; the checkpoints; the
-/// checksum of the whole database after each commit; `store.json`, the extensions and `current.sqlite`.
-/// It goes on behind each damage. It writes nothing and may run beside
+/// checksum of the whole database after each commit; `store.json`, the extensions and `current.sqlite`; what
+/// is recorded of rejected batches. It goes on behind each damage. It writes nothing and may run beside
 /// everything else. What nobody reads, the room between frames and behind them, is not looked at; neither is
 /// what lies in the journal, of which each applier reads all that waits.
 public final class Verification {
@@ -92,6 +92,9 @@ public final class Verification {
     try nameHalves(of: checkpoints, lines)
     try verifyCurrent()
     try verifyJournal()
+    try HandledBatches(layout, fileSystem).verify {
+      report($0, remains: "the batch is not on the list of `sluice rejected`")
+    }
     try LogVerification(self, files, store).run()
     return summary
   }
