@@ -26,6 +26,16 @@ struct CompactionTests {
     try PageStore(path: store.path, environment: store.environment).snapshot(.latest)
   }
 
+  /// The bytes of a checkpoint of the present.
+  private func checkpointed(_ store: TestStore) throws -> Int64 {
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try Checkpoint(
+      layout: store.layout, store: pages.description.id, environment: store.environment
+    ).make(of: pages.published())
+    let name = StoreLayout.checkpointName(pages.current.txid)
+    return try PosixFileSystem().status("\(store.layout.checkpoints)/\(name)").size
+  }
+
   /// SQLite may number rows anew that have no number of their own.
   private func content(_ store: TestStore) throws -> [[SQLValue]] {
     try store.query(
@@ -37,6 +47,7 @@ struct CompactionTests {
     let store = try TestStore()
     try sparse(store)
     let (before, rows) = (try snapshot(store), try content(store))
+    let sizeBefore = try checkpointed(store)
     #expect(try store.apply("VACUUM") == .applied(.init(changes: 0, lastRowID: 0, rows: nil)))
     let after = try snapshot(store)
     #expect(after.pageCount * 3 < before.pageCount)
@@ -47,10 +58,10 @@ struct CompactionTests {
     // It is a state as any other: batches, readers, checkpoints, verification and replay go on from it.
     try store.apply("INSERT INTO t(b) VALUES('behind')", "INSERT INTO f VALUES('behind')")
     #expect(try store.query("SELECT x FROM f WHERE f MATCH 'behind'") == [["behind"]])
-    try Checkpoint(
-      layout: store.layout, store: StoreDescription.read(store.layout, PosixFileSystem()).id,
-      environment: store.environment
-    ).make(of: PageStore(path: store.path, environment: store.environment).published())
+    // What it frees is seen in the next checkpoint.
+    let size = try checkpointed(store)
+    #expect(size * 3 < sizeBefore, "\(sizeBefore) bytes before, \(size) behind it")
+    #expect(try size == Int64(snapshot(store).pageCount) * Int64(after.pageSize))
     let found = try Verification(store: store.path, store.environment) { _ in }.run()
     #expect(found.damages == 0)
     let summary = try Replay.run(
