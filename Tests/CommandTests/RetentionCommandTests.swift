@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import SluiceJournal
 import SluiceShared
 import Testing
 
@@ -95,6 +96,57 @@ struct RetentionCommandTests {
     #expect(kept["next"]?["afterBytes"]?.integer == (1 << 30) - bytes)
     #expect(
       try sluice(["status", place.store]).output.contains("; from batch 1 on after "))
+  }
+
+  /// When a checkpoint was made, and an hour more.
+  private func anHour(behind txid: UInt64, _ place: Workplace) throws -> String {
+    let name = StoreLayout.checkpointName(TxID(txid))
+    let status = try PosixFileSystem().status("\(place.store)/checkpoints/\(name)")
+    return timestamp(status.modified_ms + 3_600_000)
+  }
+
+  /// Each batch in a term of its own, with a checkpoint; `init` made one before them.
+  private func checkpointed(_ batches: ClosedRange<Int>, _ place: Workplace, _ options: String...)
+    throws
+  {
+    for i in batches {
+      try place.submit(
+        i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))", "--wait", "durable")
+      try #require(try sluice(["apply", place.store, "--drain"] + options).code == 0)
+      try #require(try sluice(["checkpoint", place.store]).code == 0)
+    }
+  }
+
+  @Test("Where time is limited, status says when the oldest go, and what is read from then on")
+  func nextByTime() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    try checkpointed(1...1, place, "--keep", "1h")
+    // The newest two stay, however old.
+    #expect(try place.status()["kept"]?["next"] == nil)
+    try checkpointed(2...2, place, "--keep", "1h")
+    let kept = try #require(try place.status()["kept"])
+    #expect(kept["txid"]?.integer == 0 && kept["checkpoints"]?.integer == 3)
+    let time = try anHour(behind: 1, place)
+    #expect(kept["next"]?["txid"]?.integer == 1 && kept["next"]?["at"]?.string == time)
+    #expect(kept["next"]?["afterBytes"] == nil && kept["thinned"] == nil)
+    #expect(try sluice(["status", place.store]).output.contains("; from batch 1 on at \(time)\n"))
+  }
+
+  @Test("Where checkpoints are more than are kept, status says which go, and looks behind that")
+  func thinned() throws {
+    let place = try Workplace()
+    try place.make(applying: false)
+    // They stay for an hour, for readers that are behind.
+    try checkpointed(1...3, place, "--keep", "1h", "--keep-checkpoints", "2")
+    let kept = try #require(try place.status()["kept"])
+    #expect(kept["checkpoints"]?.integer == 4 && kept["txid"]?.integer == 0)
+    #expect(kept["thinned"] == .array([.integer(1)]))
+    let time = try anHour(behind: 2, place)
+    #expect(kept["next"]?["txid"]?.integer == 2 && kept["next"]?["at"]?.string == time)
+    #expect(
+      try sluice(["status", place.store]).output.contains(
+        "; from batch 2 on at \(time); checkpoint 1 goes, being one too many\n"))
   }
 
   @Test("In status, in what a feed says, and by an error of its own")

@@ -1,16 +1,22 @@
-internal import SluiceShared
+public import SluiceShared
 
 /// Which checkpoints are kept, and with which of them what is kept of the log begins. Decided without I/O.
 ///
 /// What a checkpoint's file says of its date is the file server's: no host's clock takes part. A state is at
 /// least as old as a checkpoint that was made of it or of a later one.
-struct RetentionPlan: Equatable {
-  struct Checkpoint: Equatable {
-    var txid: TxID
+public struct RetentionPlan: Equatable {
+  public struct Checkpoint: Equatable, Sendable {
+    public var txid: TxID
     /// When it was made, by the file server's clock.
-    var made_ms: Int64
+    public var made_ms: Int64
     /// Of both its files.
-    var bytes: Int64
+    public var bytes: Int64
+
+    public init(txid: TxID, made_ms: Int64, bytes: Int64) {
+      self.txid = txid
+      self.made_ms = made_ms
+      self.bytes = bytes
+    }
   }
 
   /// The log is kept from this checkpoint on.
@@ -50,6 +56,11 @@ struct RetentionPlan: Equatable {
     }
     base = checkpoints[first].txid
     self.kept = Set(kept.map(\.txid))
+  }
+
+  /// Which of them stay where none is older than what is to be kept, and `most` at most are kept.
+  public static func kept(of checkpoints: [Checkpoint], atMost most: Int) -> [Checkpoint] {
+    spread(checkpoints[...], most, RetentionSettings.leastCheckpoints)
   }
 
   /// At most `most` of them, the first and the newest ones in any case. Those between go where the gap that

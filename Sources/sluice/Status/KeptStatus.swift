@@ -1,3 +1,4 @@
+import SluiceApplier
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -18,6 +19,9 @@ struct KeptStatus {
   /// Where bytes are limited: with which batch's state it will begin when that is reached, and how many more
   /// bytes there is room for.
   var nextByBytes: (txid: TxID, left: Int64)?
+  /// Checkpoints that go because there are more than are kept. Each state can be read as before, from an earlier
+  /// one.
+  var thinned: [TxID] = []
 
   /// `log` is what `log/` holds: the bytes of it, and its first batch.
   init(
@@ -29,17 +33,19 @@ struct KeptStatus {
     bytes = log.bytes
     let fileSystem = environment.fileSystem
     let whole = StoreLayout.checkpointTxIDs(try fileSystem.list(layout.checkpoints)).sorted()
-    var made: [(txid: TxID, time_ms: Int64)] = []
+    var made: [RetentionPlan.Checkpoint] = []
     for txid in whole {
       let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
       do throws(StoreError) {
         let status = try fileSystem.status(
           "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))")
-        bytes += status.size + (try fileSystem.status(sidecar).size)
+        let size = status.size + (try fileSystem.status(sidecar).size)
+        bytes += size
         checkpoints += 1
         // One that was made late has no log behind it.
         guard txid.next >= log.oldest else { continue }
-        made.append((txid, status.modified_ms))
+        made.append(
+          RetentionPlan.Checkpoint(txid: txid, made_ms: status.modified_ms, bytes: size))
         if oldest == nil {
           let header = try CheckpointSidecar(path: sidecar, store: store, fileSystem: fileSystem)
             .header
@@ -52,13 +58,24 @@ struct KeptStatus {
         }
       }
     }
-    if settings.keep_ms > 0, made.count > 2 {
-      next = (made[1].txid, made[1].time_ms + Int64(clamping: settings.keep_ms))
-    }
-    if settings.bytes > 0, made.count > 2 {
-      nextByBytes = (made[1].txid, max(0, Int64(clamping: settings.bytes) - bytes))
-    }
+    tellNext(made)
     bytes += try Self.waiting(layout, store, environment)
+  }
+
+  /// `made`: the checkpoints with the log behind them, ascending.
+  private mutating func tellNext(_ made: [RetentionPlan.Checkpoint]) {
+    guard settings.checkpoints > 0 else { return }
+    let kept = RetentionPlan.kept(of: made, atMost: Int(settings.checkpoints))
+    thinned = made.map(\.txid).filter { txid in !kept.contains { $0.txid == txid } }
+    guard kept.count > RetentionSettings.leastCheckpoints else { return }
+    // What is thinned out is gone by then.
+    let base = kept[1]
+    if settings.keep_ms > 0 {
+      next = (base.txid, base.made_ms + Int64(clamping: settings.keep_ms))
+    }
+    if settings.bytes > 0 {
+      nextByBytes = (base.txid, max(0, Int64(clamping: settings.bytes) - bytes))
+    }
   }
 
   /// Bytes used in segments that are to be deleted.
@@ -102,6 +119,7 @@ struct KeptStatus {
       if let nextByBytes { object.add("afterBytes", nextByBytes.left) }
       kept.add("next", object)
     }
+    if !thinned.isEmpty { kept.add("thinned", thinned.map { "\($0)" }) }
     return kept
   }
 
@@ -127,6 +145,11 @@ struct KeptStatus {
         next == nil
         ? "; from batch \(nextByBytes.txid) on after \(nextByBytes.left) more bytes"
         : ", or after \(nextByBytes.left) more bytes"
+    }
+    if let first = thinned.first {
+      text += "; checkpoint \(first)"
+      if thinned.count > 1 { text += " and \(thinned.count - 1) more" }
+      text += thinned.count > 1 ? " go, being too many" : " goes, being one too many"
     }
     return text
   }
