@@ -112,6 +112,9 @@ final class Checkpointer {
     return nil
   }
 
+  /// There may be room for one now.
+  func tryAgain() { notBefore = .zero }
+
   func wait() {
     work?.wait()
     _ = finished()

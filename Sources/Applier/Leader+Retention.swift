@@ -10,7 +10,15 @@ extension Leader {
     guard !options.retention.removesNothing else { return }
     try takeRetired()
     guard retirer.isDue else { return }
-    retirer.start(occasion()) { [time] in time.serverTime_ms() }
+    retirer.start(occasion(), now_ms: askedTime)
+  }
+
+  /// The file server's time. On a full disk there may be no room for the file that tells it; it is later than
+  /// what is told then.
+  private var askedTime: @Sendable (_ isFull: Bool) -> Int64? {
+    { [time, file = holder.file] isFull in
+      time.serverTime_ms() ?? (isFull ? try? file.status().modified_ms : nil)
+    }
   }
 
   /// Where nobody has said how much is kept, before anything goes.
@@ -43,6 +51,11 @@ extension Leader {
       return nil
     case .success(let done):
       guard !done.isEmpty else { return done }
+      guard !done.wasUrgent else {
+        tellRoom(done, [:])
+        checkpointer.tryAgain()
+        return done
+      }
       logger.notice(
         "removed what is older than what is kept",
         metadata: [
@@ -51,6 +64,15 @@ extension Leader {
         ])
       return done
     }
+  }
+
+  private func tellRoom(_ done: Retention.Done, _ cause: Logger.Metadata) {
+    let counts: Logger.Metadata = [
+      "segments": "\(done.deletedSegments)", "checkpoints": "\(done.removedCheckpoints.count)",
+    ]
+    logger.warning(
+      "the disk is full; what is older than what is kept was removed at once",
+      metadata: cause.merging(counts) { cause, _ in cause })
   }
 
   private func occasion() -> Retention.Occasion {
@@ -66,22 +88,14 @@ extension Leader {
       error.path?.hasPrefix(store.layout.root) ?? false
     else { return false }
     var occasion = occasion()
-    // The file server may have no room for a file that tells its time; its time is later than this.
-    guard let now_ms = time.serverTime_ms() ?? (try? holder.file.status().modified_ms) else {
-      return false
-    }
+    guard let now_ms = askedTime(true) else { return false }
     occasion.now_ms = now_ms
     // The term is over, and with it what it reads from.
     occasion.used = nil
     do throws(StoreError) {
       let done = try retirer.makeRoom(occasion)
       guard !done.isEmpty else { return false }
-      logger.warning(
-        "the disk is full; what is older than what is kept was removed at once",
-        metadata: [
-          "error": "\(error)", "segments": "\(done.deletedSegments)",
-          "checkpoints": "\(done.removedCheckpoints.count)",
-        ])
+      tellRoom(done, ["error": "\(error)"])
       return true
     } catch {
       logger.warning("what is old stays", metadata: ["error": "\(error)"])

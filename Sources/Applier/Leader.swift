@@ -301,6 +301,7 @@ final class Leader {
     let newest = checkpointer.newest
     if let error = checkpointer.finished() {
       logger.error("checkpoint failed", metadata: ["error": "\(error)"])
+      if error.isFullDisk { retirer.hurryForRoom() }
     }
     if checkpointer.newest > newest {
       removeStrays()

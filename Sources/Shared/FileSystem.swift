@@ -33,6 +33,8 @@ public protocol FileSystem: Sendable {
   func readSymbolicLink(_ path: String) throws(StoreError) -> String
   /// True where the path lies on a network file system, and caches must be bypassed.
   func isNetwork(_ path: String) throws(StoreError) -> Bool
+  /// statvfs(3): the room on the file system that a directory is on; nil where it cannot be told.
+  func room(in directory: String) -> DiskRoom?
   /// An unlinked temporary file on the local disk.
   func scratchFile() throws(StoreError) -> any File
   /// The size of the disk that these are on, whoever uses it; nil where it cannot be told.

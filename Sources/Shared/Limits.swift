@@ -67,6 +67,10 @@ public enum Limits {
   public static let credentialBytes = 64 << 10
   /// A log segment's size; one commit larger than that gets a segment of its own.
   public static let logSegmentBytes: Int64 = 64 << 20
+  /// Where a file system has less left than this, and than this part of it, what is superseded goes at once: room
+  /// for a log segment, and for what writers put into the journal until the next look.
+  public static let scarceBytes = 2 * logSegmentBytes
+  public static let partsOfScarceDisk: Int64 = 16
   /// What a reader keeps of the newest log segment: so many reads of so many blocks each.
   public static let recentWindows = 16
   public static let blocksPerWindow: Int64 = 3

@@ -71,6 +71,10 @@ public struct MeteredFileSystem: FileSystem {
 
   public func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
 
+  public func room(in directory: String) -> DiskRoom? {
+    try? counts.count(.status) { () throws(StoreError) in base.room(in: directory) }
+  }
+
   /// On the local disk: nobody asks what it costs.
   public func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
 

@@ -179,6 +179,17 @@ public struct PosixFileSystem: FileSystem {
     return result == 1
   }
 
+  /// EFS tells 8 EiB, of which nothing is used.
+  public func room(in directory: String) -> DiskRoom? {
+    var disk = statvfs()
+    guard statvfs(directory, &disk) == 0 else { return nil }
+    func bytes(_ blocks: UInt) -> Int64 {
+      let (product, isOver) = UInt64(disk.f_frsize).multipliedReportingOverflow(by: UInt64(blocks))
+      return isOver ? .max : Int64(clamping: product)
+    }
+    return DiskRoom(freeBytes: bytes(disk.f_bavail), totalBytes: bytes(disk.f_blocks))
+  }
+
   public func scratchFile() throws(StoreError) -> any File {
     let directory = try scratchDirectory.get()
     let descriptor = csystem_open_scratch(directory)

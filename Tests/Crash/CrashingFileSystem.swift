@@ -95,6 +95,7 @@ final class CrashingFileSystem: FileSystem {
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  func room(in directory: String) -> DiskRoom? { base.room(in: directory) }
   var scratchDiskBytes: Int64? { base.scratchDiskBytes }
   var openFileLimit: Int { base.openFileLimit }
 }

@@ -148,6 +148,8 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     return hooksScratchFiles ? HookedFile(file, self) : file
   }
 
+  open func room(in directory: String) -> DiskRoom? { base.room(in: directory) }
+
   open var scratchDiskBytes: Int64? { base.scratchDiskBytes }
 
   open var openFileLimit: Int { base.openFileLimit }

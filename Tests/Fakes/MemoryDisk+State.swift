@@ -41,6 +41,7 @@ extension MemoryDisk {
       1: Inode(kind: .directory, links: 1, owner: 0, permissions: 0o755, modified_ms: 0)
     ]
     var lastNumber: UInt64 = 1
+    var room: DiskRoom?
     var lastHost = 0
     var handles: [UInt64: Handle] = [:]
     var late = LateWrites()

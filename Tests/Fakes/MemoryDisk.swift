@@ -27,6 +27,12 @@ public final class MemoryDisk: Sendable {
     }
   }
 
+  /// What it says of its room, whatever it holds; nil: nothing.
+  public var room: DiskRoom? {
+    get { state.withLock { $0.room } }
+    set { state.withLock { $0.room = newValue } }
+  }
+
   func perform<R>(_ body: (inout State) -> Result<R, StoreError>) throws(StoreError) -> R {
     try state.withLock { body(&$0) }.get()
   }

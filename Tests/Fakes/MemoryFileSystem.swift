@@ -204,6 +204,8 @@ public struct MemoryFileSystem: FileSystem {
 
   public func scratchFile() throws(StoreError) -> any File { ScratchMemoryFile(owner: owner) }
 
+  public func room(in directory: String) -> DiskRoom? { disk.room }
+
   public var scratchDiskBytes: Int64? { nil }
 
   // MARK: Names

@@ -88,6 +88,7 @@ final class FixedFiles: FileSystem {
   }
   func readSymbolicLink(_ path: String) throws(StoreError) -> String { throw refusal(path) }
   func scratchFile() throws(StoreError) -> any File { throw refusal("scratch") }
+  func room(in directory: String) -> DiskRoom? { nil }
   var scratchDiskBytes: Int64? { nil }
 
   var openFileLimit: Int { 1024 }

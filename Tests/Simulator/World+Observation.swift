@@ -113,10 +113,17 @@ extension World {
 
   func count(_ operation: FileOperation, _ fate: FileFate) {
     switch fate {
-    case .done: countProgress(operation)
+    case .done:
+      countProgress(operation)
+      if let end_ns = scarceUntil_ns, scheduler.now_ns >= end_ns {
+        (disk.room, scarceUntil_ns) = (nil, nil)
+      }
     case .fails(let error), .failsTorn(_, let error):
       if error.errno == ProcessFaults.fullDisk {
         count(.fullDisks)
+        // Nor does it say that it has room, for a while.
+        disk.room = DiskRoom(freeBytes: 0, totalBytes: 1 << 40)
+        scarceUntil_ns = scheduler.now_ns + World.scarceTime_ns
       } else if case .fails = fate {
         count(.failures)
       } else {

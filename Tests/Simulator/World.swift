@@ -63,6 +63,9 @@ public final class World: @unchecked Sendable {
   var serverIsAway = false
   /// Of the simulated time, what passed in whole days.
   var passed_ns: UInt64 = 0
+  /// Until then the disk says that it is full.
+  var scarceUntil_ns: UInt64?
+  static let scarceTime_ns: UInt64 = 60_000_000_000
   /// A beacon was written, and the observer has not looked since.
   var mustLook = false
   public private(set) var statistics = Statistics()

@@ -37,7 +37,7 @@ final class Retention: @unchecked Sendable {
     var isSettled: Bool
     /// The checkpoint from which this process itself reads: it stays, and the log behind it. nil: from none.
     var used: TxID?
-    /// The disk is full: readers are not waited for.
+    /// The disk is full, or nearly: readers are not waited for.
     var isUrgent = false
   }
 
@@ -50,12 +50,20 @@ final class Retention: @unchecked Sendable {
     /// With which batch's checkpoint what is kept begins, and whether less would be kept but for `used`.
     var base = TxID.zero
     var waitsForRebase = false
+    /// Readers were not waited for.
+    var wasUrgent = false
 
     var isEmpty: Bool { retired.isEmpty && deletedSegments == 0 && removedCheckpoints.isEmpty }
   }
 
+  /// Whoever comes next may be refused for want of room, also who cannot make any.
+  var isRoomScarce: Bool {
+    environment.fileSystem.room(in: checkpoint.layout.root)?.isScarce ?? false
+  }
+
   func run(_ occasion: Occasion) throws(StoreError) -> Done {
     var done = Done()
+    done.wasUrgent = occasion.isUrgent
     let readers_ms =
       occasion.isUrgent || !environment.makes(.keepForReaders)
       ? 0 : settings.readers.wholeMilliseconds

@@ -8,6 +8,8 @@ final class Retirer {
   private var work: (any StartedWork)?
   private let result = Monitor<Result<Retention.Done, StoreError>?>(nil)
   private var next: Duration?
+  /// Something met a full disk.
+  private var lacksRoom = false
 
   /// A term has other things to do in its first minute, unless it is to end before.
   init(
@@ -28,14 +30,21 @@ final class Retirer {
   /// Something is superseded now.
   func hurry() { next = nil }
 
-  /// `now_ms` asks for the file server's time; where that is not known nothing goes.
-  func start(_ occasion: Retention.Occasion, now_ms: @escaping @Sendable () -> Int64?) {
+  /// There was no room: readers are not waited for.
+  func hurryForRoom() { (next, lacksRoom) = (nil, true) }
+
+  /// `now_ms` asks for the file server's time, and is told whether the disk may be full; where that time is not
+  /// known nothing goes.
+  func start(_ occasion: Retention.Occasion, now_ms: @escaping @Sendable (Bool) -> Int64?) {
     next = environment.clock.elapsed() + settings.pause
+    let lacksRoom = lacksRoom
+    self.lacksRoom = false
     let retention = retention
     let result = result
     work = environment.executor.start {
-      guard let now_ms = now_ms() else { return }
       var occasion = occasion
+      occasion.isUrgent = lacksRoom || retention.isRoomScarce
+      guard let now_ms = now_ms(occasion.isUrgent) else { return }
       occasion.now_ms = now_ms
       do throws(StoreError) {
         let done = try retention.run(occasion)

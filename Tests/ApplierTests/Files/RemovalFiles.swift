@@ -77,3 +77,41 @@ final class FillingDisk: HookedFileSystem, @unchecked Sendable {
     state.withLock { $0.hasRoom = true }
   }
 }
+
+/// Full for whoever writes into some directory, until something is deleted in `log/old/`.
+final class ScarceDisk: HookedFileSystem, @unchecked Sendable {
+  // Sendable: what changes is under a lock.
+  private let part: String
+  /// What it says of its room while it is full.
+  private let said: DiskRoom?
+  private let state = Monitor((refusals: 0, hasRoom: false))
+
+  init(_ base: any FileSystem, for part: String, saying said: DiskRoom?) {
+    (self.part, self.said) = (part, said)
+    super.init(base)
+  }
+
+  var refusals: Int { state.withLock { $0.refusals } }
+
+  override func room(in directory: String) -> DiskRoom? {
+    state.withLock { $0.hasRoom } ? nil : said
+  }
+
+  override func fate(of operation: FileOperation) -> FileFate {
+    guard [.create, .write].contains(operation.action), operation.path.contains(part) else {
+      return .done
+    }
+    let isFull = state.withLock { state in
+      if !state.hasRoom { state.refusals += 1 }
+      return !state.hasRoom
+    }
+    guard isFull else { return .done }
+    return .fails(
+      StoreError(.io, "no room: No space left on device", path: operation.path, errno: ENOSPC))
+  }
+
+  override func did(_ operation: FileOperation) {
+    guard operation.action == .unlink, operation.path.contains("/log/old/") else { return }
+    state.withLock { $0.hasRoom = true }
+  }
+}
