@@ -224,7 +224,7 @@ let package = Package(
       name: "SluiceElectionTests",
       dependencies: [
         "sluice", "SluiceShared", "SluiceJournal", "SluiceLease", "SluiceDynamoDB", "SluiceWriter",
-        "SluiceReader", "SluiceQuery", "SluiceApplier", "SluiceTeardown",
+        "SluiceReader", "SluiceQuery", "SluiceApplier", "SluiceTeardown", logging,
       ],
       path: "Tests/ElectionTests", exclude: ["Peers"], swiftSettings: settings),
     // As a program of another package: it sees what is public, and imports one module.

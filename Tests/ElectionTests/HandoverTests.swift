@@ -41,20 +41,22 @@ struct HandoverTests {
     }
   }
 
-  @Test("SIGKILL: the outcome of a new batch comes within the lease and two seconds")
-  func killed() async throws {
+  @Test(
+    "SIGKILL: the outcome of a new batch comes within the lease and two seconds",
+    arguments: Peer.allCases)
+  func killed(peer: Peer) async throws {
     try await onThread {
-      let store = try ElectedStore(peers, .ministack)
+      let store = try ElectedStore(peers, peer)
       let ttl = 10
       let leader = try store.startApplier("first", ttl: ttl)
       try store.waitForLeader("first")
-      let proxy = try FaultProxy(peers, to: .ministack)
+      let proxy = try FaultProxy(peers, to: peer)
       let standby = try store.startApplier("second", ttl: ttl, through: proxy)
       try wait("the standby looks") { try !proxy.seen().isEmpty }
       _ = try store.apply("INSERT INTO t VALUES (1)", atMost: .seconds(30))
       leader.signal(SIGKILL)
       let took = try store.apply("INSERT INTO t VALUES (2)", atMost: .seconds(60))
-      print("from SIGKILL to the next outcome \(took)")
+      print("\(peer): from SIGKILL to the next outcome \(took)")
       // Two seconds beyond the lease, on a machine that is not busy; a second lease would be over at 20.
       #expect(took < .seconds(ttl + 2 + 3 * patience), "\(took)")
       #expect(try store.holder() == "second")
@@ -94,11 +96,13 @@ struct HandoverTests {
     }
   }
 
-  @Test("A leader sends one request a renewal and none a batch; a standby looks once a second")
-  func requests() async throws {
+  @Test(
+    "A leader sends one request a renewal and none a batch; a standby looks once a second",
+    arguments: Peer.allCases)
+  func requests(peer: Peer) async throws {
     try await onThread {
-      let store = try ElectedStore(peers, .ministack)
-      let proxies = try (0..<2).map { _ in try FaultProxy(peers, to: .ministack) }
+      let store = try ElectedStore(peers, peer)
+      let proxies = try (0..<2).map { _ in try FaultProxy(peers, to: peer) }
       let ttl = 5.0
       let leader = try store.startApplier("first", ttl: Int(ttl), through: proxies[0])
       try store.waitForLeader("first")

@@ -130,7 +130,7 @@ func wait(_ what: String, atMost seconds: Int = 30, _ condition: () throws -> Bo
 }
 
 /// Runs `body` on a thread of its own: these tests wait, and would keep others from running.
-func onThread(_ body: @escaping @Sendable () throws -> Void) async throws {
+func onThread<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
   try await Task(executorPreference: ThreadForEach()) { try body() }.value
 }
 
