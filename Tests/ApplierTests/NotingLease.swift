@@ -4,9 +4,9 @@ import SluiceShared
 /// Grants everything at once, but for a renewal when told to, and notes what it is asked.
 final class NotingLease: Lease, Sendable {
   enum Event {
-    case claimed, renewed, refused, released
-    /// Noted by the test.
-    case executed
+    case acquired, abandoned, claimed, renewed, refused, released
+    /// Noted by the test: a batch is executed; a segment is made, and given its number.
+    case executed, made, numbered
   }
 
   private let state = Monitor((events: [Event](), refuses: false))
@@ -17,6 +17,12 @@ final class NotingLease: Lease, Sendable {
   func refuseOnce() { state.withLock { $0.refuses = true } }
 
   func mayClaim(_ seen: LeaseObservation) -> Bool { true }
+  func acquire() -> Bool {
+    note(.acquired)
+    return true
+  }
+
+  func abandon() { note(.abandoned) }
   func claimed(at started: Duration) { note(.claimed) }
 
   func renew(beatStarted started: Duration, nextBeat: Duration) -> Bool {
