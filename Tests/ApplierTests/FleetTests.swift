@@ -13,96 +13,7 @@ import Testing
 /// Real fleets, in this process, on stores of a directory.
 @Suite("One process serves many stores, and each as if it were alone", .serialized)
 struct FleetTests {
-  private let directory = try? Directory()
-
-  /// A directory of stores, removed with this object.
-  private final class Directory {
-    let path = NSTemporaryDirectory() + "sluice-fleet-\(UUID().uuidString)"
-    let teardown = StoreTeardown(at: #_sourceLocation)
-
-    init() throws {
-      try FileManager.default.createDirectory(
-        atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit {
-      teardown.verifyStores(in: path)
-      try? FileManager.default.removeItem(atPath: path)
-    }
-
-    @discardableResult
-    func make(_ name: String) throws -> String {
-      let store = "\(path)/\(name)"
-      try StoreCreation().make(at: store, environment: .posix())
-      return store
-    }
-  }
-
-  /// A fleet on threads of its own, until it is stopped.
-  private final class Running {
-    let fleet: Fleet
-    let files: CountingFileSystem
-    private let stops = Monitor(false)
-    private let errors = Monitor<[StoreError]?>(nil)
-
-    init(
-      _ stores: Fleet.Stores, holder: String = "one", on base: (any FileSystem)? = nil,
-      clock: (any Clock)? = nil, _ change: (inout ApplierOptions) -> Void = { _ in }
-    ) throws {
-      var options = ApplierOptions(holder: holder)
-      options.logger.logLevel = .critical
-      options.leaseTime = .seconds(2)
-      options.hints = .loopback
-      change(&options)
-      var environment = Environment.posix()
-      files = CountingFileSystem(base ?? environment.fileSystem)
-      environment.fileSystem = files
-      if let clock { environment.clock = clock }
-      fleet = try Fleet(stores, options: options, environment: environment)
-      let (fleet, stops, errors) = (fleet, stops, errors)
-      startThread {
-        let found = fleet.run { stops.withLock { $0 } }
-        errors.withLock { $0 = found }
-        errors.wakeAll()
-      }
-    }
-
-    @discardableResult
-    func stop() -> [StoreError] {
-      stops.withLock { $0 = true }
-      return ended()
-    }
-
-    func ended() -> [StoreError] { errors.wait { $0 } }
-
-    var leads: Int { fleet.state.withLock { $0.leads } }
-  }
-
-  private func eventually(
-    _ what: String, within limit: Duration = .seconds(20), _ condition: () throws -> Bool
-  ) rethrows {
-    let end = SystemClock().elapsed() + limit * TestStore.patience
-    while try !condition() {
-      guard SystemClock().elapsed() < end else {
-        Issue.record("not so in time: \(what)")
-        return
-      }
-      SystemClock().sleep(.milliseconds(20))
-    }
-  }
-
-  private static func write(_ sql: String, _ store: String) throws -> Outcome {
-    let writer = try Writer(store: store)
-    defer { writer.closeBlocking() }
-    let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
-    return try writer.outcomeBlocking(
-      of: receipt, timeout: .seconds(30) * TestStore.patience
-    ).outcome
-  }
-
-  private static func isApplied(_ sql: String, _ store: String) throws -> Bool {
-    try write(sql, store).rejectionCode == nil
-  }
+  private let directory = try? FleetDirectory()
 
   /// Nothing is answered while it is silent.
   private final class Silent: HookedFileSystem, @unchecked Sendable {
@@ -144,7 +55,7 @@ struct FleetTests {
     let directory = try #require(directory)
     try directory.make("store")
     let (files, clock) = (Silent(), CountingClock())
-    let running = try Running(.all(in: directory.path), on: files, clock: clock)
+    let running = try RunningFleet(.all(in: directory.path), on: files, clock: clock)
     eventually("it is led") { running.leads == 1 }
     files.set(true)
     SystemClock().sleep(.seconds(2))
@@ -159,9 +70,9 @@ struct FleetTests {
   @Test func allOfADirectoryAreServed() throws {
     let directory = try #require(directory)
     let stores = try (0..<20).map { try directory.make("store \($0)") }
-    let running = try Running(.all(in: directory.path)) { $0.leaseTime = .seconds(10) }
-    for store in stores { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
-    for store in stores { #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store)) }
+    let running = try RunningFleet(.all(in: directory.path)) { $0.leaseTime = .seconds(10) }
+    for store in stores { #expect(try isApplied("CREATE TABLE t(a)", store)) }
+    for store in stores { #expect(try isApplied("INSERT INTO t VALUES (1)", store)) }
     eventually("all are led") { running.leads == stores.count }
     running.stop()
     for store in stores { #expect(try beacon(store).state == .released) }
@@ -172,10 +83,10 @@ struct FleetTests {
     try directory.make("first")
     try FileManager.default.createDirectory(
       atPath: "\(directory.path)/no store", withIntermediateDirectories: true)
-    let running = try Running(.all(in: directory.path))
+    let running = try RunningFleet(.all(in: directory.path))
     eventually("the first is led") { running.leads == 1 }
     let second = try directory.make("second")
-    #expect(try Self.isApplied("CREATE TABLE t(a)", second))
+    #expect(try isApplied("CREATE TABLE t(a)", second))
     eventually("both are led") { running.leads == 2 }
     // Removing finds no names that the applier removed first, and no end while it makes new ones.
     eventually("the second is removed") {
@@ -211,12 +122,14 @@ struct FleetTests {
     let directory = try #require(directory)
     let store = try directory.make("hidden")
     let files = Hiding("hidden")
-    let running = try Running(.all(in: directory.path), on: files) { $0.leaseTime = .seconds(10) }
+    let running = try RunningFleet(.all(in: directory.path), on: files) {
+      $0.leaseTime = .seconds(10)
+    }
     eventually("it is led") { running.leads == 1 }
     files.isOn.withLock { $0 = true }
     eventually("it was missed") { files.times.withLock { $0 } >= 3 }
     files.isOn.withLock { $0 = false }
-    #expect(try Self.isApplied("CREATE TABLE t(a)", store))
+    #expect(try isApplied("CREATE TABLE t(a)", store))
     let segments = try FileManager.default.contentsOfDirectory(atPath: "\(store)/log")
       .compactMap(StoreLayout.logNumber)
     #expect(segments.max() == 2, "\(segments)")
@@ -226,7 +139,7 @@ struct FleetTests {
   @Test func whatIsMovedAwayIsReleasedFirst() throws {
     let directory = try #require(directory)
     let store = try directory.make("store")
-    let running = try Running(.all(in: directory.path))
+    let running = try RunningFleet(.all(in: directory.path))
     eventually("it is led") { running.leads == 1 }
     let moved = "\(directory.path)/.moved"
     try FileManager.default.moveItem(atPath: store, toPath: moved)
@@ -235,12 +148,14 @@ struct FleetTests {
     #expect(running.stop().isEmpty)
   }
 
-  private func beacon(_ store: String) throws -> Beacon {
+  private func beacon(_ store: String) throws -> Beacon { try present(store).beacon }
+
+  private func present(_ store: String) throws -> Log.Present {
     let layout = StoreLayout(store)
     let log = Log(
       layout: layout, store: try StoreDescription.read(layout, PosixFileSystem()).id,
       environment: .posix())
-    return try log.present().beacon
+    return try log.present()
   }
 
   @Test func oneThatFailsStopsNoOther() throws {
@@ -251,8 +166,8 @@ struct FleetTests {
     for name in try FileManager.default.contentsOfDirectory(atPath: "\(stores[1])/log") {
       try? FileManager.default.removeItem(atPath: "\(stores[1])/log/\(name)")
     }
-    let running = try Running(.these(stores))
-    for store in [stores[0], stores[2]] { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    let running = try RunningFleet(.these(stores))
+    for store in [stores[0], stores[2]] { #expect(try isApplied("CREATE TABLE t(a)", store)) }
     eventually("the others are led") { running.leads == 2 }
     #expect(running.stop().isEmpty)
   }
@@ -261,22 +176,22 @@ struct FleetTests {
   @Test func aLongBatchKeepsNobodysLeaseNorLooks() throws {
     let directory = try #require(directory)
     let stores = try (0..<10).map { try directory.make("\($0)") }
-    let running = try Running(.all(in: directory.path)) { $0.leaseTime = .seconds(5) }
-    for store in stores { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    let running = try RunningFleet(.all(in: directory.path)) { $0.leaseTime = .seconds(5) }
+    for store in stores { #expect(try isApplied("CREATE TABLE t(a)", store)) }
     let long =
       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 15000000) INSERT INTO t SELECT count(*) FROM n"
     let ends = Monitor(0)
     let count = Limits.executingOfMany
     for store in stores.prefix(count) {
       startThread {
-        let isDone = (try? Self.isApplied(long, store)) ?? false
+        let isDone = (try? isApplied(long, store)) ?? false
         ends.withLock { $0 += isDone ? 1 : 100 }
         ends.wakeAll()
       }
     }
     SystemClock().sleep(.milliseconds(300))
     for store in stores.dropFirst(count) {
-      #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store))
+      #expect(try isApplied("INSERT INTO t VALUES (1)", store))
     }
     let ended = ends.wait(atMost: .seconds(240) * TestStore.patience) { $0 >= count ? $0 : nil }
     #expect(ended == count)
@@ -297,36 +212,94 @@ struct FleetTests {
       _ = try writer.submitBlocking(Batch([Batch.Statement("CREATE TABLE t(a)")]))
       writer.closeBlocking()
     }
-    let errors = try Running(.all(in: directory.path)) { $0.drains = true }.ended()
+    let errors = try RunningFleet(.all(in: directory.path)) { $0.drains = true }.ended()
     #expect(errors.isEmpty)
     for store in stores { #expect(try !isUnapplied(store)) }
   }
 
   private func isUnapplied(_ store: String) throws -> Bool {
-    let layout = StoreLayout(store)
-    let log = Log(
-      layout: layout, store: try StoreDescription.read(layout, PosixFileSystem()).id,
-      environment: .posix())
-    return try log.present().extent.txid == .zero
+    try present(store).extent.txid == .zero
   }
 
   @Test func twoShareThemEvenlyAndOneTakesOverTheOthers() throws {
     let directory = try #require(directory)
     let stores = try (0..<12).map { try directory.make("\($0)") }
     let lease = Duration.seconds(20)
-    let first = try Running(.all(in: directory.path)) { $0.leaseTime = lease }
+    let first = try RunningFleet(.all(in: directory.path)) { $0.leaseTime = lease }
     eventually("all are led") { first.leads == 12 }
-    let second = try Running(.all(in: directory.path), holder: "two") { $0.leaseTime = lease }
+    let second = try RunningFleet(.all(in: directory.path), holder: "two") { $0.leaseTime = lease }
     eventually("they are shared", within: .seconds(60)) { first.leads == 6 && second.leads == 6 }
     SystemClock().sleep(.seconds(5))
     eventually("they are shared still") { first.leads == 6 && second.leads == 6 }
-    for store in stores { #expect(try Self.isApplied("CREATE TABLE t(a)", store)) }
+    for store in stores { #expect(try isApplied("CREATE TABLE t(a)", store)) }
     let began = SystemClock().elapsed()
     first.stop()
     eventually("the other has them all") { second.leads == 12 }
     #expect(SystemClock().elapsed() - began < lease / 2)
-    for store in stores { #expect(try Self.isApplied("INSERT INTO t VALUES (1)", store)) }
+    for store in stores { #expect(try isApplied("INSERT INTO t VALUES (1)", store)) }
     second.stop()
+  }
+
+  /// Who is given the same list shares it, in whatever order; who has another list of the same directory takes no part.
+  @Test func twoShareAListAndOneTakesOverTheOthers() throws {
+    let directory = try #require(directory)
+    let stores = try (0..<6).map { try directory.make("listed \($0)") }
+    let rest = try (0..<2).map { try directory.make("another's \($0)") }
+    let lease = Duration.seconds(10)
+    let first = try RunningFleet(.these(stores)) { $0.leaseTime = lease }
+    let other = try RunningFleet(.these(rest), holder: "other") { $0.leaseTime = lease }
+    eventually("all are led", within: lease * 6) { first.leads == 6 && other.leads == 2 }
+    let same = stores.reversed().map { "\($0)/" }
+    let second = try RunningFleet(.these(same), holder: "two") { $0.leaseTime = lease }
+    eventually("the list is shared", within: lease * 12) { first.leads == 3 && second.leads == 3 }
+    #expect(first.processes == 2 && second.processes == 2)
+    #expect(other.processes == 1 && other.leads == 2)
+    for store in stores + rest { #expect(try isApplied("CREATE TABLE t(a)", store)) }
+    first.stop()
+    eventually("the other has the list", within: lease * 6) { second.leads == 6 }
+    for store in stores { #expect(try isApplied("INSERT INTO t VALUES (1)", store)) }
+    #expect(other.leads == 2)
+    second.stop()
+    other.stop()
+  }
+
+  /// As many stores have batches for long as may execute at once. What they have left says how long others waited.
+  @Test func aBusyStoreDoesNotStarveTheOthers() throws {
+    let directory = try #require(directory)
+    let busy = try (0..<Limits.executingOfMany).map { try directory.make("busy \($0)") }
+    let others = try (0..<10).map { try directory.make("other \($0)") }
+    let running = try RunningFleet(.all(in: directory.path)) { $0.leaseTime = .seconds(10) }
+    for store in busy + others { #expect(try isApplied("CREATE TABLE t(a)", store)) }
+    let count = 200
+    let batch = Batch([
+      Batch.Statement(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO t SELECT count(*) FROM n"
+      )
+    ])
+    let writers = try busy.map { try Writer(store: $0) }
+    for writer in writers {
+      let flood = writer.submitBlocking(Array(repeating: batch, count: count))
+      for result in flood { _ = try result.get() }
+    }
+    // Behind the first, which made the table.
+    func applied() throws -> [Int] {
+      try busy.map { Int(try present($0).extent.txid.rawValue) - 1 }
+    }
+    try eventually("the flood began") { try applied().allSatisfy { $0 > 0 } }
+    let single = try others.map { try Writer(store: $0) }
+    let receipts = try single.map {
+      try $0.submitBlocking(Batch([Batch.Statement("INSERT INTO t VALUES (1)")]))
+    }
+    for (writer, receipt) in zip(single, receipts) {
+      let report = try writer.outcomeBlocking(
+        of: receipt, timeout: .seconds(240) * TestStore.patience)
+      #expect(report.outcome.isApplied)
+    }
+    let done = try applied()
+    print("ten batches of others behind \(done) of \(count) of the busy stores")
+    #expect(done.reduce(0, +) < count * busy.count / 2, "\(done)")
+    for writer in writers + single { writer.closeBlocking() }
+    running.stop()
   }
 
   /// Of even processes neither asks the other for hints. Who releases a store tells it all the same: by looking alone
@@ -334,10 +307,10 @@ struct FleetTests {
   @Test func theStoresOfAProcessThatStopsAreNotLeftAlone() throws {
     let directory = try #require(directory)
     let lease = Duration.seconds(80)
-    let first = try Running(.all(in: directory.path)) { $0.leaseTime = lease }
-    let second = try Running(.all(in: directory.path), holder: "two") { $0.leaseTime = lease }
+    let first = try RunningFleet(.all(in: directory.path)) { $0.leaseTime = lease }
+    let second = try RunningFleet(.all(in: directory.path), holder: "two") { $0.leaseTime = lease }
     eventually("they know of each other", within: .seconds(60)) {
-      [first, second].allSatisfy { $0.fleet.state.withLock { $0.sharing.processes == 2 } }
+      [first, second].allSatisfy { $0.processes == 2 }
     }
     for name in 0..<12 { try directory.make("\(name)") }
     eventually("all are led", within: .seconds(60)) { first.leads == 6 && second.leads == 6 }
@@ -356,7 +329,7 @@ struct FleetTests {
   @Test func storesAtRestAskForLittle() throws {
     let directory = try #require(directory)
     for name in 0..<20 { try directory.make("\(name)") }
-    let running = try Running(.all(in: directory.path)) { $0.leaseTime = .seconds(10) }
+    let running = try RunningFleet(.all(in: directory.path)) { $0.leaseTime = .seconds(10) }
     eventually("all are led") { running.leads == 20 }
     SystemClock().sleep(.seconds(5))
     running.files.reset()
