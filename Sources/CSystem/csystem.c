@@ -212,6 +212,8 @@ void csystem_close(int descriptor) { close(descriptor); }
 
 void csystem_store(uint64_t *place, uint64_t value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
 
+void csystem_add(uint64_t *place, uint64_t value) { __atomic_fetch_add(place, value, __ATOMIC_RELAXED); }
+
 uint64_t csystem_load(const uint64_t *place) { return __atomic_load_n(place, __ATOMIC_ACQUIRE); }
 
 int csystem_end_with_parent(pid_t parent) {

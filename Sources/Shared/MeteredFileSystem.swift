@@ -3,9 +3,30 @@ internal import CoreMetrics
 /// Counts what is asked of another file system.
 public struct MeteredFileSystem: FileSystem {
   private let base: any FileSystem
-  private let counts = OperationCounts()
+  private let counts: OperationCounts
 
-  public init(_ base: any FileSystem) { self.base = base }
+  public enum Operation: Int, CaseIterable, Sendable {
+    case open, create, list, link, unlink, read, write, sync, resize, status, other
+  }
+
+  public enum Count: Int, CaseIterable, Sendable {
+    case asked, failed
+  }
+
+  /// In the metrics of this process.
+  public init(_ base: any FileSystem) { (self.base, counts) = (base, .metrics()) }
+
+  /// As `add` does it, called by whichever thread asks.
+  public init(
+    _ base: any FileSystem, add: @escaping @Sendable (Operation, Count, Int) -> Void
+  ) {
+    (self.base, counts) = (base, OperationCounts(add: add))
+  }
+
+  /// Counts what another process asked.
+  public func add(_ number: Int, _ operation: Operation, _ count: Count) {
+    counts.add(operation, count, number)
+  }
 
   public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     try counts.opened(.open) { () throws(StoreError) in try base.open(path, access) }
@@ -137,31 +158,16 @@ private final class MeteredFile: File {
   }
 }
 
-/// A counter for each kind of operation.
+/// Where each operation is counted.
 private struct OperationCounts: Sendable {
-  enum Operation: String, CaseIterable {
-    case open, create, list, link, unlink, read, write, sync, resize, status, other
-  }
-
-  private let done: [Operation: Counter]
-  private let failed: [Operation: Counter]
-
-  init() {
-    func counters(_ measure: Measure) -> [Operation: Counter] {
-      Dictionary(
-        uniqueKeysWithValues: Operation.allCases.map {
-          ($0, measure.counter([("operation", $0.rawValue)]))
-        })
-    }
-    done = counters(.fileOperations)
-    failed = counters(.fileErrors)
-  }
+  typealias Operation = MeteredFileSystem.Operation
+  let add: @Sendable (Operation, MeteredFileSystem.Count, Int) -> Void
 
   func count<R>(_ operation: Operation, _ body: () throws(StoreError) -> R) throws(StoreError) -> R
   {
-    done[operation]?.increment()
+    add(operation, .asked, 1)
     do throws(StoreError) { return try body() } catch {
-      failed[operation]?.increment()
+      add(operation, .failed, 1)
       throw error
     }
   }
@@ -170,5 +176,38 @@ private struct OperationCounts: Sendable {
     throws(StoreError) -> any File
   {
     MeteredFile(try count(operation, body), self)
+  }
+}
+
+extension OperationCounts {
+  private static func name(of operation: Operation) -> String {
+    switch operation {
+    case .open: "open"
+    case .create: "create"
+    case .list: "list"
+    case .link: "link"
+    case .unlink: "unlink"
+    case .read: "read"
+    case .write: "write"
+    case .sync: "sync"
+    case .resize: "resize"
+    case .status: "status"
+    case .other: "other"
+    }
+  }
+
+  /// In this process's metrics.
+  static func metrics() -> OperationCounts {
+    func counters(_ measure: Measure) -> [Operation: Counter] {
+      Dictionary(
+        uniqueKeysWithValues: Operation.allCases.map {
+          ($0, measure.counter([("operation", name(of: $0))]))
+        })
+    }
+    let (asked, failed) = (counters(.fileOperations), counters(.fileErrors))
+    return OperationCounts { operation, count, number in
+      let counters = count == .asked ? asked : failed
+      counters[operation]?.increment(by: number)
+    }
   }
 }

@@ -57,8 +57,9 @@ struct DueCheckpointTests {
     try store.apply((0..<300).map { _ in Self.row(20_000) })
     let numbers = try store.names(store.layout.log).compactMap(StoreLayout.logNumber)
     #expect(numbers.count > 4)
+    // None is made at the end of a term, so one that is there was due in it.
     let found = try checkpoints().dropFirst()
-    #expect(segments == .max ? found.isEmpty : found.contains { $0 < TxID(301) }, "\(found)")
+    #expect(found.isEmpty == (segments == .max), "\(found)")
   }
 
   // MARK: age

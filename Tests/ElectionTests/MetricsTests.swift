@@ -116,6 +116,38 @@ struct MetricsTests {
     }
   }
 
+  /// Only that process reads tables.
+  @Test("What the process that executes batches asks of the file server is counted, too")
+  func read() async throws {
+    try await onThread {
+      let store = try ElectedStore(peers, .ministack)
+      func leading(_ body: (Process) throws -> Void) throws {
+        let leader = try store.startApplier(
+          "first", ttl: 5, arguments: ["--metrics", "127.0.0.1:0"])
+        _ = try store.apply("INSERT INTO t VALUES (0)", atMost: .seconds(30))
+        try body(leader)
+        leader.signal(SIGTERM)
+        #expect(try leader.end() == 0)
+      }
+      try leading { _ in
+        _ = try store.apply(
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) INSERT INTO t SELECT randomblob(3000) FROM n",
+          atMost: .seconds(60))
+      }
+      try leading { leader in
+        let port = try port(leader)
+        func reads() throws -> Double {
+          try scrape(port).value("sluice_file_operations_total", ["operation": "read"]) ?? 0
+        }
+        let before = try reads()
+        _ = try store.apply("DELETE FROM t WHERE a < 0", atMost: .seconds(60))
+        let after = try reads()
+        print("a scan of 4,000 pages: \(after - before) reads")
+        #expect(after - before > 200)
+      }
+    }
+  }
+
   @Test("Who sends garbage, or never finishes, holds up neither the applier nor others for long")
   func pestered() async throws {
     try await onThread {

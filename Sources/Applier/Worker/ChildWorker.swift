@@ -19,6 +19,8 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   private var events = WorkerEvents()
   private let batchTime: Duration
   private let clock: any Clock
+  /// Counts what the child asks of the file system, too.
+  private let meter: MeteredFileSystem?
   private var frames = SentFrames()
   private(set) var extent = LogExtent.empty
   private let patience: WorkerPatience
@@ -49,11 +51,18 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     self.batchTime = batchTime
     patience = program.patience
     clock = environment.clock
+    meter = environment.fileSystem as? MeteredFileSystem
     watch = BatchWatch(
       ChildWorker.look(at: process, clock), batchTime: batchTime, program.patience)
     var preparing = ByteWriter()
     settings.append(to: &preparing)
     try tell(Channel.Message(.prepare, [preparing.bytes]))
+  }
+
+  deinit { takeCounts() }
+
+  private func takeCounts() {
+    if let meter { process.progress.takeCounts(meter.add) }
   }
 
   // MARK: standing by
@@ -66,6 +75,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   }
 
   func checkThere() throws(WorkerEnd) {
+    takeCounts()
     // The end of what it says is news, too.
     while process.channel.hasNews { try takeReady() }
   }
@@ -199,6 +209,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     do throws(WorkerEnd) {
       try question()
       let answer = try process.channel.receive(onTick)
+      takeCounts()
       if answer.kind == expected.rawValue || answer.kind == other?.rawValue { return answer }
       guard answer.kind == WorkerMessage.failed.rawValue,
         let error = answer.read(0, { (reader) throws(DecodingError) in try reader.storeError() })
@@ -215,6 +226,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
 
   /// Every few milliseconds while the child works.
   private func onTick() throws(WorkerEnd) {
+    takeCounts()
     events.onProgress()
     if events.isInVain() {
       throw .failed(

@@ -1,11 +1,16 @@
 internal import CSystem
 internal import SluiceShared
 
-/// A page of memory that an applier shares with its worker: which batch is being executed. To say so
-/// costs the worker a store, and the applier can look while the worker hangs in one step of SQLite's.
-final class Progress {
+/// A page of memory that an applier shares with its worker: which batch is being executed, and how much was asked of
+/// the file system. To say so costs the worker a store, and the applier can look while the worker hangs in one step
+/// of SQLite's, or when it is gone.
+final class Progress: @unchecked Sendable {
+  // Sendable: `add` only adds to words of the page, atomically; all else belongs to the thread that has the worker.
   let descriptor: Int32
+  /// A word that says which batch, then one for each count.
   private let page: UnsafeMutablePointer<UInt64>
+  /// The applier's: what it has taken of each count.
+  private var taken: [Int: UInt64] = [:]
   /// The worker's: batches begun.
   private var begun: UInt32 = 0
 
@@ -47,4 +52,32 @@ final class Progress {
     let index = Int(word & 0xFFFF_FFFF)
     return (word >> 32, index == 0 ? nil : index - 1)
   }
+
+  // MARK: what was asked of the file system
+
+  /// The worker's, from any thread.
+  func add(
+    _ operation: MeteredFileSystem.Operation, _ count: MeteredFileSystem.Count, _ number: Int
+  ) {
+    csystem_add(page + Progress.place(operation, count), UInt64(number))
+  }
+
+  /// The applier's: what was counted since it did this last.
+  func takeCounts(
+    _ take: (Int, MeteredFileSystem.Operation, MeteredFileSystem.Count) -> Void
+  ) {
+    for operation in MeteredFileSystem.Operation.allCases {
+      for count in MeteredFileSystem.Count.allCases {
+        let place = Progress.place(operation, count)
+        let total = csystem_load(page + place)
+        let news = total &- taken[place, default: 0]
+        if news > 0 { take(Int(clamping: news), operation, count) }
+        taken[place] = total
+      }
+    }
+  }
+
+  private static func place(
+    _ operation: MeteredFileSystem.Operation, _ count: MeteredFileSystem.Count
+  ) -> Int { 1 + operation.rawValue * 2 + count.rawValue }
 }

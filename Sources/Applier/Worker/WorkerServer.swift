@@ -35,8 +35,10 @@ public enum WorkerServer {
     // Where values take as much, the page cache does without.
     sqlite3_soft_heap_limit64(Int64(Limits.cacheBytes))
     guard let progress = try? Progress(owning: page) else { return 74 }
+    var environment = Environment.posix()
+    environment.fileSystem = MeteredFileSystem(environment.fileSystem) { progress.add($0, $1, $2) }
     let worker = ServedSession(
-      StoreLayout(arguments[0]), Channel(owning: socket), progress, .posix())
+      StoreLayout(arguments[0]), Channel(owning: socket), progress, environment)
     do throws(WorkerEnd) {
       try worker.serve()
     } catch {

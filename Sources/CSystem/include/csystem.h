@@ -74,6 +74,8 @@ void csystem_close(int descriptor);
 /// A word of it, written with release and read with acquire order.
 void csystem_store(uint64_t *place, uint64_t value);
 uint64_t csystem_load(const uint64_t *place);
+/// Adds to a word, from any thread.
+void csystem_add(uint64_t *place, uint64_t value);
 
 /// Has the kernel kill this process when the thread of `parent` that started it ends. 0, or -errno:
 /// -ESRCH where it ended already.

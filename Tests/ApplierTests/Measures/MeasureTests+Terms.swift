@@ -1,3 +1,4 @@
+import Glibc
 import SluiceFakes
 import SluiceHints
 import SluiceJournal
@@ -145,6 +146,26 @@ extension MeasureTests {
     }
     measured.expect(.fileErrors, is: 5)
     measured.expect(.fileOperations, is: 29)
+    try askingElsewhere(files, directory)
+  }
+
+  /// What the process that executes batches asks comes on top, once.
+  private func askingElsewhere(_ files: MeteredFileSystem, _ directory: String) throws {
+    let page = try Progress()
+    let worker = try Progress(owning: dup(page.descriptor))
+    let others = MeteredFileSystem(PosixFileSystem()) { worker.add($0, $1, $2) }
+    for round in 1...2 {
+      worker.begin(round)
+      for _ in 0..<3 { _ = try others.list(directory) }
+      #expect(throws: StoreError.self) { try others.unlink("\(directory)/none") }
+      measured.expect(.fileOperations, is: Double(29 + 4 * (round - 1)))
+      for _ in 0..<2 { page.takeCounts(files.add) }
+      measured.expect(.fileOperations, is: Double(29 + 4 * round))
+      measured.expect(.fileErrors, is: Double(5 + round))
+      #expect(page.current.index == round)
+    }
+    measured.expect(.fileOperations, "", "operation=\"list\"", is: 9)
+    measured.expect(.fileErrors, "", "operation=\"unlink\"", is: 3)
   }
 
   func electing() throws {
