@@ -31,5 +31,6 @@ int csqlite_host_calls(const void *pointer, struct csqlite_calls *calls) {
   calls->db_config = routines->db_config;
   calls->txn_state = version >= 3034000 ? routines->txn_state : 0;
   calls->db_name = version >= 3039000 ? routines->db_name : 0;
+  calls->set_last_insert_rowid = version >= 3018000 ? routines->set_last_insert_rowid : 0;
   return 0;
 }

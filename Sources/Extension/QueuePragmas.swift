@@ -14,7 +14,7 @@ internal import SluiceWriter
 /// - `PRAGMA sluice_outcome('KEY')` answers with what is recorded of the first batch with a key, or with `null`.
 ///
 /// An answer is one text, JSON as `sluice submit --json` prints it. A batch that was rejected is an answer; an
-/// error is that it could not be submitted, or that nobody knows whether it was.
+/// error is that it could not be submitted, or that nobody knows what becomes of it.
 final class QueuePragmas: ReadVFSHost {
   func writable(_ file: SnapshotFile) -> (any VirtualFile)? {
     let writers = TransactionWriters.shared(file.store.layout.root)
@@ -32,13 +32,13 @@ final class QueuePragmas: ReadVFSHost {
       switch pragma.name {
       case "submit":
         let request = try SubmitRequest(pragma.argument)
-        return try submit(request, on: file)
+        return PragmaAnswer(try submit(request, on: file)).text
       case "outcome":
         guard let key = pragma.argument else {
           throw StoreError(.invalid, "write PRAGMA sluice_outcome('KEY')")
         }
         let known = try recordedOutcome(ofKey: key, file.store.layout.root, file.calls)
-        return known.map { OutcomeReport(key: key, $0).json() } ?? "null"
+        return PragmaAnswer(known.map { OutcomeReport(key: key, $0).json() } ?? "null").text
       default: break
       }
     } catch {
@@ -56,19 +56,46 @@ final class QueuePragmas: ReadVFSHost {
         "the connection has a transaction open, and a batch is no part of it; end the transaction, and finish its SELECT statements, before the batch is submitted",
         path: file.store.layout.root)
     }
-    let queue = try StoreQueue.shared(file)
-    let receipt = try queue.writer.submitBlocking(request.batch)
-    var known: AppliedOutcome?
-    if let limit = request.timeout {
-      do throws(StoreError) {
-        known = try queue.writer.outcomeBlocking(of: receipt, timeout: limit)
-      } catch {
-        // It is durable, and that is what is answered then.
-        guard error.code == .timeout else { throw error }
+    let known = try outcome(of: request, try StoreQueue.shared(file).writer)
+    if let known {
+      file.written = max(file.written, known.txid)
+      // As after a statement of the connection's own.
+      if request.isAlone, case .applied(let applied) = known.outcome, applied.lastRowID != 0 {
+        file.setLastInsertRowID(applied.lastRowID)
       }
     }
-    if let known { file.written = max(file.written, known.txid) }
     return OutcomeReport(key: request.batch.key, known).json()
+  }
+
+  /// Submits a batch and waits as asked; nil: it is durable, and that is what is answered then.
+  private func outcome(of request: SubmitRequest, _ writer: Writer) throws(StoreError)
+    -> AppliedOutcome?
+  {
+    let receipt: Receipt
+    do throws(StoreError) { receipt = try writer.submitBlocking(request.batch) } catch {
+      // Where it has landed, its outcome says so.
+      guard error.code == .outcomeUnknown, let batch = error.batch, let limit = request.timeout,
+        let known = try? writer.outcomeBlocking(ofDoubtful: batch, timeout: limit)
+      else { throw error }
+      return known
+    }
+    guard let limit = request.timeout else { return nil }
+    do throws(StoreError) { return try writer.outcomeBlocking(of: receipt, timeout: limit) } catch {
+      switch error.code {
+      case .timeout: return nil
+      // It is lost for certain: the applier went on without it.
+      case .damaged where writer.isSettled(receipt): throw error
+      default: throw Self.unknown(error, receipt.batch)
+      }
+    }
+  }
+
+  /// Any other code would say that nothing was done.
+  private static func unknown(_ cause: StoreError, _ batch: BatchID) -> StoreError {
+    StoreError(
+      .outcomeUnknown,
+      "the batch is in the journal, and what becomes of it cannot be read: \(cause.message)",
+      path: cause.path, offset: cause.offset, batch: batch, errno: cause.errno)
   }
 
   /// The code that SQLite's caller gets. IOERR_FSYNC says that nobody knows: no other error does.

@@ -17,6 +17,8 @@ package final class SnapshotFile: VirtualFile {
   /// A transaction is open.
   package private(set) var isPinned = false
   private var busyHandler: BusyHandler?
+  /// Where SQLite keeps the connection that has this file open.
+  private var connection: UnsafeMutablePointer<OpaquePointer?>?
   /// Page 1 of `snapshot`, from its first reading on.
   private var firstPage: [UInt8]?
   /// The snapshot that the next transactions are to see, whatever the freshness.
@@ -181,6 +183,9 @@ package final class SnapshotFile: VirtualFile {
       argument.storeBytes(
         of: Unmanaged.passUnretained(self).toOpaque(), as: UnsafeMutableRawPointer.self)
       return SQLITE_OK
+    case SQLITE_FCNTL_PDB:
+      connection = argument.assumingMemoryBound(to: OpaquePointer?.self)
+      return SQLITE_OK
     case SQLITE_FCNTL_BUSYHANDLER:
       busyHandler = BusyHandler(argument)
       return SQLITE_OK
@@ -190,6 +195,12 @@ package final class SnapshotFile: VirtualFile {
         fileSystem.host)
     default: return SQLITE_NOTFOUND
     }
+  }
+
+  /// What `last_insert_rowid()` of the connection returns from now on. Before SQLite 3.18 it stays as it is.
+  package func setLastInsertRowID(_ rowID: Int64) {
+    guard let connection else { return }
+    calls.table.pointee.set_last_insert_rowid?(connection.pointee, rowID)
   }
 
   /// Remembers why a call fails, and tells it.

@@ -19,7 +19,7 @@ extension TransactionFile {
       return base.control(operation, argument)
     case (SQLITE_FCNTL_PDB, let argument?):
       meet(HostConnection(argument, calls))
-      return SQLITE_OK
+      return base.control(operation, argument)
     case (SQLITE_FCNTL_PRAGMA, let argument?):
       let texts = argument.assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
       return answerPragma(texts) ?? base.control(operation, argument)
@@ -58,9 +58,9 @@ extension TransactionFile {
     giveSignOfLife()
     guard let name = texts[1].map({ String(cString: $0).lowercased() }) else { return nil }
     let argument = texts[2].map { String(cString: $0).lowercased() }
-    func refuse(_ error: StoreError) -> Int32 {
+    func refuse(_ error: StoreError, withCode: Bool = false) -> Int32 {
       base.note(error)
-      texts[0] = calls.allocated("\(error)")
+      texts[0] = calls.allocated(withCode ? "\(error.code.rawValue): \(error)" : "\(error)")
       return SQLITE_ERROR
     }
     switch (name, argument) {
@@ -78,7 +78,7 @@ extension TransactionFile {
         StoreError(
           .invalid,
           "no batch is executed while a transaction is open that writes; COMMIT or ROLLBACK before",
-          path: base.path))
+          path: base.path), withCode: true)
     default: return nil
     }
   }

@@ -43,6 +43,11 @@ extension Writer {
     try followed(receipt.batch, receipt.ticket).outcomeBlocking(while: keepsWaiting)
   }
 
+  /// Whether it is known what became of the batch, or that nothing will be known of it.
+  package func isSettled(_ receipt: Receipt) -> Bool {
+    receipt.ticket.flatMap { poller?.result(of: $0) } != nil
+  }
+
   /// The outcome of a batch whose submit threw `.outcomeUnknown`, by the name in that error. It may
   /// never come, so a limit must be given.
   public func outcome(ofDoubtful batch: BatchID, timeout: Duration) async throws -> AppliedOutcome {

@@ -329,6 +329,33 @@ class PragmaTests(StoreCase):
         self.command("apply", "--drain", self.store)
         self.assertIn("late", self.command("query", self.store, "SELECT * FROM item"))
 
+    def test_no_text_of_an_answer_has_a_bracket(self):
+        printed = self.python("""
+            load()
+            sqlite3.register_converter("date", lambda value: "converted")
+            c = sqlite3.connect(
+                f"file:{store}?vfs=sluice", uri=True, isolation_level=None,
+                detect_types=sqlite3.PARSE_COLNAMES)
+            for text in ["a [date]", '\\\\"[date]', "[date]"]:
+                done = submit(c, statements=[["SELECT ?", [text]]], results=True, id="k" + text)
+                print(done["rows"] == [[text]], json.loads(one(c, f"PRAGMA sluice_outcome('k{text}')")) == done)
+            print(submit(c, statements=[["INSERT INTO item VALUES ('a [date]')"]] * 2)["status"])
+        """)
+        self.assertEqual(printed, "True True\n" * 3 + "rejected\n")
+
+    def test_a_batch_that_is_alone_sets_the_last_rowid(self):
+        printed = self.python("""
+            load()
+            c = connect()
+            insert = ["INSERT INTO item VALUES (?)"]
+            for name, alone in [("a", False), ("b", True), ("c", False)]:
+                submit(c, statements=[insert + [[name]]], alone=alone)
+                print(one(c, "SELECT last_insert_rowid()"))
+            submit(c, statements=[["UPDATE item SET name = name || 'x'"]], alone=True)
+            print(one(c, "SELECT last_insert_rowid()"))
+        """)
+        self.assertEqual(printed, "0\n2\n2\n2\n")
+
     def test_each_execution_submits_once(self):
         printed = self.python("""
             load()
@@ -406,7 +433,7 @@ class TransactionTests(StoreCase):
         """)
         self.assertEqual(
             printed,
-            "no batch is executed while a transaction is open that writes\n"
+            "invalid: no batch is executed while a transaction is open that writes\n"
             "{'status': 'durable'}\nmine,batch\n")
 
     def test_what_is_opened_for_reading_is_not_written(self):

@@ -6,6 +6,7 @@ import doctest
 import os
 import pathlib
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,10 +15,12 @@ import textwrap
 import threading
 import time
 import unittest
+from concurrent import futures
 from typing import Any
 
 import sluice
 from sluice import _command
+from unreadable import unreadable
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
@@ -110,6 +113,29 @@ class WritingTests(StoreCase):
         first = writer.outcome("late")
         assert first is not None
         self.assertEqual((first.status, first.txid), ("applied", 2))
+        self.assertEqual(self.connect().execute("SELECT count(*) FROM t").fetchone(), (1,))
+
+    def test_a_look_that_fails_says_nothing_of_the_batch(self) -> None:
+        writer = self.writer()
+        writer.submit("CREATE TABLE t(v)")
+        assert self.applier is not None
+        self.addCleanup(self.applier.send_signal, signal.SIGCONT)
+        self.applier.send_signal(signal.SIGSTOP)
+
+        def journal() -> "list[bytes]":
+            return [path.read_bytes() for path in pathlib.Path(self.store, "journal").glob("*.seg")]
+
+        before = journal()
+        with futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(writer.submit, "INSERT INTO t VALUES (1)")
+            while journal() == before and not waiting.done():
+                time.sleep(0.01)
+            with unreadable(self.store):
+                error = waiting.exception(timeout=60)
+        self.assertIsInstance(error, sluice.OutcomeUnknown)
+        self.assertIn("the batch is in the journal", str(error))
+        self.applier.send_signal(signal.SIGCONT)
+        writer.submit("SELECT 1")
         self.assertEqual(self.connect().execute("SELECT count(*) FROM t").fetchone(), (1,))
 
     def test_a_batch_that_is_none_is_not_submitted(self) -> None:

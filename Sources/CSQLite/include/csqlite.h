@@ -32,6 +32,8 @@ struct csqlite_calls {
   /// Null where the library is older than 3.34 and 3.39.
   int (*txn_state)(sqlite3 *, const char *);
   const char *(*db_name)(sqlite3 *, int);
+  /// Null where the library is older than 3.18.
+  void (*set_last_insert_rowid)(sqlite3 *, sqlite3_int64);
 };
 
 /// The table of the library that this process links.
@@ -42,7 +44,7 @@ static inline struct csqlite_calls csqlite_linked_calls(void) {
       sqlite3_close,        sqlite3_prepare_v2,   sqlite3_bind_text,      sqlite3_step,
       sqlite3_column_int64, sqlite3_column_blob,  sqlite3_column_bytes,   sqlite3_finalize,
       sqlite3_errmsg,       sqlite3_file_control, sqlite3_busy_timeout,   sqlite3_db_config,
-      sqlite3_txn_state,    sqlite3_db_name,
+      sqlite3_txn_state,    sqlite3_db_name,      sqlite3_set_last_insert_rowid,
   };
   return calls;
 }

@@ -38,7 +38,7 @@ class NotSubmitted(StoreError):
 
 
 class OutcomeUnknown(StoreError):
-    """The batch may or may not be in the journal.
+    """The batch may or may not be in the journal; or it is, and what becomes of it cannot be read.
 
     Submitting it again under the same key does it once, whichever it was.
     """
