@@ -411,22 +411,26 @@ class ReplacedTests(SiteCase):
         self.assertEqual(self.balance(), 20)
 
     def test_a_statement_whose_rows_are_read_later_commits_in_its_turn_or_not_at_all(self) -> None:
-        self.first.does(
-            """
-            cursor = connection.cursor()
-            cursor.execute(
-                "INSERT INTO django_site_account(name, balance, notes) VALUES ('r', 0, '{}') "
-                "RETURNING id"
+        # Through the queue, and by the turn.
+        for player in [self.first, self.player(queue=False)]:
+            name = f"r{player.process.pid}"
+            player.does(
+                f"""
+                cursor = connection.cursor()
+                cursor.execute(
+                    'INSERT INTO "django_site_account" (name, balance, notes) '
+                    "VALUES ('{name}', 0, '{{}}') "
+                    'RETURNING "django_site_account"."id"'
+                )
+                """
             )
-            """
-        )
-        self.second.does(DEPOSIT)
-        answer = self.first.tries("result = cursor.fetchone()[0]; cursor.close()")
-        rows = self.second.does("result = Account.objects.filter(name='r').count()")
-        if "error" in answer:
-            self.assertEqual((answer["error"], rows), ("TransactionConflict", 0))
-        else:
-            self.assertEqual(rows, 1)
+            self.second.does(DEPOSIT)
+            answer = player.tries("result = cursor.fetchone()[0]; cursor.close()")
+            rows = self.second.does(f"result = Account.objects.filter(name='{name}').count()")
+            if "error" in answer:
+                self.assertEqual((answer["error"], rows), ("TransactionConflict", 0))
+            else:
+                self.assertEqual(rows, 1)
 
     def test_no_turn_is_taken_anew_within_a_transaction_that_has_read(self) -> None:
         self.first.does(ENTER)
@@ -491,8 +495,11 @@ class ReplacedTests(SiteCase):
         self.assertEqual(self.balance(), 10)
 
     def test_a_statement_by_itself_keeps_nothing(self) -> None:
-        failed = self.first.tries("Account.objects.create(name='a')")
-        self.assertEqual(failed["error"], "IntegrityError")
+        # Through the queue, and by the turn.
+        for player in [self.first, self.player(queue=False)]:
+            failed = player.tries("Account.objects.create(name='a')")
+            self.assertEqual(failed["error"], "IntegrityError")
+            self.assertLess(self.seconds(lambda: self.second.does(DEPOSIT)), 2)
         self.first.does("connection.cursor().execute('PRAGMA user_version = 7')")
         self.first.does("rows = Account.objects.raw('SELECT * FROM django_site_account'); iter(rows)")
         self.assertLess(self.seconds(lambda: self.second.does(DEPOSIT)), 2)
@@ -620,117 +627,6 @@ class TurnTests(SiteCase):
             [_command.path(), "status", self.store, "--json"], capture_output=True, text=True
         )
         self.assertEqual(json.loads(status.stdout)["applier"]["state"], "released")
-
-
-class QueueTests(SiteCase):
-    """A statement by itself goes through the queue, unless the applier might do something else."""
-
-    def last(self) -> "dict[str, Any]":
-        """The history's last batch."""
-        said = subprocess.run(
-            [_command.path(), "log", self.store, "--json"], check=True, capture_output=True, text=True
-        )
-        entry: "dict[str, Any]" = json.loads(said.stdout.splitlines()[-1])
-        return entry
-
-    def went_by_turn(self, code: str) -> bool:
-        before = self.last()["txid"]
-        self.first.does(code)
-        last = self.last()
-        self.assertGreater(last["txid"], before)
-        return bool(last.get("kind") == "transaction")
-
-    def test_it_returns_what_a_statement_returns(self) -> None:
-        seen = self.first.does(
-            """
-            from django.db import IntegrityError
-            account = Account.objects.create(name='b \\u00fc 100%', notes={'x': [1, 2.5, None, "it's"]})
-            found = Account.objects.get(pk=account.pk)
-            result = [found.name, found.notes, Account.objects.filter(name='none').update(balance=1)]
-            result.append(Account.objects.filter(balance=0).update(balance=7))
-            cursor = connection.cursor()
-            cursor.execute(
-                "INSERT INTO django_site_entry(account_id, amount) VALUES (%s, 1), (%s, 2) RETURNING amount",
-                [account.pk, account.pk],
-            )
-            result += [cursor.fetchall(), cursor.rowcount, cursor.lastrowid == Entry.objects.last().pk]
-            cursor.execute("DELETE FROM django_site_entry")
-            result += [cursor.rowcount, cursor.description, cursor.fetchone()]
-            """
-        )
-        self.assertEqual(
-            seen,
-            ["b \u00fc 100%", {"x": [1, 2.5, None, "it's"]}, 0, 2, [[1], [2]], 2, True, 2, None, None],
-        )
-        self.assertFalse(self.went_by_turn("Account.objects.create(name='c', notes={'x': 1})"))
-
-    def test_a_constraint_is_told_as_ever_and_bothers_nobody_else(self) -> None:
-        refused = self.first.tries("Account.objects.create(name='a')")
-        self.assertEqual(refused["error"], "IntegrityError")
-        self.assertEqual(refused["message"], "UNIQUE constraint failed: django_site_account.name")
-        self.assertEqual(self.last()["status"], "rejected")
-        code = self.first.does(
-            """
-            from django.db import IntegrityError
-            try:
-                Entry.objects.create(account_id=99, amount=1)
-            except IntegrityError as error:
-                result = [str(error), getattr(error.__cause__, "sqlite_errorname", None)]
-            """
-        )
-        known = "SQLITE_CONSTRAINT_FOREIGNKEY" if sys.version_info >= (3, 11) else None
-        self.assertEqual(code, ["FOREIGN KEY constraint failed", known])
-        listed = subprocess.run(
-            [_command.path(), "rejected", self.store], check=True, capture_output=True, text=True
-        )
-        self.assertEqual(listed.stdout, "")
-
-    def test_what_the_applier_might_do_otherwise_goes_by_the_turn(self) -> None:
-        self.first.does("from django.db.models.functions import Upper; cursor = connection.cursor()")
-        self.assertFalse(self.went_by_turn("Account.objects.update(balance=0)"))
-        for code in (
-            "Account.objects.update(name=Upper('name'))",
-            "Account.objects.update(notes={'x': 'y' * 300_000})",
-            "cursor.execute('UPDATE django_site_account SET balance = :n', {'n': 3})",
-            "cursor.execute('UPDATE django_site_account SET balance = %s', [float('inf')])",
-            "with connection.constraint_checks_disabled(): Account.objects.update(balance=1)",
-            # Its rows are not fetched, so the connection's state is pinned.
-            "cursor.execute('SELECT * FROM django_site_account, django_site_account AS b, "
-            "django_site_account AS c'); Account.objects.update(balance=2)",
-            "cursor.fetchall(); cursor.execute('CREATE TEMP TABLE django_site_entry(amount)');"
-            "Account.objects.update(balance=4)",
-        ):
-            self.assertTrue(self.went_by_turn(code), code)
-        self.first.does("cursor.execute('INSERT INTO django_site_entry VALUES (5)')")
-        self.assertEqual(self.second.does("result = Entry.objects.count()"), 0)
-        self.first = self.player()
-        self.first.does("cursor = connection.cursor(); cursor.execute('PRAGMA recursive_triggers = ON')")
-        self.assertTrue(self.went_by_turn("Account.objects.update(balance=5)"))
-        self.first = self.player(queue=False)
-        self.assertTrue(self.went_by_turn("Account.objects.update(balance=6)"))
-
-    def test_what_nobody_executed_in_time_is_not_executed_later(self) -> None:
-        impatient = self.player(timeout=1)
-        impatient.does("Account.objects.count()")
-        appliers.stop(self.store)
-        answer = impatient.tries("Account.objects.create(name='late')")
-        self.assertEqual(answer.get("error"), "OutcomeUnknown")
-        appliers.start(self.store)
-        self.second.does(DEPOSIT)
-        self.assertEqual(self.second.does("result = Account.objects.filter(name='late').count()"), 0)
-
-    def test_statements_of_many_share_commits(self) -> None:
-        players = [self.player() for _ in range(4)]
-        for player in players:
-            player.begin(
-                "account = Account.objects.get(name='a')\n"
-                "for _ in range(25): Entry.objects.create(account=account, amount=1)"
-            )
-        for player in players:
-            answer = player.end()
-            self.assertNotIn("error", answer, answer.get("trace"))
-        self.assertEqual(self.first.does("result = Entry.objects.count()"), 100)
-        self.assertEqual(self.last().get("statements", [[""]])[0][0][:6], "INSERT")
 
 
 class TestStoreTests(DirectoryCase):

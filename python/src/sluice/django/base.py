@@ -21,7 +21,7 @@ from sluice import _load
 from sluice.django import assist, checks, requests
 from sluice.django.client import DatabaseClient
 from sluice.django.creation import DatabaseCreation
-from sluice.django.cursor import StoreCursor, is_setting
+from sluice.django.cursor import StoreCursor
 from sluice.django.errors import ErrorWrapper
 from sluice.django.features import DatabaseFeatures
 from sluice.django.introspection import DatabaseIntrospection
@@ -30,6 +30,7 @@ from sluice.django.mode import Mode
 # How long a statement waits for the turn, in seconds, unless OPTIONS say so: long enough for another
 # applier to take over from one that has died, which takes a lease of 10 seconds and a moment.
 _TIMEOUT_S = 30.0
+_LEAST_TIMEOUT_OF_QUEUE_S = 1.0
 
 # From this version on Django's own backend knows `transaction_mode` and `init_command`.
 _KNOWS_MODES = django.VERSION >= (5, 1)
@@ -82,6 +83,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not self.is_in_memory_db():
             parameters["database"] = self.uri(os.fspath(self.settings_dict["NAME"]))
             self.timeout_s = float(parameters.setdefault("timeout", _TIMEOUT_S))
+            # Who gives up so soon wants to know that nothing was done, which only the turn can say.
+            self.queues = self.queues and self.timeout_s >= _LEAST_TIMEOUT_OF_QUEUE_S
         return parameters
 
     def uri(self, store: str) -> str:
@@ -100,14 +103,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 connection.execute(command)
         self._process = os.getpid()
         if self.queues:
-            self._prepare_queue()
+            store = self.settings_dict["NAME"]
+            self.checks_foreign_keys = checks.foreign_keys_are_checked(store)
         return connection
-
-    def _prepare_queue(self) -> None:
-        """What decides whether the applier executes a statement as this connection would."""
-        commands = str(self.settings_dict["OPTIONS"].get("init_command", "")).split(";")
-        self.queues = not any(map(is_setting, commands))
-        self.checks_foreign_keys = checks.foreign_keys_are_checked(self.settings_dict["NAME"])
 
     def prepare(self, store: str) -> None:
         """What comes before opening; raises `sluice.StoreError` where there is no store."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import sqlite3
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from django.db.backends.sqlite3.base import SQLiteCursorWrapper
 
-from sluice.django import single
+from sluice.django import asking, single, statement
 
 # How long a transaction that works leaves it at most. A turn without a sign ends after two seconds.
 _PAUSE_S = 0.5
 
-# What makes a connection execute a statement otherwise than the applier would.
-_SETTING = re.compile(
-    r"\s*PRAGMA\s+(?:\w+\.)?(?:case_sensitive_like|defer_foreign_keys|ignore_check_constraints|recursive_triggers"
-    r"|reverse_unordered_selects|writable_schema)\s*[=(]",
-    re.IGNORECASE,
+# What has a connection execute a statement otherwise than the applier would, or not at all. They are asked for each
+# time, since nobody tells when one is set.
+_SETTINGS = (
+    "count_changes",
+    "defer_foreign_keys",
+    "ignore_check_constraints",
+    "query_only",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+    "writable_schema",
 )
 
 
@@ -48,12 +53,11 @@ class StoreCursor(SQLiteCursorWrapper):
         self._database = database
         # What the last statement has done, where the applier executed it.
         self._done: single.Done | None = None
+        self._returns = False
 
     def execute(self, query: str, params: Any = None) -> Any:
         self._done = None
-        if is_setting(query):
-            self._database.queues = False
-        if self._may_be_batch(query, params) and self._is_submitted(query, params):
+        if self._is_submitted(query, params):
             return self
         self._give_sign()
         return super().execute(query, params)
@@ -69,59 +73,74 @@ class StoreCursor(SQLiteCursorWrapper):
 
     @property
     def lastrowid(self) -> int | None:
-        return super().lastrowid if self._done is None else self._done.last_row_id or None
+        # Without an insert it is the connection's last one, as SQLite has it.
+        known = None if self._done is None else self._done.last_row_id
+        return super().lastrowid if known is None else known
 
     @property
     def description(self) -> Any:
-        return super().description if self._done is None or self._done.rows else None
-
-    def _may_be_batch(self, query: str, params: Any) -> bool:
-        database = self._database
-        return (
-            database.queues
-            and not isinstance(params, Mapping)
-            and single.may_be_batch(query)
-            # Else the module begins a transaction by itself.
-            and database.connection.isolation_level is None
-            and not database.connection.in_transaction
-            and self._sees_what_applier_sees()
-        )
-
-    def _sees_what_applier_sees(self) -> bool:
-        connection = self._database.connection
-        (checks,) = connection.execute("PRAGMA foreign_keys").fetchone()
-        # A temporary table, or one that is attached, may be what the statement means.
-        databases = connection.execute("PRAGMA database_list").fetchall()
-        return bool(checks) == self._database.checks_foreign_keys and len(databases) == 1
+        return super().description if self._done is None or self._returns else None
 
     def _is_submitted(self, query: str, params: Any) -> bool:
+        if not self._database.queues or self.connection.in_transaction:
+            return False
+        # Else the module begins a transaction by itself.
+        if self.connection.isolation_level is not None or not _is_sequence(params):
+            return False
+        found = statement.parsed(query)
+        if found is None or not self._sees_what_applier_sees():
+            return False
         text = query if params is None else self.convert_query(query)
-        done = single.submit(
-            self._database.connection, text, params or (), self._database.timeout_s
-        )
+        values = () if params is None else params
+        # What it had to hand out is over, as ever; and one that is closed is refused before anything is done.
+        self._hold([], found.returned)
+        done = single.submit(self.connection, text, values, self._database.timeout_s)
         if done is None:
             return False
-        self._hold(done.rows)
-        self._done = done
+        if done.rows:
+            self._hold(done.rows, found.returned)
+        self._done, self._returns = done, found.returned is not None
         return True
 
-    def _hold(self, rows: list[tuple[Any, ...]]) -> None:
-        """Has `fetchone()` and the others hand out these rows."""
+    def _sees_what_applier_sees(self) -> bool:
+        try:
+            return (
+                self._asked("PRAGMA foreign_keys") == [(int(self._database.checks_foreign_keys),)]
+                and not any(self._is_set(name) for name in _SETTINGS)
+                # `PRAGMA case_sensitive_like` does not tell what it is.
+                and self._asked("SELECT 'a' LIKE 'A'") == [(1,)]
+                # A temporary table, or one that is attached, may be what the statement means.
+                and len(self._asked("PRAGMA database_list")) == 1
+            )
+        except sqlite3.Error:
+            # Its program does not let it ask.
+            return False
+
+    def _is_set(self, name: str) -> bool:
+        return any(value for (value,) in self._asked(f"PRAGMA {name}"))
+
+    def _asked(self, sql: str) -> list[tuple[Any, ...]]:
+        return asking.rows(self.connection, sql)
+
+    def _hold(self, rows: list[tuple[Any, ...]], returned: str | None) -> None:
+        """Has `fetchone()` and the others hand out these rows, as SQLite would."""
+        execute = super(SQLiteCursorWrapper, self).execute
         if not rows:
-            super(SQLiteCursorWrapper, self).execute("SELECT NULL WHERE 0")
+            execute(f'SELECT NULL AS "{returned}" WHERE 0')
             return
-        places = ", ".join(["(" + ", ".join("?" * len(rows[0])) + ")"] * len(rows))
-        super(SQLiteCursorWrapper, self).execute(
-            f"VALUES {places}", [value for row in rows for value in row]
+        places = ", ".join(["(?)"] * len(rows))
+        execute(
+            f'WITH r("{returned}") AS (VALUES {places}) SELECT "{returned}" FROM r',
+            [value for row in rows for value in row],
         )
 
     def _give_sign(self) -> None:
         database, now = self._database, time.monotonic()
-        if now - database.seen_at_work >= _PAUSE_S and database.connection.in_transaction:
+        if now - database.seen_at_work >= _PAUSE_S and self.connection.in_transaction:
             database.seen_at_work = now
-            database.connection.execute("PRAGMA sluice_txid").close()
+            self._asked("PRAGMA sluice_txid")
 
 
-def is_setting(query: str) -> bool:
-    """Whether the statement has the connection execute others otherwise than the applier would."""
-    return _SETTING.match(query) is not None
+def _is_sequence(params: Any) -> bool:
+    """Whether it is read again, and by position, where the statement is executed by the turn after all."""
+    return params is None or hasattr(params, "__getitem__") and not isinstance(params, Mapping)

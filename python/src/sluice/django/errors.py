@@ -12,6 +12,7 @@ from typing import Any
 from django.db.utils import DatabaseErrorWrapper, OperationalError
 
 import sluice
+from sluice.django import asking
 
 # SQLite's extended result codes. The module `sqlite3` names them from Python 3.11 on.
 _BUSY_SNAPSHOT = 517
@@ -41,7 +42,8 @@ class TransactionConflict(OperationalError):
 class OutcomeUnknown(OperationalError):
     """The transaction may or may not be done: no outcome came in time.
 
-    Read the database to find out which. To run it again blindly may do it twice.
+    Read the database to find out which. To run it again blindly may do it twice. Before Python 3.11 the
+    module `sqlite3` does not tell this from any other "disk I/O error", so that is one, too.
     """
 
 
@@ -77,11 +79,13 @@ class ErrorWrapper(DatabaseErrorWrapper):
             )
             reason = self._reason()
             return TransactionConflict(f"{text}: {reason}" if reason else text)
-        if code == _IOERR_FSYNC:
-            return OutcomeUnknown(
+        if code == _IOERR_FSYNC or (code is None and str(error) == "disk I/O error"):
+            text = (
                 "it is not known whether the transaction was committed: no outcome came in time; "
                 "read the database before you repeat it"
             )
+            reason = self._reason() if code is None else None
+            return OutcomeUnknown(f"{text}: {reason}" if reason else text)
         return None
 
     def _reason(self) -> str | None:
@@ -89,7 +93,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
         if self.wrapper.connection is None:
             return None
         try:
-            row = self.wrapper.connection.execute("PRAGMA sluice_error").fetchone()
+            rows = asking.rows(self.wrapper.connection, "PRAGMA sluice_error")
         except sqlite3.Error:
             return None
-        return str(row[0]) if row and row[0] else None
+        return str(rows[0][0]) if rows and rows[0][0] else None

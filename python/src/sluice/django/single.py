@@ -5,14 +5,14 @@ everybody else waits. A statement by itself that only writes needs one journey a
 what others write meanwhile. It is executed by the applier as it would be here, in a transaction of its own.
 
 What the applier might do otherwise goes by the turn as ever: statements that call functions (Django defines some of
-its own), several at once, those of a connection with temporary tables or settings of its own.
+its own), several at once, those of a connection with temporary tables or settings of its own. So does what the applier
+refuses, which has done nothing: then SQLite says here what is wrong with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -20,20 +20,16 @@ from typing import Any
 
 from sluice import _errors, _outcome, _values
 from sluice._values import Value
+from sluice.django import asking
 
-_WRITES = re.compile(r"\s*(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
-# A name before a parenthesis is a function, but for a table behind INTO and these words. Within a text it may be
-# none; then the statement goes by the turn for nothing.
-_TABLE = re.compile(r"\bINTO\s+\w+\s*\(", re.IGNORECASE)
-_WORDS = """
-    ALL AND AS BETWEEN BY CASE CAST CONFLICT ELSE EXISTS FROM IN IS JOIN LIKE NOT ON OR RETURNING SELECT SET THEN UNION
-    USING VALUES WHEN WHERE
-"""
-_CALL = re.compile(rf"\b(?!(?:{'|'.join(_WORDS.split())})\b)[A-Za-z_]\w*\s*\(", re.IGNORECASE)
-# The module `sqlite3` keeps the last 128 statements with their texts, and the text of a PRAGMA has the values.
-_MOST_CHARACTERS = 1 << 18
+# The module `sqlite3` keeps the last 128 statements with their texts, and the text of a PRAGMA has the values: 2 MiB of a
+# connection's memory at most. (A PRAGMA takes no parameters, and functions would have to be on each connection.)
+_MOST_CHARACTERS = 1 << 14
 _JULIAN_DAY_OF_EPOCH = 2440587.5
 _DAY_S = 86400.0
+
+# Errors after which the batch is not in the journal, and never will be.
+_NOT_SUBMITTED = frozenset({"backlogFull", "busy", "invalid", "limit", "notSubmitted"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +40,8 @@ class Done:
     """What it returned."""
     changes: int
     """Rows that it inserted, changed or deleted itself, without those of triggers."""
-    last_row_id: int
-
-
-def may_be_batch(query: str) -> bool:
-    """Whether the statement, with `?` for its parameters, does the same wherever it is executed."""
-    return (
-        _WRITES.match(query) is not None
-        and ";" not in query.rstrip().removesuffix(";")
-        and _CALL.search(_TABLE.sub("", query)) is None
-    )
+    last_row_id: int | None
+    """None where it inserted nothing."""
 
 
 def submit(
@@ -62,7 +50,7 @@ def submit(
     """Executes a statement in the applier; None where nothing was done and it is to be executed by the turn.
 
     It is done once or not at all: executed after `timeout_s` it would do nothing, by the applier's clock. Raises
-    `sqlite3.IntegrityError`, and `sluice.OutcomeUnknown` where no outcome came in time.
+    `sluice.OutcomeUnknown` where nobody knows whether it is done, and `sluice.StoreError` where the store fails.
     """
     try:
         values = [_values.encoded(_adapted(value)) for value in parameters]
@@ -72,22 +60,12 @@ def submit(
         return None
     if len(batch) > _MOST_CHARACTERS:
         return None
-    quoted = batch.replace("'", "''")
-    try:
-        row = connection.execute(f"PRAGMA sluice_submit('{quoted}')").fetchone()
-    except sqlite3.Error as error:
-        told = _errors.from_pragma(error)
-        if isinstance(told, _errors.OutcomeUnknown):
-            raise told from error
-        return None
-    if row is None:
-        # A plain file has no queue.
+    answer = _answer(connection, batch)
+    if answer is None:
         return None
     try:
-        outcome = _outcome.parsed(row[0])
-    except _errors.Rejected as rejection:
-        if rejection.code.startswith("SQLITE_CONSTRAINT"):
-            raise _integrity_error(rejection) from None
+        outcome = _outcome.parsed(answer)
+    except _errors.Rejected:
         return None
     if outcome.rows is None:
         raise _errors.OutcomeUnknown(
@@ -95,15 +73,37 @@ def submit(
             f"no outcome within {timeout_s:g} s; the statement is in the journal, and does nothing if it is executed "
             "from now on, by the applier's clock; see `sluice status`",
         )
-    *rows, (changes, last_row_id) = outcome.rows
-    return Done(rows, int(changes), int(last_row_id))  # type: ignore[arg-type]
+    *rows, (changes,) = outcome.rows
+    return Done(rows, int(changes), outcome.last_row_id)  # type: ignore[arg-type]
+
+
+def _answer(connection: sqlite3.Connection, batch: str) -> str | None:
+    """None where the batch is certainly not in the journal."""
+    quoted = batch.replace("'", "''")
+    try:
+        rows = asking.rows(connection, f"PRAGMA sluice_submit('{quoted}')")
+    except sqlite3.Error as error:
+        told = _errors.from_pragma(error)
+        if isinstance(told, _errors.StoreError):
+            if told.code in _NOT_SUBMITTED:
+                return None
+            raise told from error
+        if str(error) == "interrupted":
+            # SQLite notices that when the batch has been submitted.
+            raise _errors.OutcomeUnknown(
+                "outcomeUnknown", "interrupted while the outcome was waited for"
+            ) from error
+        # Of SQLite, before it asks the store.
+        return None
+    # A plain file has no queue.
+    return rows[0][0] if rows else None
 
 
 def _batch(query: str, values: list[object], timeout_s: float) -> dict[str, object]:
     # An applier that comes later finds the statement in the journal: nobody waits for it any more.
     deadline = _JULIAN_DAY_OF_EPOCH + (time.time() + timeout_s) / _DAY_S
     return {
-        "statements": [[query, values], ["SELECT changes(), last_insert_rowid()"]],
+        "statements": [[query, values], ["SELECT changes()"]],
         "guards": [["SELECT julianday('now') < ?", [deadline]]],
         "results": True,
         # Whoever executes it is told, and nobody else has to deal with it.
@@ -114,17 +114,5 @@ def _batch(query: str, values: list[object], timeout_s: float) -> dict[str, obje
 
 
 def _adapted(value: Any) -> Any:
-    """The value as the module `sqlite3` would bind it."""
-    if value is None or type(value) in (int, float, str, bytes, bytearray, memoryview, bool):
-        return value
+    """The value as the module `sqlite3` would bind it: with the adapters that are registered, for whatever type."""
     return sqlite3.adapt(value, sqlite3.PrepareProtocol, value)
-
-
-def _integrity_error(rejection: _errors.Rejected) -> sqlite3.IntegrityError:
-    """As SQLite raises it here: "UNIQUE constraint failed: …"."""
-    text = str(rejection).removeprefix(f"{rejection.code}: ")
-    error = sqlite3.IntegrityError(re.sub(r"^statement 1: ", "", text))
-    code = getattr(sqlite3, rejection.code, None)
-    if code is not None:
-        error.sqlite_errorcode, error.sqlite_errorname = code, rejection.code
-    return error
