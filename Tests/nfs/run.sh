@@ -4,8 +4,8 @@
 #
 # usage: run.sh [-o ONLY] [-d DIR] [SERVER…]
 #   SERVER   ganesha or knfsd, one after the other                      (default: both)
-#   -o ONLY  only these scenarios, a comma between them: budgets latency pause cut restart busy
-#            busycrash, which are the default, large and speed; crash in place of busycrash
+#   -o ONLY  only these scenarios, a comma between them: budgets hints latency pause cut restart
+#            busy busycrash, which are the default, large and speed; crash in place of busycrash
 #   -d DIR   state directory                                   (default: PROJECT/.build/nfs)
 # Ends with 0 when every promise was kept, and when this machine cannot run it, which a line says;
 # with NFS_REQUIRED=1 in the environment the latter is a failure.

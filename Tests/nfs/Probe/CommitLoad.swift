@@ -12,6 +12,8 @@ struct CommitLoad: ParsableCommand {
   @Argument var count: Int
   @Option(help: "Writers that keep a segment in the journal and submit nothing meanwhile.")
   var idleWriters = 0
+  @Option(help: "Seconds between two of them.") var pause = 0.0
+  @Flag(help: "Say of each how many milliseconds it took.") var tells = false
   @Option(help: "Stay so many seconds after the last commit.") var linger = 0.0
 
   func run() throws {
@@ -25,8 +27,11 @@ struct CommitLoad: ParsableCommand {
     // Those who count need to know when it begins.
     say("begin")
     for _ in 0..<count {
+      let began = SystemClock().elapsed()
       let receipt = try writers[0].submitBlocking(batch)
       _ = try writers[0].outcomeBlocking(of: receipt, timeout: .seconds(30))
+      if tells { say("took \((SystemClock().elapsed() - began).wholeMilliseconds)") }
+      SystemClock().sleep(.seconds(pause))
     }
     say("done")
     SystemClock().sleep(.seconds(linger))
