@@ -10,6 +10,8 @@ struct Standing {
   var jitter: UInt64 = 0
   /// The beacon, and since when it is what it is, as far as was seen (boot time).
   var beat: (seen: LeaseObservation, since: Duration)?
+  /// A hint said that the term has ended, and that is believed: never where `lookAfterRelease` is made.
+  var believesRelease = false
 }
 
 /// How a standby looks at the beacon, and waits until its next look.
@@ -51,7 +53,7 @@ extension Applier {
       }
       options.metrics?.sees(beatAge: now - (standing.beat?.since ?? now))
     }
-    if let seen = newest, try lease.mayClaim(seen), !holdsBack(seen) {
+    if let seen = newest, try mayClaim(seen), !holdsBack(seen) {
       try Applier.checkScratch(environment)
       try checkWorker()
       do throws(StoreError) {
@@ -75,6 +77,17 @@ extension Applier {
     let pause = max(options.standbyPoll, rests ? .seconds(1) : .zero)
     return .rests(pause + .milliseconds(Int64(standing.jitter)), beat, hints: hints)
   }
+
+  private func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool {
+    if standing.believesRelease {
+      standing.believesRelease = false
+      return true
+    }
+    return try lease.mayClaim(seen)
+  }
+
+  /// A hint says that the term has ended: a reason to look, and no more.
+  func hearRelease() { standing.believesRelease = !environment.makes(.lookAfterRelease) }
 
   /// Where nothing was published since, there is nothing new to prepare for, for a while.
   private func isPreparationDue(_ seen: LeaseObservation?) -> Bool {
@@ -100,7 +113,7 @@ extension Applier {
         atMost: min(end - clock.elapsed(), Limits.longestUnheededStop))?
         .kind
       {
-        return
+        return hearRelease()
       }
       guard clock.elapsed() < end, line.isHeard else { break }
     }

@@ -17,6 +17,9 @@ extension Leader {
     intake.onTaken = { desk.executed($0, in: $1) }
     publisher.onPublished = { desk.published($0) }
     publisher.onWritten = desk.interrupt
+    if !environment.makes(.readAfterHint) {
+      desk.onHint = { [intake] in intake.writers.believe($0) }
+    }
   }
 
   /// Looks into the journal. Where a whole group waits already that is not urgent: each look is some round

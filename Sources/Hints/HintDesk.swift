@@ -51,6 +51,8 @@ public final class HintDesk {
   private var lastVainLook = Duration.zero
   /// When a standby last asked, and was answered (boot time).
   private var lastStandby: Duration?
+  /// Told of each batch that a hint says is durable.
+  public var onHint: ((BatchID) -> Void)?
 
   /// Throws `.io` where there can be no socket at `address`.
   public init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
@@ -182,6 +184,7 @@ public final class HintDesk {
   }
 
   private func note(_ batch: BatchID) {
+    onHint?(batch)
     change(batch.writer) { known in
       let before = known.hinted
       known.hinted = max(known.hinted, batch.sequence)

@@ -10,7 +10,8 @@ public import SluiceShared
 public final class NewsWait {
   private let log: Log
   private let line: HintLine
-  private let clock: any Clock
+  private let environment: Environment
+  private var clock: any Clock { environment.clock }
   /// When there was something new last.
   private var lastNews: Duration
 
@@ -25,44 +26,48 @@ public final class NewsWait {
     let description = try StoreDescription.read(layout, environment.fileSystem)
     log = Log(layout: layout, store: description.id, environment: environment)
     line = HintLine(environment)
-    clock = environment.clock
-    lastNews = clock.elapsed()
+    self.environment = environment
+    lastNews = environment.clock.elapsed()
   }
 
-  /// Returns when more than `txid` is published, after `limit`, or when `shouldStop` says so, which is asked
-  /// several times a second.
+  /// Returns when more than `txid` is published: the last batch that is. nil after `limit`, where the store cannot be
+  /// read now, or when `shouldStop` says so, which is asked several times a second.
+  @discardableResult
   public func wait(
     behind txid: TxID, atMost limit: Duration = .seconds(60), shouldStop: () -> Bool = { false }
-  ) {
+  ) -> TxID? {
     let end = clock.elapsed() + limit
     while !shouldStop(), clock.elapsed() < end {
       guard let present = try? log.present() else {
         // Whoever follows meets what is in the way, and tells.
-        return clock.sleep(Self.pause)
+        clock.sleep(Self.pause)
+        return nil
       }
       guard present.extent.txid <= txid else {
         lastNews = clock.elapsed()
-        return
+        return present.extent.txid
       }
       let isActive = present.beacon.state == .active && !present.isClosed
       line.aim(at: isActive ? present.beacon.status.hints.endpoint : nil)
-      rest(behind: txid, until: end, shouldStop)
+      let hint = rest(behind: txid, until: end, shouldStop)
+      if let hint, !environment.makes(.lookAfterNews) { return hint.txid }
     }
+    return nil
   }
 
-  /// Until the next look.
-  private func rest(behind txid: TxID, until end: Duration, _ shouldStop: () -> Bool) {
+  /// Until the next look. Returns the hint that ended it.
+  private func rest(behind txid: TxID, until end: Duration, _ shouldStop: () -> Bool) -> Hint? {
     let began = clock.elapsed()
     let question = Hint(.follower, txid: txid)
     while !shouldStop(), line.ask([question]) {
       let next = min(end, began + pause(began))
       let now = clock.elapsed()
-      guard now < next else { return }
-      if line.wait(atMost: min(next - now, Limits.longestUnheededStop))?.kind == .published {
-        return
-      }
+      guard now < next else { return nil }
+      let hint = line.wait(atMost: min(next - now, Limits.longestUnheededStop))
+      if let hint, hint.kind == .published { return hint }
     }
     clock.sleep(max(.zero, min(end, began + Self.pause) - clock.elapsed()))
+    return nil
   }
 
   private func pause(_ now: Duration) -> Duration {

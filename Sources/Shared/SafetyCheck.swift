@@ -181,8 +181,14 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
   case keepTwoCheckpoints
   /// What is superseded stays for an hour, for those who still read it.
   case keepForReaders
-  /// What a hint says is looked up, and not believed.
+  /// What a hint says of an outcome is looked up, and not believed.
   case lookAfterHint
+  /// What a hint says is durable counts as read when it was read.
+  case readAfterHint
+  /// A hint that a term has ended allows no claim: the lease does.
+  case lookAfterRelease
+  /// Who follows is told what a beacon says is published, and not what a hint does.
+  case lookAfterNews
   /// A replay's outcomes are compared with the recorded ones.
   case compareOutcomes
   /// Where a replay's pages are not the recorded ones, the content of all tables is compared.

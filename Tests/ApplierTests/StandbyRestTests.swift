@@ -21,12 +21,14 @@ struct StandbyRestTests {
   }
 
   private func applier(
-    _ name: String, lease: (any Lease)? = nil, hints: any HintNetwork = NoHints()
+    _ name: String, lease: (any Lease)? = nil, hints: any HintNetwork = NoHints(),
+    without omitted: Set<SafetyCheck> = []
   ) throws -> Applier {
     var (options, environment) = (store.options, store.environment)
     options.holder = name
     environment.clock = clock
     environment.hints = hints
+    environment.omittedChecks = omitted
     return try Applier(
       path: store.path, options: options, lease: lease, environment: environment)
   }
@@ -147,6 +149,25 @@ struct StandbyRestTests {
       #expect(took >= Self.lease * 3 / 5 && took < Self.lease * 3 / 5 + .milliseconds(250))
     }
     #expect(try rest(.awaited, [.released]) < .milliseconds(200))
+  }
+
+  @Test(
+    "A hint that the term has ended is a reason to look, and none to claim",
+    arguments: [false, true])
+  func release(isBelieved: Bool) throws {
+    let (_, leader) = try leader(resting: .zero)
+    let network = Answering(clock, [.released])
+    let standby = try applier(
+      "standby", hints: network, without: isBelieved ? [.lookAfterRelease] : [])
+    #expect(try beat(of: standby) == .new)
+    standby.line.aim(at: network.endpoint)
+    standby.rest(.milliseconds(200), .new) { false }
+    guard case .leads = try standby.look() else {
+      #expect(!isBelieved)
+      _ = try leader.step()
+      return
+    }
+    #expect(isBelieved)
   }
 
   @Test("Who is not answered, or whose leader is late, looks as often as without hints")

@@ -31,11 +31,13 @@ public final class SimulatedHints: @unchecked Sendable {
     public var sent = 0
     public var lost = 0
     public var late = 0
+    /// Taken behind one that the same sender sent later.
+    public var reordered = 0
     public var doubled = 0
     public var forged = 0
   }
 
-  public private(set) var counts = Counts()
+  public fileprivate(set) var counts = Counts()
   public var weather: Weather
   /// Nothing goes wrong any more.
   public var isCalm = false
@@ -100,7 +102,9 @@ public final class SimulatedHints: @unchecked Sendable {
     let machine: Int
     let place: Place
     let isCutOff: () -> Bool
-    var coming: [(at_ns: UInt64, datagram: HintDatagram)] = []
+    var coming: [(at_ns: UInt64, number: Int, datagram: HintDatagram)] = []
+    /// The last one of each sender that was taken, as they were sent.
+    var newest: [HintAddress: Int] = [:]
     var isInterrupted = false
 
     init(
@@ -145,7 +149,11 @@ public final class SimulatedHints: @unchecked Sendable {
       guard let place = coming.indices.min(by: { coming[$0].at_ns < coming[$1].at_ns }),
         coming[place].at_ns <= now
       else { return nil }
-      return coming.remove(at: place).datagram
+      let taken = coming.remove(at: place)
+      let sender = taken.datagram.sender
+      if taken.number < newest[sender, default: 0] { hints.counts.reordered += 1 }
+      newest[sender] = max(taken.number, newest[sender, default: 0])
+      return taken.datagram
     }
 
     func interrupt() { isInterrupted = true }
@@ -185,6 +193,6 @@ public final class SimulatedHints: @unchecked Sendable {
     }
     // As much as a socket has room for.
     guard receiver.coming.count < 1000 else { return }
-    receiver.coming.append((scheduler.now_ns + UInt64(way_ns), datagram))
+    receiver.coming.append((scheduler.now_ns + UInt64(way_ns), counts.sent, datagram))
   }
 }

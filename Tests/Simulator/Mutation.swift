@@ -36,7 +36,8 @@ public struct Mutation: Sendable {
       seeds: 16_000),
     Mutation(.checkBeforePublishing, "beacon written before the mark is read", fork),
     Mutation(
-      .publishBeforeAcknowledging, "acknowledged before the beacon", fork + [.staleRead]),
+      .publishBeforeAcknowledging, "acknowledged before the beacon",
+      fork + [.staleRead, .newsFromNowhere]),
     Mutation(.syncBeacon, "beacon not synced", [.staleRead]),
     // What another claimant linked is gone.
     Mutation(.claimByLink, "segment number taken as by rename", fork + loss),
@@ -135,7 +136,12 @@ public struct Mutation: Sendable {
     Mutation(
       .keepForReaders, "what is superseded removed at once", [.removedTooEarly]),
     Mutation(
-      .lookAfterHint, "a hint believed", [.twoOutcomes, .toldOtherwise, .outcomeFromNowhere]),
+      .lookAfterHint, "a hint's outcome believed by a writer",
+      [.twoOutcomes, .toldOtherwise, .outcomeFromNowhere]),
+    Mutation(.readAfterHint, "a hint's batch taken by the leader for executed", loss),
+    Mutation(
+      .lookAfterRelease, "a hint's release believed by a standby", [.claimedTooEarly]),
+    Mutation(.lookAfterNews, "a hint's TxID believed by who follows", [.newsFromNowhere]),
     Mutation(.deadlineFromRequest, "a deadline counted from the reply", [.twoHolders], .lease),
     Mutation(.stealAfterObservation, "an item taken without observation", [.twoHolders], .lease),
     Mutation(.renewalByTerm, "a renewal not conditional on the term", [.twoHolders], .lease),

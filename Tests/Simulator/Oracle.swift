@@ -226,6 +226,9 @@ final class Oracle {
     Moment(floor: floors.lastIndex { $0.since_ns <= time_ns } ?? 0)
   }
 
+  /// Since when somebody has known that more than `txid` is published; nil: nobody does.
+  func since(beyond txid: TxID) -> UInt64? { floors.first { $0.txid > txid }?.since_ns }
+
   /// A reader's transaction at `txid` showed this; it must show what anybody had seen at `moment`,
   /// and at least `least`.
   func read(

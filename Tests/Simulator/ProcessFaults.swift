@@ -33,6 +33,9 @@ final class ProcessFaults: @unchecked Sendable {
   func fate(_ operation: FileOperation) -> FileFate {
     process.operations += 1
     world.operations += 1
+    let looks = world.looks[process.number]
+    looks?.begins()
+    defer { looks?.ends() }
     wait(operation)
     guard !process.isGone else { return .fails(died(operation)) }
     let fate = drawn(operation)
@@ -53,7 +56,8 @@ final class ProcessFaults: @unchecked Sendable {
 
   /// Between what an operation did and its answer.
   func wait() {
-    guard !process.isGone, !world.isCalm, random.chance(weather.slowReply) else { return }
+    guard !process.isGone, !world.isStill, random.chance(weather.slowReply) else { return }
+    defer { world.looks[process.number]?.ends() }
     world.count(.lateAnswers)
     if random.chance(weather.freeze * 15) {
       process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
@@ -65,14 +69,14 @@ final class ProcessFaults: @unchecked Sendable {
   private func wait(_ operation: FileOperation) {
     guard !process.isGone else { return }
     let freeze = weather.freeze * (hurts(operation) ? 15 : 1)
-    if !world.isCalm, random.chance(freeze) {
+    if !world.isStill, random.chance(freeze) {
       process.freeze(UInt64(random.below(Int(world.plan.lease.inNanoseconds) * 20)))
       world.count(.froze)
     }
     let usual =
       machine.isNetwork ? 300_000 + random.below(1_500_000) : 20_000 + random.below(80_000)
     var duration = Double(usual) * process.slowness
-    if !world.isCalm {
+    if !world.isStill {
       if random.chance(weather.slow) { duration *= Double(10 + random.below(90)) }
       if random.chance(weather.stuck) {
         duration += Double(random.below(4_000_000_000))
@@ -109,7 +113,7 @@ final class ProcessFaults: @unchecked Sendable {
   }
 
   private func drawn(_ operation: FileOperation) -> FileFate {
-    guard !world.isCalm else { return .done }
+    guard !world.isStill else { return .done }
     let isWrite = operation.action == .write
     let pieceBytes = weather.pieceBytes
     if random.chance(weather.death * (isReader ? 0.2 : 1)) {

@@ -12,6 +12,8 @@ public struct SimulationPlan: Sendable {
   var appliers: Int
   var writers: Int
   var readers: Int
+  /// Processes that follow the history.
+  var followers: Int
   /// The lease is granted and refused at random instead of following the beacon.
   var hasFakeLease: Bool
   /// An item in a table of locks elects the applier.
@@ -40,6 +42,8 @@ public struct SimulationPlan: Sendable {
   /// Appliers take hints: of all machines, or of their own only.
   var takesHints: Bool
   var hintsStayOnHost: Bool
+  /// Once all writers rest for many leases, and then, mostly, the leader dies.
+  var rests: Bool
   /// Some writers' processes make interactive transactions.
   var transacts: Bool
   /// Most commits are large: in scratch files, and written in pieces.
@@ -78,12 +82,17 @@ public struct SimulationPlan: Sendable {
     hintsStayOnHost = other.chance(0.3)
     transacts = other.chance(0.35)
     hasLargeCommits = other.chance(0.3)
+    followers = other.chance(0.4) ? 1 : 0
+    rests =
+      takesHints && !hintsStayOnHost && machines > 1 && !hasFakeLease && !assists
+      && other.chance(0.5)
     if assists {
       appliers = 0
       // It ends appliers, and these writers are to live.
       isPoisoned = false
       transacts = false
     }
+    operations += 400 * followers
     // One is some sixty of them.
     if transacts { operations += 2500 }
     if hasShortSegments {

@@ -6,6 +6,8 @@ extension World {
       case terms, batches, reads
       case outcomes = "outcomes told"
       case tokens = "tokens satisfied"
+      case news = "times that who follows was told"
+      case followed = "batches passed to who follows"
       case pastReads = "reads of the past"
       case expired = "reads of what is gone"
       case duplicates = "repeats of a key"
@@ -37,6 +39,7 @@ extension World {
       case overran = "batches that took too long"
       case froze = "stood still"
       case outlasted = "stood still until all was applied"
+      case rests = "rests of all writers"
       case silences = "times that days passed"
       case suspended = "machines suspended"
       case leaseErrors = "lease errors"
@@ -53,6 +56,7 @@ extension World {
       case hints
       case lostHints = "of them lost"
       case lateHints = "of them late"
+      case reorderedHints = "of them out of order"
       case doubledHints = "of them doubled"
       case forgedHints = "and forged ones"
       case slow = "operations of seconds"

@@ -85,6 +85,10 @@ public struct Violation: Equatable, Sendable, CustomStringConvertible {
     case readWithinBound
     /// A reader waited for an applier that nobody needs.
     case readerWaited
+    /// Who follows was told of, or passed, what was never published.
+    case newsFromNowhere
+    /// Who follows looked later than it must, whatever becomes of hints.
+    case newsCameLate
     /// A reader tried to change a file.
     case readerWrote
     /// SQLite takes the database for malformed.

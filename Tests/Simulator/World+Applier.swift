@@ -182,7 +182,8 @@ private final class FakeLease: Lease {
   func release() throws(StoreError) { try trouble() }
 }
 
-/// A lease, with what is expected of it and of its holder checked: that a claim is allowed only when
+/// A lease, with what is expected of it and of its holder checked: that nobody claims whom it does not allow that; that
+/// a claim is allowed only when
 /// the holder released the store or made no beat for as long as its last one says, or none and no answer for the lease
 /// time; that the holder leads only as long as a beat was *begun* within that time before; and that one who was refused a
 /// renewal leads no more.
@@ -199,6 +200,8 @@ private final class WatchedLease: Lease {
   /// Where true: a renewal was refused.
   private let didEnd: (Bool) -> Void
   private let violated: (Violation.Kind, String) -> Void
+  /// It said that a claim may be tried, and none was since.
+  private var allows = false
   private var seen: LeaseObservation?
   private var seenSince: Duration = .zero
   private enum Lead { case none, claimed, renewed, refused }
@@ -230,7 +233,9 @@ private final class WatchedLease: Lease {
     }
     if lead != .none { didEnd(false) }
     lead = .none
-    guard try base.mayClaim(observation) else { return false }
+    allows = false
+    allows = try base.mayClaim(observation)
+    guard allows else { return false }
     if let duration, !observation.isReleased { judge(observation, duration) }
     return true
   }
@@ -248,6 +253,8 @@ private final class WatchedLease: Lease {
   }
 
   func acquire() throws(StoreError) -> Bool {
+    if !allows { violated(.claimedTooEarly, "claims what its lease does not allow") }
+    allows = false
     willClaim()
     return try base.acquire()
   }

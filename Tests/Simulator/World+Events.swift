@@ -68,14 +68,14 @@ extension World {
     }
   }
 
-  private func kill(_ process: SimulatedProcess) {
+  func kill(_ process: SimulatedProcess) {
     note("\(process.name) is killed")
     count(.killed)
     process.die()
   }
 
   /// A machine loses power. A local one is the file server too.
-  private func stop(_ machine: Machine) {
+  func stop(_ machine: Machine) {
     guard machine.isNetwork else { return losePower() }
     note("\(machine.name) stops")
     count(.machineStops)

@@ -25,7 +25,7 @@ extension World {
       case 9: try readPast(reader, life)
       default: try lookAtCurrent(life)
       }
-      scheduler.sleep(UInt64(scheduler.random.below(100_000_000)))
+      scheduler.sleep(UInt64(scheduler.random.below(allRest ? 3_000_000_000 : 100_000_000)))
     }
   }
 

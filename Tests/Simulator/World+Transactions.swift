@@ -30,6 +30,7 @@ extension World {
     let store = try PageStore(path: World.layout.root, environment: life.environment)
     var left: LeftTurn?
     for _ in 0..<(1 + scheduler.random.below(20)) where !life.isGone && !isEnding {
+      restWithAll(life)
       do { try transactOnce(client, store, &left, life) } catch let error as StoreError {
         switch error.code {
         case .timeout, .outcomeUnknown, .notSubmitted, .backlogFull:

@@ -7,6 +7,7 @@ import SluiceWriter
 extension World {
   /// A writer process: submits some batches, asks for some outcomes, and ends or dies.
   func writer(_ life: Life) throws {
+    restWithAll(life)
     if plan.transacts, scheduler.random.chance(0.5) { return try transact(life) }
     let once = plan.hasShortSegments ? 0.05 : plan.isPoisoned ? 0.4 : 0.15
     if scheduler.random.chance(once) { return try submitOnce(life) }
@@ -22,7 +23,8 @@ extension World {
       }
     }
     defer { for strand in others { scheduler.join(strand) } }
-    try submit(to: writer, assistant, life)
+    // Judged by what is so now: the others may go on for long.
+    do { try submit(to: writer, assistant, life) } catch { return judge(error, life.process) }
     // The others may still submit: they are refused.
     if scheduler.random.chance(0.5), !life.isGone { writer.closeBlocking() }
   }
@@ -35,6 +37,7 @@ extension World {
     var last: BatchID?
     let most = plan.hasShortSegments ? 100 : 15
     for _ in 0..<(1 + scheduler.random.below(most)) where !life.isGone && !isEnding {
+      restWithAll(life)
       receipts += submit(nextWorks(1 + scheduler.random.below(4)), to: writer, after: &last, life)
       // Who asks waits for the applier, which may be waiting for segments.
       if !receipts.isEmpty, scheduler.random.chance(plan.hasShortSegments ? 0.05 : 0.4) {

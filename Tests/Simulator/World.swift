@@ -59,6 +59,12 @@ public final class World: @unchecked Sendable {
   var isCalm = false
   /// And all who play a part are to come to an end.
   private(set) var isEnding = false
+  /// No writer submits anything.
+  var allRest = false
+  /// File operations are done as they should be.
+  var isStill: Bool { isCalm || allRest }
+  /// When those who follow make their file operations, by their process's number.
+  var looks: [UInt64: FollowerLooks] = [:]
   /// The file server is away: operations wait.
   var serverIsAway = false
   /// Of the simulated time, what passed in whole days.
@@ -160,7 +166,12 @@ public final class World: @unchecked Sendable {
     for i in 0..<plan.readers {
       supervisors.append(supervise("R\(i + 1)", i + 1) { try self.reader($0) })
     }
-    while operations < plan.operations, !scheduler.isOver { conductEvents() }
+    for i in 0..<plan.followers {
+      supervisors.append(supervise("RF\(i + 1)", i) { try self.follower($0) })
+    }
+    while operations < plan.operations / 2, !scheduler.isOver { conductEvents() }
+    let operationsAtRest = plan.rests ? restAll() : 0
+    while operations < plan.operations + operationsAtRest, !scheduler.isOver { conductEvents() }
     calmDown()
     let verification = Verification(self)
     if scheduler.random.chance(0.3) { standStill(verification) }

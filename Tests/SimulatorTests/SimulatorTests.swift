@@ -19,7 +19,7 @@ struct SimulatorTests {
       .tornBeacons, .lostRenames, .newWriters, .staleHandles, .staleNames, .keptPages, .lostOpens,
       .leaseErrors, .forged, .overran, .timeLimits, .expired, .lockRequests, .lostAnswers,
       .lateRequests, .doubledRequests, .throttled, .refusedPages, .silences,
-      .parts, .cutFrames, .lostLinks,
+      .parts, .cutFrames, .lostLinks, .rests, .unansweredHolders,
     ]
     let absent = total.absent(in: .system)
     #expect(seldom.isSuperset(of: absent), "\(absent)")

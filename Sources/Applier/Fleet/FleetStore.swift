@@ -121,7 +121,9 @@ final class FleetStore: @unchecked Sendable {
 
   /// A leader tells who asked that it has released the store.
   private func wasReleased(_ applier: Applier) -> Bool {
-    applier.line.answer()?.kind == .released
+    guard applier.line.answer()?.kind == .released else { return false }
+    applier.hearRelease()
+    return true
   }
 
   private func stand(_ applier: Applier, _ isBeating: Bool, _ hints: HintEndpoint?) {

@@ -135,6 +135,18 @@ final class JournalWriters {
   }
 }
 
+extension JournalWriters {
+  /// What must not be done: takes a batch that a hint tells of for one that was read and executed.
+  func believe(_ batch: BatchID) {
+    guard let queue = queues[batch.writer] else { return }
+    var known =
+      queue.executed
+      ?? KnownWriter(owner: queue.owner ?? 0, sequence: SequenceNumber(0), asOf: .zero)
+    known.sequence = max(known.sequence, batch.sequence)
+    queues[batch.writer]?.executed = known
+  }
+}
+
 /// What the history has of a writer.
 struct KnownWriter {
   /// Whose files its are.
