@@ -1,5 +1,4 @@
 import SluiceFakes
-import SluiceHints
 import SluiceJournal
 import SluiceShared
 import Testing
@@ -8,17 +7,6 @@ import Testing
 
 @Suite("A store of many that failed is tried again: soon, then ever later")
 struct FleetStoreTests {
-  private final class Alone: FleetMembership {
-    var isStopping: Bool { false }
-    var departures: Int { 0 }
-    var wantsMore: Bool { false }
-    func patience(isReleased: Bool, isOffered: Bool) -> Duration { .zero }
-    func sawRelease() {}
-    func released(_ endpoint: HintEndpoint) {}
-    func gaveAway() {}
-    func tookBack() {}
-  }
-
   /// Lists nothing while it fails.
   private final class Failing: HookedFileSystem, @unchecked Sendable {
     // Sendable: what changes is under a monitor.
@@ -40,7 +28,7 @@ struct FleetStoreTests {
     var environment = test.environment
     (environment.fileSystem, environment.clock) = (files, clock)
     let options = test.options
-    let fleet = Alone()
+    let fleet = QuietMembership()
     let store = FleetStore(test.path, fleet: fleet, environment: environment) { options }
     func step() throws -> Duration {
       let now = clock.elapsed()

@@ -70,6 +70,24 @@ struct HintDeskTests {
     #expect(desk.counts.received == sent && desk.counts.sent == sent)
   }
 
+  @Test func theLastAnswerIsOfWhoIsAsked() {
+    let line = line()
+    #expect(line.lastAnswer(from: desk.endpoint) == nil)
+    #expect(line.ask([Hint(.standby)]))
+    take()
+    clock.advance(by: .seconds(1))
+    #expect(line.wait(atMost: .seconds(1))?.kind == .heard)
+    #expect(line.lastAnswer(from: desk.endpoint) == clock.elapsed())
+    var other = desk.endpoint
+    other.token = Identifier128(high: 1, low: 2)
+    #expect(line.lastAnswer(from: other) == nil)
+    // Another's answers are no word of this one.
+    line.aim(at: other)
+    #expect(line.lastAnswer(from: other) == nil)
+    line.aim(at: desk.endpoint)
+    #expect(line.lastAnswer(from: desk.endpoint) == nil)
+  }
+
   @Test func anAnswerIsFoundBehindWhatAnswersNothing() throws {
     let network = DeafNetwork()
     var environment = environment

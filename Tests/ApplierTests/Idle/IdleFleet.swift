@@ -6,23 +6,12 @@ import Testing
 
 /// A store that two processes serve among many others, both in one thread and in no time.
 enum IdleFleet {
-  private final class Membership: FleetMembership {
-    var isStopping: Bool { false }
-    var departures: Int { 0 }
-    var wantsMore: Bool { false }
-    func patience(isReleased: Bool, isOffered: Bool) -> Duration { .zero }
-    func sawRelease() {}
-    func released(_ endpoint: HintEndpoint) {}
-    func gaveAway() {}
-    func tookBack() {}
-  }
-
   /// What both ask, when one has led for an hour.
   static func rates(lease: Duration, over time: Duration) throws -> IdleRates {
     let store = try TestStore()
     let clock = ManualClock(wall_ms: SystemClock().wallTime_ms())
     let files = (0..<2).map { _ in CountingFileSystem(store.environment.fileSystem) }
-    let membership = Membership()
+    let membership = QuietMembership()
     let stores = files.map { files in
       var (options, environment) = (store.options, store.environment)
       options.leaseTime = lease

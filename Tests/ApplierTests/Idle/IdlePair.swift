@@ -157,6 +157,12 @@ final class IdlePair {
     }
   }
 
+  /// The leader, while the standby's host sleeps.
+  func runAlone(_ time: Duration) throws {
+    turns.pass(time)
+    if let failure = turns.failure { throw failure }
+  }
+
   /// The leader's host dies in so much time. Returns how long it takes from then until the standby leads.
   func takeOver(in time: Duration) throws -> Duration {
     turns.death = clock.elapsed() + time

@@ -20,9 +20,9 @@ struct IdleTakeoverTests {
   func atAnyMoment(onTable: Bool, hints: IdlePair.Reach) throws {
     var longest = Duration.zero
     // The moments lie at all distances from its last beat or renewal, and from the standby's last look.
-    for moment in 0..<40 {
+    for moment in 0..<20 {
       let pair = try resting(onTable: onTable, hints: hints)
-      longest = max(longest, try pair.takeOver(in: .milliseconds(moment * 770)))
+      longest = max(longest, try pair.takeOver(in: .milliseconds(moment * 1540)))
     }
     print("on a table: \(onTable), hints: \(hints): led again after \(longest)")
     // The rest of the two seconds is for what takes no time here: reads, the claim, the first commit.
@@ -47,5 +47,17 @@ struct IdleTakeoverTests {
     // Throws where the standby leads.
     let rates = try pair.rates(over: .seconds(1200))
     #expect(try pair.beacon().counter > before + 150, "\(rates)")
+  }
+
+  @Test("A leader keeps the word of its last beat also where a standby begins to ask")
+  func firstQuestion() throws {
+    for moment in 0..<10 {
+      let pair = try IdlePair(lease: Self.lease, onTable: false)
+      try pair.write(3 * Limits.leastHintProof)
+      try pair.runAlone(.seconds(1200) + .milliseconds(moment * 470))
+      // Throws where the standby leads.
+      try pair.run(.seconds(60))
+      #expect(try pair.beacon().status.nextBeat_ms == 30_000, "moment \(moment)")
+    }
   }
 }
