@@ -94,8 +94,8 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "SluiceShared", "SluiceJournal", "SluiceReader", "SluiceQuery", "SluiceWriter",
-        "SluiceApplier", "SluiceLease", "SluiceLambda", "SluiceMetrics",
+        "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceQuery",
+        "SluiceWriter", "SluiceApplier", "SluiceLambda", "SluiceMetrics",
       ],
       path: "Sources/API", swiftSettings: settings),
     .executableTarget(

@@ -3,12 +3,12 @@ internal import SluiceShared
 internal import Synchronization
 
 /// A process that this one started, and no other: the only kind it ever signals.
-public final class ChildProcess {
-  public enum Ending: Equatable, Sendable, CustomStringConvertible {
+package final class ChildProcess {
+  package enum Ending: Equatable, Sendable, CustomStringConvertible {
     case exited(Int32)
     case killed(signal: Int32)
 
-    public var description: String {
+    package var description: String {
       switch self {
       case .exited(let code): "ended with status \(code)"
       case .killed(let signal): "ended by signal \(signal)"
@@ -16,14 +16,14 @@ public final class ChildProcess {
     }
   }
 
-  public let name: String
-  public let pid: Int32
+  package let name: String
+  package let pid: Int32
   private let log: String
   private var ending: Ending?
 
   /// Starts `executable`, its standard output and error in files of these paths
   /// (`posix_spawn`). A crash of it ends at once, without a trace.
-  public init(
+  package init(
     _ name: String, _ executable: String, _ arguments: [String], output: String, log: String
   ) throws(RunError) {
     self.name = name
@@ -60,15 +60,15 @@ public final class ChildProcess {
     waitpid(pid, nil, 0)
   }
 
-  public var isRunning: Bool { poll() == nil }
+  package var isRunning: Bool { poll() == nil }
 
-  public func signal(_ number: Int32) {
+  package func signal(_ number: Int32) {
     guard poll() == nil else { return }
     kill(pid, number)
   }
 
   /// Waits until the process has ended; nil when it has not after `limit`.
-  public func wait(atMost limit: Duration) -> Ending? {
+  package func wait(atMost limit: Duration) -> Ending? {
     let clock = SystemClock()
     let deadline = clock.elapsed() + limit
     while true {
@@ -79,12 +79,12 @@ public final class ChildProcess {
   }
 
   /// SIGTERM, and a failure unless the process then ends with status 0.
-  public func stop(atMost limit: Duration = .seconds(10)) throws(RunError) {
+  package func stop(atMost limit: Duration = .seconds(10)) throws(RunError) {
     signal(SIGTERM)
     try expectSuccess(atMost: limit)
   }
 
-  public func expectSuccess(atMost limit: Duration) throws(RunError) {
+  package func expectSuccess(atMost limit: Duration) throws(RunError) {
     guard let ending = wait(atMost: limit) else {
       throw RunError("\(name) did not end within \(limit)")
     }
@@ -113,15 +113,15 @@ public final class ChildProcess {
 }
 
 /// A request to end that a loop asks for: SIGTERM ends nothing in the middle.
-public struct TerminationRequest: Sendable {
-  public init() {
+package struct TerminationRequest: Sendable {
+  package init() {
     // Made here, so that the handler only stores.
     termination.store(false, ordering: .relaxed)
     signal(SIGTERM) { _ in termination.store(true, ordering: .relaxed) }
   }
 
   /// True from the signal's arrival on.
-  public var isPending: Bool { termination.load(ordering: .relaxed) }
+  package var isPending: Bool { termination.load(ordering: .relaxed) }
 }
 
 private let termination = Atomic<Bool>(false)

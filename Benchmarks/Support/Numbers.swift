@@ -1,16 +1,16 @@
 /// Measured values, to ask for quantiles of.
-public struct Sample: Sendable {
+package struct Sample: Sendable {
   private var sorted: [Double]
 
-  public init(_ values: some Sequence<Double>) { sorted = values.sorted() }
+  package init(_ values: some Sequence<Double>) { sorted = values.sorted() }
 
-  public var count: Int { sorted.count }
-  public var median: Double { quantile(0.5) }
-  public var least: Double { sorted.first ?? .nan }
-  public var greatest: Double { sorted.last ?? .nan }
+  package var count: Int { sorted.count }
+  package var median: Double { quantile(0.5) }
+  package var least: Double { sorted.first ?? .nan }
+  package var greatest: Double { sorted.last ?? .nan }
 
   /// The smallest value that at least the fraction `q` of all is not greater than.
-  public func quantile(_ q: Double) -> Double {
+  package func quantile(_ q: Double) -> Double {
     guard !sorted.isEmpty else { return .nan }
     let rank = (q * Double(sorted.count)).rounded(.up)
     return sorted[min(max(0, Int(rank) - 1), sorted.count - 1)]
@@ -18,7 +18,7 @@ public struct Sample: Sendable {
 }
 
 /// `value` with `digits` decimals.
-public func fixed(_ value: Double, _ digits: Int) -> String {
+package func fixed(_ value: Double, _ digits: Int) -> String {
   guard value.isFinite else { return "–" }
   var scale = 1.0
   for _ in 0..<digits { scale *= 10 }
@@ -31,7 +31,7 @@ public func fixed(_ value: Double, _ digits: Int) -> String {
 }
 
 /// `value` with a comma between groups of three digits.
-public func grouped(_ value: some BinaryInteger) -> String {
+package func grouped(_ value: some BinaryInteger) -> String {
   var text = ""
   for (i, digit) in String(value).reversed().enumerated() {
     if i > 0, i % 3 == 0, digit != "-" { text.append(",") }
@@ -41,7 +41,7 @@ public func grouped(_ value: some BinaryInteger) -> String {
 }
 
 /// Microseconds in the unit that suits their size, with about three digits.
-public func time(microseconds value: Double) -> String {
+package func time(microseconds value: Double) -> String {
   switch value {
   case ..<10: fixed(value, 2) + " µs"
   case ..<100: fixed(value, 1) + " µs"
@@ -53,7 +53,7 @@ public func time(microseconds value: Double) -> String {
 }
 
 /// Something that happens so many times a second, with about three digits.
-public func rate(_ perSecond: Double) -> String {
+package func rate(_ perSecond: Double) -> String {
   switch perSecond {
   case ..<1000: fixed(perSecond, 0) + "/s"
   case ..<100_000: fixed(perSecond / 1000, 1) + " k/s"

@@ -1,12 +1,12 @@
-public import SluiceShared
+package import SluiceShared
 
 /// What all processors of this machine have done so far, by `/proc/stat`.
-public struct ProcessorTime {
+package struct ProcessorTime {
   private let user: UInt64
   private let kernel: UInt64
   private let idle: UInt64
 
-  public init() throws(StoreError) {
+  package init() throws(StoreError) {
     let times = try readLines("/proc/stat").first?.split(separator: " ").compactMap { UInt64($0) }
     let time = { (i: Int) -> UInt64 in times.flatMap { i < $0.count ? $0[i] : nil } ?? 0 }
     // user, nice, system, idle, waiting for disks, and interrupts of two kinds.
@@ -16,7 +16,7 @@ public struct ProcessorTime {
   }
 
   /// Since an earlier look: the share of the time that they were busy, and that they were so in the kernel.
-  public func busy(since earlier: ProcessorTime) -> (all: Double, kernel: Double) {
+  package func busy(since earlier: ProcessorTime) -> (all: Double, kernel: Double) {
     let (user, kernel) = (user - earlier.user, kernel - earlier.kernel)
     let all = Double(max(1, user + kernel + idle - earlier.idle))
     return (Double(user + kernel) / all, Double(kernel) / all)

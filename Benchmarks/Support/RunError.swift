@@ -1,5 +1,5 @@
 /// Why a run cannot go on: one sentence that says what to do.
-public struct RunError: Error, CustomStringConvertible {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+package struct RunError: Error, CustomStringConvertible {
+  package let description: String
+  package init(_ description: String) { self.description = description }
 }

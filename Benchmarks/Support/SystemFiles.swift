@@ -1,8 +1,8 @@
 internal import Glibc
-public import SluiceShared
+package import SluiceShared
 
 /// All bytes of a file, of those in `/proc` too, which do not tell their size.
-public func readAll(_ path: String) throws(StoreError) -> [UInt8] {
+package func readAll(_ path: String) throws(StoreError) -> [UInt8] {
   let file = try PosixFileSystem().open(path, .fixed)
   var bytes: [UInt8] = []
   while true {
@@ -13,23 +13,23 @@ public func readAll(_ path: String) throws(StoreError) -> [UInt8] {
 }
 
 /// The lines of a text file, without their ends.
-public func readLines(_ path: String) throws(StoreError) -> [Substring] {
+package func readLines(_ path: String) throws(StoreError) -> [Substring] {
   String(decoding: try readAll(path), as: UTF8.self).split(separator: "\n")
 }
 
 /// The path of the running executable.
-public func ownExecutable() throws(StoreError) -> String {
+package func ownExecutable() throws(StoreError) -> String {
   try PosixFileSystem().readSymbolicLink("/proc/self/exe")
 }
 
 /// The path without its last component.
-public func directory(of path: String) -> String {
+package func directory(of path: String) -> String {
   guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return "/" }
   return String(path[..<slash])
 }
 
 /// The type of the file system that an absolute path lies on, such as `ext4` or `tmpfs`.
-public func fileSystemType(of path: String) throws(StoreError) -> String {
+package func fileSystemType(of path: String) throws(StoreError) -> String {
   var best = (mount: "", type: "unknown")
   for line in try readLines("/proc/self/mounts") {
     let fields = line.split(separator: " ").map(String.init)
@@ -42,7 +42,7 @@ public func fileSystemType(of path: String) throws(StoreError) -> String {
 }
 
 /// Prints a line that is to be seen at once, also where standard output is a pipe.
-public func say(_ line: String) {
+package func say(_ line: String) {
   print(line)
   fflush(nil)
 }

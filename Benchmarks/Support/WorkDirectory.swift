@@ -2,12 +2,12 @@ internal import Glibc
 internal import SluiceShared
 
 /// A fresh directory, removed with everything in it when it is let go, unless it is to be kept.
-public final class WorkDirectory {
-  public let path: String
-  public var isKept = false
+package final class WorkDirectory {
+  package let path: String
+  package var isKept = false
 
   /// Makes it in `parent`, its name beginning with `prefix` (`mkdtemp`).
-  public init(in parent: String, prefix: String) throws(RunError) {
+  package init(in parent: String, prefix: String) throws(RunError) {
     var template = Array("\(parent)/\(prefix).XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
       throw RunError(
@@ -19,13 +19,13 @@ public final class WorkDirectory {
   deinit { if !isKept { Self.remove(path) } }
 
   /// `$TMPDIR`, else `/tmp`.
-  public static var temporary: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
+  package static var temporary: String { getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp" }
 
   /// A path in it.
-  public subscript(_ name: String) -> String { "\(path)/\(name)" }
+  package subscript(_ name: String) -> String { "\(path)/\(name)" }
 
   /// Removes a file, or a directory with everything in it; links are not followed.
-  public static func remove(_ path: String) {
+  package static func remove(_ path: String) {
     let files = PosixFileSystem()
     if let status = try? files.status(path), status.kind == .directory {
       for name in (try? files.list(path)) ?? [] { remove("\(path)/\(name)") }

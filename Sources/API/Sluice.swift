@@ -2,9 +2,9 @@
 @_exported public import SluiceApplier
 @_exported public import SluiceJournal
 @_exported public import SluiceLambda
-@_exported public import SluiceLease
 @_exported public import SluiceMetrics
 @_exported public import SluiceQuery
 @_exported public import SluiceReader
+@_exported public import class SluiceSQLite.LoadableExtension
 @_exported public import SluiceShared
 @_exported public import SluiceWriter

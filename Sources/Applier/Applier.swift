@@ -1,7 +1,7 @@
 internal import Logging
 internal import SluiceHints
 internal import SluiceJournal
-public import SluiceLease
+package import SluiceLease
 internal import SluiceReader
 internal import SluiceSQLite
 public import SluiceShared
@@ -42,8 +42,15 @@ public final class Applier {
 
   /// Opens the store at `path`. Throws `.noSuchStore`, `.damaged`, `.unsupported`, or `.invalid`
   /// where the store's lease is of a kind that this version does not have.
-  public init(
-    path: String, options: ApplierOptions, lease: (any Lease)? = nil,
+  public convenience init(
+    path: String, options: ApplierOptions, environment: Environment = .posix()
+  ) throws(StoreError) {
+    try self.init(path: path, options: options, lease: nil, environment: environment)
+  }
+
+  /// `lease`: in place of that which the store's description names.
+  package init(
+    path: String, options: ApplierOptions, lease: (any Lease)?,
     environment: Environment = .posix()
   ) throws(StoreError) {
     layout = StoreLayout(path)
@@ -71,7 +78,7 @@ public final class Applier {
   }
 
   /// What the last term that ended in order found and could not apply.
-  public private(set) var leftBehind: LeftBehind?
+  package private(set) var leftBehind: LeftBehind?
 
   /// Stands by and leads until `shouldStop` says so; then releases. Throws when this process cannot
   /// go on (a full or failing device, damage, a wrong clock): nothing durable is lost, and another

@@ -24,7 +24,7 @@ public struct ApplierOptions: Sendable {
   /// Apply what there is, release, and return.
   public var drains = false
   /// Of an `Assistant`'s applier: how it leads for a moment.
-  public var assistance: Assistance?
+  package var assistance: Assistance?
   /// Whether somebody waits for that.
   var isAssistanceWanted: (@Sendable () -> Bool)?
   /// A checkpoint is made when the log since the last is over this, and over half the database.
@@ -64,7 +64,7 @@ public struct ApplierOptions: Sendable {
   /// Of the store; `Applier` makes them.
   var metrics: ApplierMetrics?
   /// What befalls a worker in this process: for a simulator, which has no child processes.
-  public var workerFault: (@Sendable (WorkerMoment) -> WorkerFault?)?
+  package var workerFault: (@Sendable (WorkerMoment) -> WorkerFault?)?
   /// Called before each batch is decoded and executed: where a test lets the applier end.
   public var beforeBatch: (@Sendable (BatchID) throws(StoreError) -> Void)?
 

@@ -1,15 +1,15 @@
-public import SluiceJournal
-public import SluiceReader
-public import SluiceShared
+package import SluiceJournal
+package import SluiceReader
+package import SluiceShared
 
 /// A complete, plain SQLite file as of a published batch, for any SQLite tool and for readers to
 /// begin from.
-public struct Checkpoint: Sendable {
-  public let layout: StoreLayout
-  public let store: StoreID
-  public let environment: Environment
+package struct Checkpoint: Sendable {
+  package let layout: StoreLayout
+  package let store: StoreID
+  package let environment: Environment
 
-  public init(layout: StoreLayout, store: StoreID, environment: Environment) {
+  package init(layout: StoreLayout, store: StoreID, environment: Environment) {
     self.layout = layout
     self.store = store
     self.environment = environment
@@ -20,7 +20,7 @@ public struct Checkpoint: Sendable {
   /// The file gets its name only when it is durable, was read back, and has the commit's checksum.
   /// Where a checkpoint of that batch exists already, nothing is written. May run beside everything
   /// else, in any process with the right to write; the one that links first wins.
-  public func make(of published: PublishedSnapshot) throws(StoreError) {
+  package func make(of published: PublishedSnapshot) throws(StoreError) {
     let snapshot = published.snapshot
     let fileSystem = environment.fileSystem
     let name = StoreLayout.checkpointName(snapshot.txid)
@@ -69,7 +69,7 @@ public struct Checkpoint: Sendable {
   }
 
   /// Points `current.sqlite` to a checkpoint, unless it points to a newer one.
-  public func pointCurrent(to txid: TxID) throws(StoreError) {
+  package func pointCurrent(to txid: TxID) throws(StoreError) {
     let target = StoreLayout.currentTarget(txid)
     let present = try? environment.fileSystem.readSymbolicLink(layout.current)
     // Names are padded, so their order is the checkpoints'.
@@ -92,7 +92,7 @@ public struct Checkpoint: Sendable {
 
   /// The newest checkpoint that is of no batch behind `published`: a repair that was cut off leaves one of a
   /// line that never began.
-  public func newest(upTo published: PublishedTxID) throws(StoreError) -> TxID? {
+  package func newest(upTo published: PublishedTxID) throws(StoreError) -> TxID? {
     try whole().filter { $0 <= published.txid }.max()
   }
 

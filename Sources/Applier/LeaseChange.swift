@@ -1,6 +1,6 @@
-public import SluiceJournal
+package import SluiceJournal
 internal import SluiceLease
-public import SluiceShared
+package import SluiceShared
 
 /// Changes how a store's applier is elected, while nobody leads.
 ///
@@ -9,30 +9,30 @@ public import SluiceShared
 /// own mark. A claimant does the reverse: it marks, and when its claim has succeeded it reads `store.json`
 /// (`Applier.hasOwnKind`). At least one of the two sees the other: either the claimant reads the new kind,
 /// and does not lead by the old one, or this finds itself closed, and claims once more, behind it.
-public struct LeaseChange {
+package struct LeaseChange {
   private let layout: StoreLayout
   private let environment: Environment
   /// Who does it, for people.
   private let name: String
   /// For how long a beacon that is not released must stay the same.
-  public var silence: Duration = .seconds(10)
-  public var clockTolerance: Duration? = .seconds(60)
+  package var silence: Duration = .seconds(10)
+  package var clockTolerance: Duration? = .seconds(60)
 
-  public init(store path: String, name: String, environment: Environment = .posix()) {
+  package init(store path: String, name: String, environment: Environment = .posix()) {
     layout = StoreLayout(path)
     self.name = name
     self.environment = environment
   }
 
   /// How the applier was elected before. Throws `.busy` while an applier leads.
-  public func make(_ kind: StoreDescription.LeaseKind) throws(StoreError)
+  package func make(_ kind: StoreDescription.LeaseKind) throws(StoreError)
     -> StoreDescription.LeaseKind
   {
     try make(kind, transactions: nil).lease
   }
 
   /// What store.json said before; nil changes nothing. Throws `.busy` while an applier leads.
-  public func make(
+  package func make(
     _ kind: StoreDescription.LeaseKind?, transactions: TransactionRight?
   ) throws(StoreError) -> StoreDescription {
     var description = try StoreDescription.read(layout, environment.fileSystem)

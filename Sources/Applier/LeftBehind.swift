@@ -1,21 +1,21 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Why a term that applied all that it could did not apply all that was submitted.
-public struct LeftBehind: Sendable {
+package struct LeftBehind: Sendable {
   /// Files in the journal that are not read, whatever they hold.
-  public var ignored: Int
+  package var ignored: Int
   /// Batches that are missing between others of their writer, as far as this term found them.
-  public var missing: UInt64
+  package var missing: UInt64
   /// Writers with a file that cannot be used at present, or a batch for which the scratch disk has no room; their
   /// batches wait.
-  public var heldBack: Int
+  package var heldBack: Int
   /// Segments that this term put into quarantine.
-  public var quarantined: UInt32
+  package var quarantined: UInt32
 
-  public var isEmpty: Bool { ignored == 0 && missing == 0 && heldBack == 0 && quarantined == 0 }
+  package var isEmpty: Bool { ignored == 0 && missing == 0 && heldBack == 0 && quarantined == 0 }
 
   /// As an error, for who was to apply everything; nil where nothing was left.
-  public var error: StoreError? {
+  package var error: StoreError? {
     var parts: [String] = []
     if ignored > 0 { parts.append("\(ignored) in journal/ ignored, whose batches are not applied") }
     if quarantined > 0 { parts.append("\(quarantined) put into journal/quarantine/") }

@@ -1,4 +1,4 @@
-public import SluiceJournal
+package import SluiceJournal
 public import SluiceSQLite
 public import SluiceShared
 
@@ -8,10 +8,19 @@ public enum StoreExtensions {
   /// What this process has verified, by hash. An extension of two stores is held once.
   private static let verified = Monitor<[String: LoadableExtension]>([:])
 
+  /// As `Database(path:extensions:)` takes them, of the store at `path`. Throws as the applier does which loads them:
+  /// `.damaged` where a file is missing or has another content, `.unsupported` where this host cannot load it.
+  public static func open(
+    of path: String, environment: Environment = .posix()
+  ) throws(StoreError) -> [LoadableExtension] {
+    let layout = StoreLayout(path)
+    return try open(StoreDescription.read(layout, environment.fileSystem), in: layout, environment)
+  }
+
   /// Reads and verifies a store's extensions; a second call of a process reads nothing. Throws
   /// `.damaged` where a file is missing or has another content, `.unsupported` where this host
   /// cannot load it.
-  public static func open(
+  package static func open(
     _ description: StoreDescription, in layout: StoreLayout,
     _ environment: Environment = .posix()
   ) throws(StoreError) -> [LoadableExtension] {
@@ -22,7 +31,7 @@ public enum StoreExtensions {
 
   /// For a reader, which may well do without: those that can be loaded here and whose files belong to
   /// somebody that `mayRun` accepts, and for each of the others why it was left out.
-  public static func readable(
+  package static func readable(
     _ description: StoreDescription, in layout: StoreLayout,
     _ environment: Environment = .posix(),
     mayRun: (_ owner: UInt32) -> Bool

@@ -1,15 +1,15 @@
 internal import SluiceShared
 
 /// What requests are signed with.
-public struct Credentials: Hashable, Sendable {
-  public var keyID: String
-  public var secret: String
+package struct Credentials: Hashable, Sendable {
+  package var keyID: String
+  package var secret: String
   /// Of temporary ones.
-  public var token: String?
+  package var token: String?
   /// Unix milliseconds; nil: they do not expire, or nobody says when.
-  public var expires_ms: Int64?
+  package var expires_ms: Int64?
 
-  public init(keyID: String, secret: String, token: String? = nil, expires_ms: Int64? = nil) {
+  package init(keyID: String, secret: String, token: String? = nil, expires_ms: Int64? = nil) {
     self.keyID = keyID
     self.secret = secret
     self.token = token
@@ -18,11 +18,11 @@ public struct Credentials: Hashable, Sendable {
 }
 
 /// There are no credentials, or none any more.
-public struct CredentialFailure: Error, Hashable, Sendable {
+package struct CredentialFailure: Error, Hashable, Sendable {
   /// Whoever gives them may answer later.
-  public var isPassing: Bool
+  package var isPassing: Bool
   /// What is wrong, and what to do.
-  public var message: String
+  package var message: String
 
   init(isPassing: Bool = false, _ message: String) {
     self.isPassing = isPassing

@@ -1,10 +1,10 @@
-public import SluiceLease
-public import SluiceShared
+package import SluiceLease
+package import SluiceShared
 
 /// A table of DynamoDB with a hash key `pk` (S), in which a store has one item that is never deleted.
 ///
 /// GetItem, PutItem and UpdateItem on that one key, signed, over libcurl.
-public final class DynamoTable: LockTable, Sendable {
+package final class DynamoTable: LockTable, Sendable {
   private let table: String
   private let key: String
   private let service: DynamoService
@@ -12,7 +12,7 @@ public final class DynamoTable: LockTable, Sendable {
   private var settings: Settings { service.settings }
 
   /// Throws `.invalid` where region, endpoint, profile or credentials cannot be meant; nothing is sent.
-  public convenience init(table: String, store: StoreID, environment: Environment)
+  package convenience init(table: String, store: StoreID, environment: Environment)
     throws(StoreError)
   {
     self.init(
@@ -26,9 +26,9 @@ public final class DynamoTable: LockTable, Sendable {
     self.clock = clock
   }
 
-  public static func key(_ store: StoreID) -> String { "sluice#\(store)" }
+  package static func key(_ store: StoreID) -> String { "sluice#\(store)" }
 
-  public func perform(_ request: LockRequest, atMost limit: Duration) -> Result<
+  package func perform(_ request: LockRequest, atMost limit: Duration) -> Result<
     LockAnswer, LockFailure
   > {
     let started = clock.elapsed()

@@ -3,36 +3,36 @@ internal import Glibc
 internal import SluiceShared
 
 /// What is sent: a GET, or with a body a POST, unless it says otherwise.
-public struct HTTPRequest: Sendable {
-  public var url: String
-  public var method: String?
-  public var headers: [(name: String, value: String)] = []
-  public var body: String?
+package struct HTTPRequest: Sendable {
+  package var url: String
+  package var method: String?
+  package var headers: [(name: String, value: String)] = []
+  package var body: String?
   /// Signs it with Signature Version 4.
-  public var signing: Signing?
+  package var signing: Signing?
 
-  public struct Signing: Sendable {
-    public var credentials: Credentials
-    public var region: String
-    public var service: String
+  package struct Signing: Sendable {
+    package var credentials: Credentials
+    package var region: String
+    package var service: String
   }
 
-  public init(_ url: String) { self.url = url }
+  package init(_ url: String) { self.url = url }
 }
 
-public struct HTTPResponse: Sendable {
-  public var status: Int
-  public var body: String
+package struct HTTPResponse: Sendable {
+  package var status: Int
+  package var body: String
 
-  public init(status: Int, body: String) {
+  package init(status: Int, body: String) {
     self.status = status
     self.body = body
   }
 }
 
 /// There is no answer.
-public struct HTTPFailure: Error, Sendable {
-  public enum Kind: Sendable {
+package struct HTTPFailure: Error, Sendable {
+  package enum Kind: Sendable {
     /// The name of the host leads nowhere, or no name server answers.
     case noHost
     case noConnection
@@ -45,18 +45,18 @@ public struct HTTPFailure: Error, Sendable {
     case noLibrary
   }
 
-  public var kind: Kind
+  package var kind: Kind
   /// libcurl's words.
-  public var message: String
+  package var message: String
 
-  public init(_ kind: Kind, _ message: String) {
+  package init(_ kind: Kind, _ message: String) {
     self.kind = kind
     self.message = message
   }
 }
 
 /// Who sends requests: libcurl, or a test.
-public protocol HTTPClient: Sendable {
+package protocol HTTPClient: Sendable {
   func send(_ request: HTTPRequest, atMost limit: Duration) -> Result<HTTPResponse, HTTPFailure>
 }
 
@@ -64,14 +64,14 @@ public protocol HTTPClient: Sendable {
 ///
 /// From any threads: each request has a connection to itself, one that an earlier request left where there is one. So one
 /// that is not answered keeps no other waiting.
-public final class CurlClient: HTTPClient, Sendable {
+package final class CurlClient: HTTPClient, Sendable {
   private let certificates: String?
   /// The one that was used last is at the end, and is used next: of many that were needed once, those that are not needed
   /// any more fall silent.
   private let idle = ProcessLocal<[Handle]> { [] }
 
   /// `certificates`: a file of those that are believed; nil: libcurl's own.
-  public init(certificates: String?) { self.certificates = certificates }
+  package init(certificates: String?) { self.certificates = certificates }
 
   /// Of one process: after a fork the child must not use its parent's connections.
   private final class Handle: @unchecked Sendable {
@@ -87,7 +87,7 @@ public final class CurlClient: HTTPClient, Sendable {
     deinit { if process == getpid() { ccurl_close(pointer) } }
   }
 
-  public func send(_ request: HTTPRequest, atMost limit: Duration) -> Result<
+  package func send(_ request: HTTPRequest, atMost limit: Duration) -> Result<
     HTTPResponse, HTTPFailure
   > {
     let handle: Handle

@@ -1,19 +1,19 @@
 internal import Glibc
-public import SluiceShared
+package import SluiceShared
 
 /// Where DynamoDB is, and how it is believed: what AWS's own tools read from environment and profile.
-public struct Settings: Hashable, Sendable {
-  public let region: String
+package struct Settings: Hashable, Sendable {
+  package let region: String
   /// Without a slash at its end.
-  public let endpoint: String
+  package let endpoint: String
   /// A file of certificates; nil: libcurl's own.
-  public let certificates: String?
+  package let certificates: String?
   let profile: Profile
   let variables: [String: String]
 
   /// `variables` is the process's environment, `read` reads a file whole, nil where it cannot; `isReadable` says whether
   /// a file is there for this process.
-  public init(
+  package init(
     _ variables: [String: String], read: (String) -> String? = Settings.file,
     isReadable: (String) -> Bool = Settings.isReadable
   ) throws(StoreError) {
@@ -84,10 +84,10 @@ public struct Settings: Hashable, Sendable {
     "/etc/ssl/ca-bundle.pem",
   ]
 
-  public static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
+  package static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
 
   /// A text file of at most 1 MiB.
-  public static func file(_ path: String) -> String? {
+  package static func file(_ path: String) -> String? {
     guard let file = fopen(path, "re") else { return nil }
     defer { fclose(file) }
     var bytes = [UInt8](repeating: 0, count: 1 << 20)
@@ -96,7 +96,7 @@ public struct Settings: Hashable, Sendable {
   }
 
   /// This process's.
-  public static func fromProcess() throws(StoreError) -> Settings {
+  package static func fromProcess() throws(StoreError) -> Settings {
     var variables: [String: String] = [:]
     for line in environmentOfChildren() {
       guard let equals = line.firstIndex(of: "=") else { continue }

@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // A hint is one datagram of 64 bytes, sealed with the token of the applier that it goes to or comes from:
 //
@@ -12,8 +12,8 @@ public import SluiceShared
 //  48 16  the first half of the HMAC-SHA-256 of the bytes before, with the token as the key
 
 /// A datagram that says "look". What it says is read from the store, never believed.
-public struct Hint: Hashable, Sendable {
-  public enum Kind: UInt8, Sendable {
+package struct Hint: Hashable, Sendable {
+  package enum Kind: UInt8, Sendable {
     /// A writer's batch is durable. No answer.
     case written = 1
     /// The same; and answer when it is published.
@@ -29,19 +29,19 @@ public struct Hint: Hashable, Sendable {
     /// The term has ended in order.
     case released = 7
 
-    public var isQuestion: Bool { self == .question || self == .standby || self == .follower }
+    package var isQuestion: Bool { self == .question || self == .standby || self == .follower }
   }
 
-  public var kind: Kind
-  public var nonce: UInt64
+  package var kind: Kind
+  package var nonce: UInt64
   /// Zeros where no batch is meant.
-  public var batch: BatchID
-  public var txid: TxID
+  package var batch: BatchID
+  package var txid: TxID
 
-  public static let noBatch = BatchID(
+  package static let noBatch = BatchID(
     writer: WriterID(high: 0, low: 0), sequence: SequenceNumber(0))
 
-  public init(_ kind: Kind, nonce: UInt64 = 0, batch: BatchID = noBatch, txid: TxID = .zero) {
+  package init(_ kind: Kind, nonce: UInt64 = 0, batch: BatchID = noBatch, txid: TxID = .zero) {
     self.kind = kind
     self.nonce = nonce
     self.batch = batch
@@ -52,7 +52,7 @@ public struct Hint: Hashable, Sendable {
   static let sealedBytes = 48
 
   /// As it goes over the wire to or from whoever has this token in its beacon.
-  public func sealed(with token: Identifier128) -> [UInt8] {
+  package func sealed(with token: Identifier128) -> [UInt8] {
     var writer = ByteWriter(reserving: Limits.hintBytes)
     writer.append(Self.magic)
     writer.append(kind.rawValue)
@@ -66,7 +66,7 @@ public struct Hint: Hashable, Sendable {
   }
 
   /// nil: it is none of ours, or not sealed with this token.
-  public init?(_ bytes: [UInt8], sealedWith token: Identifier128) {
+  package init?(_ bytes: [UInt8], sealedWith token: Identifier128) {
     guard bytes.count == Limits.hintBytes else { return nil }
     let content = [UInt8](bytes[..<Self.sealedBytes])
     guard Self.areSame(bytes[Self.sealedBytes...], Self.seal(content, token)) else { return nil }
@@ -92,7 +92,7 @@ public struct Hint: Hashable, Sendable {
   }
 
   /// The name in a datagram, before anything of it is checked; nil: it is none of ours.
-  public static func name(in datagram: [UInt8]) -> [UInt8]? {
+  package static func name(in datagram: [UInt8]) -> [UInt8]? {
     datagram.count == Limits.hintBytes ? [UInt8](datagram[5..<8]) : nil
   }
 

@@ -1,14 +1,14 @@
-public import SluiceShared
+package import SluiceShared
 
 /// What an applier sent and got of hints since it began, for `status`.
-public struct HintCounts: Hashable, Sendable {
+package struct HintCounts: Hashable, Sendable {
   /// That were sealed with its token; all others are not counted.
-  public var received: UInt64 = 0
+  package var received: UInt64 = 0
   /// Looks for their sake that found something.
-  public var useful: UInt64 = 0
-  public var sent: UInt64 = 0
+  package var useful: UInt64 = 0
+  package var sent: UInt64 = 0
 
-  public init() {}
+  package init() {}
 }
 
 /// An applier's end of hints: takes those of writers, and answers those who wait.
@@ -17,9 +17,9 @@ public struct HintCounts: Hashable, Sendable {
 /// whoever forges hints costs looks, and no more of those than polling does.
 ///
 /// The loop's, but for `interrupt`.
-public final class HintDesk {
-  public let endpoint: HintEndpoint
-  public private(set) var counts = HintCounts()
+package final class HintDesk {
+  package let endpoint: HintEndpoint
+  package private(set) var counts = HintCounts()
   private let socket: any HintSocket
   private let clock: any Clock
   private var proof = HintProof()
@@ -52,10 +52,10 @@ public final class HintDesk {
   /// When a standby last asked, and was answered (boot time).
   private var lastStandby: Duration?
   /// Told of each batch that a hint says is durable.
-  public var onHint: ((BatchID) -> Void)?
+  package var onHint: ((BatchID) -> Void)?
 
   /// Throws `.io` where there can be no socket at `address`.
-  public init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
+  package init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
     let token = Identifier128(high: environment.random(), low: environment.random())
     socket = try environment.hints.open(at: address, for: HintEndpoint.name(token))
     clock = environment.clock
@@ -67,7 +67,7 @@ public final class HintDesk {
   // MARK: a term
 
   /// A term begins, in which `txid` is published.
-  public func begin(_ txid: TxID) {
+  package func begin(_ txid: TxID) {
     self.txid = txid
     (proof, questions, writers) = (HintProof(), HintQuestions(), [:])
     (unpublished, unhinted, wanted, isJudging) = ([], [], [], false)
@@ -75,13 +75,13 @@ public final class HintDesk {
   }
 
   /// It has ended in order.
-  public func released() {
+  package func released() {
     for question in questions.takeStandbys() { answer(.released, question.hint, question.sender) }
   }
 
   /// Whether a standby asks again and again, which it does as long as it hears the answers. Never where only this host's
   /// processes reach it: those of others, who take over when the host dies, hear nothing.
-  public func isAskedByStandby(at now: Duration) -> Bool {
+  package func isAskedByStandby(at now: Duration) -> Bool {
     guard !endpoint.address.isLoopback, let lastStandby else { return false }
     return now - lastStandby < Limits.standbyAsksWithin
   }
@@ -89,18 +89,18 @@ public final class HintDesk {
   // MARK: waiting
 
   /// Ends the wait under way, or the next one; from any thread.
-  public var interrupt: @Sendable () -> Void { { [socket] in socket.interrupt() } }
+  package var interrupt: @Sendable () -> Void { { [socket] in socket.interrupt() } }
 
   /// Whether there was an `interrupt` since this was last asked.
-  public func takeInterrupt() -> Bool { socket.takeInterrupt() }
+  package func takeInterrupt() -> Bool { socket.takeInterrupt() }
 
   /// When a look that a hint wants may be made (boot time); nil: none is wanted.
-  public var nextWantedLook: Duration? {
+  package var nextWantedLook: Duration? {
     wanted.isEmpty ? nil : lastVainLook + Limits.hintedLookPause
   }
 
   /// Waits until a hint wants a look, at most `limit`, or until a signal comes. True where it was interrupted.
-  public func wait(atMost limit: Duration) -> Bool {
+  package func wait(atMost limit: Duration) -> Bool {
     let deadline = clock.elapsed() + limit
     while true {
       let hasCome = take(atMost: deadline - clock.elapsed())
@@ -112,7 +112,7 @@ public final class HintDesk {
 
   /// Takes in what has come, and waits for the first for at most `limit`. False where nothing came.
   @discardableResult
-  public func take(atMost limit: Duration = .zero) -> Bool {
+  package func take(atMost limit: Duration = .zero) -> Bool {
     var rest = limit
     if !wanted.isEmpty {
       rest = min(rest, lastVainLook + Limits.hintedLookPause - clock.elapsed())
@@ -173,10 +173,10 @@ public final class HintDesk {
   // MARK: looking
 
   /// Whether polls may be slow.
-  public var isProven: Bool { proof.isProven }
+  package var isProven: Bool { proof.isProven }
 
   /// From now on news must come with hints.
-  public func beginJudging() { isJudging = true }
+  package func beginJudging() { isJudging = true }
 
   private func change(_ writer: WriterID, _ body: (inout Known) -> Void) {
     if writers[writer] == nil, writers.count >= Limits.hintWriters { writers = [:] }
@@ -201,40 +201,40 @@ public final class HintDesk {
   }
 
   /// Whether a hint wants a look now.
-  public func isLookWanted(at now: Duration) -> Bool {
+  package func isLookWanted(at now: Duration) -> Bool {
     !wanted.isEmpty && now >= lastVainLook + Limits.hintedLookPause
   }
 
   /// Whose files hints were about: a look is about to be made.
-  public func takeWanted() -> Set<WriterID> {
+  package func takeWanted() -> Set<WriterID> {
     defer { wanted = [] }
     return wanted
   }
 
   /// Whose files hints were about that were not looked at yet.
-  public var wantedWriters: Set<WriterID> { wanted }
+  package var wantedWriters: Set<WriterID> { wanted }
 
   /// A look at files of these writers is under way.
-  public func looks(at writers: Set<WriterID>) { wanted.subtract(writers) }
+  package func looks(at writers: Set<WriterID>) { wanted.subtract(writers) }
 
   /// It has ended, and not all that hints said was read of some: these are to be looked at again.
-  public func wantAgain(_ looked: Set<WriterID>) {
+  package func wantAgain(_ looked: Set<WriterID>) {
     wanted.formUnion(looked.filter { !hasRead([$0]) })
   }
 
   /// All that hints said of these writers was read.
-  public func hasRead(_ hinted: Set<WriterID>) -> Bool {
+  package func hasRead(_ hinted: Set<WriterID>) -> Bool {
     hinted.allSatisfy { writer in writers[writer].map { $0.read >= $0.hinted } ?? true }
   }
 
   /// A look was made, for the sake of a hint where `isHinted`.
-  public func looked(isHinted: Bool, finds: Bool) {
+  package func looked(isHinted: Bool, finds: Bool) {
     guard isHinted else { return }
     if finds { counts.useful &+= 1 } else { lastVainLook = clock.elapsed() }
   }
 
   /// A look found a writer's batches up to this one.
-  public func found(_ batch: BatchID) {
+  package func found(_ batch: BatchID) {
     change(batch.writer) { known in
       known.read = max(known.read, batch.sequence)
       if !known.isHintSound { known.hinted = known.read }
@@ -260,17 +260,17 @@ public final class HintDesk {
   }
 
   /// How long it may be until the next look without a hint, when nothing has come for `quiet`.
-  public func pause(after quiet: Duration) -> Duration {
+  package func pause(after quiet: Duration) -> Duration {
     min(Limits.longestHintedPause, max(Limits.shortestHintedPause, quiet / 8))
   }
 
   // MARK: publishing
 
   /// A batch was executed, in a commit that ends with `txid`.
-  public func executed(_ batch: BatchID, in txid: TxID) { unpublished.append((batch, txid)) }
+  package func executed(_ batch: BatchID, in txid: TxID) { unpublished.append((batch, txid)) }
 
   /// Everything up to `txid` is published.
-  public func published(_ txid: TxID) {
+  package func published(_ txid: TxID) {
     guard txid > self.txid else { return }
     self.txid = txid
     let count = unpublished.prefix { $0.txid <= txid }.count

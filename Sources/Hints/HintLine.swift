@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The end of hints of who writes, waits, follows or stands by: tells an applier of batches, and asks to be
 /// told. One for a process and a store.
@@ -7,7 +7,7 @@ public import SluiceShared
 /// child has a socket of its own, and no questions.
 ///
 /// `ask` and `wait` are for one thread at a time, all else for any.
-public final class HintLine: Sendable {
+package final class HintLine: Sendable {
   fileprivate struct Question {
     let hint: Hint
     var sent: Duration
@@ -49,12 +49,12 @@ public final class HintLine: Sendable {
   /// Sendings in a row without any answer, after which nobody is taken to be there.
   private static let silentAfter = 3
 
-  public init(_ environment: Environment) { self.environment = environment }
+  package init(_ environment: Environment) { self.environment = environment }
 
   // MARK: whom to ask
 
   /// What the newest beacon says; nil: nobody takes hints.
-  public func aim(at endpoint: HintEndpoint?) {
+  package func aim(at endpoint: HintEndpoint?) {
     state.withLock { state in
       guard endpoint != state.endpoint else { return }
       state.endpoint = endpoint
@@ -67,22 +67,22 @@ public final class HintLine: Sendable {
     }
   }
 
-  public var isAimed: Bool { state.withLock { $0.socket != nil } }
+  package var isAimed: Bool { state.withLock { $0.socket != nil } }
 
   /// As seen from here.
-  public var counts: HintCounts { state.withLock { $0.counts } }
+  package var counts: HintCounts { state.withLock { $0.counts } }
 
   // MARK: telling
 
   /// A batch is durable, and all before it of its writer.
-  public func tell(written batch: BatchID) {
+  package func tell(written batch: BatchID) {
     state.withLock { $0.send(Hint(.written, batch: batch)) }
   }
 
   // MARK: asking
 
   /// Asks these questions, those anew that are due, and gives up all others. False: there is nobody to ask.
-  public func ask(_ hints: [Hint]) -> Bool {
+  package func ask(_ hints: [Hint]) -> Bool {
     let now = environment.clock.elapsed()
     // What was answered meanwhile is not taken for unanswered.
     drain()
@@ -113,7 +113,7 @@ public final class HintLine: Sendable {
 
   /// Waits for an answer, at most `limit` and not longer than until a question is to be asked again; nil
   /// where none came, or after an `interrupt`.
-  public func wait(atMost limit: Duration) -> Hint? {
+  package func wait(atMost limit: Duration) -> Hint? {
     let now = environment.clock.elapsed()
     if let untold = state.withLock({ $0.untold.take() }) { return untold }
     let due = state.withLock { $0.questions.filter { !$0.isAnswered }.map(\.isDue).min() }
@@ -121,19 +121,19 @@ public final class HintLine: Sendable {
   }
 
   /// The last answer that has come; what answers nothing is passed over. Never waits.
-  public func answer() -> Hint? {
+  package func answer() -> Hint? {
     drain()
     return state.withLock { $0.untold.take() }
   }
 
-  public func interrupt() {
+  package func interrupt() {
     let socket = state.withLock { $0.socket }
     socket?.interrupt()
   }
 
   /// Whether an answer to each question of now can be relied on to come, as far as can be told: who waits need
   /// hardly look.
-  public var isTrusted: Bool {
+  package var isTrusted: Bool {
     state.withLock { state in
       state.answered >= Self.trustedAfter && !state.questions.isEmpty
         && state.questions.allSatisfy { !$0.isAnswered && $0.unheard < Self.silentAfter }
@@ -141,19 +141,19 @@ public final class HintLine: Sendable {
   }
 
   /// Whether what was asked before was answered: who asks now is likely to be told.
-  public var isRelied: Bool {
+  package var isRelied: Bool {
     state.withLock { $0.socket != nil && $0.answered >= Self.trustedAfter }
   }
 
   /// Whether somebody answers what is asked now.
-  public var isHeard: Bool {
+  package var isHeard: Bool {
     state.withLock { state in
       !state.questions.isEmpty && state.questions.allSatisfy { $0.unheard < Self.silentAfter }
     }
   }
 
   /// When whoever takes hints there last answered a question (boot time); nil: it never did.
-  public func lastAnswer(from endpoint: HintEndpoint?) -> Duration? {
+  package func lastAnswer(from endpoint: HintEndpoint?) -> Duration? {
     state.withLock { $0.endpoint == endpoint ? $0.lastAnswer : nil }
   }
 

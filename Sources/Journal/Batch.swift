@@ -36,7 +36,7 @@ public struct Batch: Hashable, Sendable {
   public var foreignKeyCheck: ForeignKeyCheck
   /// What the batch is of an interactive transaction. It has no statements then, nor anything else but a
   /// key.
-  public var step: TransactionStep?
+  package var step: TransactionStep?
 
   public init(
     _ statements: [Statement], key: String? = nil, guards: [Statement] = [],
@@ -54,7 +54,7 @@ public struct Batch: Hashable, Sendable {
   }
 
   /// A step of an interactive transaction.
-  public init(_ step: TransactionStep, key: String? = nil) {
+  package init(_ step: TransactionStep, key: String? = nil) {
     self.init([], key: key)
     self.step = step
   }

@@ -35,14 +35,14 @@ enum BatchField {
 
 extension Batch {
   /// The batch's bytes. Throws `.limit` or `.invalid` naming the statement at fault.
-  public func encoded() throws(StoreError) -> [UInt8] {
+  package func encoded() throws(StoreError) -> [UInt8] {
     var writer = ByteWriter(reserving: 256)
     try encode(into: &writer)
     return writer.bytes
   }
 
   /// As a journal frame lists it: its length, and then it.
-  public func listed() throws(StoreError) -> [UInt8] {
+  package func listed() throws(StoreError) -> [UInt8] {
     var writer = ByteWriter(reserving: 256)
     writer.append(UInt32(0))
     try encode(into: &writer)
@@ -207,7 +207,7 @@ extension ByteWriter {
     }
   }
 
-  public mutating func append(_ value: SQLValue) {
+  package mutating func append(_ value: SQLValue) {
     switch value {
     case .null: append(UInt8(0))
     case .integer(let number):
@@ -227,7 +227,8 @@ extension ByteWriter {
 }
 
 /// A value that still lies in the buffer it was decoded from.
-public enum EncodedValue {
+@usableFromInline
+package enum EncodedValue {
   case null
   case integer(Int64)
   case real(Double)
@@ -238,7 +239,7 @@ public enum EncodedValue {
 
 extension ByteReader {
   @inlinable
-  public mutating func encodedValue() throws(DecodingError) -> EncodedValue {
+  package mutating func encodedValue() throws(DecodingError) -> EncodedValue {
     switch try integer(UInt8.self) {
     case 0: return .null
     case 1: return .integer(try zigzag())
@@ -249,7 +250,7 @@ extension ByteReader {
     }
   }
 
-  public mutating func value() throws(DecodingError) -> SQLValue {
+  package mutating func value() throws(DecodingError) -> SQLValue {
     switch try encodedValue() {
     case .null: .null
     case .integer(let number): .integer(number)

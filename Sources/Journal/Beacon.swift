@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // Blocks 2 and 3 of a log segment, used in turn, each sealed with a CRC-32C that begins with the
 // segment's nonce:
@@ -48,19 +48,19 @@ public import SluiceShared
 // 4084  8  batches found missing between others of their writer
 
 /// Where a published history ends, as the holder's beacon states it.
-public struct LogPosition: Hashable, Sendable {
-  public var segment: UInt64
-  public var nonce: UInt64
+package struct LogPosition: Hashable, Sendable {
+  package var segment: UInt64
+  package var nonce: UInt64
   /// Behind the last frame.
-  public var end: Int64
+  package var end: Int64
   /// Where the last frame begins, so that a merged index is found at once.
-  public var lastFrame: Int64
+  package var lastFrame: Int64
   /// The last frame's checksum, through which the chain runs.
-  public var checksum: UInt32
+  package var checksum: UInt32
   /// Where the segment's start frame is.
-  public var startFrame: Int64
+  package var startFrame: Int64
 
-  public init(
+  package init(
     segment: UInt64, nonce: UInt64, end: Int64, lastFrame: Int64, checksum: UInt32,
     startFrame: Int64
   ) {
@@ -96,18 +96,18 @@ public struct LogPosition: Hashable, Sendable {
 }
 
 /// How far a history goes: its last batch, its commits, the time of the last one.
-public struct LogExtent: Hashable, Sendable {
-  public var txid: TxID
-  public var commits: UInt64
-  public var time_ms: Int64
+package struct LogExtent: Hashable, Sendable {
+  package var txid: TxID
+  package var commits: UInt64
+  package var time_ms: Int64
 
-  public init(txid: TxID, commits: UInt64, time_ms: Int64) {
+  package init(txid: TxID, commits: UInt64, time_ms: Int64) {
     self.txid = txid
     self.commits = commits
     self.time_ms = time_ms
   }
 
-  public static let empty = LogExtent(txid: .zero, commits: 0, time_ms: 0)
+  package static let empty = LogExtent(txid: .zero, commits: 0, time_ms: 0)
 
   /// Its numbers can be counted on from, and be stored by SQLite.
   var isSound: Bool {
@@ -117,25 +117,25 @@ public struct LogExtent: Hashable, Sendable {
 }
 
 /// Batches in a row of one writer that are being executed, or were when terms ended.
-public struct Attempt: Hashable, Sendable {
+package struct Attempt: Hashable, Sendable {
   /// The first of them.
-  public var batch: BatchID
+  package var batch: BatchID
   /// How many; at least one.
-  public var length: UInt32
+  package var length: UInt32
   /// Terms that ended without release while they executed these.
-  public var ends: UInt32
-  public var isExecuting: Bool
+  package var ends: UInt32
+  package var isExecuting: Bool
 
-  public init(batch: BatchID, length: UInt32 = 1, ends: UInt32, isExecuting: Bool) {
+  package init(batch: BatchID, length: UInt32 = 1, ends: UInt32, isExecuting: Bool) {
     self.batch = batch
     self.length = length
     self.ends = ends
     self.isExecuting = isExecuting
   }
 
-  public var last: SequenceNumber { batch.sequence.advanced(by: UInt64(length) - 1) }
+  package var last: SequenceNumber { batch.sequence.advanced(by: UInt64(length) - 1) }
 
-  public func contains(_ id: BatchID) -> Bool {
+  package func contains(_ id: BatchID) -> Bool {
     id.writer == batch.writer && batch.sequence <= id.sequence && id.sequence <= last
   }
 
@@ -144,20 +144,20 @@ public struct Attempt: Hashable, Sendable {
 }
 
 /// What the holder of a log segment publishes; everybody else believes nothing but this.
-public struct Beacon: Hashable, Sendable {
-  public enum State: UInt8, Sendable {
+package struct Beacon: Hashable, Sendable {
+  package enum State: UInt8, Sendable {
     case active = 1
     case released = 2
   }
 
-  public var counter: UInt64 = 0
-  public var state: State
-  public var position: LogPosition
-  public var extent: LogExtent
-  public var time_ms: Int64
-  public var status = ApplierStatus()
+  package var counter: UInt64 = 0
+  package var state: State
+  package var position: LogPosition
+  package var extent: LogExtent
+  package var time_ms: Int64
+  package var status = ApplierStatus()
 
-  public init(state: State, position: LogPosition, extent: LogExtent, time_ms: Int64) {
+  package init(state: State, position: LogPosition, extent: LogExtent, time_ms: Int64) {
     self.state = state
     self.position = position
     self.extent = extent
@@ -224,12 +224,12 @@ public struct Beacon: Hashable, Sendable {
 }
 
 /// A turn that is out, as a beacon states it.
-public struct StatedTurn: Hashable, Sendable {
+package struct StatedTurn: Hashable, Sendable {
   /// The state that it begins on.
-  public var number: TxID
-  public var holder: WriterID
+  package var number: TxID
+  package var holder: WriterID
 
-  public init(number: TxID, holder: WriterID) {
+  package init(number: TxID, holder: WriterID) {
     self.number = number
     self.holder = holder
   }
@@ -237,38 +237,38 @@ public struct StatedTurn: Hashable, Sendable {
 
 /// What an applier tells of itself in each beacon: for `status`, for other appliers, for nobody's
 /// safety.
-public struct ApplierStatus: Hashable, Sendable {
-  public var checkpoint = TxID.zero
-  public var backlogBatches: UInt64 = 0
-  public var backlogBytes: UInt64 = 0
-  public var oldest_ms: UInt64 = 0
-  public var batchesPerSecond: UInt64 = 0
-  public var rejected: UInt64 = 0
-  public var quarantined: UInt32 = 0
-  public var writers: UInt32 = 0
+package struct ApplierStatus: Hashable, Sendable {
+  package var checkpoint = TxID.zero
+  package var backlogBatches: UInt64 = 0
+  package var backlogBytes: UInt64 = 0
+  package var oldest_ms: UInt64 = 0
+  package var batchesPerSecond: UInt64 = 0
+  package var rejected: UInt64 = 0
+  package var quarantined: UInt32 = 0
+  package var writers: UInt32 = 0
   /// Terms that ended without release since a term had executed all that waited: with any, a batch may
   /// be what ended them.
-  public var uncleanTerms: UInt32 = 0
+  package var uncleanTerms: UInt32 = 0
   /// What is being executed since then, and what was when terms ended.
-  public var attempts: [Attempt] = []
+  package var attempts: [Attempt] = []
   /// Files in the journal that are not read, and writers whose batches wait for the right to read one, or for room
   /// on the applier's scratch disk.
-  public var ignored: UInt64 = 0
+  package var ignored: UInt64 = 0
   /// Batches that were found missing between others of their writer since the store was made.
-  public var missing: UInt64 = 0
+  package var missing: UInt64 = 0
   /// How much of the past this applier keeps.
-  public var retention = StatedRetention()
+  package var retention = StatedRetention()
   /// Where it takes hints, and how many there were.
-  public var hints = StatedHints()
+  package var hints = StatedHints()
   /// The turn that is out.
-  public var turn: StatedTurn?
+  package var turn: StatedTurn?
   /// Within so many milliseconds the next beacon comes, unless the applier is gone; 0: it does not say.
-  public var nextBeat_ms: UInt32 = 0
+  package var nextBeat_ms: UInt32 = 0
 
-  public init() {}
+  package init() {}
 
   /// An applier whose beat is older is silent: ten beats of one that works, and two and a half of one that rests.
-  public var longestSilence_ms: Int64 { max(Limits.silentApplier_ms, Int64(nextBeat_ms) * 5 / 2) }
+  package var longestSilence_ms: Int64 { max(Limits.silentApplier_ms, Int64(nextBeat_ms) * 5 / 2) }
 
   /// Where the turn is.
   private static let turnPlace = 3072

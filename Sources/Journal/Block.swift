@@ -1,20 +1,20 @@
 internal import SluiceShared
 
 /// The unit of every file: writes start and end at its multiples, so that each is one stable WRITE.
-public enum Block {
-  public static let size = 4096
+package enum Block {
+  package static let size = 4096
   /// Block 0 of every segment: written by whoever closes it, never by its owner.
-  public static let mark: Int64 = 0
+  package static let mark: Int64 = 0
   /// Block 1 of every segment.
-  public static let header: Int64 = 4096
+  package static let header: Int64 = 4096
   /// Blocks 2 and 3 of a log segment: two slots used in turn.
-  public static let beacons: (Int64, Int64) = (8192, 12288)
+  package static let beacons: (Int64, Int64) = (8192, 12288)
   /// Where frames begin in a journal segment and in a log segment.
-  public static let firstJournalFrame: Int64 = 8192
-  public static let firstLogFrame: Int64 = 16384
+  package static let firstJournalFrame: Int64 = 8192
+  package static let firstLogFrame: Int64 = 16384
 
-  public static func roundUp(_ count: Int64) -> Int64 { (count + 4095) & ~4095 }
-  public static func roundUp(_ count: Int) -> Int { (count + 4095) & ~4095 }
+  package static func roundUp(_ count: Int64) -> Int64 { (count + 4095) & ~4095 }
+  package static func roundUp(_ count: Int) -> Int { (count + 4095) & ~4095 }
 }
 
 /// A block with a checksum in its last four bytes; what is shorter is filled with zeros.
@@ -63,4 +63,4 @@ func seeded(_ nonce: UInt64) -> UInt32 {
 }
 
 /// The version of every format here; a file with a higher one is refused.
-public let formatVersion: UInt16 = 1
+package let formatVersion: UInt16 = 1

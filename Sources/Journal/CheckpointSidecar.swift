@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // `checkpoints/<txid>.pages`: what the checkpoint `<txid>.sqlite` beside it is, and a checksum of
 // each of its pages. Block 0, sealed with CRC-32C:
@@ -20,18 +20,18 @@ public import SluiceShared
 // last), each sealed in its last four bytes with a CRC-32C that begins with the TxID.
 
 /// The checksums of a checkpoint's pages, read block by block as they are asked for.
-public final class CheckpointSidecar: Sendable {
-  public struct Header: Hashable, Sendable {
-    public var store: StoreID
-    public var extent: LogExtent
-    public var pageSize: UInt32
-    public var pageCount: UInt32
-    public var checksum: DatabaseChecksum
-    public var rejected: UInt64
+package final class CheckpointSidecar: Sendable {
+  package struct Header: Hashable, Sendable {
+    package var store: StoreID
+    package var extent: LogExtent
+    package var pageSize: UInt32
+    package var pageCount: UInt32
+    package var checksum: DatabaseChecksum
+    package var rejected: UInt64
     /// The text of `store.json` when this was written: of it there is no other copy.
-    public var description: String
+    package var description: String
 
-    public init(
+    package init(
       store: StoreID, extent: LogExtent, pageSize: UInt32, pageCount: UInt32,
       checksum: DatabaseChecksum, rejected: UInt64, description: String = ""
     ) {
@@ -47,8 +47,8 @@ public final class CheckpointSidecar: Sendable {
 
   static let checksumsPerBlock = Block.size / 4 - 1
 
-  public let header: Header
-  public let path: String
+  package let header: Header
+  package let path: String
   private let fileSystem: any FileSystem
   private let file: any File
   /// The checksums of each block that was read; nil for the others.
@@ -56,7 +56,7 @@ public final class CheckpointSidecar: Sendable {
 
   /// Opens the sidecar at `path`. Throws `.damaged`, `.unsupported`, `.foreign` for another store's,
   /// and `.noSuchStore` with ENOENT where the name is gone.
-  public init(path: String, store: StoreID, fileSystem: any FileSystem) throws(StoreError) {
+  package init(path: String, store: StoreID, fileSystem: any FileSystem) throws(StoreError) {
     self.path = path
     self.fileSystem = fileSystem
     file = try fileSystem.open(path, .fixed)
@@ -88,7 +88,7 @@ public final class CheckpointSidecar: Sendable {
   }
 
   /// The store that the sidecar at `path` says it is of; nil where its header is not whole.
-  public static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+  package static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
     -> StoreID?
   {
     guard
@@ -99,13 +99,13 @@ public final class CheckpointSidecar: Sendable {
   }
 
   /// The last page whose checksum lies in one block with that of `page`.
-  public func lastPage(besideChecksumOf page: UInt32) -> UInt32 {
+  package func lastPage(besideChecksumOf page: UInt32) -> UInt32 {
     let block = (Int(page) - 1) / Self.checksumsPerBlock
     return min(header.pageCount, UInt32((block + 1) * Self.checksumsPerBlock))
   }
 
   /// The CRC-32C of a page, from 1 to `header.pageCount`; reads a block the first time.
-  public func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
+  package func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
     precondition(page >= 1 && page <= header.pageCount, "the checkpoint has no such page")
     let (number, place) = (Int(page) - 1).quotientAndRemainder(dividingBy: Self.checksumsPerBlock)
     if let crc = blocks.withLock({ $0[number]?[place] }) { return crc }
@@ -141,7 +141,7 @@ public final class CheckpointSidecar: Sendable {
 
 extension CheckpointSidecar {
   /// Writes a sidecar with `checksums`, one a page in order, and does not sync.
-  public static func write(_ header: Header, checksums: [UInt32], to file: any File)
+  package static func write(_ header: Header, checksums: [UInt32], to file: any File)
     throws(StoreError)
   {
     precondition(checksums.count == Int(header.pageCount), "a checksum for each page")

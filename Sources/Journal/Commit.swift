@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // The sections of a commit frame, in this order. `first` and `count` of the frame header are its
 // first TxID and how many.
@@ -18,19 +18,19 @@ public import SluiceShared
 // pages: their stored bytes, one after the other
 // batches: as in a journal frame, in execution order
 
-public struct CommitMeta: Hashable, Sendable {
-  public var commit: UInt64
+package struct CommitMeta: Hashable, Sendable {
+  package var commit: UInt64
   /// The commit's time, which is 'now' for its batches; never going back.
-  public var time_ms: Int64
+  package var time_ms: Int64
   /// Seeds `random()` and `randomblob()` for its batches.
-  public var entropy: Identifier128
-  public var pageSize: UInt32
+  package var entropy: Identifier128
+  package var pageSize: UInt32
   /// The database's size after the commit.
-  public var pageCount: UInt32
-  public var checksum: DatabaseChecksum
-  public var rejected: UInt64
+  package var pageCount: UInt32
+  package var checksum: DatabaseChecksum
+  package var rejected: UInt64
 
-  public init(
+  package init(
     commit: UInt64, time_ms: Int64, entropy: Identifier128, pageSize: UInt32, pageCount: UInt32,
     checksum: DatabaseChecksum, rejected: UInt64
   ) {
@@ -45,7 +45,7 @@ public struct CommitMeta: Hashable, Sendable {
 
   static let bytes = 72
 
-  public func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] {
     var writer = ByteWriter(reserving: CommitMeta.bytes)
     writer.append(commit)
     writer.append(time_ms)
@@ -58,7 +58,7 @@ public struct CommitMeta: Hashable, Sendable {
     return writer.bytes
   }
 
-  public init(decoding bytes: [UInt8]) throws(DecodingError) {
+  package init(decoding bytes: [UInt8]) throws(DecodingError) {
     var result: Result<CommitMeta, DecodingError> = .failure(DecodingError("empty"))
     bytes.withUnsafeBytes { raw in
       var reader = ByteReader(raw)
@@ -84,23 +84,23 @@ public struct CommitMeta: Hashable, Sendable {
 }
 
 /// Where one changed page lies, and its checksum.
-public struct PageEntry: Hashable, Sendable {
+package struct PageEntry: Hashable, Sendable {
   /// From 1.
-  public var page: UInt32
-  public var storedBytes: UInt32
-  public var crc: UInt32
-  public var offset: Int64
+  package var page: UInt32
+  package var storedBytes: UInt32
+  package var crc: UInt32
+  package var offset: Int64
 
-  public init(page: UInt32, storedBytes: UInt32, crc: UInt32, offset: Int64) {
+  package init(page: UInt32, storedBytes: UInt32, crc: UInt32, offset: Int64) {
     self.page = page
     self.storedBytes = storedBytes
     self.crc = crc
     self.offset = offset
   }
 
-  public static let bytes = 20
+  package static let bytes = 20
 
-  public static func encode(_ entries: [PageEntry]) -> [UInt8] {
+  package static func encode(_ entries: [PageEntry]) -> [UInt8] {
     var writer = ByteWriter(reserving: entries.count * bytes)
     for entry in entries {
       writer.append(entry.page)
@@ -112,7 +112,7 @@ public struct PageEntry: Hashable, Sendable {
   }
 
   /// The entries, their offsets counted from `base`; throws unless the pages ascend.
-  public static func decode(_ bytes: [UInt8], base: Int64) throws(DecodingError) -> [PageEntry] {
+  package static func decode(_ bytes: [UInt8], base: Int64) throws(DecodingError) -> [PageEntry] {
     guard bytes.count % Self.bytes == 0 else { throw DecodingError("the page index is cut off") }
     var entries: [PageEntry] = []
     entries.reserveCapacity(bytes.count / Self.bytes)
@@ -143,20 +143,20 @@ public struct PageEntry: Hashable, Sendable {
 
 /// One batch's outcome in the order of TxIDs.
 public struct BatchOutcome: Hashable, Sendable {
-  public var batch: BatchID
+  package var batch: BatchID
   public var key: String?
   /// How often its execution began in terms that ended while it ran.
   public var attempts: UInt32
   public var outcome: Outcome
 
-  public init(batch: BatchID, key: String?, attempts: UInt32, outcome: Outcome) {
+  package init(batch: BatchID, key: String?, attempts: UInt32, outcome: Outcome) {
     self.batch = batch
     self.key = key
     self.attempts = attempts
     self.outcome = outcome
   }
 
-  public static func encode(_ outcomes: [BatchOutcome]) -> [UInt8] {
+  package static func encode(_ outcomes: [BatchOutcome]) -> [UInt8] {
     var writer = ByteWriter(reserving: outcomes.count * 16)
     var writers: [WriterID: Int] = [:]
     var order: [WriterID] = []
@@ -177,7 +177,7 @@ public struct BatchOutcome: Hashable, Sendable {
     return writer.bytes
   }
 
-  public static func decode(_ bytes: [UInt8], count: UInt32) throws(DecodingError) -> [BatchOutcome]
+  package static func decode(_ bytes: [UInt8], count: UInt32) throws(DecodingError) -> [BatchOutcome]
   {
     var result: Result<[BatchOutcome], DecodingError> = .success([])
     bytes.withUnsafeBytes { raw in
@@ -211,16 +211,16 @@ public struct BatchOutcome: Hashable, Sendable {
 }
 
 /// How far one journal segment's content is in the history.
-public struct ConsumedThrough: Hashable, Sendable {
-  public var segment: JournalSegmentID
-  public var offset: Int64
+package struct ConsumedThrough: Hashable, Sendable {
+  package var segment: JournalSegmentID
+  package var offset: Int64
 
-  public init(segment: JournalSegmentID, offset: Int64) {
+  package init(segment: JournalSegmentID, offset: Int64) {
     self.segment = segment
     self.offset = offset
   }
 
-  public static func encode(_ list: [ConsumedThrough]) -> [UInt8] {
+  package static func encode(_ list: [ConsumedThrough]) -> [UInt8] {
     var writer = ByteWriter(reserving: list.count * 32 + 4)
     writer.append(varint: UInt64(list.count))
     for consumed in list {
@@ -231,7 +231,7 @@ public struct ConsumedThrough: Hashable, Sendable {
     return writer.bytes
   }
 
-  public static func decode(_ bytes: [UInt8]) throws(DecodingError) -> [ConsumedThrough] {
+  package static func decode(_ bytes: [UInt8]) throws(DecodingError) -> [ConsumedThrough] {
     var result: Result<[ConsumedThrough], DecodingError> = .success([])
     bytes.withUnsafeBytes { raw in
       var reader = ByteReader(raw)

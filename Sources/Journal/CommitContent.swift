@@ -1,27 +1,27 @@
-public import SluiceShared
+package import SluiceShared
 
 /// What goes into a commit frame.
-public struct CommitContent: Sendable {
-  public var first: TxID
-  public var count: UInt32
-  public var meta: CommitMeta
+package struct CommitContent: Sendable {
+  package var first: TxID
+  package var count: UInt32
+  package var meta: CommitMeta
   /// Ascending by page, offsets counted from the first stored page.
-  public var entries: [PageEntry]
+  package var entries: [PageEntry]
   /// Encoded, as the section has them: `BatchOutcome.encode`, `ConsumedThrough.encode`.
-  public var outcomes: [UInt8]
-  public var consumed: [UInt8]
+  package var outcomes: [UInt8]
+  package var consumed: [UInt8]
   /// The stored pages, in the order of `entries`.
-  public var pages: PageBytes
-  public var batches: SectionContent
+  package var pages: PageBytes
+  package var batches: SectionContent
   /// Writers forgotten in this commit, for a replay to forget too.
-  public var pruned: [WriterID] = []
+  package var pruned: [WriterID] = []
 
   /// Stored pages: in memory, or in a scratch file where a transaction is large.
-  public enum PageBytes: Sendable {
+  package enum PageBytes: Sendable {
     case memory([UInt8])
     case scratch(any File, bytes: Int64)
 
-    public var count: Int64 {
+    package var count: Int64 {
       switch self {
       case .memory(let bytes): Int64(bytes.count)
       case .scratch(_, let bytes): bytes
@@ -29,10 +29,10 @@ public struct CommitContent: Sendable {
     }
 
     /// Nothing where they are in a file.
-    public var inMemory: [UInt8] { if case .memory(let bytes) = self { bytes } else { [] } }
+    package var inMemory: [UInt8] { if case .memory(let bytes) = self { bytes } else { [] } }
   }
 
-  public init(
+  package init(
     first: TxID, count: UInt32, meta: CommitMeta, entries: [PageEntry], outcomes: [BatchOutcome],
     consumed: [ConsumedThrough], pages: PageBytes, batches: SectionContent
   ) {
@@ -47,7 +47,7 @@ public struct CommitContent: Sendable {
   }
 
   /// What comes out of `encode`d parts, where another process encoded them.
-  public init(
+  package init(
     first: TxID, count: UInt32, meta: CommitMeta, entries: [PageEntry], outcomes: [UInt8],
     consumed: [UInt8], pages: PageBytes, batches: SectionContent, pruned: [WriterID]
   ) {
@@ -63,7 +63,7 @@ public struct CommitContent: Sendable {
   }
 
   /// The last batch's.
-  public var last: TxID { TxID(first.rawValue + UInt64(count) - 1) }
+  package var last: TxID { TxID(first.rawValue + UInt64(count) - 1) }
 
   /// At least as many bytes as the frame takes.
   var mostBytes: Int64 {

@@ -2,19 +2,19 @@ internal import CZstd
 internal import SluiceShared
 
 /// How the bytes of a section or a page are stored.
-public enum Codec: UInt8, Sendable {
+package enum Codec: UInt8, Sendable {
   case raw = 0
   case zstd = 1
 }
 
 /// A zstd compression context, kept because making one costs more than compressing a page.
-public final class Compressor {
+package final class Compressor {
   private let context: OpaquePointer
   private var scratch: [UInt8] = []
   /// What a large text took is given back.
   private static let mostKept = 4 << 20
 
-  public init() {
+  package init() {
     guard let context = ZSTD_createCCtx() else { preconditionFailure("zstd: out of memory") }
     self.context = context
   }
@@ -22,7 +22,7 @@ public final class Compressor {
   deinit { ZSTD_freeCCtx(context) }
 
   /// Appends the compressed form of `bytes`; false, and nothing appended, where that is not shorter.
-  public func append(
+  package func append(
     _ bytes: UnsafeRawBufferPointer, level: Int32, to output: inout [UInt8]
   ) -> Bool {
     let bound = ZSTD_compressBound(bytes.count)
@@ -38,16 +38,16 @@ public final class Compressor {
 }
 
 /// A zstd decompression context.
-public final class Decompressor {
+package final class Decompressor {
   /// Made when it is first needed: 100 KiB and more, and much that is read is not compressed.
   private var context: OpaquePointer?
 
-  public init() {}
+  package init() {}
 
   deinit { ZSTD_freeDCtx(context) }
 
   /// Fills `output` exactly; false where the input is damaged or its size is another one.
-  public func decompress(
+  package func decompress(
     _ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
   ) -> Bool {
     if context == nil { context = ZSTD_createDCtx() }
@@ -67,7 +67,7 @@ public final class Decompressor {
   }
 
   /// The content of `bytes`, which must be exactly `count` bytes long.
-  public func decompress(_ bytes: UnsafeRawBufferPointer, count: Int) -> [UInt8]? {
+  package func decompress(_ bytes: UnsafeRawBufferPointer, count: Int) -> [UInt8]? {
     guard Decompressor.mayHold(bytes, count: count) else { return nil }
     var whole = false
     let output = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

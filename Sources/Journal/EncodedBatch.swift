@@ -1,31 +1,31 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A batch as it lies in a buffer: nothing copied, valid as long as the buffer.
-public struct EncodedBatch {
-  public struct Statement {
+package struct EncodedBatch {
+  package struct Statement {
     /// UTF-8, unless `unreadableText` says otherwise; equal texts of one batch have equal `text`.
-    public let sql: UnsafeRawBufferPointer
-    public let columns: Int
-    public let rows: Int
+    package let sql: UnsafeRawBufferPointer
+    package let columns: Int
+    package let rows: Int
     /// `rows` × `columns` values.
-    public let values: ByteReader
+    package let values: ByteReader
   }
 
-  public private(set) var key: String?
-  public private(set) var wantsResults = false
-  public private(set) var isUnlisted = false
-  public private(set) var checksForeignKeysAtEnd = false
-  public private(set) var switches: [SettingSwitch] = []
-  public private(set) var foreignKeyCheck = ForeignKeyCheck.whereOff
-  public private(set) var guards: [Statement] = []
-  public private(set) var statements: [Statement] = []
+  package private(set) var key: String?
+  package private(set) var wantsResults = false
+  package private(set) var isUnlisted = false
+  package private(set) var checksForeignKeysAtEnd = false
+  package private(set) var switches: [SettingSwitch] = []
+  package private(set) var foreignKeyCheck = ForeignKeyCheck.whereOff
+  package private(set) var guards: [Statement] = []
+  package private(set) var statements: [Statement] = []
   /// The first SQL text, from 1, that is not UTF-8. Such a batch is decoded all the same, since a history may have
   /// executed some.
-  public private(set) var unreadableText: Int?
+  package private(set) var unreadableText: Int?
   /// What it is of an interactive transaction; nil: a batch of statements.
-  public private(set) var step: EncodedTransactionStep?
+  package private(set) var step: EncodedTransactionStep?
 
-  public init(_ bytes: UnsafeRawBufferPointer) throws(DecodingError) {
+  package init(_ bytes: UnsafeRawBufferPointer) throws(DecodingError) {
     var reader = ByteReader(bytes)
     var texts: [UnsafeRawBufferPointer] = []
     var executions = 0
@@ -133,7 +133,7 @@ public struct EncodedBatch {
 
 extension Batch {
   /// The batch in `bytes`, copied out.
-  public init(decoding bytes: UnsafeRawBufferPointer) throws(DecodingError) {
+  package init(decoding bytes: UnsafeRawBufferPointer) throws(DecodingError) {
     let encoded = try EncodedBatch(bytes)
     var statements: [Statement] = []
     for statement in encoded.statements { statements.append(try Statement(statement)) }
@@ -164,12 +164,12 @@ extension Batch.Statement {
 
 /// The content of a journal frame's and a commit frame's batches section: u32 length and bytes of
 /// each batch, one after the other.
-public struct BatchList {
+package struct BatchList {
   /// Of an empty batch: its length.
-  public static let leastBytes = 4
+  package static let leastBytes = 4
 
   /// The byte range of each batch in `bytes`; throws where they do not fill it exactly.
-  public static func ranges(_ bytes: [UInt8], count: Int) throws(DecodingError) -> [Range<Int>] {
+  package static func ranges(_ bytes: [UInt8], count: Int) throws(DecodingError) -> [Range<Int>] {
     var ranges: [Range<Int>] = []
     var failure: DecodingError?
     bytes.withUnsafeBytes { raw in

@@ -1,7 +1,7 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A step of an interactive transaction as it lies in a buffer.
-public enum EncodedTransactionStep {
+package enum EncodedTransactionStep {
   case requestTurn
   case cancelTurn
   case commit(EncodedPageBatch)
@@ -30,15 +30,15 @@ extension TransactionStep {
 }
 
 /// A page batch as it lies in a buffer: nothing of it is decompressed, valid as long as the buffer.
-public struct EncodedPageBatch {
-  public let base: TxID
-  public let turn: TxID?
-  public let pageSize: Int
-  public let pageCount: UInt32
+package struct EncodedPageBatch {
+  package let base: TxID
+  package let turn: TxID?
+  package let pageSize: Int
+  package let pageCount: UInt32
   /// How many pages it changes.
-  public let changed: Int
+  package let changed: Int
   /// What has its pages, where they are not here.
-  public let parts: [PagePart]
+  package let parts: [PagePart]
   /// Ascending; none where it comes in parts.
   private let chunks: [Chunk]
   private let encodedChunks: UnsafeRawBufferPointer
@@ -136,7 +136,7 @@ public struct EncodedPageBatch {
   }
 
   /// The changed pages' numbers, ascending; none where it comes in parts.
-  public var numbers: [UInt32] { chunks.flatMap { $0.numbers.map(\.page) } }
+  package var numbers: [UInt32] { chunks.flatMap { $0.numbers.map(\.page) } }
 
   var copied: PageBatch {
     PageBatch(
@@ -145,7 +145,7 @@ public struct EncodedPageBatch {
   }
 
   /// Why its pages could not be had.
-  public enum Failure: Error {
+  package enum Failure: Error {
     case malformed(DecodingError)
     case store(StoreError)
   }
@@ -155,7 +155,7 @@ public struct EncodedPageBatch {
   ///
   /// `part` has the bytes of the part at an index; nil: there is none. `checksSum` and `checksParts`: whether
   /// pages and parts are held against their checksums, as always but for tests.
-  public func forEachPage(
+  package func forEachPage(
     checksSum: Bool = true, checksParts: Bool = true,
     part: (Int) throws(StoreError) -> [UInt8]? = { _ in nil },
     over before: (UInt32, UnsafeMutableRawBufferPointer) throws(StoreError) -> Void,

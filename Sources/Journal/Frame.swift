@@ -20,14 +20,14 @@ internal import SluiceShared
 // then the sections' stored bytes, one directly after the other. The header's checksum covers the
 // sections' checksums, so it is the checksum of the frame, and the chain runs through it.
 
-public enum FrameKind: UInt8, Sendable {
+package enum FrameKind: UInt8, Sendable {
   case batches = 1
   case start = 2
   case commit = 3
   case index = 4
 }
 
-public enum SectionID: UInt16, Sendable {
+package enum SectionID: UInt16, Sendable {
   case batches = 1
   case meta = 2
   case index = 3
@@ -40,41 +40,41 @@ public enum SectionID: UInt16, Sendable {
   case part = 10
 }
 
-public struct FrameSection: Sendable, Hashable {
-  public var id: UInt16
-  public var codec: Codec
+package struct FrameSection: Sendable, Hashable {
+  package var id: UInt16
+  package var codec: Codec
   /// CRC-32C of the stored bytes.
-  public var crc: UInt32
-  public var storedBytes: Int64
-  public var rawBytes: Int64
+  package var crc: UInt32
+  package var storedBytes: Int64
+  package var rawBytes: Int64
   /// From the start of the frame.
-  public var offset: Int64
+  package var offset: Int64
 }
 
-public struct FrameHeader: Sendable {
-  public var kind: FrameKind
-  public var endsSegment: Bool
-  public var headerBytes: Int
+package struct FrameHeader: Sendable {
+  package var kind: FrameKind
+  package var endsSegment: Bool
+  package var headerBytes: Int
   /// Bytes of the frame without padding.
-  public var length: Int64
+  package var length: Int64
   /// Where the frame begins in its segment.
-  public var offset: Int64
-  public var first: UInt64
-  public var count: UInt32
+  package var offset: Int64
+  package var first: UInt64
+  package var count: UInt32
   /// The checksum of the frame before it.
-  public var previous: UInt32
-  public var sections: [FrameSection]
+  package var previous: UInt32
+  package var sections: [FrameSection]
   /// The frame's checksum, through which the chain runs.
-  public var checksum: UInt32
+  package var checksum: UInt32
 
   /// Where the next frame begins.
-  public var end: Int64 { offset + Block.roundUp(length) }
+  package var end: Int64 { offset + Block.roundUp(length) }
 
-  public func section(_ id: SectionID) -> FrameSection? { sections.first { $0.id == id.rawValue } }
+  package func section(_ id: SectionID) -> FrameSection? { sections.first { $0.id == id.rawValue } }
 
   /// Whether the batches that a journal frame claims can be in it, and took their bytes of the file; not
   /// believed before that. An empty frame claims none.
-  public var holdsItsBatches: Bool {
+  package var holdsItsBatches: Bool {
     guard count > 0 else { return true }
     guard let batches = section(.batches) else { return false }
     let size = end - offset
@@ -86,7 +86,7 @@ public struct FrameHeader: Sendable {
 
   static let magic: UInt32 = 0x3146_4C53
   /// What each frame begins with.
-  public static let firstBytes = Array("SLF1".utf8)
+  package static let firstBytes = Array("SLF1".utf8)
   static let fixedBytes = 48
   static let mostSections = 32
   /// The longest header there is.
@@ -94,7 +94,7 @@ public struct FrameHeader: Sendable {
 
   /// The header in `bytes`, which begin at `offset` of the segment with `nonce`; nil where there is
   /// no whole header that was written for just this place.
-  public static func decode(_ bytes: UnsafeRawBufferPointer, at offset: Int64, nonce: UInt64)
+  package static func decode(_ bytes: UnsafeRawBufferPointer, at offset: Int64, nonce: UInt64)
     -> FrameHeader?
   {
     var reader = ByteReader(bytes)
@@ -155,7 +155,7 @@ public struct FrameHeader: Sendable {
   }
 
   /// The header's bytes and, as their last four, the frame's checksum.
-  public static func encode(
+  package static func encode(
     kind: FrameKind, endsSegment: Bool = false, offset: Int64, nonce: UInt64, previous: UInt32,
     first: UInt64, count: UInt32, sections: [FrameSection]
   ) -> (bytes: [UInt8], checksum: UInt32) {
@@ -187,13 +187,13 @@ public struct FrameHeader: Sendable {
 }
 
 /// A section on its way into a frame: its stored bytes and what the header says of them.
-public struct SectionContent: Sendable {
-  public var id: SectionID
-  public var codec: Codec
-  public var stored: [UInt8]
-  public var rawBytes: Int64
+package struct SectionContent: Sendable {
+  package var id: SectionID
+  package var codec: Codec
+  package var stored: [UInt8]
+  package var rawBytes: Int64
 
-  public init(_ id: SectionID, raw bytes: [UInt8]) {
+  package init(_ id: SectionID, raw bytes: [UInt8]) {
     self.id = id
     codec = .raw
     stored = bytes
@@ -201,7 +201,7 @@ public struct SectionContent: Sendable {
   }
 
   /// Compressed where that saves at least a block, since a frame is padded to blocks.
-  public init(_ id: SectionID, _ bytes: [UInt8], compressor: Compressor, level: Int32 = 1) {
+  package init(_ id: SectionID, _ bytes: [UInt8], compressor: Compressor, level: Int32 = 1) {
     self.init(id, raw: bytes)
     guard bytes.count > Block.size else { return }
     var output: [UInt8] = []
@@ -219,12 +219,12 @@ public struct SectionContent: Sendable {
 }
 
 /// A frame ready to be written with one `pwrite`.
-public struct EncodedFrame: Sendable {
+package struct EncodedFrame: Sendable {
   /// Padded to whole blocks.
-  public var bytes: [UInt8]
-  public var header: FrameHeader
+  package var bytes: [UInt8]
+  package var header: FrameHeader
 
-  public init(
+  package init(
     kind: FrameKind, endsSegment: Bool = false, offset: Int64, nonce: UInt64, previous: UInt32,
     first: UInt64, count: UInt32, sections: [SectionContent]
   ) {

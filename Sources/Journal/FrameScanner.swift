@@ -1,12 +1,12 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Reads the frames of one segment, each only as far as somebody asks for it.
 ///
 /// It decides nothing about what an absent or torn frame means: before a published position that is
 /// damage, behind it "not yet", and only the caller knows which.
-public struct FrameScanner {
-  public let file: any File
-  public let nonce: UInt64
+package struct FrameScanner {
+  package let file: any File
+  package let nonce: UInt64
   private var window: [UInt8] = []
   private var windowOffset: Int64 = 0
   private let decompressor = Decompressor()
@@ -15,27 +15,27 @@ public struct FrameScanner {
   private let checksSections: Bool
 
   /// Bytes read at once; a small frame then costs one read.
-  public var readAhead = 64 << 10
+  package var readAhead = 64 << 10
 
-  public init(_ file: any File, nonce: UInt64, checksSections: Bool = true) {
+  package init(_ file: any File, nonce: UInt64, checksSections: Bool = true) {
     self.file = file
     self.nonce = nonce
     self.checksSections = checksSections
   }
 
   /// What was read last, and from where on.
-  public var lastRead: (offset: Int64, bytes: [UInt8]) { (windowOffset, window) }
+  package var lastRead: (offset: Int64, bytes: [UInt8]) { (windowOffset, window) }
 
   /// Takes `bytes`, which were read at `offset`, for what is read next.
-  public mutating func take(_ bytes: [UInt8], at offset: Int64) {
+  package mutating func take(_ bytes: [UInt8], at offset: Int64) {
     (window, windowOffset) = (bytes, offset)
   }
 
   /// Forgets what was read, so that the next access asks the server.
-  public mutating func invalidate() { window = [] }
+  package mutating func invalidate() { window = [] }
 
   /// The whole header at `offset`; nil where there is none.
-  public mutating func header(at offset: Int64) throws(StoreError) -> FrameHeader? {
+  package mutating func header(at offset: Int64) throws(StoreError) -> FrameHeader? {
     if !covers(offset, Int64(FrameHeader.fixedBytes)) || !covers(offset, 512) {
       try fill(from: offset, atLeast: FrameHeader.mostBytes)
     }
@@ -54,7 +54,7 @@ public struct FrameScanner {
   }
 
   /// The first bytes at `offset`: a block, or what there is of it.
-  public mutating func firstBlock(at offset: Int64) throws(StoreError) -> [UInt8] {
+  package mutating func firstBlock(at offset: Int64) throws(StoreError) -> [UInt8] {
     if !covers(offset, Int64(Block.size)) { try fill(from: offset, atLeast: Block.size) }
     let start = Int(offset - windowOffset)
     guard start < window.count else { return [] }
@@ -62,7 +62,7 @@ public struct FrameScanner {
   }
 
   /// A section's raw bytes; nil where the frame has none, or its bytes are not what the header says.
-  public mutating func section(_ id: SectionID, of header: FrameHeader, limit: Int64)
+  package mutating func section(_ id: SectionID, of header: FrameHeader, limit: Int64)
     throws(StoreError) -> [UInt8]?
   {
     guard let section = header.section(id), section.rawBytes <= limit else { return nil }
@@ -74,7 +74,7 @@ public struct FrameScanner {
   private static let unquestionedBytes = 16 << 20
 
   /// A section's bytes as they stand in the file; nil where they are not what the header says.
-  public mutating func stored(_ section: FrameSection, of header: FrameHeader) throws(StoreError)
+  package mutating func stored(_ section: FrameSection, of header: FrameHeader) throws(StoreError)
     -> [UInt8]?
   {
     let offset = header.offset + section.offset
@@ -95,13 +95,13 @@ public struct FrameScanner {
   }
 
   /// Whether every section of the frame is there, as the header says.
-  public mutating func isWhole(_ header: FrameHeader) throws(StoreError) -> Bool {
+  package mutating func isWhole(_ header: FrameHeader) throws(StoreError) -> Bool {
     for section in header.sections where try !isWhole(section, of: header) { return false }
     return true
   }
 
   /// Whether one section of the frame is.
-  public mutating func isWhole(_ section: FrameSection, of header: FrameHeader) throws(StoreError)
+  package mutating func isWhole(_ section: FrameSection, of header: FrameHeader) throws(StoreError)
     -> Bool
   {
     var crc: UInt32 = 0

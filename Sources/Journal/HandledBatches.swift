@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Which rejected batches somebody has seen to, and how: a file in the store for each.
 ///
@@ -8,8 +8,8 @@ public import SluiceShared
 /// resubmitted one that was not, and it would be executed under another key again.
 ///
 /// The rejection itself stays where it is, in the database and in the log. Only who owns the store makes these.
-public struct HandledBatches {
-  public enum Deed: Hashable, Sendable {
+package struct HandledBatches {
+  package enum Deed: Hashable, Sendable {
     case discarded
     /// Under this key.
     case resubmitted(String)
@@ -49,7 +49,7 @@ public struct HandledBatches {
   private let layout: StoreLayout
   private let fileSystem: any FileSystem
 
-  public init(_ layout: StoreLayout, _ fileSystem: any FileSystem) {
+  package init(_ layout: StoreLayout, _ fileSystem: any FileSystem) {
     self.layout = layout
     self.fileSystem = fileSystem
   }
@@ -58,7 +58,7 @@ public struct HandledBatches {
     "\(layout.handled)/\(padded(txid.rawValue, width: 16))"
   }
 
-  public func all() throws(StoreError) -> Set<TxID> {
+  package func all() throws(StoreError) -> Set<TxID> {
     Set(
       try fileSystem.listed(ifThere: layout.handled).filter { $0.utf8.count == 16 }.compactMap {
         UInt64($0).map { TxID($0) }
@@ -66,7 +66,7 @@ public struct HandledBatches {
   }
 
   /// nil where nobody has. Throws `.damaged` where what is written there is not as it was.
-  public func deed(_ txid: TxID) throws(StoreError) -> Deed? {
+  package func deed(_ txid: TxID) throws(StoreError) -> Deed? {
     guard try all().contains(txid) else { return nil }
     return try read(txid)
   }
@@ -86,7 +86,7 @@ public struct HandledBatches {
   }
 
   /// Reads them all; `onDamage` is told of each that is damaged.
-  public func verify(onDamage: (StoreError) -> Void) throws(StoreError) {
+  package func verify(onDamage: (StoreError) -> Void) throws(StoreError) {
     for txid in try all().sorted() {
       do throws(StoreError) { _ = try read(txid) } catch {
         // A person has removed it meanwhile.
@@ -98,7 +98,7 @@ public struct HandledBatches {
   }
 
   /// Records it, durably. What was recorded before stays; but what was discarded may be resubmitted, once.
-  public func record(_ deed: Deed, of txid: TxID) throws(StoreError) {
+  package func record(_ deed: Deed, of txid: TxID) throws(StoreError) {
     _ = try fileSystem.makeOwnedDirectory(layout.handled, mode: 0o755)
     let file: any File
     do throws(StoreError) { file = try fileSystem.create(path(txid), mode: 0o644) } catch {

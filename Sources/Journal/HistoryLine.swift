@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Where a history goes on after batches of it were lost for good: a *line* of its own.
 ///
@@ -6,9 +6,9 @@ public import SluiceShared
 /// memory. So a line begins with numbers that the one before cannot have reached, and its first segment
 /// names a segment before it that there is not. Who stands in the lost part then finds that what it would
 /// go on from is not kept, and begins anew; nobody adds this line's commits to that one's pages.
-public enum HistoryLine {
+package enum HistoryLine {
   /// The TxID, and the commit number, that a new line begins behind, where no higher one than `txid` is known.
-  public static func beginning(after txid: TxID) throws(StoreError) -> TxID {
+  package static func beginning(after txid: TxID) throws(StoreError) -> TxID {
     let next = (txid.rawValue / Limits.batchesPerLine + 1) * Limits.batchesPerLine
     guard next < Limits.batchesPerLine * Limits.linesPerStore else {
       throw StoreError(
@@ -21,7 +21,7 @@ public enum HistoryLine {
 
   /// The number of the first segment of the line that begins behind `txid`, where no higher one than `number` is
   /// known. By it alone can be told that the line has begun.
-  public static func segment(of txid: TxID, after number: UInt64) -> UInt64 {
+  package static func segment(of txid: TxID, after number: UInt64) -> UInt64 {
     max(number / Limits.segmentsPerLine + 1, line(of: txid)) * Limits.segmentsPerLine
   }
 
@@ -38,5 +38,5 @@ public enum HistoryLine {
 
 extension StartRecord {
   /// The segment is the first of a line that a repair has begun: what has a lower number is not before it.
-  public var beginsLine: Bool { parent?.nonce == 0 }
+  package var beginsLine: Bool { parent?.nonce == 0 }
 }

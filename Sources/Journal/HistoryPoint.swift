@@ -11,7 +11,7 @@ public enum HistoryPoint: Hashable, Sendable {
   case time_ms(Int64)
 
   /// Whether a history that goes up to `extent` goes no further than this.
-  public func includes(_ extent: LogExtent) -> Bool {
+  package func includes(_ extent: LogExtent) -> Bool {
     switch self {
     case .txid(let txid): extent.txid <= txid
     case .time_ms(let time_ms): extent.time_ms <= time_ms
@@ -19,12 +19,12 @@ public enum HistoryPoint: Hashable, Sendable {
   }
 
   /// The last batch that it can have; nil where that depends on the history.
-  public var lastTxID: TxID? {
+  package var lastTxID: TxID? {
     if case .txid(let txid) = self { txid } else { nil }
   }
 
   /// Whether a history that goes further than `extent` may go no further than this.
-  public func mayReach(beyond extent: LogExtent) -> Bool {
+  package func mayReach(beyond extent: LogExtent) -> Bool {
     switch self {
     case .txid(let txid): extent.txid < txid
     case .time_ms(let time_ms): extent.time_ms <= time_ms

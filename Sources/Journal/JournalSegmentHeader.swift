@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // Block 1 of a journal segment, sealed with CRC-32C:
 //
@@ -17,25 +17,25 @@ public import SluiceShared
 // The header of segment n + 1 ends segment n: what lies in n behind the stated end was never
 // acknowledged there and is in n + 1 again.
 
-public struct JournalSegmentHeader: Hashable, Sendable {
-  public var store: StoreID
-  public var id: JournalSegmentID
-  public var nonce: UInt64
-  public var firstSequence: SequenceNumber
+package struct JournalSegmentHeader: Hashable, Sendable {
+  package var store: StoreID
+  package var id: JournalSegmentID
+  package var nonce: UInt64
+  package var firstSequence: SequenceNumber
   /// The number of the segment before this one and the offset at which it ended.
-  public var predecessor: Predecessor?
-  public var created_ms: Int64
+  package var predecessor: Predecessor?
+  package var created_ms: Int64
 
-  public struct Predecessor: Hashable, Sendable {
-    public var number: UInt64
-    public var end: Int64
-    public init(number: UInt64, end: Int64) {
+  package struct Predecessor: Hashable, Sendable {
+    package var number: UInt64
+    package var end: Int64
+    package init(number: UInt64, end: Int64) {
       self.number = number
       self.end = end
     }
   }
 
-  public init(
+  package init(
     store: StoreID, id: JournalSegmentID, nonce: UInt64, firstSequence: SequenceNumber,
     predecessor: Predecessor?, created_ms: Int64
   ) {
@@ -49,14 +49,14 @@ public struct JournalSegmentHeader: Hashable, Sendable {
 
   /// Whether its writer was never acknowledged anything in `earlier`, a segment before this one, nor
   /// will be: a write that failed, or found the segment closed, is made again in a later one.
-  public func acknowledgesNothing(in earlier: JournalSegmentID) -> Bool {
+  package func acknowledgesNothing(in earlier: JournalSegmentID) -> Bool {
     earlier.writer == id.writer && earlier.number < id.number
       && earlier.number > predecessor?.number ?? 0
   }
 
   static let magic: UInt64 = 0x4C4E_5255_4F4A_4C53  // "SLJOURNL"
 
-  public func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] {
     var writer = ByteWriter(reserving: Block.size)
     writer.append(Self.magic)
     writer.append(formatVersion)
@@ -73,11 +73,11 @@ public struct JournalSegmentHeader: Hashable, Sendable {
   }
 
   /// The checksum that the first frame's `previous` names.
-  public static func checksum(of block: [UInt8]) -> UInt32 {
+  package static func checksum(of block: [UInt8]) -> UInt32 {
     block.withUnsafeBytes { SealedBlock.checksum(of: $0) }
   }
 
-  public enum Reading: Sendable {
+  package enum Reading: Sendable {
     /// Not written yet, or not whole.
     case absent
     case header(JournalSegmentHeader, checksum: UInt32)
@@ -85,7 +85,7 @@ public struct JournalSegmentHeader: Hashable, Sendable {
     case unsupported(UInt16)
   }
 
-  public static func decode(_ block: UnsafeRawBufferPointer) -> Reading {
+  package static func decode(_ block: UnsafeRawBufferPointer) -> Reading {
     guard let content = SealedBlock.open(block, seed: 0) else { return .absent }
     var reader = ByteReader(content)
     do throws(DecodingError) {

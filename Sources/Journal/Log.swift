@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The log as everybody but its holder sees it, and the one place that says what is believed:
 /// beacons only.
@@ -13,31 +13,31 @@ public import SluiceShared
 /// reader that still finds the mark empty began before that beacon was published.
 ///
 /// Not safe to use from two threads at once; its owner has a lock.
-public final class Log {
-  public let layout: StoreLayout
-  public let store: StoreID
-  public let environment: Environment
+package final class Log {
+  package let layout: StoreLayout
+  package let store: StoreID
+  package let environment: Environment
   private var newest: LogSegment?
   private var opened: [UInt64: LogSegment] = [:]
 
   /// The published present.
-  public struct Present: Sendable {
-    public var segment: LogSegment
-    public var beacon: Beacon
+  package struct Present: Sendable {
+    package var segment: LogSegment
+    package var beacon: Beacon
     /// The segment was closed; a successor has not published yet.
-    public var isClosed: Bool
+    package var isClosed: Bool
     /// What was read of the segment in the same round trip, and from where on; it may be older than the beacon.
     var read: (offset: Int64, bytes: [UInt8])?
-    public var extent: LogExtent { beacon.extent }
+    package var extent: LogExtent { beacon.extent }
 
-    public init(segment: LogSegment, beacon: Beacon, isClosed: Bool) {
+    package init(segment: LogSegment, beacon: Beacon, isClosed: Bool) {
       self.segment = segment
       self.beacon = beacon
       self.isClosed = isClosed
     }
   }
 
-  public init(layout: StoreLayout, store: StoreID, environment: Environment) {
+  package init(layout: StoreLayout, store: StoreID, environment: Environment) {
     self.layout = layout
     self.store = store
     self.environment = environment
@@ -47,7 +47,7 @@ public final class Log {
   ///
   /// Waits some seconds for what cannot be read now, unless `waits` is false. `follower`: news is expected, and
   /// what it reads next is read in the same round trip; a read more, where there is no news.
-  public func present(waits: Bool = true, readingFor follower: LogFollower? = nil)
+  package func present(waits: Bool = true, readingFor follower: LogFollower? = nil)
     throws(StoreError) -> Present
   {
     if let newest {
@@ -77,7 +77,7 @@ public final class Log {
 
   /// A position that was published at some time, the present one where it can be read: for who only
   /// has to begin somewhere. A beacon torn by its holder's end does not keep it waiting.
-  public func beginning() throws(StoreError) -> Present {
+  package func beginning() throws(StoreError) -> Present {
     if let present = try? present(waits: false) { return present }
     for number in try listed() {
       guard let segment = try open(number), let control = try? segment.control(),
@@ -139,7 +139,7 @@ public final class Log {
         path: layout.log)
   }
 
-  public static let noSegment =
+  package static let noSegment =
     "the log has no segment: `sluice init` was cut off, or the log is lost; if the store was never used, remove it and make it again, else see `sluice repair`"
 
   private func present(_ segment: LogSegment, _ beacon: Beacon, isClosed: Bool) throws(StoreError)
@@ -171,7 +171,7 @@ public final class Log {
 
   /// What `segment`, which this log opened, says of itself. nil where the open was lost, and with it
   /// those of all files: they are opened anew when they are asked for.
-  public func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
+  package func control(of segment: LogSegment) throws(StoreError) -> LogSegment.Control? {
     try control(of: segment) { (segment) throws(StoreError) in try segment.control() }
   }
 
@@ -192,13 +192,13 @@ public final class Log {
   }
 
   /// The next look begins at a segment that this process holds and has published in.
-  public func adopt(_ segment: LogSegment) {
+  package func adopt(_ segment: LogSegment) {
     opened[segment.number] = segment
     newest = segment
   }
 
   /// Everything is opened anew when it is asked for.
-  public func forgetFiles() {
+  package func forgetFiles() {
     newest = nil
     opened = [:]
   }
@@ -210,7 +210,7 @@ public final class Log {
   }
 
   /// The numbers of the log's segments, newest first, from a directory opened anew.
-  public func listed() throws(StoreError) -> [UInt64] {
+  package func listed() throws(StoreError) -> [UInt64] {
     if let newest, !environment.makes(.listNames) { return probed(above: newest.number) }
     return try environment.fileSystem.list(layout.log).compactMap(StoreLayout.logNumber).sorted(
       by: >)
@@ -226,7 +226,7 @@ public final class Log {
   }
 
   /// The segment of a number that a listing of `log/` showed; nil where it is gone (list again).
-  public func open(_ number: UInt64) throws(StoreError) -> LogSegment? {
+  package func open(_ number: UInt64) throws(StoreError) -> LogSegment? {
     try open(number, in: layout.log)
   }
 
@@ -287,20 +287,20 @@ public final class Log {
 
 extension Log {
   /// A part of the history that lies in one segment.
-  public struct Span: Sendable {
-    public var segment: LogSegment
+  package struct Span: Sendable {
+    package var segment: LogSegment
     /// Where the history leaves the segment.
-    public var position: LogPosition
-    public var end: Int64 { position.end }
-    public var lastFrame: Int64 { position.lastFrame }
+    package var position: LogPosition
+    package var end: Int64 { position.end }
+    package var lastFrame: Int64 { position.lastFrame }
     /// The history up to this segment's beginning: what its carried commits begin behind.
-    public var inherited: LogExtent
-    public var start: StartRecord
+    package var inherited: LogExtent
+    package var start: StartRecord
   }
 
   /// The history up to `present`, oldest first, walked from the newest segment downwards until one
   /// begins at or before `txid`. Throws `.snapshotExpired` where a segment is gone.
-  public func history(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
+  package func history(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
     let spans = try kept(after: txid, upTo: present)
     guard let first = spans.first, first.inherited.txid > txid, first.start.parent != nil else {
       return spans
@@ -312,12 +312,12 @@ extension Log {
   }
 
   /// The same, or what is still there of it: then the first segment begins later.
-  public func kept(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
+  package func kept(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
     try spans(upTo: present) { $0.inherited.txid <= txid }
   }
 
   /// The spans from segment `number` on, or from what is still there behind it.
-  public func kept(from number: UInt64, upTo present: Present) throws(StoreError) -> [Span] {
+  package func kept(from number: UInt64, upTo present: Present) throws(StoreError) -> [Span] {
     try spans(upTo: present) { $0.segment.number <= number }
   }
 
@@ -347,7 +347,7 @@ extension Log {
     return spans.reversed()
   }
 
-  public func startRecord(of segment: LogSegment, at offset: Int64) throws(StoreError)
+  package func startRecord(of segment: LogSegment, at offset: Int64) throws(StoreError)
     -> StartRecord
   {
     var scanner = segment.scanner()

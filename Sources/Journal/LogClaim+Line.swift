@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 extension LogClaim {
   /// Begins a new line of the history behind `extent`, in segment `number`; a repair's part of the handshake.
@@ -7,7 +7,7 @@ extension LogClaim {
   /// holds one of them ends. Nothing is read of them: what they hold is not taken over. The line counts from
   /// the first beacon on. `known`: the segments whose loss was looked at; with another one there somebody has
   /// claimed since. Throws `.notLeading` where somebody was faster.
-  public func beginLine(
+  package func beginLine(
     _ number: UInt64, term: UInt64, behind extent: LogExtent, known: Set<UInt64>,
     firstBeacon: (LogHolder) -> SealedBeacon
   ) throws(StoreError) {

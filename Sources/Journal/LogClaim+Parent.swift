@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 extension LogClaim {
   /// Whether a claim of the successor of `observed` would find a parent, as far as can be seen without a mark.
@@ -57,7 +57,7 @@ extension LogClaim {
   /// A checkpoint is made of what a beacon states, and checkpoints are listed before the log. So the newest of the log is
   /// lost, and to go on would give its TxIDs to other batches. That comes of files that somebody put there, or
   /// copied at different moments, while no applier led: who compares before its first claim has seen it.
-  public func compareCheckpoints() throws(StoreError) -> Bool {
+  package func compareCheckpoints() throws(StoreError) -> Bool {
     guard environment.makes(.checkpointWithinLog) else { return true }
     let log = log ?? Log(layout: layout, store: store, environment: environment)
     let checkpoints = StoreLayout.checkpointTxIDs(

@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The claimant's half of the log's handshake: takes over, or goes on in a new segment.
 ///
@@ -15,20 +15,20 @@ public import SluiceShared
 /// told anything of them, and their batches are in the journal or were. What the old holder did
 /// confirm was durable before it read its mark empty, so before the mark was written, so before the
 /// parent was read here: it is carried, or it lies before the published position.
-public struct LogClaim {
-  public var layout: StoreLayout
-  public var store: StoreID
-  public var environment: Environment
+package struct LogClaim {
+  package var layout: StoreLayout
+  package var store: StoreID
+  package var environment: Environment
   /// Who claims, for people.
-  public var holder: String
-  public var engine: StartRecord.Engine
-  public var segmentBytes = Limits.logSegmentBytes
+  package var holder: String
+  package var engine: StartRecord.Engine
+  package var segmentBytes = Limits.logSegmentBytes
   /// Whose open files are used; nil: all are opened anew.
-  public var log: Log?
+  package var log: Log?
   /// The most by which this clock and the file server's may differ; nil: not compared.
-  public var clockTolerance: Duration? = .seconds(60)
+  package var clockTolerance: Duration? = .seconds(60)
 
-  public init(
+  package init(
     layout: StoreLayout, store: StoreID, environment: Environment, holder: String,
     engine: StartRecord.Engine
   ) {
@@ -39,17 +39,17 @@ public struct LogClaim {
     self.engine = engine
   }
 
-  public struct Won {
-    public var holder: LogHolder
+  package struct Won {
+    package var holder: LogHolder
     /// The last beacon of the history that was taken over; nil in a new store.
-    public var inherited: Beacon?
+    package var inherited: Beacon?
     /// With the holder's first beacon.
-    public var published: PublishedTxID
+    package var published: PublishedTxID
   }
 
   /// Claims the successor of segment `observed`. nil: somebody else was faster. The caller publishes
   /// the first beacon through `firstBeacon`, which gets the inherited one.
-  public func claim(
+  package func claim(
     successorOf observed: UInt64, rotating: Bool = false,
     firstBeacon: (LogHolder, Beacon?) -> SealedBeacon
   ) throws(StoreError) -> Won? {

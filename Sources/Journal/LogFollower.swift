@@ -1,20 +1,20 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Follows the published history commit by commit from where it began, across segments.
 ///
 /// Commits are known by their TxIDs. One that was carried over into a later segment, or was published
 /// late in an earlier one, may be met again; it says the same, and is passed over.
-public struct LogFollower {
-  public private(set) var extent: LogExtent
+package struct LogFollower {
+  package private(set) var extent: LogExtent
   private var segment: LogSegment?
   private var offset: Int64 = 0
   private var checksum: UInt32 = 0
 
   /// Begins behind `extent`, wherever that is.
-  public init(after extent: LogExtent) { self.extent = extent }
+  package init(after extent: LogExtent) { self.extent = extent }
 
   /// Begins at the present, as it was just read.
-  public init(at present: Log.Present) {
+  package init(at present: Log.Present) {
     extent = present.extent
     segment = present.segment
     offset = present.beacon.position.end
@@ -28,7 +28,7 @@ public struct LogFollower {
 
   /// Calls `body` with each commit published since, in order, and the cursor to read more of it. Where
   /// `body` throws, the next call begins with the same commit.
-  public mutating func advance(
+  package mutating func advance(
     _ log: Log, to present: Log.Present,
     _ body: (Commit, inout LogCursor) throws(StoreError) -> Void
   ) throws(StoreError) {

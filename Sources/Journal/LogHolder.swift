@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 internal import Synchronization
 
 /// The holder's half of the log's handshake, on the one segment that it holds.
@@ -10,17 +10,17 @@ internal import Synchronization
 ///
 /// Owned by one thread; `publish` may run beside the making of the next frame, not beside another
 /// `publish`.
-public final class LogHolder: @unchecked Sendable {
+package final class LogHolder: @unchecked Sendable {
   // Sendable: `commit`, `finish` and the properties belong to the applier's thread; `publish` only
   // touches `counter` and `published`, which nothing else does, `writable`, which is atomic, and the file.
-  public let header: LogSegmentHeader
-  public let file: any File
+  package let header: LogSegmentHeader
+  package let file: any File
   let environment: Environment
   let layout: StoreLayout
 
   /// Confirmed: frames up to here are in the history for ever. It only ever grows.
-  public private(set) var confirmed: LogPosition
-  public private(set) var extent: LogExtent
+  package private(set) var confirmed: LogPosition
+  package private(set) var extent: LogExtent
   private var size: Int64
   private var counter: UInt64 = 0
   /// What the newest beacon here states. `published <= confirmed`, since a beacon is only sealed of what is
@@ -59,14 +59,14 @@ public final class LogHolder: @unchecked Sendable {
   }
 
   /// Bytes left for frames.
-  public var room: Int64 { size - confirmed.end }
-  public var usedBytes: Int64 { confirmed.end }
+  package var room: Int64 { size - confirmed.end }
+  package var usedBytes: Int64 { confirmed.end }
 
   /// Writes a commit frame and confirms it: one write, one read. Throws `.notLeading` when a
   /// claimant closed the segment: then the commit is not in this holder's history, though it may be
   /// in the claimant's. Returns the pages' places in the segment. `onProgress` is called now and
   /// then while a large frame is written.
-  public func commit(
+  package func commit(
     _ content: CommitContent, onProgress: () throws(StoreError) -> Void = {}
   ) throws(StoreError) -> [PageEntry] {
     try checkUsable()
@@ -145,7 +145,7 @@ public final class LogHolder: @unchecked Sendable {
   /// database had after any commit here: what older segments say of pages beyond it is void, and all of it where
   /// that is 0. A
   /// segment with carried commits has no `meta` here, and is read commit by commit.
-  public func finish() throws(StoreError) {
+  package func finish() throws(StoreError) {
     try checkUsable()
     var sections = [SectionContent(.index, raw: PageEntry.encode(merged.entries))]
     if let summary {
@@ -171,7 +171,7 @@ public final class LogHolder: @unchecked Sendable {
   }
 
   /// A beacon of what is confirmed now, to be written with `publish`.
-  public func beacon(_ state: Beacon.State, _ status: ApplierStatus, time_ms: Int64)
+  package func beacon(_ state: Beacon.State, _ status: ApplierStatus, time_ms: Int64)
     -> SealedBeacon
   {
     var beacon = Beacon(state: state, position: confirmed, extent: extent, time_ms: time_ms)
@@ -186,7 +186,7 @@ public final class LogHolder: @unchecked Sendable {
   /// there may be another one. It lies elsewhere and states what was confirmed before, so whether the
   /// frame lands does not matter to it; and a term that a full device ends says so with it.
   @discardableResult
-  public func publish(_ sealed: SealedBeacon) throws(StoreError) -> PublishedTxID {
+  package func publish(_ sealed: SealedBeacon) throws(StoreError) -> PublishedTxID {
     let position = sealed.content.position
     precondition(position.nonce == header.nonce, "a holder publishes what it confirmed itself")
     precondition(position.end >= published?.end ?? 0, "what is published never goes back")
@@ -209,7 +209,7 @@ public final class LogHolder: @unchecked Sendable {
   }
 
   /// Reads the mark: throws `.notLeading` where somebody closed the segment.
-  public func checkOpen() throws(StoreError) {
+  package func checkOpen() throws(StoreError) {
     if try Mark.isClosed(file) {
       end()
       throw StoreError(
@@ -246,19 +246,19 @@ public final class LogHolder: @unchecked Sendable {
 }
 
 /// What a holder has confirmed, ready to be published. Only the holder makes one.
-public struct SealedBeacon: Sendable {
-  public let content: Beacon
+package struct SealedBeacon: Sendable {
+  package let content: Beacon
 
   fileprivate init(_ content: Beacon) { self.content = content }
 }
 
 /// Where a frame goes and what it is chained to.
-public struct FramePlace: Sendable {
-  public var offset: Int64
-  public var nonce: UInt64
-  public var previous: UInt32
+package struct FramePlace: Sendable {
+  package var offset: Int64
+  package var nonce: UInt64
+  package var previous: UInt32
 
-  public init(offset: Int64, nonce: UInt64, previous: UInt32) {
+  package init(offset: Int64, nonce: UInt64, previous: UInt32) {
     self.offset = offset
     self.nonce = nonce
     self.previous = previous

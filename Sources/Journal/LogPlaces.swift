@@ -1,14 +1,14 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Which segment of `log/` holds what, found with few reads however many there are.
-public final class LogPlaces {
+package final class LogPlaces {
   /// Those up to a segment that has a beacon, ascending.
-  public let numbers: [UInt64]
+  package let numbers: [UInt64]
   private let log: Log
   /// What was asked of segments by now; nil where one has no beacon, or cannot be read.
   private var inherited: [UInt64: TxID?] = [:]
 
-  public init(
+  package init(
     _ layout: StoreLayout, _ store: StoreID, _ environment: Environment, upTo newest: UInt64
   ) throws(StoreError) {
     // A log of its own, so that its files are closed with it.
@@ -21,7 +21,7 @@ public final class LogPlaces {
   ///
   /// Segments with a beacon begin ever later, also those that are no part of the history because what they
   /// published came late (docs/GUARANTEES.md, 6 (a)).
-  public func holding(_ txid: TxID) throws(StoreError) -> UInt64? {
+  package func holding(_ txid: TxID) throws(StoreError) -> UInt64? {
     var low = 0
     var high = numbers.count - 1
     var found: UInt64?
@@ -44,13 +44,13 @@ public final class LogPlaces {
   }
 
   /// Behind which batch the lowest segment begins; nil where it has no beacon.
-  public func first() throws(StoreError) -> TxID? {
+  package func first() throws(StoreError) -> TxID? {
     guard let lowest = numbers.first else { return nil }
     return try beginning(lowest)
   }
 
   /// The last segment with a beacon before `number`.
-  public func before(_ number: UInt64) throws(StoreError) -> UInt64? {
+  package func before(_ number: UInt64) throws(StoreError) -> UInt64? {
     for other in numbers.reversed() where other < number {
       if try beginning(other) != nil { return other }
     }
@@ -58,13 +58,13 @@ public final class LogPlaces {
   }
 
   /// Bytes up to what is published in a segment; its file is longer, and sparse.
-  public func usedBytes(_ number: UInt64) throws(StoreError) -> Int64 {
+  package func usedBytes(_ number: UInt64) throws(StoreError) -> Int64 {
     guard let segment = try opened(number) else { return 0 }
     return try segment.control().beacon?.position.end ?? Block.firstLogFrame
   }
 
   /// The last batch before a segment; nil where it has no beacon, or cannot be read.
-  public func beginning(_ number: UInt64) throws(StoreError) -> TxID? {
+  package func beginning(_ number: UInt64) throws(StoreError) -> TxID? {
     if let known = inherited[number] { return known }
     var begins: TxID?
     if let segment = try opened(number) {

@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Takes segments that nobody needs out of `log/`, and later out of the store.
 ///
@@ -8,13 +8,13 @@ public import SluiceShared
 /// would replace what has the name in `old/` already, by the file of a claimant that was late.
 ///
 /// May be done by anybody at any time, also by an applier that leads no more and does not know it.
-public struct LogRetirement: Sendable {
-  public let layout: StoreLayout
-  public let environment: Environment
+package struct LogRetirement: Sendable {
+  package let layout: StoreLayout
+  package let environment: Environment
   /// Who does it, for people.
-  public let name: String
+  package let name: String
 
-  public init(layout: StoreLayout, environment: Environment, name: String) {
+  package init(layout: StoreLayout, environment: Environment, name: String) {
     self.layout = layout
     self.environment = environment
     self.name = name
@@ -23,7 +23,7 @@ public struct LogRetirement: Sendable {
   /// Moves the segments below `needed`, from which on the log is needed, and below `newest`, which has a
   /// beacon. Returns their numbers; throws at the first that cannot be moved. `isUrgent`: where the disk has
   /// no room for the second name, a segment goes without one.
-  public func retire(below needed: UInt64, beneath newest: UInt64, isUrgent: Bool = false)
+  package func retire(below needed: UInt64, beneath newest: UInt64, isUrgent: Bool = false)
     throws(StoreError) -> [UInt64]
   {
     let fileSystem = environment.fileSystem
@@ -50,7 +50,7 @@ public struct LogRetirement: Sendable {
   }
 
   /// Deletes what was moved before `date_ms`, by the file server's clock. Returns how many.
-  public func delete(movedBefore date_ms: Int64) throws(StoreError) -> Int {
+  package func delete(movedBefore date_ms: Int64) throws(StoreError) -> Int {
     let fileSystem = environment.fileSystem
     var count = 0
     let numbers = try fileSystem.listed(ifThere: layout.oldLog)

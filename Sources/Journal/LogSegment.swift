@@ -1,24 +1,24 @@
 internal import Glibc
-public import SluiceShared
+package import SluiceShared
 
 /// One segment of the log, open for reading what its holder writes.
 ///
 /// Frames before a published position must be whole: one that is not is read again past every cache
 /// and is then damage. What lies behind is nobody's business but a claimant's.
-public final class LogSegment: @unchecked Sendable {
+package final class LogSegment: @unchecked Sendable {
   // Sendable: everything is set in `init`, or under a lock; `File` may be read from any thread.
-  public let header: LogSegmentHeader
+  package let header: LogSegmentHeader
   /// The header block's checksum: the `previous` of the first frame.
-  public let headerChecksum: UInt32
-  public let file: any File
+  package let headerChecksum: UInt32
+  package let file: any File
   private let checksSections: Bool
   /// What blocks 0–3 were when they were last read, and what that says: where nothing is new, it is the same.
   private let lastControl = Monitor<(blocks: [UInt8], control: Control)?>(nil)
 
-  public var number: UInt64 { header.number }
+  package var number: UInt64 { header.number }
 
   /// Opens `path`; throws `.io` with ENOENT where the name is gone (list again).
-  public init(
+  package init(
     path: String, store: StoreID, environment: Environment
   ) throws(StoreError) {
     let access: FileAccess = environment.makes(.sharedLog) ? .shared : .fixed
@@ -39,7 +39,7 @@ public final class LogSegment: @unchecked Sendable {
 
   /// Whether `other`, which has this segment's number for a name, is this segment; nil where its header
   /// cannot be read. A late claimant's file can have the name of one that was moved to `old/`.
-  public func isSame(as other: any File) throws(StoreError) -> Bool? {
+  package func isSame(as other: any File) throws(StoreError) -> Bool? {
     let block = try other.read(Block.size, at: Block.header)
     let read = block.withUnsafeBytes { raw in
       try? LogSegmentHeader.decode(raw, path: other.path, store: header.store)
@@ -48,7 +48,7 @@ public final class LogSegment: @unchecked Sendable {
   }
 
   /// The store that the segment at `path` says it is of. Throws `.damaged` where its header is not whole.
-  public static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+  package static func store(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
     -> StoreID
   {
     let block = try fileSystem.open(path, .shared).read(Block.size, at: Block.header)
@@ -68,7 +68,7 @@ public final class LogSegment: @unchecked Sendable {
 
   /// A file of pages that is no segment of any log: what a replay keeps its pages in, to read them as a
   /// snapshot does.
-  public init(pagesIn file: any File, store: StoreID, nonce: UInt64) {
+  package init(pagesIn file: any File, store: StoreID, nonce: UInt64) {
     self.file = file
     header = LogSegmentHeader(
       store: store, number: 0, nonce: nonce, term: 0, created_ms: 0, holder: "")
@@ -77,28 +77,28 @@ public final class LogSegment: @unchecked Sendable {
   }
 
   /// Nobody writes what is in it again. (In a file of pages a replay does.)
-  public var isOfLog: Bool { header.number > 0 }
+  package var isOfLog: Bool { header.number > 0 }
 
   /// What blocks 0–3 say, in one read.
-  public struct Control: Sendable {
+  package struct Control: Sendable {
     /// Somebody closed the segment, or it is gone for good.
-    public var isClosed: Bool
+    package var isClosed: Bool
     /// The newer of the two slots' beacons.
-    public var beacon: Beacon?
+    package var beacon: Beacon?
     /// A slot holds something that is no whole beacon.
-    public var hasUnreadableSlot: Bool
+    package var hasUnreadableSlot: Bool
     /// The file ends within the blocks; it was made longer before it got its name.
-    public var isTruncated = false
+    package var isTruncated = false
 
     /// The beacon, unless a newer one may stand in the slot that cannot be read. Only a release is
     /// written into both slots.
-    public var believable: Beacon? {
+    package var believable: Beacon? {
       guard let beacon else { return nil }
       return hasUnreadableSlot && beacon.state != .released ? nil : beacon
     }
   }
 
-  public func control() throws(StoreError) -> Control {
+  package func control() throws(StoreError) -> Control {
     do throws(StoreError) { return control(try file.read(4 * Block.size, at: 0)) } catch {
       guard error.isStaleHandle else { throw error }
       return Control(isClosed: true, beacon: nil, hasUnreadableSlot: false)
@@ -154,7 +154,7 @@ public final class LogSegment: @unchecked Sendable {
   }
 
   /// The slots that hold something that is no whole beacon.
-  public func unreadableSlots() throws(StoreError) -> [Int64] {
+  package func unreadableSlots() throws(StoreError) -> [Int64] {
     var slots: [Int64] = []
     for slot in [Block.beacons.0, Block.beacons.1] {
       let block = try file.read(Block.size, at: slot)
@@ -167,49 +167,49 @@ public final class LogSegment: @unchecked Sendable {
   }
 
   /// For a segment that has been cut off: what it published cannot be known any more.
-  public func truncated() -> StoreError {
+  package func truncated() -> StoreError {
     StoreError(
       .damaged, "a log segment is cut off; restore the file from a backup", path: file.path,
       offset: Block.header + Int64(Block.size))
   }
 
-  public func scanner() -> FrameScanner {
+  package func scanner() -> FrameScanner {
     FrameScanner(file, nonce: header.nonce, checksSections: checksSections)
   }
 
   /// All frames of the segment.
-  public func frames() -> FrameChain {
+  package func frames() -> FrameChain {
     FrameChain(scanner(), from: Block.firstLogFrame, after: headerChecksum)
   }
 }
 
 /// A commit as its frame describes it, with what the caller asked for.
-public struct Commit: Sendable {
-  public var header: FrameHeader
-  public var meta: CommitMeta
+package struct Commit: Sendable {
+  package var header: FrameHeader
+  package var meta: CommitMeta
 
-  public var first: TxID { TxID(header.first) }
-  public var last: TxID { TxID(header.first + UInt64(header.count) - 1) }
-  public var extent: LogExtent {
+  package var first: TxID { TxID(header.first) }
+  package var last: TxID { TxID(header.first + UInt64(header.count) - 1) }
+  package var extent: LogExtent {
     LogExtent(txid: last, commits: meta.commit, time_ms: meta.time_ms)
   }
 }
 
 /// Walks the published frames of one segment in order. Where its chain ends before that, there is damage.
-public struct LogCursor {
-  public let segment: LogSegment
+package struct LogCursor {
+  package let segment: LogSegment
   private var chain: FrameChain
   private let end: Int64
   private let environment: Environment
 
   /// Behind the last frame that was read, and its checksum.
-  public var offset: Int64 { chain.offset }
-  public var checksum: UInt32 { chain.checksum }
+  package var offset: Int64 { chain.offset }
+  package var checksum: UInt32 { chain.checksum }
   /// What was read last of the segment, all of it published where that is a frame's.
-  public var lastRead: (offset: Int64, bytes: [UInt8]) { chain.scanner.lastRead }
+  package var lastRead: (offset: Int64, bytes: [UInt8]) { chain.scanner.lastRead }
 
   /// From `offset` (whose preceding frame has `checksum`) to `end`, which is published.
-  public init(
+  package init(
     _ segment: LogSegment, from offset: Int64, checksum: UInt32, to end: Int64,
     environment: Environment
   ) {
@@ -237,14 +237,14 @@ public struct LogCursor {
   }
 
   /// From the segment's first frame.
-  public init(_ segment: LogSegment, to end: Int64, environment: Environment) {
+  package init(_ segment: LogSegment, to end: Int64, environment: Environment) {
     self.init(
       segment, from: Block.firstLogFrame, checksum: segment.headerChecksum, to: end,
       environment: environment)
   }
 
   /// The next frame's header; nil at the end.
-  public mutating func next() throws(StoreError) -> FrameHeader? {
+  package mutating func next() throws(StoreError) -> FrameHeader? {
     guard offset < end else { return nil }
     var header = try chain.ahead()
     if header == nil {
@@ -260,7 +260,7 @@ public struct LogCursor {
   }
 
   /// A section of the frame just read; it must be there and whole.
-  public mutating func section(_ id: SectionID, of header: FrameHeader) throws(StoreError)
+  package mutating func section(_ id: SectionID, of header: FrameHeader) throws(StoreError)
     -> [UInt8]
   {
     for _ in 0..<2 {
@@ -273,7 +273,7 @@ public struct LogCursor {
   }
 
   /// The frame's meta section as a commit.
-  public mutating func commit(_ header: FrameHeader) throws(StoreError) -> Commit {
+  package mutating func commit(_ header: FrameHeader) throws(StoreError) -> Commit {
     let bytes = try section(.meta, of: header)
     do throws(DecodingError) {
       return Commit(header: header, meta: try CommitMeta(decoding: bytes))
@@ -283,7 +283,7 @@ public struct LogCursor {
   }
 
   /// The changed pages of a commit or of a merged index, with offsets in the segment.
-  public mutating func pages(of header: FrameHeader) throws(StoreError) -> [PageEntry] {
+  package mutating func pages(of header: FrameHeader) throws(StoreError) -> [PageEntry] {
     let bytes = try section(.index, of: header)
     let base = header.section(.pages).map { header.offset + $0.offset } ?? 0
     do throws(DecodingError) { return try PageEntry.decode(bytes, base: base) } catch {
@@ -291,7 +291,7 @@ public struct LogCursor {
     }
   }
 
-  public mutating func outcomes(of header: FrameHeader) throws(StoreError) -> [BatchOutcome] {
+  package mutating func outcomes(of header: FrameHeader) throws(StoreError) -> [BatchOutcome] {
     let bytes = try section(.outcomes, of: header)
     do throws(DecodingError) { return try BatchOutcome.decode(bytes, count: header.count) } catch {
       throw damage(at: header.offset, "the outcomes of a commit are damaged: \(error)")

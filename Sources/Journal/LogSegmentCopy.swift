@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A log segment's part of the history, in a file of its own outside of the store.
 ///
@@ -7,20 +7,20 @@ public import SluiceShared
 /// position. So the copy is read, and can be gone on from, like any segment. It becomes longer as a
 /// segment does: frames, durably, then the beacon. Whoever reads it meanwhile, or after a crash in between,
 /// sees what the last whole beacon states.
-public struct LogSegmentCopy: Sendable {
-  public let source: LogSegment
+package struct LogSegmentCopy: Sendable {
+  package let source: LogSegment
   /// What the copy publishes.
-  public let beacon: Beacon
+  package let beacon: Beacon
   private let environment: Environment
   private static let pieceBytes = 4 << 20
 
-  public var number: UInt64 { source.number }
+  package var number: UInt64 { source.number }
   /// The file's length.
-  public var byteCount: Int64 { beacon.position.end }
-  public var name: String { StoreLayout.logName(number) }
+  package var byteCount: Int64 { beacon.position.end }
+  package var name: String { StoreLayout.logName(number) }
 
   /// `span` of the history, which goes to `extent` there. `status`: what the segment's holder last said.
-  public init(
+  package init(
     _ span: Log.Span, extent: LogExtent, status: ApplierStatus, time_ms: Int64,
     _ environment: Environment
   ) {
@@ -39,7 +39,7 @@ public struct LogSegmentCopy: Sendable {
   }
 
   /// Blocks 0 to 3. `closer` closes it, where a later segment goes on.
-  public func head(closedBy closer: String?) throws(StoreError) -> [UInt8] {
+  package func head(closedBy closer: String?) throws(StoreError) -> [UInt8] {
     var head = ByteWriter(reserving: 4 * Block.size)
     if let closer {
       head.append(raw: Mark.block(by: closer, time_ms: environment.clock.wallTime_ms()))
@@ -61,7 +61,7 @@ public struct LogSegmentCopy: Sendable {
 
   /// Passes the bytes from `offset` to the end to `body`, in pieces. They are as they lie in the segment:
   /// prove them.
-  public func read(from offset: Int64, _ body: ([UInt8], Int64) throws(StoreError) -> Void)
+  package func read(from offset: Int64, _ body: ([UInt8], Int64) throws(StoreError) -> Void)
     throws(StoreError)
   {
     var offset = offset
@@ -75,7 +75,7 @@ public struct LogSegmentCopy: Sendable {
   }
 
   /// Makes the whole copy at `path`, which must not exist, and proves it. Durable, but for its name.
-  public func write(
+  package func write(
     to path: String, closedBy closer: String?, onProgress: (Int64) throws(StoreError) -> Void
   ) throws(StoreError) {
     let file = try environment.fileSystem.create(path, mode: 0o644)
@@ -90,7 +90,7 @@ public struct LogSegmentCopy: Sendable {
   }
 
   /// Makes a copy that there is longer, up to this one's end, and then has it publish that.
-  public func extend(
+  package func extend(
     _ path: String, from there: Beacon, onProgress: (Int64) throws(StoreError) -> Void
   ) throws(StoreError) {
     let file = try environment.fileSystem.open(path, .write)
@@ -111,7 +111,7 @@ public struct LogSegmentCopy: Sendable {
 
   /// Walks the frames of `segment` (the copy, or the source itself) to the end: each is whole and follows
   /// the one before it.
-  public func prove(
+  package func prove(
     _ segment: LogSegment, from offset: Int64, after checksum: UInt32,
     _ onProgress: (Int64) throws(StoreError) -> Void
   ) throws(StoreError) {

@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // Block 1 of a log segment, sealed with CRC-32C:
 //
@@ -12,16 +12,16 @@ public import SluiceShared
 //  56  8  when it was made, Unix milliseconds
 //  64  …  holder, counted UTF-8
 
-public struct LogSegmentHeader: Hashable, Sendable {
-  public var store: StoreID
-  public var number: UInt64
-  public var nonce: UInt64
-  public var term: UInt64
-  public var created_ms: Int64
+package struct LogSegmentHeader: Hashable, Sendable {
+  package var store: StoreID
+  package var number: UInt64
+  package var nonce: UInt64
+  package var term: UInt64
+  package var created_ms: Int64
   /// Who made it, for people; at most 255 bytes.
-  public var holder: String
+  package var holder: String
 
-  public init(
+  package init(
     store: StoreID, number: UInt64, nonce: UInt64, term: UInt64, created_ms: Int64, holder: String
   ) {
     self.store = store
@@ -34,7 +34,7 @@ public struct LogSegmentHeader: Hashable, Sendable {
 
   static let magic: UInt64 = 0x474F_4C43_4955_4C53  // "SLUICLOG"
 
-  public func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] {
     var writer = ByteWriter(reserving: Block.size)
     writer.append(Self.magic)
     writer.append(formatVersion)

@@ -1,13 +1,13 @@
 internal import Glibc
-public import SluiceShared
+package import SluiceShared
 
 /// The block in which somebody else closes a segment.
 ///
 /// Any byte that is not zero closes it, so a mark torn in any way still does. So do ESTALE and a
 /// short read: the file is gone for its owner, which must go on in a new one.
-public enum Mark {
+package enum Mark {
   /// Closes the segment in `file`, durably, naming who did it and when for whoever looks.
-  public static func write(to file: any File, by name: String, time_ms: Int64) throws(StoreError) {
+  package static func write(to file: any File, by name: String, time_ms: Int64) throws(StoreError) {
     try file.write(block(by: name, time_ms: time_ms), at: Block.mark)
     try file.sync()
   }
@@ -21,7 +21,7 @@ public enum Mark {
   }
 
   /// Reads the mark past every cache: true when the segment is closed.
-  public static func isClosed(_ file: any File) throws(StoreError) -> Bool {
+  package static func isClosed(_ file: any File) throws(StoreError) -> Bool {
     do throws(StoreError) {
       let block = try file.read(Block.size, at: Block.mark)
       return block.withUnsafeBytes { block in isClosed(block) }
@@ -32,7 +32,7 @@ public enum Mark {
   }
 
   /// Whether it is set as `write` sets it; any other byte closes too.
-  public static func isWhole(_ file: any File) throws(StoreError) -> Bool {
+  package static func isWhole(_ file: any File) throws(StoreError) -> Bool {
     let block = try file.read(Block.size, at: Block.mark)
     return block.withUnsafeBytes { SealedBlock.open($0, seed: 0) != nil }
   }
@@ -44,17 +44,17 @@ public enum Mark {
 
 extension StoreError {
   /// ESTALE: the file was removed by another NFS client.
-  public var isStaleHandle: Bool { errno == ESTALE }
+  package var isStaleHandle: Bool { errno == ESTALE }
   /// EBADF of a file that is open: the NFS client could not keep it open for us. Either this host was away
   /// for longer than the server's lease and the file is gone meanwhile, or the server forgot the open.
   /// Readers open everything anew then; an applier's term ends.
-  public var isLostOpen: Bool { errno == EBADF }
+  package var isLostOpen: Bool { errno == EBADF }
   /// ENOENT.
-  public var isNoSuchFile: Bool { errno == ENOENT }
+  package var isNoSuchFile: Bool { errno == ENOENT }
   /// EEXIST.
-  public var isExistingFile: Bool { errno == EEXIST }
+  package var isExistingFile: Bool { errno == EEXIST }
   /// A file is gone, or its open.
-  public var isRemoval: Bool {
+  package var isRemoval: Bool {
     code == .snapshotExpired || isNoSuchFile || isStaleHandle || isLostOpen
   }
 }

@@ -64,7 +64,7 @@ extension Outcome.Rejection {
 
   /// Whether the cause lies outside of the batch and the database, so that a replay takes it from the
   /// record.
-  public var comesFromEnvironment: Bool {
+  package var comesFromEnvironment: Bool {
     code == Code.poisonous || code == Code.resources || code == Code.expiredWriter
       || code == Code.timeLimit || code == Code.stepLimit || code == Code.notPermitted
   }
@@ -76,7 +76,7 @@ extension Outcome.Rejection {
 //   rejected   code, message as counted UTF-8
 //   duplicate  varint TxID, the original outcome (which is no duplicate)
 extension Outcome {
-  public func encode(to writer: inout ByteWriter) {
+  package func encode(to writer: inout ByteWriter) {
     switch self {
     case .applied(let applied):
       writer.append(UInt8(1))
@@ -101,13 +101,13 @@ extension Outcome {
     }
   }
 
-  public var encoded: [UInt8] {
+  package var encoded: [UInt8] {
     var writer = ByteWriter()
     encode(to: &writer)
     return writer.bytes
   }
 
-  public init(decoding bytes: [UInt8]) throws(DecodingError) {
+  package init(decoding bytes: [UInt8]) throws(DecodingError) {
     var result: Result<Outcome, DecodingError> = .failure(DecodingError("empty"))
     bytes.withUnsafeBytes { raw in
       var reader = ByteReader(raw)
@@ -118,7 +118,7 @@ extension Outcome {
     self = try result.get()
   }
 
-  public init(from reader: inout ByteReader) throws(DecodingError) {
+  package init(from reader: inout ByteReader) throws(DecodingError) {
     try self.init(from: &reader, mayBeDuplicate: true)
   }
 

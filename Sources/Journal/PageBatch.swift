@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // The content of a batch's field 7, `pages`:
 //
@@ -20,20 +20,20 @@ public import SluiceShared
 /// The pages that an interactive transaction changed, and the state that it read.
 ///
 /// It is accepted if and only if that state is still the newest one. Made by `PageBatchEncoder`.
-public struct PageBatch: Hashable, Sendable {
+package struct PageBatch: Hashable, Sendable {
   /// The last batch of the snapshot that the transaction ran on.
-  public let base: TxID
+  package let base: TxID
   /// The number of the turn that it commits in; nil: without one.
-  public let turn: TxID?
+  package let turn: TxID?
   /// Bytes of a page.
-  public let pageSize: Int
+  package let pageSize: Int
   /// Pages of the database after it.
-  public let pageCount: UInt32
+  package let pageCount: UInt32
   /// How many of them it changes.
-  public let changed: Int
+  package let changed: Int
   package let chunks: [UInt8]
   /// What has the chunks, where there are too many for one batch; `chunks` is empty then.
-  public let parts: PageParts?
+  package let parts: PageParts?
 
   package init(
     base: TxID, turn: TxID?, pageSize: Int, pageCount: UInt32, changed: Int, chunks: [UInt8],
@@ -63,7 +63,7 @@ public struct PageBatch: Hashable, Sendable {
   }
 
   static let chunkBytes = 1 << 20
-  public static let pageSizes: Set<Int> = Set((9...16).map { 1 << $0 })
+  package static let pageSizes: Set<Int> = Set((9...16).map { 1 << $0 })
 
   /// So many bytes of pages take no byte of their own.
   static let freeBytes = Int64(Block.size * Limits.mostRawBytesPerStoredByte)
@@ -74,7 +74,7 @@ public struct PageBatch: Hashable, Sendable {
 }
 
 /// What a batch is of an interactive transaction.
-public enum TransactionStep: Hashable, Sendable {
+package enum TransactionStep: Hashable, Sendable {
   /// Asks for the turn. When it is applied the turn is granted: its TxID is the turn's number, and the state
   /// to begin on.
   case requestTurn
@@ -85,7 +85,7 @@ public enum TransactionStep: Hashable, Sendable {
 
 /// Makes a `PageBatch`, page by page. Memory: what the pages compress to, and 1 MiB; with a scratch file for its
 /// parts, about 10 MiB.
-public struct PageBatchEncoder: ~Copyable {
+package struct PageBatchEncoder: ~Copyable {
   private let base: TxID
   private let turn: TxID?
   private let pageSize: Int
@@ -104,7 +104,7 @@ public struct PageBatchEncoder: ~Copyable {
 
   /// `base`: the last batch of the snapshot that the transaction ran on. `pageCount`: of the database after
   /// it. `scratch`: has the file for what is more than `partBytes`; nil: all is one batch.
-  public init(
+  package init(
     base: TxID, turn: TxID?, pageSize: Int, pageCount: UInt32, scratch: (any FileSystem)? = nil,
     partBytes: Int = Limits.partBytes
   ) {
@@ -119,7 +119,7 @@ public struct PageBatchEncoder: ~Copyable {
   /// nil where the base has none. One that did not change is left out.
   ///
   /// Throws `.limit` where the transaction is larger than one may be, `.invalid` for what is no page.
-  public mutating func add(
+  package mutating func add(
     _ number: UInt32, _ page: UnsafeRawBufferPointer, over before: UnsafeRawBufferPointer?
   ) throws(StoreError) {
     guard page.count == pageSize, before?.count ?? pageSize == pageSize, number > last,
@@ -206,7 +206,7 @@ public struct PageBatchEncoder: ~Copyable {
   }
 
   /// Throws where the scratch file cannot be written.
-  public consuming func finish() throws(StoreError) -> PageBatch {
+  package consuming func finish() throws(StoreError) -> PageBatch {
     endChunk()
     var made: PageParts?
     if parts?.isEmpty == false {

@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // The parts of a page batch are the empty frames, each with a section 10, that come before the batch's frame in
 // its segment, behind the last frame that has a batch. The section has chunks of pages as field 7 of a batch has
@@ -7,11 +7,11 @@ public import SluiceShared
 // rejected one.
 
 /// What a page batch says of one of its parts.
-public struct PagePart: Hashable, Sendable {
-  public let bytes: Int
-  public let crc: UInt32
+package struct PagePart: Hashable, Sendable {
+  package let bytes: Int
+  package let crc: UInt32
 
-  public init(bytes: Int, crc: UInt32) {
+  package init(bytes: Int, crc: UInt32) {
     self.bytes = bytes
     self.crc = crc
   }
@@ -37,8 +37,8 @@ public struct PagePart: Hashable, Sendable {
 }
 
 /// The parts of a page batch, in their order.
-public final class PageParts: Sendable, Hashable {
-  public let list: [PagePart]
+package final class PageParts: Sendable, Hashable {
+  package let list: [PagePart]
   /// One behind the other, in the process that made them.
   package let file: (any File)?
 
@@ -48,11 +48,11 @@ public final class PageParts: Sendable, Hashable {
   }
 
   /// Whether they can be had; not where the batch was read from somewhere.
-  public var areHere: Bool { file != nil }
-  public var bytes: Int64 { list.reduce(0) { $0 + Int64($1.bytes) } }
+  package var areHere: Bool { file != nil }
+  package var bytes: Int64 { list.reduce(0) { $0 + Int64($1.bytes) } }
 
   /// Calls `body` with each, in order, until it says false. Memory: one of them.
-  public func forEach(_ body: ([UInt8]) throws(StoreError) -> Bool) throws(StoreError) {
+  package func forEach(_ body: ([UInt8]) throws(StoreError) -> Bool) throws(StoreError) {
     guard let file else {
       throw StoreError(
         .invalid,
@@ -71,8 +71,8 @@ public final class PageParts: Sendable, Hashable {
     }
   }
 
-  public static func == (a: PageParts, b: PageParts) -> Bool { a.list == b.list }
-  public func hash(into hasher: inout Hasher) { hasher.combine(list) }
+  package static func == (a: PageParts, b: PageParts) -> Bool { a.list == b.list }
+  package func hash(into hasher: inout Hasher) { hasher.combine(list) }
 }
 
 /// Where an encoder puts parts: a scratch file, from the first one on.

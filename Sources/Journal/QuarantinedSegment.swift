@@ -1,25 +1,25 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A journal segment in quarantine, for people: each whole frame that is in it, also behind a damage, where no
 /// applier reads.
 ///
 /// Nothing else looks like a frame: its checksum begins with the segment's nonce and holds its place.
-public struct QuarantinedSegment {
+package struct QuarantinedSegment {
   /// A batch that can be read.
-  public struct Held: Sendable {
-    public var batch: BatchID
+  package struct Held: Sendable {
+    package var batch: BatchID
     /// As it was submitted; nil where it cannot be decoded.
-    public var content: Batch?
+    package var content: Batch?
     /// Where its frame begins.
-    public var offset: Int64
+    package var offset: Int64
     /// Its frame continues those before it, so that appliers read it, too.
-    public var isChained: Bool
+    package var isChained: Bool
     /// Its own, before compression.
-    public var bytes: Int
+    package var bytes: Int
   }
 
   /// How far a segment could be read.
-  public enum Reach: Sendable, Equatable {
+  package enum Reach: Sendable, Equatable {
     case end
     /// Up to this offset: so much behind it claims to be a frame and is none that the rest was left.
     case offset(Int64)
@@ -27,14 +27,14 @@ public struct QuarantinedSegment {
     case nothing
   }
 
-  public let id: JournalSegmentID
-  public let path: String
+  package let id: JournalSegmentID
+  package let path: String
   /// Bytes of the file.
-  public let size: Int64
+  package let size: Int64
   private let file: any File
 
   /// Opens the segment `id` in quarantine; throws `.noSuchStore` with ENOENT where there is none.
-  public init(_ id: JournalSegmentID, _ layout: StoreLayout, _ fileSystem: any FileSystem)
+  package init(_ id: JournalSegmentID, _ layout: StoreLayout, _ fileSystem: any FileSystem)
     throws(StoreError)
   {
     self.id = id
@@ -47,7 +47,7 @@ public struct QuarantinedSegment {
   ///
   /// Who wrote the file may have meant harm. What a frame claims is held against its bytes, as an applier
   /// does, and frames of which only the header is there are summed for `Limits.bytesSummedInVain` at most.
-  public func read(_ body: (Held) throws -> Void) throws -> Reach {
+  package func read(_ body: (Held) throws -> Void) throws -> Reach {
     guard let (header, frames) = try JournalSegmentHeader.read(file), header.id == id else {
       return .nothing
     }

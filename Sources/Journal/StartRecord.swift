@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 // The one section of a start frame:
 //
@@ -8,36 +8,36 @@ public import SluiceShared
 //   architecture.
 
 /// What a log segment inherits, and from where: the link of the chain.
-public struct StartRecord: Hashable, Sendable {
+package struct StartRecord: Hashable, Sendable {
   /// The published end of the history before this segment; nil in a store's first segment.
-  public var parent: LogPosition?
+  package var parent: LogPosition?
   /// How far the history went there.
-  public var inherited: LogExtent
+  package var inherited: LogExtent
   /// How far it goes with the commits that were carried over, which stand before the start frame.
-  public var carried: LogExtent
+  package var carried: LogExtent
   /// What executes here, since another SQLite may order rows otherwise.
-  public var engine: Engine
+  package var engine: Engine
 
-  public struct Engine: Hashable, Sendable {
-    public var sourceID: String
-    public var compileOptions: String
-    public var architecture: String
+  package struct Engine: Hashable, Sendable {
+    package var sourceID: String
+    package var compileOptions: String
+    package var architecture: String
 
-    public init(sourceID: String, compileOptions: String, architecture: String) {
+    package init(sourceID: String, compileOptions: String, architecture: String) {
       self.sourceID = sourceID
       self.compileOptions = compileOptions
       self.architecture = architecture
     }
   }
 
-  public init(parent: LogPosition?, inherited: LogExtent, carried: LogExtent, engine: Engine) {
+  package init(parent: LogPosition?, inherited: LogExtent, carried: LogExtent, engine: Engine) {
     self.parent = parent
     self.inherited = inherited
     self.carried = carried
     self.engine = engine
   }
 
-  public func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] {
     var writer = ByteWriter(reserving: 512)
     let none = LogPosition(
       segment: 0, nonce: 0, end: 0, lastFrame: 0, checksum: 0, startFrame: 0)
@@ -53,7 +53,7 @@ public struct StartRecord: Hashable, Sendable {
     return writer.bytes
   }
 
-  public init(decoding bytes: [UInt8]) throws(DecodingError) {
+  package init(decoding bytes: [UInt8]) throws(DecodingError) {
     var result: Result<StartRecord, DecodingError> = .failure(DecodingError("empty"))
     bytes.withUnsafeBytes { raw in
       var reader = ByteReader(raw)

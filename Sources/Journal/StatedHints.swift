@@ -1,14 +1,14 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Where the holder of a log segment takes hints, and how many there were in its process, as its beacon says.
-public struct StatedHints: Hashable, Sendable {
+package struct StatedHints: Hashable, Sendable {
   /// nil: nowhere, or in a way that this version does not know.
-  public var endpoint: HintEndpoint?
-  public var received: UInt64 = 0
-  public var useful: UInt64 = 0
-  public var sent: UInt64 = 0
+  package var endpoint: HintEndpoint?
+  package var received: UInt64 = 0
+  package var useful: UInt64 = 0
+  package var sent: UInt64 = 0
 
-  public init() {}
+  package init() {}
 
   private static let ipv4: UInt8 = 4
   private static let ipv6: UInt8 = 6

@@ -1,15 +1,15 @@
 internal import SluiceShared
 
 /// What an applier says of how much it keeps: for `status`, for nobody's safety.
-public struct StatedRetention: Hashable, Sendable {
+package struct StatedRetention: Hashable, Sendable {
   /// History of this last time is kept, in milliseconds; 0: for ever, or the applier does not say.
-  public var keep_ms: UInt64 = 0
+  package var keep_ms: UInt64 = 0
   /// Bytes of log and checkpoints; 0: however many.
-  public var bytes: UInt64 = 0
+  package var bytes: UInt64 = 0
   /// Checkpoints at most; 0: the applier does not say how much it keeps.
-  public var checkpoints: UInt32 = 0
+  package var checkpoints: UInt32 = 0
 
-  public init(keep_ms: UInt64 = 0, bytes: UInt64 = 0, checkpoints: UInt32 = 0) {
+  package init(keep_ms: UInt64 = 0, bytes: UInt64 = 0, checkpoints: UInt32 = 0) {
     self.keep_ms = keep_ms
     self.bytes = bytes
     self.checkpoints = checkpoints

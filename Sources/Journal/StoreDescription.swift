@@ -14,9 +14,9 @@ public struct StoreDescription: Hashable, Sendable {
   /// What each applier loads into its SQLite, in this order.
   public var extensions: [Extension] = []
   /// Members that this version does not know: who replaces `store.json` keeps them.
-  public var others: [String: JSON] = [:]
+  package var others: [String: JSON] = [:]
   /// Batches that were lost, and that a repair gave up: no snapshot holds them, whatever its TxID. Ascending.
-  public var lost: [ClosedRange<TxID>] = []
+  package var lost: [ClosedRange<TxID>] = []
 
   /// A loadable extension of SQLite: its file lies in `extensions/`, named by its content.
   public struct Extension: Hashable, Sendable {
@@ -59,7 +59,7 @@ public struct StoreDescription: Hashable, Sendable {
     }
   }
 
-  public init(
+  package init(
     id: StoreID, pageSize: Int, lease: LeaseKind, foreignKeys: Bool, extensions: [Extension] = []
   ) {
     self.id = id
@@ -70,26 +70,26 @@ public struct StoreDescription: Hashable, Sendable {
   }
 
   /// From the copy that a checkpoint has of `store.json`; nil where it has none.
-  public init?(copied text: String) {
+  package init?(copied text: String) {
     let copy = Array(text.utf8).withUnsafeBytes { try? StoreDescription(decoding: $0) }
     guard let copy else { return nil }
     self = copy
   }
 
   /// Whether `bytes` are what this version, or one before it, writes.
-  public func isWritten(as bytes: [UInt8]) -> Bool {
+  package func isWritten(as bytes: [UInt8]) -> Bool {
     bytes == Array(json.utf8) || bytes == Array("\(content)}\n".utf8)
   }
 
   /// Whether `bytes`, from which this was read, may be what a newer version writes: with members that this
   /// one does not know, and a checksum over them.
-  public func mayBeNewer(_ bytes: [UInt8]) -> Bool {
+  package func mayBeNewer(_ bytes: [UInt8]) -> Bool {
     String(decoding: bytes, as: UTF8.self).contains(Self.checksumLabel)
   }
 
   /// Whether this, read from `bytes`, says what an earlier `copy` of it said, but for the lease and the right to
   /// transactions, which `sluice config` changes. Under a checksum a newer version may have added members.
-  public func agrees(with copy: StoreDescription, readFrom bytes: [UInt8]) -> Bool {
+  package func agrees(with copy: StoreDescription, readFrom bytes: [UInt8]) -> Bool {
     var copy = copy
     copy.lease = lease
     copy.transactions = transactions
@@ -97,7 +97,7 @@ public struct StoreDescription: Hashable, Sendable {
     return copy == self
   }
 
-  public var json: String {
+  package var json: String {
     let checksum = hexadecimal(crc32c(Array(content.utf8)), width: 8)
     return "\(content)\(Self.checksumLabel)\(checksum)\"}\n"
   }
@@ -151,7 +151,7 @@ public struct StoreDescription: Hashable, Sendable {
   ]
 
   /// Decodes `store.json`; members that this version does not know are kept and mean nothing.
-  public init(decoding bytes: UnsafeRawBufferPointer) throws(StoreError) {
+  package init(decoding bytes: UnsafeRawBufferPointer) throws(StoreError) {
     let json: JSON
     do throws(DecodingError) { json = try JSON.parse(bytes) } catch {
       throw StoreError(.damaged, "store.json is not JSON: \(error)")
@@ -213,7 +213,7 @@ public struct StoreDescription: Hashable, Sendable {
   }
 
   /// The batches that were lost together with `txid`; nil where it was not.
-  public func lost(with txid: TxID) -> ClosedRange<TxID>? { lost.last { $0.contains(txid) } }
+  package func lost(with txid: TxID) -> ClosedRange<TxID>? { lost.last { $0.contains(txid) } }
 
   /// A member that is missing means none; one that cannot be read would have an applier go without.
   private static func extensions(_ json: JSON?) throws(StoreError) -> [Extension] {
@@ -232,7 +232,7 @@ public struct StoreDescription: Hashable, Sendable {
   }
 
   /// Reads the description of the store at `layout`; throws `.noSuchStore` where there is none.
-  public static func read(_ layout: StoreLayout, _ fileSystem: any FileSystem) throws(StoreError)
+  package static func read(_ layout: StoreLayout, _ fileSystem: any FileSystem) throws(StoreError)
     -> StoreDescription
   {
     let bytes: [UInt8]

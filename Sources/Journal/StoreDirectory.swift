@@ -1,16 +1,16 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A directory that every store has.
-public struct StoreDirectory: Hashable, Sendable {
+package struct StoreDirectory: Hashable, Sendable {
   /// Its path within the store.
-  public let name: String
-  public let mode: UInt32
-  public let path: String
+  package let name: String
+  package let mode: UInt32
+  package let path: String
   /// The one that it lies in.
   let parent: String
 
   /// False where it is missing.
-  public func isThere(_ fileSystem: any FileSystem) throws(StoreError) -> Bool {
+  package func isThere(_ fileSystem: any FileSystem) throws(StoreError) -> Bool {
     do throws(StoreError) { _ = try fileSystem.status(path) } catch {
       guard error.isNoSuchFile else { throw error }
       return false
@@ -19,7 +19,7 @@ public struct StoreDirectory: Hashable, Sendable {
   }
 
   /// Makes it, durably, where it is missing.
-  public func makeIfMissing(_ fileSystem: any FileSystem) throws(StoreError) {
+  package func makeIfMissing(_ fileSystem: any FileSystem) throws(StoreError) {
     guard try fileSystem.makeOwnedDirectory(path, mode: mode) else { return }
     try fileSystem.syncDirectory(parent)
   }
@@ -27,7 +27,7 @@ public struct StoreDirectory: Hashable, Sendable {
 
 extension StoreLayout {
   /// In the order in which they can be made.
-  public var directories: [StoreDirectory] {
+  package var directories: [StoreDirectory] {
     [
       // Everybody who can enter makes files there. They are of the directory's group, which is the
       // applier's and no writer's: so nobody but their owner and the applier can read or change them
@@ -41,14 +41,14 @@ extension StoreLayout {
   }
 
   /// Whoever needs it makes it: copies of a store may lack it.
-  public var oldLogDirectory: StoreDirectory {
+  package var oldLogDirectory: StoreDirectory {
     StoreDirectory(name: "log/old", mode: 0o755, path: oldLog, parent: log)
   }
 }
 
 extension FileSystem {
   /// Makes a directory that belongs to whom the one that it lies in belongs. False where it was there.
-  public func makeOwnedDirectory(_ path: String, mode: UInt32) throws(StoreError) -> Bool {
+  package func makeOwnedDirectory(_ path: String, mode: UInt32) throws(StoreError) -> Bool {
     do throws(StoreError) { try makeDirectory(path, mode: mode) } catch {
       guard error.isExistingFile else { throw error }
       return false

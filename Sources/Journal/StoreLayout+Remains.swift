@@ -4,12 +4,12 @@ internal import SluiceShared
 /// What a directory is that has no `store.json`, by the names in it.
 extension StoreLayout {
   /// Whether these names in a directory are those of a store, of which some may be lost.
-  public static func isStore(_ names: [String]) -> Bool {
+  package static func isStore(_ names: [String]) -> Bool {
     names.contains("store.json") || ["journal", "log", "checkpoints"].allSatisfy(names.contains)
   }
 
   /// Whether an `init` that was cut off may have left these names: it makes `journal/` first.
-  public static func mayBeUnfinished(_ names: [String]) -> Bool {
+  package static func mayBeUnfinished(_ names: [String]) -> Bool {
     names.contains("journal")
       && names.allSatisfy {
         ["journal", "log", "checkpoints", "extensions", "store.json", "current.sqlite"]

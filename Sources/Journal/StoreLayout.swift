@@ -1,16 +1,16 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The names in a store's directory. Numbers are padded with zeros; a name that does not match
 /// exactly is nobody's business and is ignored.
-public struct StoreLayout: Sendable {
-  public let root: String
+package struct StoreLayout: Sendable {
+  package let root: String
   /// Where log segments and checkpoints lie that are no store's; nil: in the store.
   private var archive: (log: String, checkpoints: String)?
 
-  public init(_ root: String) { self.root = Self.trimmed(root) }
+  package init(_ root: String) { self.root = Self.trimmed(root) }
 
   /// Log segments that were copied elsewhere, with checkpoints in that directory or in another one.
-  public init(archive directory: String, checkpoints: String? = nil) {
+  package init(archive directory: String, checkpoints: String? = nil) {
     root = Self.trimmed(directory)
     archive = (root, checkpoints.map(Self.trimmed) ?? root)
   }
@@ -21,62 +21,62 @@ public struct StoreLayout: Sendable {
     return path
   }
 
-  public var description: String { "\(root)/store.json" }
-  public var journal: String { "\(root)/journal" }
-  public var quarantine: String { "\(root)/journal/quarantine" }
-  public var log: String { archive?.log ?? "\(root)/log" }
-  public var oldLog: String { archive?.log ?? "\(root)/log/old" }
-  public var checkpoints: String { archive?.checkpoints ?? "\(root)/checkpoints" }
-  public var extensions: String { "\(root)/extensions" }
+  package var description: String { "\(root)/store.json" }
+  package var journal: String { "\(root)/journal" }
+  package var quarantine: String { "\(root)/journal/quarantine" }
+  package var log: String { archive?.log ?? "\(root)/log" }
+  package var oldLog: String { archive?.log ?? "\(root)/log/old" }
+  package var checkpoints: String { archive?.checkpoints ?? "\(root)/checkpoints" }
+  package var extensions: String { "\(root)/extensions" }
   /// What repairs have taken out of the store, a directory for each.
-  public var repaired: String { "\(root)/repaired" }
+  package var repaired: String { "\(root)/repaired" }
   /// What became of rejected batches, a file for each that somebody has seen to.
-  public var handled: String { "\(root)/handled" }
-  public var current: String { "\(root)/current.sqlite" }
+  package var handled: String { "\(root)/handled" }
+  package var current: String { "\(root)/current.sqlite" }
 
-  public static func logName(_ number: UInt64) -> String { padded(number, width: 12) + ".log" }
-  public static func logNumber(_ name: String) -> UInt64? {
+  package static func logName(_ number: UInt64) -> String { padded(number, width: 12) + ".log" }
+  package static func logNumber(_ name: String) -> UInt64? {
     number(name, suffix: ".log", digits: 12)
   }
 
-  public static func checkpointName(_ txid: TxID) -> String {
+  package static func checkpointName(_ txid: TxID) -> String {
     padded(txid.rawValue, width: 16) + ".sqlite"
   }
-  public static func checkpointTxID(_ name: String) -> TxID? {
+  package static func checkpointTxID(_ name: String) -> TxID? {
     number(name, suffix: ".sqlite", digits: 16).map { TxID($0) }
   }
   /// What `current.sqlite` leads to.
-  public static func currentTarget(_ txid: TxID) -> String { "checkpoints/\(checkpointName(txid))" }
+  package static func currentTarget(_ txid: TxID) -> String { "checkpoints/\(checkpointName(txid))" }
   /// The checkpoint that it leads to, there or not; nil where that is no name of one.
-  public static func currentTxID(_ target: String) -> TxID? {
+  package static func currentTxID(_ target: String) -> TxID? {
     let name = target.split(separator: "/").last.map { "\($0)" } ?? ""
     return checkpointTxID(name).flatMap { currentTarget($0) == target ? $0 : nil }
   }
-  public static func sidecarName(_ txid: TxID) -> String {
+  package static func sidecarName(_ txid: TxID) -> String {
     padded(txid.rawValue, width: 16) + ".pages"
   }
-  public static func sidecarTxID(_ name: String) -> TxID? {
+  package static func sidecarTxID(_ name: String) -> TxID? {
     number(name, suffix: ".pages", digits: 16).map { TxID($0) }
   }
 
   /// Those of the checkpoints with `names` that have both files.
-  public static func checkpointTxIDs(_ names: [String]) -> [TxID] {
+  package static func checkpointTxIDs(_ names: [String]) -> [TxID] {
     let names = Set(names)
     return names.compactMap(checkpointTxID).filter { names.contains(sidecarName($0)) }
   }
 
-  public static func extensionName(_ one: StoreDescription.Extension) -> String {
+  package static func extensionName(_ one: StoreDescription.Extension) -> String {
     "\(one.sha256).so"
   }
 
-  public static func journalName(_ segment: JournalSegmentID) -> String {
+  package static func journalName(_ segment: JournalSegmentID) -> String {
     "\(segment.writer).\(padded(segment.number, width: 8)).seg"
   }
   /// Whether a name looks like a journal segment's. It costs next to nothing to ask.
-  public static func mayBeJournalSegment(_ name: String) -> Bool {
+  package static func mayBeJournalSegment(_ name: String) -> Bool {
     name.utf8.count == 36 + 1 + 8 + 4 && name.utf8.last == UInt8(ascii: "g")
   }
-  public static func journalSegment(_ name: String) -> JournalSegmentID? {
+  package static func journalSegment(_ name: String) -> JournalSegmentID? {
     guard mayBeJournalSegment(name), let writer = WriterID(name.prefix(36)),
       let number = number(String(name.dropFirst(37)), suffix: ".seg", digits: 8), number > 0
     else { return nil }
@@ -86,11 +86,11 @@ public struct StoreLayout: Sendable {
 
   /// The name under which a file is made before `link` gives it `name`; `nonce` keeps two makers
   /// apart.
-  public static func temporaryName(_ name: String, _ nonce: UInt64) -> String {
+  package static func temporaryName(_ name: String, _ nonce: UInt64) -> String {
     "\(name).\(hexadecimal(nonce, width: 16)).tmp"
   }
   /// The name that a temporary file was to get; nil for any other name.
-  public static func temporaryTarget(_ name: String) -> String? {
+  package static func temporaryTarget(_ name: String) -> String? {
     let tail = name.utf8.suffix(21)
     guard name.hasSuffix(".tmp"), tail.count == 21, tail.first == UInt8(ascii: "."),
       tail.dropFirst().prefix(16).allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
@@ -107,15 +107,15 @@ public struct StoreLayout: Sendable {
 }
 
 /// The n-th segment of one writer's journal, from 1.
-public struct JournalSegmentID: Hashable, Comparable, Sendable, CustomStringConvertible {
-  public let writer: WriterID
-  public let number: UInt64
+package struct JournalSegmentID: Hashable, Comparable, Sendable, CustomStringConvertible {
+  package let writer: WriterID
+  package let number: UInt64
 
-  public init(writer: WriterID, number: UInt64) {
+  package init(writer: WriterID, number: UInt64) {
     self.writer = writer
     self.number = number
   }
 
-  public static func < (a: Self, b: Self) -> Bool { (a.writer, a.number) < (b.writer, b.number) }
-  public var description: String { "\(writer).\(number)" }
+  package static func < (a: Self, b: Self) -> Bool { (a.writer, a.number) < (b.writer, b.number) }
+  package var description: String { "\(writer).\(number)" }
 }

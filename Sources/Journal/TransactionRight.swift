@@ -42,7 +42,7 @@ public enum TransactionRight: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Whether it is the right of whom a journal file belongs to that has this owner and this group.
-  public func includes(owner: UInt32, group: UInt32) -> Bool {
+  package func includes(owner: UInt32, group: UInt32) -> Bool {
     switch self {
     case .all: true
     case .none: false

@@ -1,8 +1,8 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A frame of which every section was there, as its header says, when it was looked at.
-public struct WholeFrame: Sendable {
-  public let header: FrameHeader
+package struct WholeFrame: Sendable {
+  package let header: FrameHeader
 
   fileprivate init(_ header: FrameHeader) { self.header = header }
 }
@@ -10,7 +10,7 @@ public struct WholeFrame: Sendable {
 extension FrameChain {
   /// The frame that continues the chain, and goes behind it; nil where none does that is whole. Then the
   /// chain stays where it is.
-  public mutating func nextWhole() throws(StoreError) -> WholeFrame? {
+  package mutating func nextWhole() throws(StoreError) -> WholeFrame? {
     guard let header = try ahead(), try scanner.isWhole(header) else { return nil }
     pass(header)
     return WholeFrame(header)

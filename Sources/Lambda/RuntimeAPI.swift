@@ -14,7 +14,9 @@ public struct RuntimeAPI: Sendable {
     public let event: [UInt8]
 
     /// How much of its time is left; negative where none is.
-    public func remaining(_ clock: any Clock) -> Duration {
+    public var remaining: Duration { remaining(SystemClock()) }
+
+    package func remaining(_ clock: any Clock) -> Duration {
       .milliseconds(deadline_ms - clock.wallTime_ms())
     }
   }

@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The default lease: the beacon is the heartbeat, and nothing else is needed.
 ///
@@ -11,19 +11,19 @@ public import SluiceShared
 /// it longer: forged answers delay nobody beyond what is written in the store. Where answers are lost, the standby
 /// asks more seldom (`HintLine`), and the holder, which takes it for gone, makes its beats as often as without hints: it is
 /// not claimed from while it lives.
-public final class FileLease: Lease {
+package final class FileLease: Lease {
   private let duration: Duration
   private let environment: Environment
   private var seen: LeaseObservation?
   private var unchangedSince: Duration = .zero
   private var deadline: Duration = .zero
 
-  public init(duration: Duration, environment: Environment) {
+  package init(duration: Duration, environment: Environment) {
     self.duration = duration
     self.environment = environment
   }
 
-  public func mayClaim(_ observation: LeaseObservation) -> Bool {
+  package func mayClaim(_ observation: LeaseObservation) -> Bool {
     let now = environment.clock.elapsed()
     if observation != seen {
       seen = observation
@@ -41,9 +41,9 @@ public final class FileLease: Lease {
     max(duration, min(nextBeat, Limits.longestRestingBeat) * 5 / 4)
   }
 
-  public func claimed(at started: Duration) { deadline = started + duration }
+  package func claimed(at started: Duration) { deadline = started + duration }
 
-  public func renew(beatStarted started: Duration, nextBeat: Duration) -> Bool {
+  package func renew(beatStarted started: Duration, nextBeat: Duration) -> Bool {
     guard started <= deadline else { return false }
     let from =
       environment.makes(.renewalFromRequest) ? started : environment.clock.elapsed()
@@ -51,10 +51,10 @@ public final class FileLease: Lease {
     return true
   }
 
-  public func release() { seen = nil }
+  package func release() { seen = nil }
 
   /// One beat may fail, and the next is in time.
-  public func longestPauseBetweenBeats(isHeard: Bool) -> Duration? {
+  package func longestPauseBetweenBeats(isHeard: Bool) -> Duration? {
     isHeard ? max(Limits.longestRestingBeat, duration * 2 / 5) : duration * 2 / 5
   }
 }

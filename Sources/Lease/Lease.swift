@@ -1,11 +1,11 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The right to be applier for a while. It decides who works and how soon; nothing that is promised
 /// rests on it (two that both believe they hold it waste work, and the log lets one of them
 /// publish).
 ///
 /// Not safe to use from two threads at once; the applier's loop owns it.
-public protocol Lease: AnyObject {
+package protocol Lease: AnyObject {
   /// A standby's look at the newest segment: true when this process may try to lead now.
   func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool
   /// Takes what the others elect by, before the log is claimed. False: somebody else has it.
@@ -39,45 +39,45 @@ public protocol Lease: AnyObject {
 }
 
 extension Lease {
-  public func acquire() throws(StoreError) -> Bool { true }
-  public func abandon() {}
-  public func keep() throws(StoreError) -> Bool { true }
-  public func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { nil }
-  public var nextKeep: Duration? { nil }
-  public var nextLook: Duration? { nil }
-  public func goOn() throws(StoreError) -> Bool { false }
-  public var isParting: Bool { false }
-  public var isBeingTaken: Bool { false }
+  package func acquire() throws(StoreError) -> Bool { true }
+  package func abandon() {}
+  package func keep() throws(StoreError) -> Bool { true }
+  package func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { nil }
+  package var nextKeep: Duration? { nil }
+  package var nextLook: Duration? { nil }
+  package func goOn() throws(StoreError) -> Bool { false }
+  package var isParting: Bool { false }
+  package var isBeingTaken: Bool { false }
 }
 
 /// What a standby sees of the newest log segment.
-public struct LeaseObservation: Hashable, Sendable {
-  public var segment: UInt64
+package struct LeaseObservation: Hashable, Sendable {
+  package var segment: UInt64
   /// The beacon's counter; 0 where the segment has none yet.
-  public var counter: UInt64
-  public var isReleased: Bool
+  package var counter: UInt64
+  package var isReleased: Bool
   /// For how long it has been so at least, where that is known otherwise than by looking; no part of what
   /// makes two observations the same.
-  public var silence: Duration = .zero
+  package var silence: Duration = .zero
   /// Where its holder takes hints, and what it has published; no part of that either.
-  public var hints: HintEndpoint?
-  public var txid = TxID.zero
+  package var hints: HintEndpoint?
+  package var txid = TxID.zero
   /// For how long its holder may be silent before its next beat, as it says.
-  public var nextBeat: Duration = .zero
+  package var nextBeat: Duration = .zero
   /// When its holder last answered a hint of this process (boot time); nil: never. No part of that either.
-  public var heard: Duration?
+  package var heard: Duration?
 
-  public init(segment: UInt64, counter: UInt64, isReleased: Bool) {
+  package init(segment: UInt64, counter: UInt64, isReleased: Bool) {
     self.segment = segment
     self.counter = counter
     self.isReleased = isReleased
   }
 
-  public static func == (a: Self, b: Self) -> Bool {
+  package static func == (a: Self, b: Self) -> Bool {
     a.segment == b.segment && a.counter == b.counter && a.isReleased == b.isReleased
   }
 
-  public func hash(into hasher: inout Hasher) {
+  package func hash(into hasher: inout Hasher) {
     hasher.combine(segment)
     hasher.combine(counter)
     hasher.combine(isReleased)

@@ -1,6 +1,6 @@
 /// A table in which each store has one item, and in which an item is written only if a condition holds:
 /// what a lease needs of DynamoDB.
-public protocol LockTable: Sendable {
+package protocol LockTable: Sendable {
   /// Sends one request and waits for its answer, for `limit` or a little longer. Called by one thread at
   /// a time.
   ///
@@ -9,25 +9,25 @@ public protocol LockTable: Sendable {
 }
 
 /// A store's item.
-public struct LockItem: Hashable, Sendable {
-  public enum State: String, Sendable {
+package struct LockItem: Hashable, Sendable {
+  package enum State: String, Sendable {
     case active, released
   }
 
   /// New with every beat; nil: somebody wrote an item without.
-  public var lockID: String?
+  package var lockID: String?
   /// Who holds it: unique to one lease of one process.
-  public var holder: String
+  package var holder: String
   /// Counts up with each holder, and is not the log's term.
-  public var term: Int64
+  package var term: Int64
   /// How long its holder may be silent.
-  public var lease: Duration
-  public var state: State
+  package var lease: Duration
+  package var state: State
   /// Unix seconds at which the lease runs out unless it is renewed: for people, and for other users of
   /// the table. Nobody here believes it.
-  public var expires_s: Int64
+  package var expires_s: Int64
 
-  public init(
+  package init(
     lockID: String?, holder: String, term: Int64, lease: Duration, state: State, expires_s: Int64
   ) {
     self.lockID = lockID
@@ -39,7 +39,7 @@ public struct LockItem: Hashable, Sendable {
   }
 }
 
-public enum LockRequest: Sendable {
+package enum LockRequest: Sendable {
   /// The item, as of the last write (ConsistentRead).
   case read
   /// The whole item, in place of what was there.
@@ -48,7 +48,7 @@ public enum LockRequest: Sendable {
   case update(LockItem, if: LockCondition)
 }
 
-public enum LockCondition: Hashable, Sendable {
+package enum LockCondition: Hashable, Sendable {
   /// There is no item.
   case absent
   /// Nobody has written since that was read.
@@ -58,7 +58,7 @@ public enum LockCondition: Hashable, Sendable {
   /// There is an item: for a simulator that leaves a check out.
   case any
 
-  public func holds(of item: LockItem?) -> Bool {
+  package func holds(of item: LockItem?) -> Bool {
     switch self {
     case .absent: item == nil
     case .unchanged(let lockID): item.map { $0.lockID == lockID } ?? false
@@ -69,7 +69,7 @@ public enum LockCondition: Hashable, Sendable {
   }
 }
 
-public enum LockAnswer: Sendable {
+package enum LockAnswer: Sendable {
   /// To a read; nil: there is none.
   case item(LockItem?)
   case written
@@ -78,14 +78,14 @@ public enum LockAnswer: Sendable {
 }
 
 /// A request that got no answer, or a useless one. It may have been carried out all the same.
-public struct LockFailure: Error, Hashable, Sendable {
+package struct LockFailure: Error, Hashable, Sendable {
   /// True: the same again may work (throttling, an error of the server's, no answer). False: somebody
   /// has to change something.
-  public var isPassing: Bool
+  package var isPassing: Bool
   /// What is wrong, and what to do.
-  public var message: String
+  package var message: String
 
-  public init(isPassing: Bool, _ message: String) {
+  package init(isPassing: Bool, _ message: String) {
     self.isPassing = isPassing
     self.message = message
   }

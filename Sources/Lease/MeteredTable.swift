@@ -1,15 +1,15 @@
 internal import CoreMetrics
-public import SluiceShared
+package import SluiceShared
 
 /// Counts what is asked of another table.
-public struct MeteredTable: LockTable {
+package struct MeteredTable: LockTable {
   private let base: any LockTable
   private let clock: any Clock
   private let reads, puts, updates, failures: Counter
   private let seconds: Timer
 
   /// `store`: its directory.
-  public init(_ base: any LockTable, store: String, clock: any Clock) {
+  package init(_ base: any LockTable, store: String, clock: any Clock) {
     self.base = base
     self.clock = clock
     func counter(_ operation: String) -> Counter {
@@ -22,7 +22,7 @@ public struct MeteredTable: LockTable {
     seconds = Measure.lockSeconds.timer([("store", store)])
   }
 
-  public func perform(_ request: LockRequest, atMost limit: Duration) -> Result<
+  package func perform(_ request: LockRequest, atMost limit: Duration) -> Result<
     LockAnswer, LockFailure
   > {
     switch request {

@@ -7,15 +7,15 @@ internal import SluiceShared
 /// later; behind one that found none, the next comes a moment later. So a beat costs somewhat more than one look, and is
 /// seen a twentieth of the lease after it was made, at most. Where none comes for a beat and a moment, it looks
 /// a few times more, and when the lease is over.
-public struct StandbyPace {
+package struct StandbyPace {
   let lease: Duration
   /// Between two beats of a leader at rest.
   let beat: Duration
 
-  public init(lease: Duration, beat: Duration) { (self.lease, self.beat) = (lease, beat) }
+  package init(lease: Duration, beat: Duration) { (self.lease, self.beat) = (lease, beat) }
 
   /// `silence`: for how long the beacon is what it is; zero where the look found another.
-  public func pause(afterSilence silence: Duration) -> Duration {
+  package func pause(afterSilence silence: Duration) -> Duration {
     guard silence > .zero else { return beat - lease / 100 }
     let step = lease / 20
     // Who may not claim it yet, as by another clock than its own, need not look all the time.

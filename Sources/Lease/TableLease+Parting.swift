@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// How a holder of an item gives it back, so that others need not wait until it has run out.
 extension TableLease {
@@ -11,7 +11,7 @@ extension TableLease {
 
   static var releaseTries: Int { 8 }
 
-  public func release() throws(StoreError) {
+  package func release() throws(StoreError) {
     guard let held = tenure else { return }
     guard waits else { return part(from: held.item) }
     let until = now + timing.release
@@ -45,7 +45,7 @@ extension TableLease {
         [("reason", reason)]))
   }
 
-  public func abandon() {
+  package func abandon() {
     nextTake = now + timing.look
     giveBackDoubtful()
     guard let held = tenure else { return }
@@ -71,7 +71,7 @@ extension TableLease {
   // MARK: beside the caller
 
   /// Whether an item is still being given back. Who ends waits for it, two seconds at most.
-  public var isParting: Bool { parting != nil }
+  package var isParting: Bool { parting != nil }
 
   private func part(from item: LockItem) {
     tenure = nil

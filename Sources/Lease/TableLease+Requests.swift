@@ -186,13 +186,13 @@ extension TableLease {
 }
 
 /// What whoever runs an applier is told of its lease.
-public struct LeaseReport: Sendable {
-  public enum Level: Sendable { case info, warning, error }
-  public var level: Level
-  public var message: String
-  public var details: [(name: String, value: String)]
+package struct LeaseReport: Sendable {
+  package enum Level: Sendable { case info, warning, error }
+  package var level: Level
+  package var message: String
+  package var details: [(name: String, value: String)]
 
-  public init(_ level: Level, _ message: String, _ details: [(String, String)]) {
+  package init(_ level: Level, _ message: String, _ details: [(String, String)]) {
     self.level = level
     self.message = message
     self.details = details.map { (name: $0.0, value: $0.1) }

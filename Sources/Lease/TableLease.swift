@@ -1,4 +1,4 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A lease in a table of locks (DynamoDB): who holds the store's item leads.
 ///
@@ -11,7 +11,7 @@ public import SluiceShared
 /// Who has one store waits for some answers: it has nothing else to do. Who has many waits for none, and is called when
 /// one is there (`onAnswer`): a table that does not answer must not keep the others' stores waiting. There an item is
 /// taken in two steps: `acquire` sends the request and says no, and is asked again when the answer is there.
-public final class TableLease: Lease {
+package final class TableLease: Lease {
   let table: any LockTable
   let environment: Environment
   let report: (LeaseReport) -> Void
@@ -64,7 +64,7 @@ public final class TableLease: Lease {
 
   /// `name`: who holds it, for people; `report` is called on the thread that calls the lease. `onAnswer`: nothing
   /// in here waits for an answer; when one is there this is called, from any thread, and `goOn` takes it.
-  public init(
+  package init(
     _ table: any LockTable, duration: Duration, name: String, environment: Environment,
     onAnswer: (@Sendable () -> Void)? = nil, report: @escaping (LeaseReport) -> Void
   ) {
@@ -85,7 +85,7 @@ public final class TableLease: Lease {
 
   // MARK: Standing by
 
-  public func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool {
+  package func mayClaim(_ seen: LeaseObservation) throws(StoreError) -> Bool {
     if waits {
       if tenure != nil { abandon() }
       try land()
@@ -150,7 +150,7 @@ public final class TableLease: Lease {
     candidacy.chance(at: now, observes: environment.makes(.stealAfterObservation))
   }
 
-  public var nextLook: Duration? {
+  package var nextLook: Duration? {
     if let flight { return flight.sent + timing.request * 2 }
     if tenure != nil { return now }
     if parting != nil { return max(now, pacing.notBefore) }
@@ -158,16 +158,16 @@ public final class TableLease: Lease {
     return max(due, pacing.notBefore)
   }
 
-  public func goOn() throws(StoreError) -> Bool {
+  package func goOn() throws(StoreError) -> Bool {
     try progress()
     return parting == nil && flight == nil && (tenure != nil || isChance)
   }
 
-  public var isBeingTaken: Bool {
+  package var isBeingTaken: Bool {
     if case .taking = flight?.purpose { true } else { tenure != nil }
   }
 
-  public func acquire() throws(StoreError) -> Bool {
+  package func acquire() throws(StoreError) -> Bool {
     try land(waits: waits)
     if !waits, let held = tenure { return now < held.deadline }
     guard flight == nil else { return false }
@@ -190,7 +190,7 @@ public final class TableLease: Lease {
   /// Claiming the log, or opening the database, may have taken longer than the lease, and nothing is
   /// renewed meanwhile: so where it is due it is begun here. Where the time is up already its answer is waited for, in any
   /// case: only a process that was stopped, or takes as long as the lease to open a database, comes to that.
-  public func claimed(at started: Duration) throws(StoreError) {
+  package func claimed(at started: Duration) throws(StoreError) {
     try land()
     guard let held = tenure else { throw lost() }
     guard now >= held.deadline else { return try renewWhenDue() }
@@ -223,18 +223,18 @@ public final class TableLease: Lease {
     StoreError(.notLeading, "the lease ran out while the term began; this applier stands back")
   }
 
-  public func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool {
+  package func renew(beatStarted started: Duration, nextBeat: Duration) throws(StoreError) -> Bool {
     try renewed(later: .zero)
   }
 
   /// The item is what others elect by, so at rest it alone is kept, and a beat may come much later.
-  public func keep() throws(StoreError) -> Bool { try renewed(later: restingDelay) }
+  package func keep() throws(StoreError) -> Bool { try renewed(later: restingDelay) }
 
   private var restingDelay: Duration { timing.restingRenewal - timing.renewal }
 
-  public func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { Limits.longestRestingBeat }
+  package func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { Limits.longestRestingBeat }
 
-  public var nextKeep: Duration? {
+  package var nextKeep: Duration? {
     guard let held = tenure else { return nil }
     if let flight { return min(held.deadline, flight.sent + timing.request * 2) }
     return min(held.deadline, max(held.nextRenewal + restingDelay, pacing.notBefore))

@@ -4,7 +4,7 @@ public import SluiceShared
 
 /// A store open for reading with SQL; any number of threads may use it.
 public final class Database: Sendable {
-  public let store: PageStore
+  package let store: PageStore
   private let number: UInt64
   private let executor: any Executor
   private let extensions: [LoadableExtension]
@@ -23,7 +23,7 @@ public final class Database: Sendable {
   }
 
   /// Reads through `store`. `executor` is where the asynchronous `read` runs.
-  public init(
+  package init(
     _ store: PageStore, executor: any Executor, extensions: [LoadableExtension] = []
   ) {
     ReadVFS.register()

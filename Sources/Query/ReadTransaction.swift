@@ -1,11 +1,11 @@
-public import SluiceReader
-public import SluiceSQLite
+package import SluiceReader
+package import SluiceSQLite
 public import SluiceShared
 
 /// One read transaction: every query in it sees the same snapshot. Usable only within the body that
 /// `Database.read` calls, on its thread.
 public final class ReadTransaction {
-  public let snapshot: Snapshot
+  package let snapshot: Snapshot
   private var connection: ReadConnection?
 
   init(_ connection: ReadConnection, _ snapshot: Snapshot) {
@@ -52,7 +52,7 @@ public final class ReadTransaction {
 
   /// Runs `body` with the statement, bound and not yet stepped: for results that are better taken
   /// row by row. The statement is kept for the next call with the same text.
-  public func withStatement<R>(
+  package func withStatement<R>(
     _ sql: String, _ parameters: [SQLValue] = [], _ body: (Statement) throws -> R
   ) throws -> R {
     guard let connection else {

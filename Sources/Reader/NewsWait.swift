@@ -1,13 +1,13 @@
 internal import SluiceHints
 internal import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 /// Waits until a store has published more than somebody who follows it has seen.
 ///
 /// It looks at the newest beacon as a reader does: often, and the more seldom the better the applier's hints can
 /// be relied on. What a hint says is not believed: it ends a pause, and what was published the beacon says. Used
 /// by one thread at a time.
-public final class NewsWait {
+package final class NewsWait {
   private let log: Log
   private let line: HintLine
   private let environment: Environment
@@ -21,7 +21,7 @@ public final class NewsWait {
   private static let heardPause = Duration.milliseconds(250)
 
   /// Throws as `PageStore` does.
-  public init(path: String, environment: Environment) throws(StoreError) {
+  package init(path: String, environment: Environment) throws(StoreError) {
     let layout = StoreLayout(path)
     let description = try StoreDescription.read(layout, environment.fileSystem)
     log = Log(layout: layout, store: description.id, environment: environment)
@@ -33,7 +33,7 @@ public final class NewsWait {
   /// Returns when more than `txid` is published: the last batch that is. nil after `limit`, where the store cannot be
   /// read now, or when `shouldStop` says so, which is asked several times a second.
   @discardableResult
-  public func wait(
+  package func wait(
     behind txid: TxID, atMost limit: Duration = .seconds(60), shouldStop: () -> Bool = { false }
   ) -> TxID? {
     let end = clock.elapsed() + limit

@@ -1,5 +1,5 @@
 internal import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 extension PageStore {
   private struct Weak { weak var store: PageStore? }
@@ -7,7 +7,7 @@ extension PageStore {
 
   /// The process's one page store for `path`, which all its connections share; closed when the last
   /// of them goes.
-  public static func shared(path: String) throws(StoreError) -> PageStore {
+  package static func shared(path: String) throws(StoreError) -> PageStore {
     let root = StoreLayout(path).root
     let key = ExactText(root)
     if let known = open.withLock({ $0[key]?.store }) { return known }

@@ -1,6 +1,6 @@
 internal import CoreMetrics
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 internal import Synchronization
 
 /// A store open for reading: hands out snapshots, each as fresh as it is asked for.
@@ -8,9 +8,9 @@ internal import Synchronization
 /// At most one caller reads the file server at a time. A caller that comes meanwhile may not take that
 /// answer: it may have been read before this caller began (promise 4). All that come meanwhile share the
 /// next answer, which is asked for after each of them began.
-public final class PageStore: Sendable {
-  public let layout: StoreLayout
-  public let description: StoreDescription
+package final class PageStore: Sendable {
+  package let layout: StoreLayout
+  package let description: StoreDescription
 
   private struct State {
     var snapshot: Snapshot
@@ -35,7 +35,7 @@ public final class PageStore: Sendable {
   private let arrivals = Atomic<UInt64>(0)
 
   /// Opens the store at `path`. Throws `.noSuchStore`, `.foreign`, `.unsupported`, or `.damaged`.
-  public init(path: String, environment: Environment) throws(StoreError) {
+  package init(path: String, environment: Environment) throws(StoreError) {
     let layout = StoreLayout(path)
     self.layout = layout
     self.environment = environment
@@ -51,7 +51,7 @@ public final class PageStore: Sendable {
 
   /// A snapshot as fresh as asked for. Throws `.timeout` where what was waited for did not come,
   /// `.damaged` and `.io`.
-  public func snapshot(_ freshness: Freshness = .latest) throws(StoreError) -> Snapshot {
+  package func snapshot(_ freshness: Freshness = .latest) throws(StoreError) -> Snapshot {
     // A snapshot whose files are gone is no answer, however fresh it is.
     if files.expired.load(ordering: .relaxed) {
       past.forget()
@@ -97,13 +97,13 @@ public final class PageStore: Sendable {
   }
 
   /// The present, from the newest checkpoint on: what came before it is in use here no more.
-  public func rebased() throws(StoreError) -> Snapshot {
+  package func rebased() throws(StoreError) -> Snapshot {
     files.expired.store(true, ordering: .relaxed)
     return try snapshot(.latest)
   }
 
   /// The last snapshot that was handed out, however old; no I/O.
-  public var current: Snapshot { state.withLock { $0.snapshot } }
+  package var current: Snapshot { state.withLock { $0.snapshot } }
 
   package var clock: any Clock { environment.clock }
 

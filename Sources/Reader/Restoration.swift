@@ -10,7 +10,7 @@ public enum Restoration {
   ///
   /// Throws `.invalid` where something has the name already, and where a journal of another database lies
   /// beside it: SQLite would play that into this one.
-  public static func write(
+  package static func write(
     _ snapshot: Snapshot, to path: String, _ environment: Environment,
     onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
   ) throws(StoreError) {
@@ -18,6 +18,20 @@ public enum Restoration {
       try SnapshotImage(snapshot, environment, width: Limits.restoredPieces).write(
         to: temporary, mode: 0o600, onProgress: onProgress)
     }
+  }
+
+  /// Writes what the store at `store` has at `freshness` to `path`; returns the last batch in it. Throws as the other
+  /// two, and as `Database` does for a state that is not kept.
+  @discardableResult
+  public static func write(
+    _ freshness: Freshness = .latest, ofStoreAt store: String, to path: String,
+    environment: Environment = .posix(), note: (StoreError) -> Void = { _ in },
+    onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
+  ) throws(StoreError) -> TxID {
+    let pages = try PageStore(path: store, environment: environment)
+    return try write(
+      freshness, of: pages, to: path, environment, note: note, onProgress: onProgress
+    ).txid
   }
 
   /// How often it begins anew where retention removes what it reads.
@@ -29,7 +43,7 @@ public enum Restoration {
   /// same state. Where a page of a checkpoint is damaged, the state is made from an older one and the log
   /// behind it, and `note` is told; where there is none, that damage is thrown.
   @discardableResult
-  public static func write(
+  package static func write(
     _ freshness: Freshness, of store: PageStore, to path: String, _ environment: Environment,
     note: (StoreError) -> Void = { _ in }, begins: (Snapshot) -> Void = { _ in },
     onProgress: (_ written: Int64, _ proven: Int64) -> Void = { _, _ in }
@@ -86,7 +100,7 @@ public enum Restoration {
 
   /// Has `write` make a file of another name beside `path`, durably, and then gives it that name. Whatever
   /// fails, nothing is left of it.
-  public static func making<R>(
+  package static func making<R>(
     _ path: String, _ environment: Environment, _ write: (String) throws(StoreError) -> R
   ) throws(StoreError) -> R {
     let fileSystem = environment.fileSystem

@@ -1,19 +1,19 @@
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 
 /// The database as of a TxID. Immutable, and readable from any thread.
 ///
 /// It holds the files that it needs open, so that their removal on this host does not hurt it; on
 /// another host that ends it with `.snapshotExpired`.
-public final class Snapshot: Sendable {
+package final class Snapshot: Sendable {
   /// The last batch and commit in it.
-  public let extent: LogExtent
+  package let extent: LogExtent
   /// As its last commit says, or its checkpoint: a commit can change it, and then has written every page.
-  public let pageSize: Int
-  public let pageCount: UInt32
-  public let checksum: DatabaseChecksum
+  package let pageSize: Int
+  package let pageCount: UInt32
+  package let checksum: DatabaseChecksum
   /// Batches rejected since the store was made.
-  public let rejected: UInt64
+  package let rejected: UInt64
 
   let index: PageIndex
   let checkpoint: CheckpointPages
@@ -23,11 +23,11 @@ public final class Snapshot: Sendable {
   /// Page 1, kept from its first reading on: each read transaction begins by looking at it.
   private let first = Monitor<[UInt8]?>(nil)
 
-  public var txid: TxID { extent.txid }
+  package var txid: TxID { extent.txid }
   /// The checkpoint that it is based on.
-  public var checkpointTxID: TxID { checkpoint.txid }
+  package var checkpointTxID: TxID { checkpoint.txid }
   /// The database's size in bytes.
-  public var byteCount: Int64 { Int64(pageCount) * Int64(pageSize) }
+  package var byteCount: Int64 { Int64(pageCount) * Int64(pageSize) }
 
   init(
     _ checkpoint: CheckpointPages, _ index: PageIndex, extent: LogExtent, pageSize: Int,
@@ -49,7 +49,7 @@ public final class Snapshot: Sendable {
   ///
   /// Throws `.damaged` naming file and offset where the bytes are not what was written, after a
   /// second look past the caches, and `.snapshotExpired` where the file is gone.
-  public func read(page: UInt32, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) {
+  package func read(page: UInt32, into buffer: UnsafeMutableRawBufferPointer) throws(StoreError) {
     precondition(buffer.count == pageSize, "a snapshot is read by pages")
     switch place(of: page) {
     case .log(let entry):
@@ -61,7 +61,7 @@ public final class Snapshot: Sendable {
   }
 
   /// The CRC-32C of the page's content; nothing is read of the page itself.
-  public func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
+  package func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
     switch place(of: page) {
     case .log(let entry): entry.crc
     case .checkpoint: try checkpoint.crc(ofPage: page)
@@ -71,7 +71,7 @@ public final class Snapshot: Sendable {
 
   /// The checksum of the database after a commit that changes these pages and leaves `pageCount`. One that changes
   /// the page size has all pages of the database.
-  public func checksum(
+  package func checksum(
     adding entries: [PageEntry], pageSize newSize: Int, pageCount newCount: UInt32
   ) throws(StoreError) -> DatabaseChecksum {
     guard newSize == pageSize else {
@@ -94,7 +94,7 @@ public final class Snapshot: Sendable {
     return checksum
   }
 
-  public func checksum(adding entries: [PageEntry], _ meta: CommitMeta) throws(StoreError)
+  package func checksum(adding entries: [PageEntry], _ meta: CommitMeta) throws(StoreError)
     -> DatabaseChecksum
   {
     try checksum(adding: entries, pageSize: Int(meta.pageSize), pageCount: meta.pageCount)
@@ -138,7 +138,7 @@ public final class Snapshot: Sendable {
 
 extension Snapshot {
   /// A checkpoint by itself, of a store that may have no log yet.
-  public convenience init(
+  package convenience init(
     checkpoint txid: TxID, layout: StoreLayout, store: StoreID, environment: Environment
   ) throws(StoreError) {
     let files = StoreFiles(layout: layout, store: store, environment: environment)
@@ -151,7 +151,7 @@ extension Snapshot {
 
   /// What was published at `point`, from the newest checkpoint before that on, but none of `damaged`; nil: at
   /// `present`.
-  public static func recorded(
+  package static func recorded(
     in log: Log, upTo present: Log.Present, asOf point: HistoryPoint?,
     except damaged: Set<TxID> = []
   ) throws(StoreError) -> Snapshot {
@@ -164,7 +164,7 @@ extension Snapshot {
   /// `segment`. Does no I/O.
   ///
   /// `stored`: its pages as they lie there, where who adds it has made it; a few are kept, not to be read back.
-  public func adding(
+  package func adding(
     entries: [PageEntry], in segment: LogSegment, meta: CommitMeta, extent: LogExtent,
     stored: [UInt8] = []
   ) -> Snapshot {

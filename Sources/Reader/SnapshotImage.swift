@@ -1,15 +1,15 @@
 internal import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 /// A snapshot as a plain SQLite file.
-public struct SnapshotImage: Sendable {
+package struct SnapshotImage: Sendable {
   private let snapshot: Snapshot
   private let environment: Environment
   private let width: Int
 
   /// `width`: pieces of 4 MiB that there is memory for. Of two one is read while the other is written, and so many
   /// are read back at a time.
-  public init(_ snapshot: Snapshot, _ environment: Environment, width: Int = 1) {
+  package init(_ snapshot: Snapshot, _ environment: Environment, width: Int = 1) {
     self.snapshot = snapshot
     self.environment = environment
     self.width = width
@@ -22,7 +22,7 @@ public struct SnapshotImage: Sendable {
   ///
   /// Throws `.damaged` where the checksum is another one; the file is then left to the caller to remove.
   @discardableResult
-  public func write(
+  package func write(
     to path: String, mode: UInt32, reusing earlier: (file: any File, of: Snapshot)? = nil,
     onProgress: (_ written: Int64, _ proven: Int64) throws(StoreError) -> Void = { _, _ in }
   ) throws(StoreError) -> [UInt32] {
@@ -65,7 +65,7 @@ public struct SnapshotImage: Sendable {
 
   /// Reads the file at `path` and compares it with the database checksum of the snapshot; `onProgress` is
   /// told how many bytes were read. Throws `.damaged` where it is another one.
-  public func prove(_ path: String, onProgress: (_ proven: Int64) -> Void = { _ in })
+  package func prove(_ path: String, onProgress: (_ proven: Int64) -> Void = { _ in })
     throws(StoreError)
   {
     try prove(path, SnapshotPieces(snapshot, environment, width: width)) { onProgress($0) }

@@ -1,25 +1,25 @@
 internal import CSQLite
 
 /// What a statement being compiled wants to do. Valid only during the authorizer's call.
-public struct Authorization: ~Copyable {
+package struct Authorization: ~Copyable {
   /// An action code: `SQLITE_INSERT`, `SQLITE_PRAGMA` …; its documentation says what `first` and
   /// `second` are.
-  public let action: Int32
+  package let action: Int32
   let arguments: (UnsafePointer<CChar>?, UnsafePointer<CChar>?)
   let databaseName: UnsafePointer<CChar>?
   let accessorName: UnsafePointer<CChar>?
 
   /// Most often the table, index or pragma.
-  public var first: String? { arguments.0.map { String(cString: $0) } }
+  package var first: String? { arguments.0.map { String(cString: $0) } }
   /// Most often the column, or the function or pragma argument.
-  public var second: String? { arguments.1.map { String(cString: $0) } }
+  package var second: String? { arguments.1.map { String(cString: $0) } }
   /// "main", "temp" or the name of an attached database.
-  public var database: String? { databaseName.map { String(cString: $0) } }
+  package var database: String? { databaseName.map { String(cString: $0) } }
   /// The innermost trigger or view that is the cause; nil for the statement itself.
-  public var accessor: String? { accessorName.map { String(cString: $0) } }
+  package var accessor: String? { accessorName.map { String(cString: $0) } }
 }
 
-public enum AuthorizationDecision: Sendable {
+package enum AuthorizationDecision: Sendable {
   case allow
   /// The statement does not compile: `SQLITE_AUTH`.
   case deny
@@ -48,7 +48,7 @@ extension Connection {
   /// recompiles it later. Nil allows everything (`sqlite3_set_authorizer`).
   ///
   /// Setting it makes SQLite recompile every prepared statement at its next step.
-  public func setAuthorizer(_ body: ((borrowing Authorization) -> AuthorizationDecision)?) {
+  package func setAuthorizer(_ body: ((borrowing Authorization) -> AuthorizationDecision)?) {
     let authorizer = body.map { Authorizer($0) }
     let context = authorizer.map { Unmanaged.passUnretained($0).toOpaque() }
     sqlite3_set_authorizer(

@@ -6,7 +6,7 @@ extension Connection {
   ///
   /// Throws `SQLITE_BUSY` or `SQLITE_LOCKED` where either side is in use; the destination then
   /// holds what it held before.
-  public func backup(to destination: Connection, pagesPerStep: Int32 = 1024) throws(SQLiteError) {
+  package func backup(to destination: Connection, pagesPerStep: Int32 = 1024) throws(SQLiteError) {
     guard let backup = sqlite3_backup_init(destination.handle, "main", handle, "main") else {
       throw SQLiteError(sqlite3_extended_errcode(destination.handle), in: destination.handle)
     }

@@ -1,12 +1,12 @@
 internal import CSQLite
-public import SluiceShared
+package import SluiceShared
 
 extension Connection {
   /// Compiles the one statement in `sql`.
   ///
   /// Throws `SQLITE_ERROR` also when there is none or more than one. `persistent` tells SQLite that
   /// the statement will be kept (`SQLITE_PREPARE_PERSISTENT`).
-  public func prepare(_ sql: String, persistent: Bool = false) throws(SQLiteError) -> Statement {
+  package func prepare(_ sql: String, persistent: Bool = false) throws(SQLiteError) -> Statement {
     var sql = sql
     return try sql.withUTF8 { text in
       Result { () throws(SQLiteError) in
@@ -29,7 +29,7 @@ extension Connection {
   /// included; nil where the text holds only white space and comments (`sqlite3_prepare_v3`).
   ///
   /// A NUL byte is refused: SQLite would take it for the end and ignore the rest.
-  public func prepare(_ sql: UnsafeRawBufferPointer, persistent: Bool = false)
+  package func prepare(_ sql: UnsafeRawBufferPointer, persistent: Bool = false)
     throws(SQLiteError) -> (statement: Statement, length: Int)?
   {
     guard let start = sql.baseAddress?.assumingMemoryBound(to: CChar.self) else { return nil }
@@ -49,7 +49,7 @@ extension Connection {
   }
 
   /// Executes each statement of a script, throwing rows away; stops at the first error.
-  public func execute(_ sql: String) throws(SQLiteError) {
+  package func execute(_ sql: String) throws(SQLiteError) {
     var sql = sql
     try sql.withUTF8 { text in
       Result { () throws(SQLiteError) in
@@ -63,7 +63,7 @@ extension Connection {
   }
 
   /// All rows of one statement.
-  public func query(_ sql: String, _ parameters: [SQLValue] = [])
+  package func query(_ sql: String, _ parameters: [SQLValue] = [])
     throws(SQLiteError) -> [[SQLValue]]
   {
     let statement = try prepare(sql)
@@ -74,7 +74,7 @@ extension Connection {
   }
 
   /// The first column of the first row: nil when there is no row, `.null` when it holds NULL.
-  public func scalar(_ sql: String, _ parameters: [SQLValue] = []) throws(SQLiteError) -> SQLValue?
+  package func scalar(_ sql: String, _ parameters: [SQLValue] = []) throws(SQLiteError) -> SQLValue?
   {
     let statement = try prepare(sql)
     try statement.bind(parameters)

@@ -3,17 +3,17 @@
 ///
 /// The statement's text keeps the literal with what is left of it: of `x'…'` the last digits, of `'…'` the
 /// last characters.
-public struct FoldedLiteral: Hashable, Sendable {
+package struct FoldedLiteral: Hashable, Sendable {
   /// Of the literal's first quote, in bytes from the beginning of the statement's text.
-  public let quote: Int
-  public let isBlob: Bool
+  package let quote: Int
+  package let isBlob: Bool
   /// What was taken out, as it is meant: no digits, and no doubled quotes.
-  public fileprivate(set) var pieces: [[UInt8]]
+  package fileprivate(set) var pieces: [[UInt8]]
 
-  public var byteCount: Int { pieces.reduce(0) { $0 + $1.count } }
+  package var byteCount: Int { pieces.reduce(0) { $0 + $1.count } }
 
   /// The bytes that hexadecimal digits mean; nil where they mean none.
-  public static func bytes(hexadecimal digits: ArraySlice<UInt8>) -> [UInt8]? {
+  package static func bytes(hexadecimal digits: ArraySlice<UInt8>) -> [UInt8]? {
     guard digits.count % 2 == 0 else { return nil }
     var isHexadecimal = true
     let bytes = [UInt8](unsafeUninitializedCapacity: digits.count / 2) { bytes, count in
@@ -41,7 +41,7 @@ public struct FoldedLiteral: Hashable, Sendable {
   }
 
   /// What characters between quotes mean, where a doubled quote is one; a single one is not among them.
-  public static func unquoted(_ characters: ArraySlice<UInt8>) -> [UInt8] {
+  package static func unquoted(_ characters: ArraySlice<UInt8>) -> [UInt8] {
     let quote = UInt8(ascii: "'")
     var content: [UInt8] = []
     content.reserveCapacity(characters.count)

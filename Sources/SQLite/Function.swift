@@ -1,16 +1,16 @@
 internal import CSQLite
 
 /// What SQLite may assume about a function.
-public struct FunctionFlags: OptionSet, Sendable {
-  public let rawValue: Int32
-  public init(rawValue: Int32) { self.rawValue = rawValue }
+package struct FunctionFlags: OptionSet, Sendable {
+  package let rawValue: Int32
+  package init(rawValue: Int32) { self.rawValue = rawValue }
 
   /// Same arguments, same result: usable in indexes and factored out of loops.
-  public static let deterministic = FunctionFlags(rawValue: SQLITE_DETERMINISTIC)
+  package static let deterministic = FunctionFlags(rawValue: SQLITE_DETERMINISTIC)
   /// Not usable in triggers, views and other parts of the schema.
-  public static let directOnly = FunctionFlags(rawValue: SQLITE_DIRECTONLY)
+  package static let directOnly = FunctionFlags(rawValue: SQLITE_DIRECTONLY)
   /// Usable in the schema also when the schema is not trusted.
-  public static let innocuous = FunctionFlags(rawValue: SQLITE_INNOCUOUS)
+  package static let innocuous = FunctionFlags(rawValue: SQLITE_INNOCUOUS)
 }
 
 /// Keeps the closure behind an SQL function; SQLite frees it.
@@ -24,7 +24,7 @@ extension Connection {
   /// (`sqlite3_create_function_v2`); `argumentCount` -1 takes any number.
   ///
   /// Throws `SQLITE_BUSY` when it would replace a function while statements are running.
-  public func createFunction(
+  package func createFunction(
     _ name: String, argumentCount: Int32, flags: FunctionFlags = [],
     _ body: @escaping (inout FunctionContext) -> Void
   ) throws(SQLiteError) {

@@ -1,11 +1,11 @@
 internal import CSQLite
-public import SluiceShared
+package import SluiceShared
 
 /// One call of an SQL function: its arguments, and where the result goes. Valid only during the
 /// call; a function that sets no result returns NULL.
-public struct FunctionContext: ~Copyable {
+package struct FunctionContext: ~Copyable {
   let call: OpaquePointer
-  public let argumentCount: Int32
+  package let argumentCount: Int32
   let arguments: UnsafeMutablePointer<OpaquePointer?>?
 
   private func argument(_ index: Int32) -> OpaquePointer? {
@@ -14,14 +14,14 @@ public struct FunctionContext: ~Copyable {
   }
 
   /// The argument's value; text that is not UTF-8 is repaired with U+FFFD.
-  public func value(_ index: Int32) -> SQLValue { SQLValue(argument(index)) }
+  package func value(_ index: Int32) -> SQLValue { SQLValue(argument(index)) }
 
   /// The argument as an integer, converted as SQLite's CAST does.
-  public func integer(_ index: Int32) -> Int64 { sqlite3_value_int64(argument(index)) }
+  package func integer(_ index: Int32) -> Int64 { sqlite3_value_int64(argument(index)) }
 
-  public func isNull(_ index: Int32) -> Bool { sqlite3_value_type(argument(index)) == SQLITE_NULL }
+  package func isNull(_ index: Int32) -> Bool { sqlite3_value_type(argument(index)) == SQLITE_NULL }
 
-  public mutating func setResult(_ value: SQLValue) {
+  package mutating func setResult(_ value: SQLValue) {
     switch value {
     case .null: sqlite3_result_null(call)
     case .integer(let value): sqlite3_result_int64(call, value)
@@ -31,23 +31,23 @@ public struct FunctionContext: ~Copyable {
     }
   }
 
-  public mutating func setResult(integer value: Int64) { sqlite3_result_int64(call, value) }
+  package mutating func setResult(integer value: Int64) { sqlite3_result_int64(call, value) }
 
   /// UTF-8, copied.
-  public mutating func setResult(text: UnsafeRawBufferPointer) {
+  package mutating func setResult(text: UnsafeRawBufferPointer) {
     let start = nonNull(text).assumingMemoryBound(to: CChar.self)
     sqlite3_result_text64(
       call, start, UInt64(text.count), csqlite_transient(), UInt8(SQLITE_UTF8))
   }
 
   /// Copied.
-  public mutating func setResult(blob: UnsafeRawBufferPointer) {
+  package mutating func setResult(blob: UnsafeRawBufferPointer) {
     sqlite3_result_blob64(call, nonNull(blob), UInt64(blob.count), csqlite_transient())
   }
 
   /// A blob of `count` bytes that `fill` writes, in SQLite's own memory: nothing is copied, and its limits
   /// hold. Fails with SQLITE_NOMEM where they are reached.
-  public mutating func setResult(
+  package mutating func setResult(
     blobOf count: Int, fill: (UnsafeMutableRawBufferPointer) -> Void
   ) {
     guard let memory = sqlite3_malloc64(UInt64(count)) else {
@@ -59,7 +59,7 @@ public struct FunctionContext: ~Copyable {
   }
 
   /// Makes the statement fail with `SQLITE_ERROR` and this message.
-  public mutating func fail(_ message: String) {
+  package mutating func fail(_ message: String) {
     var message = message
     message.withUTF8 { text in
       let start = nonNull(UnsafeRawBufferPointer(text)).assumingMemoryBound(to: CChar.self)

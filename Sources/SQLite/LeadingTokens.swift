@@ -1,17 +1,17 @@
 /// The first tokens of a statement, in lower case, names without their quotes, comments left out.
-public struct LeadingTokens {
+package struct LeadingTokens {
   private var rest: Substring.UTF8View
 
-  public init(_ statement: String) { rest = statement[...].utf8 }
+  package init(_ statement: String) { rest = statement[...].utf8 }
 
   /// The next token where it may be a keyword: a name in quotes is none.
-  public mutating func keyword() -> String? {
+  package mutating func keyword() -> String? {
     skipBlank()
     guard let first = rest.first, LeadingTokens.closingQuote(first) == nil else { return nil }
     return next()
   }
 
-  public mutating func next() -> String? {
+  package mutating func next() -> String? {
     skipBlank()
     guard let first = rest.first else { return nil }
     if let close = LeadingTokens.closingQuote(first) { return quoted(until: close) }
@@ -59,7 +59,7 @@ public struct LeadingTokens {
     rest = rest.dropFirst(2)
   }
 
-  public static func isWord(_ byte: UInt8) -> Bool {
+  package static func isWord(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
       UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), 0x80...:

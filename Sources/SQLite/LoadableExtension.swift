@@ -1,7 +1,7 @@
 internal import CSQLite
 internal import CSystem
 internal import Glibc
-public import SluiceShared
+package import SluiceShared
 
 /// A loadable extension of SQLite, held in memory so that what is loaded is what was verified.
 ///
@@ -10,13 +10,13 @@ public import SluiceShared
 /// name (memfd_create(2)), and the dynamic linker loads that.
 public final class LoadableExtension: Sendable {
   /// What people call it: the file's name without directory and suffix.
-  public let name: String
+  package let name: String
   /// Kept open for as long as the process may load it: the dynamic linker knows a library by its
   /// path, and another file under the same number would be taken for this one.
   private let descriptor: Int32
 
   /// Takes the bytes of a shared library. Throws `.unsupported` where this host cannot load it.
-  public init(name: String, bytes: [UInt8]) throws(StoreError) {
+  package init(name: String, bytes: [UInt8]) throws(StoreError) {
     if let reason = unsuitable(bytes) {
       throw StoreError(.unsupported, "the extension \(name) cannot be loaded here: \(reason)")
     }
@@ -37,7 +37,7 @@ public final class LoadableExtension: Sendable {
 
   /// The function that SQLite's own loader looks for in a file of that name, after
   /// `sqlite3_extension_init`: `sqlite3_vec_init` for `vec0` and for `libvec0`.
-  public static func entryPoint(of name: String) -> String {
+  package static func entryPoint(of name: String) -> String {
     var bytes = name.utf8.prefix { $0 != UInt8(ascii: ".") }[...]
     if bytes.starts(with: "lib".utf8) { bytes = bytes.dropFirst(3) }
     var letters = ""
@@ -57,7 +57,7 @@ public final class LoadableExtension: Sendable {
 extension Connection {
   /// Loads extensions for this connection, in their order (`sqlite3_load_extension`). The right to
   /// load any is given for these calls only, and never to SQL.
-  public func load(_ extensions: [LoadableExtension]) throws(StoreError) {
+  package func load(_ extensions: [LoadableExtension]) throws(StoreError) {
     for one in extensions {
       do throws(SQLiteError) {
         try setConfig(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, true)
@@ -84,7 +84,7 @@ extension Connection {
   }
 
   /// Waits so long for others' locks before a call fails with SQLITE_BUSY (`sqlite3_busy_timeout`).
-  public func setBusyTimeout(_ limit: Duration) {
+  package func setBusyTimeout(_ limit: Duration) {
     let (seconds, attoseconds) = limit.components
     let ms = min(Int64(Int32.max), max(0, seconds) * 1000 + attoseconds / 1_000_000_000_000_000)
     sqlite3_busy_timeout(handle, Int32(ms))

@@ -11,7 +11,7 @@ extension Connection {
   /// statement fail with `SQLITE_INTERRUPT`. Nil removes the handler (`sqlite3_progress_handler`).
   ///
   /// A statement of fewer steps never calls it. An interrupted write ends its whole transaction.
-  public func setProgressHandler(every steps: Int32, _ body: (() -> Bool)?) {
+  package func setProgressHandler(every steps: Int32, _ body: (() -> Bool)?) {
     let handler = body.map(ProgressHandler.init)
     let context = handler.map { Unmanaged.passUnretained($0).toOpaque() }
     sqlite3_progress_handler(

@@ -1,17 +1,17 @@
 internal import CSQLite
-public import SluiceShared
+package import SluiceShared
 
 /// A row that is about to be changed. Valid only during the hook's call.
 ///
 /// Values are as SQLite has them: of a column that is REAL an integer may stand for a real, and in which order
 /// they come says `RowReading`.
-public struct RowEvent: ~Copyable {
-  public enum Kind: Hashable, Sendable { case insert, update, delete }
+package struct RowEvent: ~Copyable {
+  package enum Kind: Hashable, Sendable { case insert, update, delete }
 
-  public let kind: Kind
+  package let kind: Kind
   /// Of a table without rowids 0.
-  public let oldRowID: Int64
-  public let newRowID: Int64
+  package let oldRowID: Int64
+  package let newRowID: Int64
   private let database: OpaquePointer
   private let schema: UnsafePointer<CChar>
   private let name: UnsafePointer<CChar>
@@ -31,14 +31,14 @@ public struct RowEvent: ~Copyable {
   }
 
   /// "main", or "temp".
-  public var schemaName: String { String(cString: schema) }
-  public var table: String { String(cString: name) }
+  package var schemaName: String { String(cString: schema) }
+  package var table: String { String(cString: name) }
 
   /// The row before; of an insertion nothing. nil: its record ends before the column, which was added to the
   /// table later and has its default there.
-  public var old: [SQLValue?] { kind == .insert ? [] : values(after: false) }
+  package var old: [SQLValue?] { kind == .insert ? [] : values(after: false) }
   /// The row behind; of a deletion nothing. nil as in `old`: SQLite copies records from one table into another.
-  public var new: [SQLValue?] { kind == .delete ? [] : values(after: true) }
+  package var new: [SQLValue?] { kind == .delete ? [] : values(after: true) }
 
   private func values(after: Bool) -> [SQLValue?] {
     (0..<csqlite_preupdate_count(database)).map { column in
@@ -50,7 +50,7 @@ public struct RowEvent: ~Copyable {
 }
 
 /// Keeps the closure that SQLite calls before it changes a row.
-public final class RowHook {
+package final class RowHook {
   fileprivate let body: (borrowing RowEvent) -> Void
   fileprivate let absent: OpaquePointer?
 
@@ -60,7 +60,7 @@ public final class RowHook {
   }
 
   /// Whether this SQLite has it (`SQLITE_ENABLE_PREUPDATE_HOOK`), as Debian's has.
-  public static var isAvailable: Bool { csqlite_has_preupdate() != 0 }
+  package static var isAvailable: Bool { csqlite_has_preupdate() != 0 }
 }
 
 extension Connection {
@@ -69,7 +69,7 @@ extension Connection {
   ///
   /// Not told are rows of SQLite's own tables, of virtual tables (but of the tables that these keep their
   /// content in), and what DDL does to a whole table. With a hook a DELETE of all rows goes row by row.
-  public func setRowHook(_ body: ((borrowing RowEvent) -> Void)?) {
+  package func setRowHook(_ body: ((borrowing RowEvent) -> Void)?) {
     let hook = body.map { RowHook($0, absent: csqlite_absent_value(handle)) }
     let context = hook.map { Unmanaged.passUnretained($0).toOpaque() }
     csqlite_preupdate_hook(

@@ -1,26 +1,26 @@
 internal import SluiceShared
 
 /// How this SQLite tells a row's values in a `RowEvent`. It depends on the version, so it is tried.
-public struct RowReading: Sendable {
+package struct RowReading: Sendable {
   /// Which row of an event.
-  public enum Side: Hashable, Sendable { case old, inserted, updated }
+  package enum Side: Hashable, Sendable { case old, inserted, updated }
 
   /// Where values come in the order of a record, in which generated columns that are not stored are missing.
   /// Everywhere else they come in the order of the table's columns.
   private let inRecordOrder: Set<Place>
   /// Whether a value that a record ends before is told from a NULL that it has.
-  public let tellsAbsent: Bool
+  package let tellsAbsent: Bool
 
   private struct Place: Hashable {
     var side: Side
     var hasRowIDs: Bool
   }
 
-  public func hasRecordOrder(_ side: Side, hasRowIDs: Bool) -> Bool {
+  package func hasRecordOrder(_ side: Side, hasRowIDs: Bool) -> Bool {
     inRecordOrder.contains(Place(side: side, hasRowIDs: hasRowIDs))
   }
 
-  public init() throws(SQLiteError) {
+  package init() throws(SQLiteError) {
     var found: Set<Place> = []
     for hasRowIDs in [true, false] {
       for (side, values) in try Self.sides(hasRowIDs: hasRowIDs) where values.first == .text("b") {

@@ -1,14 +1,14 @@
 internal import CSQLite
-public import SluiceVFS
+package import SluiceVFS
 
 extension SQLiteCalls {
   /// The library that this process links.
-  public static let linked = SQLiteCalls(csqlite_linked_calls())
+  package static let linked = SQLiteCalls(csqlite_linked_calls())
 }
 
 extension VFSRegistration {
   /// Registers a file system with the library that this process links.
-  public convenience init(name: String, _ fileSystem: any VirtualFileSystem) {
+  package convenience init(name: String, _ fileSystem: any VirtualFileSystem) {
     do throws(VFSFailure) { try self.init(name: name, fileSystem, .linked) } catch {
       preconditionFailure("sqlite3_vfs_register failed with \(error.code)")
     }

@@ -1,28 +1,28 @@
 internal import CSQLite
 
 /// What SQLite refused to do and why.
-public struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
+package struct SQLiteError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The extended result code, for example 2067 for `SQLITE_CONSTRAINT_UNIQUE`.
-  public var code: Int32
+  package var code: Int32
   /// SQLite's own words (`sqlite3_errmsg`).
-  public var message: String
+  package var message: String
   /// Where in the statement's text the offending token begins, in bytes of UTF-8.
-  public var offset: Int?
+  package var offset: Int?
 
-  public init(code: Int32, message: String, offset: Int? = nil) {
+  package init(code: Int32, message: String, offset: Int? = nil) {
     self.code = code
     self.message = message
     self.offset = offset
   }
 
   /// The result code without its extension: 19 for every `SQLITE_CONSTRAINT_…`.
-  public var primary: Int32 { code & 0xFF }
+  package var primary: Int32 { code & 0xFF }
 
   /// The extended code's name in `sqlite3.h`, or the primary code's where a newer SQLite returned
   /// an extension that this table lacks.
-  public var name: String { resultCodeName(code) }
+  package var name: String { resultCodeName(code) }
 
-  public var description: String {
+  package var description: String {
     let place = offset.map { " (at byte \($0) of the statement)" } ?? ""
     return "\(name): \(message)\(place)"
   }

@@ -2,7 +2,7 @@
 ///
 /// It is asked by the statement. The function `pragma_table_info` and its like would answer the same, unless
 /// the schema has a table or a view of that name: anybody who writes can make one, and a query finds that first.
-public enum SchemaPragma: String, Sendable {
+package enum SchemaPragma: String, Sendable {
   /// Columns: number, name, type, not null, default, place in the primary key; without hidden and generated ones.
   case columns = "table_info"
   /// All columns, and at the end: 0 ordinary, 1 hidden, 2 generated when read, 3 generated and stored.
@@ -17,11 +17,11 @@ public enum SchemaPragma: String, Sendable {
   case kind = "table_list"
 
   /// The statement that asks it of the table with this name.
-  public func text(of table: String) -> String { "PRAGMA main.\(rawValue)(\(quoted(table)))" }
+  package func text(of table: String) -> String { "PRAGMA main.\(rawValue)(\(quoted(table)))" }
 }
 
 /// An SQL identifier in quotes.
-public func quoted(_ name: String) -> String {
+package func quoted(_ name: String) -> String {
   var text = "\""
   for scalar in name.unicodeScalars {
     if scalar == "\"" { text += "\"" }

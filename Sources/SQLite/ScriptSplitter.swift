@@ -1,13 +1,13 @@
 internal import CSQLite
 
 /// One statement of a script.
-public struct ScriptStatement: Hashable, Sendable {
+package struct ScriptStatement: Hashable, Sendable {
   /// From its first token on, without the semicolon and white space before that.
-  public var text: String
+  package var text: String
   /// The line on which the text begins, from 1.
-  public var line: Int
+  package var line: Int
   /// Long literals whose first parts are not in the text.
-  public var folded: [FoldedLiteral] = []
+  package var folded: [FoldedLiteral] = []
 }
 
 /// Splits an SQL script into its statements while it is being read.
@@ -23,7 +23,7 @@ public struct ScriptStatement: Hashable, Sendable {
 ///     }
 ///     splitter.finish()
 ///     while let statement = try splitter.next() { … }
-public struct ScriptSplitter {
+package struct ScriptSplitter {
   private var boundary = StatementBoundary()
   private var buffer: [UInt8] = []
   /// Of `buffer`: what lies before `scanned` was looked at; `start <= scanned` begins the statement.
@@ -47,12 +47,12 @@ public struct ScriptSplitter {
 
   /// Of texts and blobs of which so many bytes were read, the first parts are taken out of the statement
   /// (`ScriptStatement.folded`); nil: of none.
-  public init(foldingLiteralsAbove bytes: Int? = nil) {
+  package init(foldingLiteralsAbove bytes: Int? = nil) {
     folding = bytes.map { LiteralFolding(threshold: $0) }
   }
 
   /// All statements of a script.
-  public static func split(_ script: String) throws(SQLiteError) -> [ScriptStatement] {
+  package static func split(_ script: String) throws(SQLiteError) -> [ScriptStatement] {
     var splitter = ScriptSplitter()
     splitter.append(script)
     splitter.finish()
@@ -61,13 +61,13 @@ public struct ScriptSplitter {
     return statements
   }
 
-  public mutating func append(_ script: String) {
+  package mutating func append(_ script: String) {
     var script = script
     script.withUTF8 { append(UnsafeRawBufferPointer($0)) }
   }
 
   /// Takes the next bytes of the script, in UTF-8. Call `next` until nil before the next chunk.
-  public mutating func append(_ chunk: UnsafeRawBufferPointer) {
+  package mutating func append(_ chunk: UnsafeRawBufferPointer) {
     precondition(!isFinished, "append after finish")
     buffer.removeSubrange(..<start)
     scanned -= start
@@ -79,16 +79,16 @@ public struct ScriptSplitter {
   }
 
   /// Of the statement that is being read, what was taken out of its text until now.
-  public var foldedByteCount: Int { folding?.byteCount ?? 0 }
+  package var foldedByteCount: Int { folding?.byteCount ?? 0 }
 
   /// Says that the script ends here: a last statement needs no semicolon.
-  public mutating func finish() { isFinished = true }
+  package mutating func finish() { isFinished = true }
 
   /// The next statement that is complete; nil when more of the script is needed, or at its end.
   ///
   /// Throws `SQLITE_ERROR` for text that is not UTF-8, and at the end of a script that ends within
   /// a string, a quoted name or a comment (SQLite itself would ignore what such a comment covers).
-  public mutating func next() throws(SQLiteError) -> ScriptStatement? {
+  package mutating func next() throws(SQLiteError) -> ScriptStatement? {
     if isAtStart, !skipByteOrderMark() { return nil }
     if let end = scan() { return try take(upTo: end) }
     guard isFinished else { return nil }

@@ -1,8 +1,8 @@
 internal import CSQLite
-public import SluiceShared
+package import SluiceShared
 
 /// Who keeps bound bytes alive.
-public enum BindingLifetime: Sendable {
+package enum BindingLifetime: Sendable {
   /// SQLite makes a copy (`SQLITE_TRANSIENT`).
   case copied
   /// The caller, until the parameter is bound anew or the statement is gone (`SQLITE_STATIC`).
@@ -13,18 +13,18 @@ public enum BindingLifetime: Sendable {
 /// connection's length limit and `SQLITE_MISUSE` while the statement is in the middle of its rows.
 extension Statement {
   /// The largest parameter number.
-  public var parameterCount: Int32 { sqlite3_bind_parameter_count(pointer) }
+  package var parameterCount: Int32 { sqlite3_bind_parameter_count(pointer) }
 
   /// The parameter's name with its prefix (`:name`, `?3`); nil for a bare `?`.
-  public func parameterName(_ index: Int32) -> String? {
+  package func parameterName(_ index: Int32) -> String? {
     sqlite3_bind_parameter_name(pointer, index).map { String(cString: $0) }
   }
 
   /// Sets every parameter to NULL.
-  public func clearBindings() { sqlite3_clear_bindings(pointer) }
+  package func clearBindings() { sqlite3_clear_bindings(pointer) }
 
   /// Binds the first parameters to `values`; the others stay.
-  public func bind(_ values: [SQLValue]) throws(SQLiteError) {
+  package func bind(_ values: [SQLValue]) throws(SQLiteError) {
     var index: Int32 = 1
     for value in values {
       try bind(value, at: index)
@@ -33,7 +33,7 @@ extension Statement {
   }
 
   /// Binds a value, copied.
-  public func bind(_ value: SQLValue, at index: Int32) throws(SQLiteError) {
+  package func bind(_ value: SQLValue, at index: Int32) throws(SQLiteError) {
     switch value {
     case .null: try bindNull(at: index)
     case .integer(let value): try bind(integer: value, at: index)
@@ -44,34 +44,34 @@ extension Statement {
     }
   }
 
-  public func bindNull(at index: Int32) throws(SQLiteError) {
+  package func bindNull(at index: Int32) throws(SQLiteError) {
     try check(sqlite3_bind_null(pointer, index))
   }
 
-  public func bind(integer value: Int64, at index: Int32) throws(SQLiteError) {
+  package func bind(integer value: Int64, at index: Int32) throws(SQLiteError) {
     try check(sqlite3_bind_int64(pointer, index, value))
   }
 
   /// Binds a number; SQLite takes a NaN for NULL.
-  public func bind(real value: Double, at index: Int32) throws(SQLiteError) {
+  package func bind(real value: Double, at index: Int32) throws(SQLiteError) {
     try check(sqlite3_bind_double(pointer, index, value))
   }
 
   /// Binds a text, copied; NUL characters in it are kept.
-  public func bind(text: String, at index: Int32) throws(SQLiteError) {
+  package func bind(text: String, at index: Int32) throws(SQLiteError) {
     var text = text
     try check(text.withUTF8 { bindText(UnsafeRawBufferPointer($0), index, .copied) })
   }
 
   /// Binds UTF-8 bytes, which SQLite does not check; NUL bytes in them are kept.
-  public func bind(
+  package func bind(
     text: UnsafeRawBufferPointer, at index: Int32, lifetime: BindingLifetime = .copied
   ) throws(SQLiteError) {
     try check(bindText(text, index, lifetime))
   }
 
   /// Binds a blob; an empty one is not NULL.
-  public func bind(
+  package func bind(
     blob: UnsafeRawBufferPointer, at index: Int32, lifetime: BindingLifetime = .copied
   ) throws(SQLiteError) {
     try check(bindBlob(blob, index, lifetime))

@@ -1,8 +1,8 @@
 internal import CSQLite
-public import SluiceShared
+package import SluiceShared
 
 /// SQLite's five storage classes, by their codes.
-public enum ColumnType: Int32, Sendable {
+package enum ColumnType: Int32, Sendable {
   case integer = 1
   case real, text, blob, null
 }
@@ -11,19 +11,19 @@ public enum ColumnType: Int32, Sendable {
 /// and until the same column is read as another type.
 extension Statement {
   /// 0 for a statement that returns no rows.
-  public var columnCount: Int32 { sqlite3_column_count(pointer) }
+  package var columnCount: Int32 { sqlite3_column_count(pointer) }
 
-  public func columnName(_ index: Int32) -> String {
+  package func columnName(_ index: Int32) -> String {
     String(cString: sqlite3_column_name(pointer, index))
   }
 
   /// The storage class of the value, before any conversion by the calls below.
-  public func columnType(_ index: Int32) -> ColumnType {
+  package func columnType(_ index: Int32) -> ColumnType {
     ColumnType(rawValue: sqlite3_column_type(pointer, index)) ?? .null
   }
 
   /// The value; text that is not UTF-8 is repaired with U+FFFD.
-  public func columnValue(_ index: Int32) -> SQLValue {
+  package func columnValue(_ index: Int32) -> SQLValue {
     switch columnType(index) {
     case .integer: .integer(columnInteger(index))
     case .real: .real(columnReal(index))
@@ -34,26 +34,26 @@ extension Statement {
   }
 
   /// All values of the row.
-  public var row: [SQLValue] { (0..<columnCount).map(columnValue) }
+  package var row: [SQLValue] { (0..<columnCount).map(columnValue) }
 
   /// Converted as SQLite's CAST does; 0 for NULL.
-  public func columnInteger(_ index: Int32) -> Int64 { sqlite3_column_int64(pointer, index) }
+  package func columnInteger(_ index: Int32) -> Int64 { sqlite3_column_int64(pointer, index) }
 
   /// Converted as SQLite's CAST does; 0 for NULL.
-  public func columnReal(_ index: Int32) -> Double { sqlite3_column_double(pointer, index) }
+  package func columnReal(_ index: Int32) -> Double { sqlite3_column_double(pointer, index) }
 
   /// The value as text, repaired where it is not UTF-8; nil for NULL.
-  public func columnText(_ index: Int32) -> String? {
+  package func columnText(_ index: Int32) -> String? {
     columnTextBytes(index).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// The value as text exactly as stored, NUL bytes included; nil for NULL.
-  public func columnTextBytes(_ index: Int32) -> UnsafeRawBufferPointer? {
+  package func columnTextBytes(_ index: Int32) -> UnsafeRawBufferPointer? {
     columnType(index) == .null ? nil : textBytes(index)
   }
 
   /// The value as a blob; nil for NULL.
-  public func columnBlob(_ index: Int32) -> UnsafeRawBufferPointer? {
+  package func columnBlob(_ index: Int32) -> UnsafeRawBufferPointer? {
     columnType(index) == .null ? nil : blobBytes(index)
   }
 

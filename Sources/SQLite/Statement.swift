@@ -5,9 +5,9 @@ internal import CSQLite
 /// A class, so that a cache can keep it in a dictionary: binding and stepping a row costs the same
 /// as with a `~Copyable` struct. Parameters count from 1, columns from 0, as in SQLite. For one
 /// thread at a time.
-public final class Statement {
+package final class Statement {
   /// Kept alive: a statement must be finalized before its connection is closed.
-  public let connection: Connection
+  package let connection: Connection
   let pointer: OpaquePointer
 
   init(_ pointer: OpaquePointer, of connection: Connection) {
@@ -21,7 +21,7 @@ public final class Statement {
   ///
   /// After false, `reset` before binding or stepping again. After an error the statement is reset,
   /// so that it does not keep a savepoint from being released.
-  public func step() throws(SQLiteError) -> Bool {
+  package func step() throws(SQLiteError) -> Bool {
     switch sqlite3_step(pointer) {
     case SQLITE_ROW: return true
     case SQLITE_DONE: return false
@@ -33,30 +33,30 @@ public final class Statement {
   }
 
   /// Steps to the end, throwing rows away, and resets.
-  public func run() throws(SQLiteError) {
+  package func run() throws(SQLiteError) {
     while try step() {}
     reset()
   }
 
   /// Back to before the first row; bindings stay (`sqlite3_reset`).
-  public func reset() { sqlite3_reset(pointer) }
+  package func reset() { sqlite3_reset(pointer) }
 
   /// The text that it was compiled from, without what followed it.
-  public var sql: String { String(cString: sqlite3_sql(pointer)) }
+  package var sql: String { String(cString: sqlite3_sql(pointer)) }
 
   /// Whether it writes nothing to the database directly; true also of BEGIN, COMMIT and SAVEPOINT
   /// (`sqlite3_stmt_readonly`).
-  public var isReadOnly: Bool { sqlite3_stmt_readonly(pointer) != 0 }
+  package var isReadOnly: Bool { sqlite3_stmt_readonly(pointer) != 0 }
 
   /// Whether it is an EXPLAIN or EXPLAIN QUERY PLAN.
-  public var isExplain: Bool { sqlite3_stmt_isexplain(pointer) != 0 }
+  package var isExplain: Bool { sqlite3_stmt_isexplain(pointer) != 0 }
 
   /// Whether it is an EXPLAIN that lists the program, and not the query plan.
-  public var listsProgram: Bool { sqlite3_stmt_isexplain(pointer) == 1 }
+  package var listsProgram: Bool { sqlite3_stmt_isexplain(pointer) == 1 }
 
   /// An `SQLITE_STMTSTATUS_…` counter, virtual machine steps for example, set back to 0 after
   /// reading if so wished (`sqlite3_stmt_status`).
-  public func status(_ counter: Int32, reset: Bool = false) -> Int32 {
+  package func status(_ counter: Int32, reset: Bool = false) -> Int32 {
     sqlite3_stmt_status(pointer, counter, reset ? 1 : 0)
   }
 }

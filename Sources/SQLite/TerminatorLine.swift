@@ -3,7 +3,7 @@
 ///
 /// Nothing precedes it but white space; a block comment behind it ends on the same line. (The shell's
 /// `line_is_command_terminator`, 3.40.1.)
-public struct TerminatorLine {
+package struct TerminatorLine {
   enum Verdict { case undecided, isTerminator, isNone }
 
   private enum Place {
@@ -62,7 +62,7 @@ public struct TerminatorLine {
 
   /// A statement with a comment before each line of it that would end it, so that it goes into the shell, or
   /// a script, as one. What stands in quotes ends nothing, and stays as it is.
-  public static func guarded(_ sql: String) -> String {
+  package static func guarded(_ sql: String) -> String {
     var guarded: [UInt8] = []
     var boundary = StatementBoundary()
     var isFirst = true

@@ -17,7 +17,7 @@ extension Assisting {
   public func goOn() {}
 
   /// As `finish`, blocking the calling thread.
-  public func finishBlocking(_ clock: any Clock) {
+  package func finishBlocking(_ clock: any Clock) {
     let mailbox = Mailbox<Void>()
     finish(.thread(mailbox))
     mailbox.take(clock)

@@ -2,33 +2,33 @@
 ///
 /// It lies under the lock of the state that it guards, and is free or held. Whoever holds it passes it on to
 /// one who waits, or lays it down.
-public struct Baton: Sendable {
-  public private(set) var isHeld = false
+package struct Baton: Sendable {
+  package private(set) var isHeld = false
 
-  public init() {}
+  package init() {}
 
   /// True where it was free; the caller holds it now.
-  public mutating func take() -> Bool {
+  package mutating func take() -> Bool {
     guard !isHeld else { return false }
     isHeld = true
     return true
   }
 
   /// Only for who holds it. Returns `next`, who holds it now; nobody lays it down.
-  public mutating func pass<Answer>(to next: Runner<Answer>) -> Runner<Answer> {
+  package mutating func pass<Answer>(to next: Runner<Answer>) -> Runner<Answer> {
     if case .nobody = next { layDown() } else { precondition(isHeld, "a free baton is not passed") }
     return next
   }
 
   /// Only for who holds it.
-  public mutating func layDown() {
+  package mutating func layDown() {
     precondition(isHeld, "a free baton is not laid down")
     isHeld = false
   }
 }
 
 /// To whom a baton goes.
-public enum Runner<Answer: Sendable>: Sendable {
+package enum Runner<Answer: Sendable>: Sendable {
   case nobody
   /// Who has it keeps it.
   case holder

@@ -1,21 +1,23 @@
 /// Why bytes could not be decoded; the caller knows the file and adds it.
-public struct DecodingError: Error, Sendable, CustomStringConvertible {
-  public let description: String
-  public init(_ description: String) { self.description = description }
+@usableFromInline
+package struct DecodingError: Error, Sendable, CustomStringConvertible {
+  @usableFromInline package let description: String
+  @usableFromInline package init(_ description: String) { self.description = description }
 }
 
 /// Reads what `ByteWriter` wrote, every access checked against the end.
-public struct ByteReader {
-  public let bytes: UnsafeRawBufferPointer
-  public private(set) var position = 0
+@usableFromInline
+package struct ByteReader {
+  @usableFromInline package let bytes: UnsafeRawBufferPointer
+  @usableFromInline package private(set) var position = 0
 
-  public init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+  package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-  @inlinable public var remaining: Int { bytes.count - position }
-  @inlinable public var isAtEnd: Bool { position >= bytes.count }
+  @inlinable package var remaining: Int { bytes.count - position }
+  @inlinable package var isAtEnd: Bool { position >= bytes.count }
 
   @inlinable
-  public mutating func take(_ count: Int) throws(DecodingError) -> UnsafeRawBufferPointer {
+  package mutating func take(_ count: Int) throws(DecodingError) -> UnsafeRawBufferPointer {
     guard count >= 0, count <= bytes.count - position else {
       throw DecodingError("\(count) bytes wanted, \(bytes.count - position) left")
     }
@@ -27,20 +29,20 @@ public struct ByteReader {
   @usableFromInline mutating func advance(_ count: Int) { position += count }
 
   @inlinable
-  public mutating func integer<T: FixedWidthInteger>(_ type: T.Type = T.self)
+  package mutating func integer<T: FixedWidthInteger>(_ type: T.Type = T.self)
     throws(DecodingError) -> T
   {
     T(littleEndian: try take(MemoryLayout<T>.size).loadUnaligned(as: T.self))
   }
 
-  public mutating func identifier() throws(DecodingError) -> Identifier128 {
+  package mutating func identifier() throws(DecodingError) -> Identifier128 {
     let high = UInt64(bigEndian: try integer(UInt64.self))
     let low = UInt64(bigEndian: try integer(UInt64.self))
     return Identifier128(high: high, low: low)
   }
 
   @inlinable
-  public mutating func varint() throws(DecodingError) -> UInt64 {
+  package mutating func varint() throws(DecodingError) -> UInt64 {
     var value: UInt64 = 0
     var shift: UInt64 = 0
     while true {
@@ -57,7 +59,7 @@ public struct ByteReader {
   /// A varint that counts things of at least `size` bytes each that must follow: a lie about the
   /// count is found before anything is allocated for it.
   @inlinable
-  public mutating func count(ofAtLeast size: Int = 1) throws(DecodingError) -> Int {
+  package mutating func count(ofAtLeast size: Int = 1) throws(DecodingError) -> Int {
     let value = try varint()
     guard value <= UInt64(remaining / max(1, size)) else {
       throw DecodingError("a count of \(value) does not fit the \(remaining) bytes left")
@@ -66,17 +68,18 @@ public struct ByteReader {
   }
 
   @inlinable
-  public mutating func zigzag() throws(DecodingError) -> Int64 {
+  package mutating func zigzag() throws(DecodingError) -> Int64 {
     let value = try varint()
     return Int64(bitPattern: (value >> 1) ^ (0 &- (value & 1)))
   }
 
-  public mutating func counted() throws(DecodingError) -> UnsafeRawBufferPointer {
+  @inlinable
+  package mutating func counted() throws(DecodingError) -> UnsafeRawBufferPointer {
     try take(try count())
   }
 
   /// A counted UTF-8 string; anything that is no UTF-8 is refused.
-  public mutating func text() throws(DecodingError) -> String {
+  package mutating func text() throws(DecodingError) -> String {
     let slice = try counted()
     guard let text = String(validating: slice, as: UTF8.self) else {
       throw DecodingError("a text is not UTF-8")

@@ -2,7 +2,7 @@ internal import CSystem
 
 /// CRC-32C (Castagnoli), continued from `crc`; start with 0.
 @inlinable
-public func crc32c(_ bytes: UnsafeRawBufferPointer, continuing crc: UInt32 = 0) -> UInt32 {
+package func crc32c(_ bytes: UnsafeRawBufferPointer, continuing crc: UInt32 = 0) -> UInt32 {
   crc32cOf(bytes.baseAddress, bytes.count, crc)
 }
 
@@ -12,28 +12,28 @@ func crc32cOf(_ base: UnsafeRawPointer?, _ count: Int, _ crc: UInt32) -> UInt32 
   return csystem_crc32c(crc, base, count)
 }
 
-public func crc32c(_ bytes: [UInt8], continuing crc: UInt32 = 0) -> UInt32 {
+package func crc32c(_ bytes: [UInt8], continuing crc: UInt32 = 0) -> UInt32 {
   bytes.withUnsafeBytes { crc32c($0, continuing: crc) }
 }
 
 /// The checksum of a whole database, kept incrementally: XOR over all pages of a mix of page number
 /// and page checksum. The page that holds SQLite's lock byte (at 1 GiB) is never written and does
 /// not count.
-public struct DatabaseChecksum: Hashable, Sendable, CustomStringConvertible {
-  public private(set) var value: UInt64
+package struct DatabaseChecksum: Hashable, Sendable, CustomStringConvertible {
+  package private(set) var value: UInt64
 
-  public init(_ value: UInt64 = 0) { self.value = value }
+  package init(_ value: UInt64 = 0) { self.value = value }
 
   /// Adds a page that was not counted, or takes out one that was.
-  public mutating func toggle(page: UInt32, crc: UInt32) {
+  package mutating func toggle(page: UInt32, crc: UInt32) {
     value ^= DatabaseChecksum.mix(UInt64(page) << 32 | UInt64(crc))
   }
 
   /// Adds all pages of another part of the database.
-  public mutating func toggle(_ part: DatabaseChecksum) { value ^= part.value }
+  package mutating func toggle(_ part: DatabaseChecksum) { value ^= part.value }
 
   /// The page with SQLite's lock byte, for a page size; it has no content.
-  public static func lockBytePage(pageSize: Int) -> UInt32 {
+  package static func lockBytePage(pageSize: Int) -> UInt32 {
     UInt32(0x4000_0000 / pageSize) + 1
   }
 
@@ -45,5 +45,5 @@ public struct DatabaseChecksum: Hashable, Sendable, CustomStringConvertible {
     return z ^ (z >> 31)
   }
 
-  public var description: String { hexadecimal(value, width: 16) }
+  package var description: String { hexadecimal(value, width: 16) }
 }

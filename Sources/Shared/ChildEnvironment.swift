@@ -2,7 +2,7 @@ internal import Glibc
 
 /// This process's environment for one that it starts, in which a crash ends at once: a backtrace takes
 /// seconds, and whoever waits for the process would wait for it.
-public func environmentOfChildren() -> [String] {
+package func environmentOfChildren() -> [String] {
   let backtrace = "SWIFT_BACKTRACE="
   var variables = [backtrace + "enable=no"]
   var next = environ

@@ -2,7 +2,7 @@ internal import CSystem
 internal import Glibc
 
 /// The two times that Sluice reads, and how it waits. Safety rests on neither (promise 6).
-public protocol Clock: Sendable {
+package protocol Clock: Sendable {
   /// Unix time in milliseconds; may jump.
   func wallTime_ms() -> Int64
   /// Nanoseconds since boot, time asleep included; never goes back.
@@ -17,18 +17,18 @@ public protocol Clock: Sendable {
 }
 
 /// CLOCK_REALTIME, CLOCK_BOOTTIME and nanosleep.
-public struct SystemClock: Clock {
-  public init() {}
+package struct SystemClock: Clock {
+  package init() {}
 
-  public func wallTime_ms() -> Int64 {
+  package func wallTime_ms() -> Int64 {
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
     return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
   }
 
-  public func bootTime_ns() -> UInt64 { csystem_boottime_ns() }
+  package func bootTime_ns() -> UInt64 { csystem_boottime_ns() }
 
-  public func sleep(_ duration: Duration) {
+  package func sleep(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return }
     var wanted = timespec(tv_sec: Int(seconds), tv_nsec: Int(attoseconds / 1_000_000_000))
@@ -38,22 +38,22 @@ public struct SystemClock: Clock {
 }
 
 extension Clock {
-  public func wait<Value, R>(
+  package func wait<Value, R>(
     on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
   ) -> R? {
     monitor.wait(atMost: limit, take)
   }
 
   /// Boot time as a `Duration`, for arithmetic.
-  public func elapsed() -> Duration { .nanoseconds(Int64(bootTime_ns())) }
+  package func elapsed() -> Duration { .nanoseconds(Int64(bootTime_ns())) }
 }
 
 extension Duration {
   /// Whole milliseconds, rounded down.
-  public var wholeMilliseconds: Int64 {
+  package var wholeMilliseconds: Int64 {
     components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
   }
-  public var inSeconds: Double {
+  package var inSeconds: Double {
     Double(components.seconds) + Double(components.attoseconds) / 1e18
   }
 }

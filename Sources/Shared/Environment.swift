@@ -2,21 +2,21 @@ internal import Glibc
 
 /// Everything a core gets from outside: what the simulator replaces.
 public struct Environment: Sendable {
-  public var fileSystem: any FileSystem
-  public var clock: any Clock
-  public var executor: any Executor
+  package var fileSystem: any FileSystem
+  package var clock: any Clock
+  package var executor: any Executor
   /// What makes somebody look earlier than its poll would; without, everything polls.
-  public var hints: any HintNetwork = NoHints()
+  package var hints: any HintNetwork = NoHints()
   /// 64 random bits a call; for identifiers, nonces, entropy and jitter.
-  public var random: @Sendable () -> UInt64
+  package var random: @Sendable () -> UInt64
   /// The id of the process that the core runs in: a forked child has another one than its parent.
-  public var processID: @Sendable () -> Int32
+  package var processID: @Sendable () -> Int32
   /// For tests: when commits are large.
-  public var commitSizes = CommitSizes()
+  package var commitSizes = CommitSizes()
   /// For tests of a build with `SafetyCheck`s to leave out: those, to see that they were needed.
-  public var omittedChecks: Set<SafetyCheck> = []
+  package var omittedChecks: Set<SafetyCheck> = []
 
-  public init(
+  package init(
     fileSystem: any FileSystem, clock: any Clock, executor: any Executor,
     random: @escaping @Sendable () -> UInt64
   ) {

@@ -1,6 +1,6 @@
 /// Where work runs that may go on beside the caller. The cores are synchronous and make no
 /// threads: they wait only through `FileSystem`, `Clock` and this.
-public protocol Executor: Sendable {
+package protocol Executor: Sendable {
   /// Starts `work` beside the caller. The result's `wait` returns when it is done.
   func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork
   /// Starts work that may go on for as long as the process, in a place of its own; nobody waits.
@@ -13,36 +13,36 @@ public protocol Executor: Sendable {
 }
 
 extension Executor {
-  public var startsThreads: Bool { true }
+  package var startsThreads: Bool { true }
 }
 
-public protocol StartedWork: Sendable {
+package protocol StartedWork: Sendable {
   func wait()
   var isDone: Bool { get }
 }
 
 /// Runs everything at once in the caller: for a simulator, for one core, and after `fork()`.
-public struct InlineExecutor: Executor {
+package struct InlineExecutor: Executor {
   struct Done: StartedWork {
     func wait() {}
     var isDone: Bool { true }
   }
 
-  public let startsThreads: Bool
+  package let startsThreads: Bool
 
   /// `startsThreads` false: also what is detached runs in the caller. For who lives in another's process.
-  public init(startsThreads: Bool = true) { self.startsThreads = startsThreads }
+  package init(startsThreads: Bool = true) { self.startsThreads = startsThreads }
 
-  public func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
+  package func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
     work()
     return Done()
   }
 
-  public func detach(_ work: @escaping @Sendable () -> Void) {
+  package func detach(_ work: @escaping @Sendable () -> Void) {
     if startsThreads { startThread(work) } else { work() }
   }
 
-  public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  package func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     for i in 0..<count { body(i) }
   }
 }

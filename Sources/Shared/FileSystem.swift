@@ -4,7 +4,7 @@
 /// Rules that every caller keeps (measured on NFSv4.1): names are found by listing a directory
 /// opened anew and never by probing; one file has one writing process; what others are writing is
 /// opened `.shared`; nothing is replaced by rename except `current.sqlite`.
-public protocol FileSystem: Sendable {
+package protocol FileSystem: Sendable {
   /// Opens an existing file. Throws `.io` with `errno` (ENOENT, ELOOP for a symbolic link, …).
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File
   /// Creates a file that must not exist (O_EXCL) and opens it for reading and writing.
@@ -45,13 +45,13 @@ public protocol FileSystem: Sendable {
 
 extension FileSystem {
   /// All names in a directory, as `list(_:where:)`.
-  public func list(_ directory: String) throws(StoreError) -> [String] {
+  package func list(_ directory: String) throws(StoreError) -> [String] {
     try list(directory) { _ in true }
   }
 }
 
 /// How a file is used, which decides how it must be opened.
-public enum FileAccess: Sendable {
+package enum FileAccess: Sendable {
   /// Read while another process may be writing: past every cache (O_DIRECT) on NFS, where a plain
   /// descriptor is stale for up to 23 s. Never follows a link, never blocks.
   case shared
@@ -62,7 +62,7 @@ public enum FileAccess: Sendable {
 }
 
 /// An open file; closed when the last reference goes.
-public protocol File: AnyObject, Sendable {
+package protocol File: AnyObject, Sendable {
   var path: String { get }
   /// pread(2) until `buffer` is full or the file ends; returns the bytes read.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(StoreError) -> Int
@@ -91,19 +91,19 @@ public protocol File: AnyObject, Sendable {
   func nextData(from offset: Int64) throws(StoreError) -> Int64?
 }
 
-public struct FileStatus: Sendable {
-  public enum Kind: Sendable { case regular, directory, symbolicLink, other }
-  public var kind: Kind
-  public var size: Int64
+package struct FileStatus: Sendable {
+  package enum Kind: Sendable { case regular, directory, symbolicLink, other }
+  package var kind: Kind
+  package var size: Int64
   /// Milliseconds since 1970, the file server's clock.
-  public var modified_ms: Int64
-  public var owner: UInt32
-  public var group: UInt32
-  public var links: UInt32
-  public var permissions: UInt32
-  public var inode: UInt64
+  package var modified_ms: Int64
+  package var owner: UInt32
+  package var group: UInt32
+  package var links: UInt32
+  package var permissions: UInt32
+  package var inode: UInt64
 
-  public init(
+  package init(
     kind: Kind, size: Int64, modified_ms: Int64, owner: UInt32, links: UInt32,
     permissions: UInt32, inode: UInt64, group: UInt32 = 0
   ) {
@@ -120,7 +120,7 @@ public struct FileStatus: Sendable {
 
 extension File {
   /// Reads up to `count` bytes at `offset`; fewer only at the end of the file.
-  public func read(_ count: Int, at offset: Int64) throws(StoreError) -> [UInt8] {
+  package func read(_ count: Int, at offset: Int64) throws(StoreError) -> [UInt8] {
     var failure: StoreError?
     let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
       do throws(StoreError) {
@@ -134,7 +134,7 @@ extension File {
   }
 
   /// Two reads that take one round trip where that can be.
-  public func read(
+  package func read(
     _ count: Int, at offset: Int64, and secondCount: Int, at secondOffset: Int64
   ) throws(StoreError) -> ([UInt8], [UInt8]) {
     var second: [UInt8] = []
@@ -154,7 +154,7 @@ extension File {
     return (first, second)
   }
 
-  public func write(_ bytes: [UInt8], at offset: Int64) throws(StoreError) {
+  package func write(_ bytes: [UInt8], at offset: Int64) throws(StoreError) {
     var failure: StoreError?
     bytes.withUnsafeBytes { raw in
       do throws(StoreError) { try write(raw, at: offset) } catch { failure = error }

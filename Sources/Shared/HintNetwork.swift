@@ -1,6 +1,6 @@
 /// Where hints come from and go to: datagrams between processes, each of which may be lost, late, doubled,
 /// out of order, or a forgery. Nothing that is promised rests on one.
-public protocol HintNetwork: Sendable {
+package protocol HintNetwork: Sendable {
   /// A number that two processes have in common where a loopback address leads from one to the other; 0
   /// where that is not known.
   var loopback: UInt64 { get }
@@ -12,7 +12,7 @@ public protocol HintNetwork: Sendable {
 }
 
 extension HintNetwork {
-  public func open(at address: HintAddress, for name: [UInt8]) throws(StoreError)
+  package func open(at address: HintAddress, for name: [UInt8]) throws(StoreError)
     -> any HintSocket
   {
     try open(at: address)
@@ -20,7 +20,7 @@ extension HintNetwork {
 }
 
 /// A socket of one process. `receive` is for one thread at a time, all else for any.
-public protocol HintSocket: AnyObject, Sendable {
+package protocol HintSocket: AnyObject, Sendable {
   /// With the port that it got.
   var address: HintAddress { get }
   /// Never waits: what cannot go out at once is lost.
@@ -34,11 +34,11 @@ public protocol HintSocket: AnyObject, Sendable {
   func takeInterrupt() -> Bool
 }
 
-public struct HintDatagram: Sendable {
-  public var bytes: [UInt8]
-  public var sender: HintAddress
+package struct HintDatagram: Sendable {
+  package var bytes: [UInt8]
+  package var sender: HintAddress
 
-  public init(_ bytes: [UInt8], from sender: HintAddress) {
+  package init(_ bytes: [UInt8], from sender: HintAddress) {
     self.bytes = bytes
     self.sender = sender
   }
@@ -48,12 +48,12 @@ public struct HintDatagram: Sendable {
 public struct HintAddress: Hashable, Sendable {
   /// The 16 bytes of an IPv6 address as two big-endian numbers; of an IPv4 address the four bytes are the
   /// upper half of `high`, and all else is 0.
-  public var high: UInt64
-  public var low: UInt64
-  public var port: UInt16
-  public var isIPv6: Bool
+  package var high: UInt64
+  package var low: UInt64
+  package var port: UInt16
+  package var isIPv6: Bool
 
-  public init(high: UInt64, low: UInt64 = 0, port: UInt16, isIPv6: Bool = false) {
+  package init(high: UInt64, low: UInt64 = 0, port: UInt16, isIPv6: Bool = false) {
     self.high = high
     self.low = low
     self.port = port
@@ -64,18 +64,18 @@ public struct HintAddress: Hashable, Sendable {
   public static let loopback = HintAddress(high: 127 << 56 | 1 << 32, port: 0)
 
   /// Whether it leads to processes of the same host only.
-  public var isLoopback: Bool { isIPv6 ? high == 0 && low == 1 : high >> 56 == 127 }
+  package var isLoopback: Bool { isIPv6 ? high == 0 && low == 1 : high >> 56 == 127 }
   /// 0.0.0.0 or [::]: all addresses of a host, which are the address of none.
-  public var isUnspecified: Bool { high == 0 && low == 0 }
+  package var isUnspecified: Bool { high == 0 && low == 0 }
 
   /// The host alone, without a port; of IPv6 its /64, since a host may have all of its addresses. (On AWS that is a
   /// subnet.)
-  public var host: HintAddress {
+  package var host: HintAddress {
     HintAddress(high: high, low: isIPv6 ? 0 : low, port: 0, isIPv6: isIPv6)
   }
 
   /// Where who sends to this address opens a socket: beside it where it is a loopback address, else anywhere.
-  public var sender: HintAddress {
+  package var sender: HintAddress {
     var sender = isLoopback ? self : HintAddress(high: 0, port: 0, isIPv6: isIPv6)
     sender.port = 0
     return sender
@@ -83,14 +83,14 @@ public struct HintAddress: Hashable, Sendable {
 }
 
 /// Where an applier takes hints, as its beacon says.
-public struct HintEndpoint: Hashable, Sendable {
-  public var address: HintAddress
+package struct HintEndpoint: Hashable, Sendable {
+  package var address: HintAddress
   /// Random bytes with which each hint to it and from it is sealed: who can read the store knows them.
-  public var token: Identifier128
+  package var token: Identifier128
   /// Of a loopback address: what it leads to (`HintNetwork.loopback`); 0 of any other.
-  public var loopback: UInt64
+  package var loopback: UInt64
 
-  public init(address: HintAddress, token: Identifier128, loopback: UInt64) {
+  package init(address: HintAddress, token: Identifier128, loopback: UInt64) {
     self.address = address
     self.token = token
     self.loopback = loopback
@@ -98,24 +98,24 @@ public struct HintEndpoint: Hashable, Sendable {
 
   /// The name of an applier's end of hints in each datagram to it and from it: three bytes that say nothing of
   /// the token.
-  public static func name(_ token: Identifier128) -> [UInt8] {
+  package static func name(_ token: Identifier128) -> [UInt8] {
     var writer = ByteWriter(reserving: 16)
     writer.append(token)
     return [UInt8](SHA256.authenticate([UInt8]("name".utf8), key: writer.bytes).prefix(3))
   }
 
   /// Whether a process on `network` can send to it, as far as is known.
-  public func isReachable(on network: any HintNetwork) -> Bool {
+  package func isReachable(on network: any HintNetwork) -> Bool {
     address.port != 0
       && (!address.isLoopback || loopback != 0 && loopback == network.loopback)
   }
 }
 
 /// No network: everything works by polling.
-public struct NoHints: HintNetwork {
-  public init() {}
-  public var loopback: UInt64 { 0 }
-  public func open(at address: HintAddress) throws(StoreError) -> any HintSocket {
+package struct NoHints: HintNetwork {
+  package init() {}
+  package var loopback: UInt64 { 0 }
+  package func open(at address: HintAddress) throws(StoreError) -> any HintSocket {
     throw StoreError(.io, "there is no network for hints here")
   }
 }

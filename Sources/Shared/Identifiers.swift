@@ -35,7 +35,7 @@ public struct Identifier128: Hashable, Comparable, Sendable, CustomStringConvert
   }
 
   /// A UUIDv7 (RFC 9562): 48 bits of Unix milliseconds, then random bits.
-  public init(time_ms: Int64, random: () -> UInt64) {
+  package init(time_ms: Int64, random: () -> UInt64) {
     let time = UInt64(max(0, time_ms)) & 0xFFFF_FFFF_FFFF
     high = time << 16 | 0x7000 | (random() & 0x0FFF)
     low = 0x8000_0000_0000_0000 | (random() >> 2)
@@ -96,13 +96,13 @@ public struct BatchID: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// `value` in hexadecimal, padded with zeros to `width` digits.
-public func hexadecimal(_ value: some BinaryInteger, width: Int) -> String {
+package func hexadecimal(_ value: some BinaryInteger, width: Int) -> String {
   let digits = String(value, radix: 16)
   return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }
 
 /// `value` in decimal, padded with zeros to `width` digits.
-public func padded(_ value: some BinaryInteger, width: Int) -> String {
+package func padded(_ value: some BinaryInteger, width: Int) -> String {
   let digits = String(value)
   return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }

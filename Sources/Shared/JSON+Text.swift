@@ -1,6 +1,6 @@
 extension JSON {
   /// As text, on one line; parsed again it is the same value.
-  public var text: String {
+  package var text: String {
     var line = ""
     append(to: &line)
     return line

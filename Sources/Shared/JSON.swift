@@ -2,7 +2,7 @@ internal import CJansson
 
 /// A JSON value as it was written: 1 is an integer, 1.0 and 1e3 are reals (Jansson keeps the
 /// difference; Foundation's decoder does not).
-public enum JSON: Hashable, Sendable {
+package enum JSON: Hashable, Sendable {
   case null
   case bool(Bool)
   case integer(Int64)
@@ -13,7 +13,7 @@ public enum JSON: Hashable, Sendable {
 
   /// Parses exactly one value of at most 64 levels. A number over 64 bits, a repeated name, or
   /// anything after the value is an error that says where.
-  public static func parse(_ text: UnsafeRawBufferPointer) throws(DecodingError) -> JSON {
+  package static func parse(_ text: UnsafeRawBufferPointer) throws(DecodingError) -> JSON {
     let flags = Int(JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL)
     var error = json_error_t()
     let root = json_loadb(
@@ -28,7 +28,7 @@ public enum JSON: Hashable, Sendable {
     return try JSON(root, depth: 0)
   }
 
-  public static func parse(_ text: String) throws(DecodingError) -> JSON {
+  package static func parse(_ text: String) throws(DecodingError) -> JSON {
     let bytes = Array(text.utf8)
     var result: Result<JSON, DecodingError> = .failure(DecodingError("empty"))
     bytes.withUnsafeBytes { raw in
@@ -71,15 +71,15 @@ public enum JSON: Hashable, Sendable {
     String(decoding: UnsafeRawBufferPointer(start: base, count: count), as: UTF8.self)
   }
 
-  public subscript(name: String) -> JSON? {
+  package subscript(name: String) -> JSON? {
     if case .object(let members) = self { members[name] } else { nil }
   }
-  public var string: String? { if case .string(let text) = self { text } else { nil } }
-  public var integer: Int64? { if case .integer(let number) = self { number } else { nil } }
-  public var bool: Bool? { if case .bool(let flag) = self { flag } else { nil } }
+  package var string: String? { if case .string(let text) = self { text } else { nil } }
+  package var integer: Int64? { if case .integer(let number) = self { number } else { nil } }
+  package var bool: Bool? { if case .bool(let flag) = self { flag } else { nil } }
 
   /// Appends `text` as a JSON string, quotes included.
-  public static func append(quoting text: some StringProtocol, to line: inout String) {
+  package static func append(quoting text: some StringProtocol, to line: inout String) {
     line.append("\"")
     for scalar in text.unicodeScalars {
       switch scalar {

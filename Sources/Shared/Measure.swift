@@ -1,10 +1,10 @@
-public import CoreMetrics
+package import CoreMetrics
 
 /// What is measured, through swift-metrics: whoever runs a process says where it goes
 /// (`MetricsSystem.bootstrap`) before a store is opened in it; otherwise it goes nowhere.
 ///
 /// All have the dimension `store`, the store's directory, but for the file operations of a process.
-public enum Measure: String, CaseIterable, Sendable {
+package enum Measure: String, CaseIterable, Sendable {
   // What writers see.
   case submitSeconds = "sluice_submit_seconds"
   case submitFailures = "sluice_submit_failures_total"
@@ -45,7 +45,7 @@ public enum Measure: String, CaseIterable, Sendable {
   case lockSeconds = "sluice_lock_table_seconds"
 
   /// What it says, for people.
-  public var help: String {
+  package var help: String {
     switch self {
     case .submitSeconds: "From a submit until its batches are durable."
     case .submitFailures: "Submits that failed."
@@ -87,28 +87,28 @@ public enum Measure: String, CaseIterable, Sendable {
 }
 
 extension Measure {
-  public typealias Dimensions = [(String, String)]
+  package typealias Dimensions = [(String, String)]
 
-  public func counter(_ dimensions: Dimensions) -> Counter {
+  package func counter(_ dimensions: Dimensions) -> Counter {
     Counter(label: rawValue, dimensions: dimensions)
   }
 
-  public func gauge(_ dimensions: Dimensions) -> Gauge {
+  package func gauge(_ dimensions: Dimensions) -> Gauge {
     Gauge(label: rawValue, dimensions: dimensions)
   }
 
   /// For sizes, of which how they are distributed is of interest.
-  public func sizes(_ dimensions: Dimensions) -> Recorder {
+  package func sizes(_ dimensions: Dimensions) -> Recorder {
     Recorder(label: rawValue, dimensions: dimensions, aggregate: true)
   }
 
-  public func timer(_ dimensions: Dimensions) -> Timer {
+  package func timer(_ dimensions: Dimensions) -> Timer {
     Timer(label: rawValue, dimensions: dimensions)
   }
 }
 
 extension Timer {
-  public func record(_ duration: Duration) {
+  package func record(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     recordNanoseconds(
       seconds.multipliedReportingOverflow(by: 1_000_000_000).partialValue

@@ -1,107 +1,107 @@
 internal import CoreMetrics
 
 /// Counts what is asked of another file system.
-public struct MeteredFileSystem: FileSystem {
+package struct MeteredFileSystem: FileSystem {
   private let base: any FileSystem
   private let counts: OperationCounts
 
-  public enum Operation: Int, CaseIterable, Sendable {
+  package enum Operation: Int, CaseIterable, Sendable {
     case open, create, list, link, unlink, read, write, sync, resize, status, other
   }
 
-  public enum Count: Int, CaseIterable, Sendable {
+  package enum Count: Int, CaseIterable, Sendable {
     case asked, failed
   }
 
   /// In the metrics of this process.
-  public init(_ base: any FileSystem) { (self.base, counts) = (base, .metrics()) }
+  package init(_ base: any FileSystem) { (self.base, counts) = (base, .metrics()) }
 
   /// As `add` does it, called by whichever thread asks.
-  public init(
+  package init(
     _ base: any FileSystem, add: @escaping @Sendable (Operation, Count, Int) -> Void
   ) {
     (self.base, counts) = (base, OperationCounts(add: add))
   }
 
   /// Counts what another process asked.
-  public func add(_ number: Int, _ operation: Operation, _ count: Count) {
+  package func add(_ number: Int, _ operation: Operation, _ count: Count) {
     counts.add(operation, count, number)
   }
 
-  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+  package func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     try counts.opened(.open) { () throws(StoreError) in try base.open(path, access) }
   }
 
-  public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try counts.opened(.create) { () throws(StoreError) in try base.create(path, mode: mode) }
   }
 
-  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try counts.opened(.create) { () throws(StoreError) in
       try base.createUncached(path, mode: mode)
     }
   }
 
-  public func list(_ directory: String, where isWanted: (String) -> Bool)
+  package func list(_ directory: String, where isWanted: (String) -> Bool)
     throws(StoreError) -> [String]
   {
     try counts.count(.list) { () throws(StoreError) in try base.list(directory, where: isWanted) }
   }
 
-  public func link(_ path: String, to newPath: String) throws(StoreError) {
+  package func link(_ path: String, to newPath: String) throws(StoreError) {
     try counts.count(.link) { () throws(StoreError) in try base.link(path, to: newPath) }
   }
 
-  public func unlink(_ path: String) throws(StoreError) {
+  package func unlink(_ path: String) throws(StoreError) {
     try counts.count(.unlink) { () throws(StoreError) in try base.unlink(path) }
   }
 
-  public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+  package func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     try counts.count(.other) { () throws(StoreError) in try base.makeDirectory(path, mode: mode) }
   }
 
-  public func giveToOwner(_ directory: String) throws(StoreError) {
+  package func giveToOwner(_ directory: String) throws(StoreError) {
     try counts.count(.other) { () throws(StoreError) in try base.giveToOwner(directory) }
   }
 
-  public func proveWritable(_ path: String) throws(StoreError) {
+  package func proveWritable(_ path: String) throws(StoreError) {
     try counts.count(.status) { () throws(StoreError) in try base.proveWritable(path) }
   }
 
-  public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+  package func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try counts.count(.other) { () throws(StoreError) in try base.setPermissions(path, mode: mode) }
   }
 
-  public func syncDirectory(_ path: String) throws(StoreError) {
+  package func syncDirectory(_ path: String) throws(StoreError) {
     try counts.count(.sync) { () throws(StoreError) in try base.syncDirectory(path) }
   }
 
-  public func status(_ path: String) throws(StoreError) -> FileStatus {
+  package func status(_ path: String) throws(StoreError) -> FileStatus {
     try counts.count(.status) { () throws(StoreError) in try base.status(path) }
   }
 
-  public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+  package func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
     try counts.count(.other) { () throws(StoreError) in
       try base.replaceSymbolicLink(path, target: target)
     }
   }
 
-  public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+  package func readSymbolicLink(_ path: String) throws(StoreError) -> String {
     try counts.count(.other) { () throws(StoreError) in try base.readSymbolicLink(path) }
   }
 
-  public func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
+  package func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
 
-  public func room(in directory: String) -> DiskRoom? {
+  package func room(in directory: String) -> DiskRoom? {
     try? counts.count(.status) { () throws(StoreError) in base.room(in: directory) }
   }
 
   /// On the local disk: nobody asks what it costs.
-  public func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
+  package func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
 
-  public var scratchDiskBytes: Int64? { base.scratchDiskBytes }
+  package var scratchDiskBytes: Int64? { base.scratchDiskBytes }
 
-  public var openFileLimit: Int { base.openFileLimit }
+  package var openFileLimit: Int { base.openFileLimit }
 }
 
 private final class MeteredFile: File {

@@ -3,13 +3,13 @@ internal import Glibc
 
 /// A value under a mutex, with a condition to wait for (pthread's mutex and condition variable;
 /// the standard library has no condition).
-public final class Monitor<Value>: @unchecked Sendable {
+package final class Monitor<Value>: @unchecked Sendable {
   // Sendable: `value` is touched only between lock and unlock of `mutex`.
   private var value: Value
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  public init(_ value: sending Value) {
+  package init(_ value: sending Value) {
     self.value = value
     pthread_mutex_init(mutex, nil)
     var attributes = pthread_condattr_t()
@@ -26,22 +26,22 @@ public final class Monitor<Value>: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  public func withLock<R>(_ body: (inout Value) throws -> R) rethrows -> R {
+  package func withLock<R>(_ body: (inout Value) throws -> R) rethrows -> R {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     return try body(&value)
   }
 
-  public func wakeOne() { pthread_cond_signal(condition) }
-  public func wakeAll() { pthread_cond_broadcast(condition) }
+  package func wakeOne() { pthread_cond_signal(condition) }
+  package func wakeAll() { pthread_cond_broadcast(condition) }
 
   /// Waits until `take` returns something.
-  public func wait<R>(_ take: (inout Value) -> R?) -> R {
+  package func wait<R>(_ take: (inout Value) -> R?) -> R {
     wait(on: { _ in }, off: { _ in }, take)
   }
 
   /// As `wait`, calling `on` before and `off` after each time it sleeps.
-  public func wait<R>(
+  package func wait<R>(
     on: (inout Value) -> Void, off: (inout Value) -> Void, _ take: (inout Value) -> R?
   ) -> R {
     pthread_mutex_lock(mutex)
@@ -55,7 +55,7 @@ public final class Monitor<Value>: @unchecked Sendable {
   }
 
   /// Waits until `take` returns something, at most `limit`; nil after that.
-  public func wait<R>(atMost limit: Duration, _ take: (inout Value) -> R?) -> R? {
+  package func wait<R>(atMost limit: Duration, _ take: (inout Value) -> R?) -> R? {
     var deadline = timespec()
     clock_gettime(CLOCK_MONOTONIC, &deadline)
     let (seconds, attoseconds) = limit.components

@@ -2,10 +2,10 @@ internal import CSystem
 internal import Glibc
 
 /// Under which of its addresses a host is found by others.
-public enum OwnAddress {
+package enum OwnAddress {
   /// The address that this host has, with `port`. Of several the one that the default route begins at. Throws
   /// `.invalid` where there is none, or nothing says which.
-  public static func find(port: UInt16) throws(StoreError) -> HintAddress {
+  package static func find(port: UInt16) throws(StoreError) -> HintAddress {
     var found = [csystem_udp_address](repeating: csystem_udp_address(), count: 64)
     let count = csystem_udp_own(&found, 64)
     guard count >= 0 else {

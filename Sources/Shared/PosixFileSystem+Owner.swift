@@ -6,7 +6,7 @@ internal import Glibc
 /// them could claim the log again. In a directory in which everybody may make files, as `journal/` is, a file
 /// says who made it: there it stays root's.
 extension PosixFileSystem {
-  public func giveToOwner(_ directory: String) throws(StoreError) {
+  package func giveToOwner(_ directory: String) throws(StoreError) {
     guard geteuid() == 0 else { return }
     let descriptor = try descriptor(directory, O_RDONLY | O_DIRECTORY, foreign: true)
     try giveToOwner(PosixFile(descriptor, directory))

@@ -2,19 +2,19 @@ internal import CSystem
 internal import Glibc
 
 /// Files as the operating system has them: Linux, local or NFSv4.1.
-public struct PosixFileSystem: FileSystem {
+package struct PosixFileSystem: FileSystem {
   private let scratchDirectory: Result<String, StoreError>
   private let networks = Monitor<[ExactText: Bool]>([:])
 
   /// `scratchDirectory` must be on a local disk; default `$TMPDIR`, else `/tmp`.
-  public init(scratchDirectory: String? = nil) {
+  package init(scratchDirectory: String? = nil) {
     self.scratchDirectory =
       scratchDirectory.map { .success($0) } ?? PosixFileSystem.temporaryDirectory
   }
 
   /// `$TMPDIR`, or `/tmp` where it is not set. Fails where it is no UTF-8: another directory than the
   /// one that was meant must not be used.
-  public static var temporaryDirectory: Result<String, StoreError> {
+  package static var temporaryDirectory: Result<String, StoreError> {
     guard let value = getenv("TMPDIR"), value.pointee != 0 else { return .success("/tmp") }
     guard let path = String(validatingCString: value) else {
       return .failure(
@@ -23,7 +23,7 @@ public struct PosixFileSystem: FileSystem {
     return .success(path)
   }
 
-  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+  package func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     switch access {
     case .fixed:
       return PosixFile(try descriptor(path, O_RDONLY, foreign: false), path)
@@ -35,7 +35,7 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
-  public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     let file = try writable(path, O_RDWR | O_CREAT | O_EXCL, mode: mode)
     try giveToOwner(file)
     try setPermissions(file, mode)
@@ -46,7 +46,7 @@ public struct PosixFileSystem: FileSystem {
   /// write (the mark), as the second one of `writable` does, without an OPEN of its own. A write
   /// through it is as durable after `sync` as any: the kernel sends it before pwrite(2) returns,
   /// stable or followed by a COMMIT, and `sync` finds nothing left to send.
-  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     guard try isNetwork(path) else { return try create(path, mode: mode) }
     let flags = O_RDWR | O_CREAT | O_EXCL
     let file = PosixFile(
@@ -84,7 +84,7 @@ public struct PosixFileSystem: FileSystem {
     return result
   }
 
-  public func list(_ directory: String, where isWanted: (String) -> Bool)
+  package func list(_ directory: String, where isWanted: (String) -> Bool)
     throws(StoreError) -> [String]
   {
     guard let handle = opendir(directory) else { throw posixError("opendir", directory) }
@@ -103,15 +103,15 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
-  public func link(_ path: String, to newPath: String) throws(StoreError) {
+  package func link(_ path: String, to newPath: String) throws(StoreError) {
     guard Glibc.link(path, newPath) == 0 else { throw posixError("link", newPath) }
   }
 
-  public func unlink(_ path: String) throws(StoreError) {
+  package func unlink(_ path: String) throws(StoreError) {
     guard Glibc.unlink(path) == 0 else { throw posixError("unlink", path) }
   }
 
-  public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+  package func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     guard mkdir(path, mode_t(mode)) == 0, chmod(path, mode_t(mode)) == 0 else {
       guard errno == ENOENT else { throw posixError("mkdir", path) }
       let parent = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
@@ -121,32 +121,32 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
-  public func proveWritable(_ path: String) throws(StoreError) {
+  package func proveWritable(_ path: String) throws(StoreError) {
     guard access(path, W_OK) == 0 else { throw posixError("opening for writing", path) }
   }
 
-  public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+  package func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     guard chmod(path, mode_t(mode)) == 0 else { throw posixError("chmod", path) }
   }
 
   /// On NFS a name is durable when the call that made it returns (the server may not answer before),
   /// and the client's fsync of a directory does nothing (`nfs_fsync_dir`); opening the directory for
   /// it would cost one or two requests.
-  public func syncDirectory(_ path: String) throws(StoreError) {
+  package func syncDirectory(_ path: String) throws(StoreError) {
     guard try !isNetwork(path + "/") else { return }
     let descriptor = try descriptor(path, O_RDONLY | O_DIRECTORY, foreign: false)
     defer { close(descriptor) }
     guard fsync(descriptor) == 0 else { throw posixError("fsync", path) }
   }
 
-  public func status(_ path: String) throws(StoreError) -> FileStatus {
+  package func status(_ path: String) throws(StoreError) -> FileStatus {
     var status = csystem_status()
     let result = csystem_lstat(path, &status)
     guard result == 0 else { throw posixError("lstat", path, -result) }
     return FileStatus(status)
   }
 
-  public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+  package func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
     let temporary = "\(path).\(hexadecimal(UInt64.random(in: .min ... .max), width: 16)).tmp"
     guard symlink(target, temporary) == 0 else { throw posixError("symlink", temporary) }
     guard rename(temporary, path) == 0 else {
@@ -156,7 +156,7 @@ public struct PosixFileSystem: FileSystem {
     }
   }
 
-  public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+  package func readSymbolicLink(_ path: String) throws(StoreError) -> String {
     var failure: StoreError?
     let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, filled in
       let count = buffer.withMemoryRebound(to: CChar.self) { bytes in
@@ -169,7 +169,7 @@ public struct PosixFileSystem: FileSystem {
   }
 
   /// Asked once for each directory.
-  public func isNetwork(_ path: String) throws(StoreError) -> Bool {
+  package func isNetwork(_ path: String) throws(StoreError) -> Bool {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     if let known = networks.withLock({ $0[ExactText(directory)] }) { return known }
     // Of the directory, since the file itself may be removed by now.
@@ -180,7 +180,7 @@ public struct PosixFileSystem: FileSystem {
   }
 
   /// EFS tells 8 EiB, of which nothing is used.
-  public func room(in directory: String) -> DiskRoom? {
+  package func room(in directory: String) -> DiskRoom? {
     var disk = statvfs()
     guard statvfs(directory, &disk) == 0 else { return nil }
     func bytes(_ blocks: UInt) -> Int64 {
@@ -190,7 +190,7 @@ public struct PosixFileSystem: FileSystem {
     return DiskRoom(freeBytes: bytes(disk.f_bavail), totalBytes: bytes(disk.f_blocks))
   }
 
-  public func scratchFile() throws(StoreError) -> any File {
+  package func scratchFile() throws(StoreError) -> any File {
     let directory = try scratchDirectory.get()
     let descriptor = csystem_open_scratch(directory)
     guard descriptor >= 0 else {
@@ -202,7 +202,7 @@ public struct PosixFileSystem: FileSystem {
     return PosixFile(descriptor, "\(directory)/(scratch)")
   }
 
-  public var scratchDiskBytes: Int64? {
+  package var scratchDiskBytes: Int64? {
     var disk = statvfs()
     guard let directory = try? scratchDirectory.get(), statvfs(directory, &disk) == 0 else {
       return nil
@@ -213,27 +213,27 @@ public struct PosixFileSystem: FileSystem {
 
 extension File {
   /// The descriptor that it is written through; nil where it is none of the operating system's files.
-  public var openDescriptor: Int32? { (self as? PosixFile)?.descriptor }
+  package var openDescriptor: Int32? { (self as? PosixFile)?.descriptor }
 }
 
 extension PosixFileSystem {
   /// Gives the file at `temporary`, which is whole and durable, the name `path`, whatever has it
   /// (rename(2)): who opens it meets the old or the new one, whole. For what lies outside of a store; within,
   /// NFS shows the old one for half a minute.
-  public static func replace(_ path: String, with temporary: String) throws(StoreError) {
+  package static func replace(_ path: String, with temporary: String) throws(StoreError) {
     guard rename(temporary, path) == 0 else { throw posixError("rename", path) }
   }
 
   /// A file that another process opened and passed on; closed when the last reference goes.
-  public static func file(owning descriptor: Int32, path: String) -> any File {
+  package static func file(owning descriptor: Int32, path: String) -> any File {
     PosixFile(descriptor, path)
   }
 
-  public var openFileLimit: Int { Int(clamping: csystem_open_file_limit(0)) }
+  package var openFileLimit: Int { Int(clamping: csystem_open_file_limit(0)) }
 
   /// Raises the limit of open files to what the process may have; for a command, which calls no
   /// select(2) with a descriptor beyond 1023.
-  public static func raiseOpenFileLimit() { _ = csystem_open_file_limit(1) }
+  package static func raiseOpenFileLimit() { _ = csystem_open_file_limit(1) }
 }
 
 /// One open descriptor, or two where writing and reading need different ones.

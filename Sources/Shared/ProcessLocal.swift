@@ -3,13 +3,13 @@ internal import Synchronization
 
 /// How many forks lie between this process and the one that loaded this code: what belongs to a parent is
 /// told by it from what belongs to its child.
-public func forksOfProcess() -> UInt64 { csystem_forks() }
+package func forksOfProcess() -> UInt64 { csystem_forks() }
 
 /// A value that all threads of a process share under a lock, and no child that it forks.
 ///
 /// A child begins with a new one. Another thread of its parent may have held the lock when the process
 /// forked, and no such thread lives in the child: who took that lock there would wait for ever.
-public final class ProcessLocal<Value>: Sendable {
+package final class ProcessLocal<Value>: Sendable {
   private final class Generation: Sendable {
     let forks: UInt64
     let monitor: Monitor<Value>
@@ -23,11 +23,11 @@ public final class ProcessLocal<Value>: Sendable {
   /// The address of a retained `Generation`, 0 for none; what a child inherits is never released there.
   private let current = Atomic<UInt>(0)
 
-  public init(_ make: @escaping @Sendable () -> sending Value) { self.make = make }
+  package init(_ make: @escaping @Sendable () -> sending Value) { self.make = make }
 
   deinit { Self.known(current.load(ordering: .acquiring))?.release() }
 
-  public func withLock<R>(_ body: (inout Value) throws -> R) rethrows -> R {
+  package func withLock<R>(_ body: (inout Value) throws -> R) rethrows -> R {
     try generation.monitor.withLock(body)
   }
 

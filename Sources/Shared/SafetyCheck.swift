@@ -1,6 +1,6 @@
 /// The checks that the promises rest on. In a debug build, and in one for the simulator, a test can
 /// leave one out, to see that something breaks; in any other build all of them are always made.
-public enum SafetyCheck: String, CaseIterable, Sendable {
+package enum SafetyCheck: String, CaseIterable, Sendable {
   /// The holder reads its mark after each commit frame.
   case markAfterFrame
   /// The writer reads its segment's mark after each flush, before it acknowledges.
@@ -207,7 +207,7 @@ public enum SafetyCheck: String, CaseIterable, Sendable {
 
 extension Environment {
   /// Whether `check` is made; always true in what is shipped.
-  public func makes(_ check: SafetyCheck) -> Bool {
+  package func makes(_ check: SafetyCheck) -> Bool {
     #if DEBUG || SLUICE_SIMULATION
       return !omittedChecks.contains(check)
     #else

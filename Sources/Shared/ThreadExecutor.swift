@@ -5,8 +5,8 @@ internal import Synchronization
 ///
 /// Threads, not Swift concurrency: the work blocks in system calls, which would starve the
 /// cooperative pool.
-public final class ThreadExecutor: Executor, Sendable {
-  public static let shared = ThreadExecutor(threadLimit: 16)
+package final class ThreadExecutor: Executor, Sendable {
+  package static let shared = ThreadExecutor(threadLimit: 16)
 
   private struct State {
     var queue: [Work] = []
@@ -17,17 +17,17 @@ public final class ThreadExecutor: Executor, Sendable {
   private let threadLimit: Int
   private let state = Monitor(State())
 
-  public init(threadLimit: Int) { self.threadLimit = threadLimit }
+  package init(threadLimit: Int) { self.threadLimit = threadLimit }
 
-  public func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
+  package func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
     let item = Work(work)
     enqueue(item)
     return item
   }
 
-  public func detach(_ work: @escaping @Sendable () -> Void) { startThread(work) }
+  package func detach(_ work: @escaping @Sendable () -> Void) { startThread(work) }
 
-  public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  package func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     guard count > 1 else {
       if count == 1 { body(0) }
       return
@@ -90,7 +90,7 @@ private final class Work: StartedWork, @unchecked Sendable {
 }
 
 /// Starts a detached POSIX thread that runs `body`.
-public func startThread(_ body: @escaping @Sendable () -> Void) {
+package func startThread(_ body: @escaping @Sendable () -> Void) {
   final class Box {
     let body: @Sendable () -> Void
     init(_ body: @escaping @Sendable () -> Void) { self.body = body }

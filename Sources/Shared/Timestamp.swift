@@ -1,7 +1,7 @@
 // Howard Hinnant's civil_from_days and days_from_civil: the proleptic Gregorian calendar.
 
 /// Unix milliseconds as `2026-11-22T10:00:00.123Z`.
-public func timestamp(_ time_ms: Int64) -> String {
+package func timestamp(_ time_ms: Int64) -> String {
   let days = (time_ms >= 0 ? time_ms : time_ms - 86_399_999) / 86_400_000
   let rest = time_ms - days * 86_400_000
   let z = days + 719_468
@@ -21,7 +21,7 @@ public func timestamp(_ time_ms: Int64) -> String {
 
 /// A time as RFC 3339 writes it (`2026-11-22T10:00:00.123Z`, `2026-11-22T11:00:00+01:00`) in Unix
 /// milliseconds; what is less than one is cut off. nil where it is none.
-public func milliseconds(ofTimestamp text: String) -> Int64? {
+package func milliseconds(ofTimestamp text: String) -> Int64? {
   var rest = Array(text.utf8)[...]
 
   func take(_ characters: String) -> Bool {

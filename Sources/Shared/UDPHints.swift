@@ -2,14 +2,14 @@ internal import CSystem
 internal import Glibc
 
 /// Hints as UDP datagrams.
-public struct UDPHints: HintNetwork {
-  public init() {}
+package struct UDPHints: HintNetwork {
+  package init() {}
 
   private static let reach = csystem_loopback()
 
-  public var loopback: UInt64 { Self.reach }
+  package var loopback: UInt64 { Self.reach }
 
-  public func open(at address: HintAddress) throws(StoreError) -> any HintSocket {
+  package func open(at address: HintAddress) throws(StoreError) -> any HintSocket {
     var bound = csystem_udp_address(address)
     let socket = csystem_udp_open(&bound)
     guard socket >= 0 else {

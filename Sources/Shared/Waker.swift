@@ -4,7 +4,7 @@ public enum Waker<Answer: Sendable>: Sendable {
   case task(UnsafeContinuation<Answer, Never>)
   case thread(Mailbox<Answer>)
 
-  public func answer(_ answer: Answer) {
+  package func answer(_ answer: Answer) {
     switch self {
     case .task(let continuation): continuation.resume(returning: answer)
     case .thread(let mailbox): mailbox.put(answer)
@@ -16,15 +16,15 @@ public enum Waker<Answer: Sendable>: Sendable {
 public final class Mailbox<Answer: Sendable>: Sendable {
   private let answers = Monitor<[Answer]>([])
 
-  public init() {}
+  package init() {}
 
-  public func put(_ answer: Answer) {
+  package func put(_ answer: Answer) {
     answers.withLock { $0.append(answer) }
     answers.wakeOne()
   }
 
   /// Waits through the clock, as everything here does.
-  public func take(_ clock: any Clock) -> Answer {
+  package func take(_ clock: any Clock) -> Answer {
     while true {
       let answer = clock.wait(on: answers, atMost: .seconds(60)) {
         $0.isEmpty ? nil : $0.removeFirst()

@@ -4,7 +4,7 @@ package import CSQLite
 ///
 /// What is registered with a library calls that library and no other. A process can have several, and a
 /// loadable extension links none.
-public struct SQLiteCalls: @unchecked Sendable {
+package struct SQLiteCalls: @unchecked Sendable {
   // Sendable: the table does not change, and is never deallocated.
   package let table: UnsafePointer<csqlite_calls>
 

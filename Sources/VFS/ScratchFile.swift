@@ -1,23 +1,23 @@
 internal import CSQLite
-public import SluiceShared
+package import SluiceShared
 
 /// A rollback journal or temporary file of SQLite: in memory while it is small, then an unlinked
 /// file on the local disk. It outlives nothing, so its sync does nothing.
-public final class ScratchFile: VirtualFile {
+package final class ScratchFile: VirtualFile {
   /// Bytes that a group of scratch files share; what would go over it fails with SQLITE_FULL.
-  public final class Budget {
-    public let limit: Int64
-    public fileprivate(set) var used: Int64 = 0
+  package final class Budget {
+    package let limit: Int64
+    package fileprivate(set) var used: Int64 = 0
     /// Of these, bytes in memory: what would go over `memoryLimit` goes to the local disk.
-    public fileprivate(set) var inMemory = 0
-    public let memoryLimit: Int
+    package fileprivate(set) var inMemory = 0
+    package let memoryLimit: Int
     /// Bytes that the same group has on the local disk beside these files.
-    public var elsewhere: () -> Int64 = { 0 }
+    package var elsewhere: () -> Int64 = { 0 }
     /// Whether a write failed because of the limit, and whether one failed because of the device.
-    public var wasExhausted = false
-    public var deviceError: StoreError?
+    package var wasExhausted = false
+    package var deviceError: StoreError?
 
-    public init(limit: Int64, memoryLimit: Int = 32 << 20) {
+    package init(limit: Int64, memoryLimit: Int = 32 << 20) {
       self.limit = limit
       self.memoryLimit = memoryLimit
     }
@@ -41,7 +41,7 @@ public final class ScratchFile: VirtualFile {
   private var length: Int64 = 0
   private let memoryLimit: Int
 
-  public init(_ fileSystem: any FileSystem, _ budget: Budget, memoryLimit: Int = 8 << 20) {
+  package init(_ fileSystem: any FileSystem, _ budget: Budget, memoryLimit: Int = 8 << 20) {
     self.fileSystem = fileSystem
     self.budget = budget
     self.memoryLimit = memoryLimit
@@ -52,7 +52,7 @@ public final class ScratchFile: VirtualFile {
     budget.inMemory -= memory.count
   }
 
-  public func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)
+  package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64)
     throws(VFSFailure)
   {
     let count = Int(max(0, min(Int64(buffer.count), length - offset)))
@@ -76,7 +76,7 @@ public final class ScratchFile: VirtualFile {
     }
   }
 
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure) {
     let end = offset + Int64(bytes.count)
     if end > length {
       guard budget.used + end - length <= budget.limit else {
@@ -122,7 +122,7 @@ public final class ScratchFile: VirtualFile {
     }
   }
 
-  public func truncate(to size: Int64) throws(VFSFailure) {
+  package func truncate(to size: Int64) throws(VFSFailure) {
     guard size < length else { return }
     budget.used -= length - size
     length = size
@@ -139,10 +139,10 @@ public final class ScratchFile: VirtualFile {
     }
   }
 
-  public func size() throws(VFSFailure) -> Int64 { length }
+  package func size() throws(VFSFailure) -> Int64 { length }
 
   /// Undo of what was written since does not matter: power loss ends the process that needs it.
-  public var characteristics: Int32 { SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_SAFE_APPEND }
+  package var characteristics: Int32 { SQLITE_IOCAP_POWERSAFE_OVERWRITE | SQLITE_IOCAP_SAFE_APPEND }
 }
 
 extension FileSystem {

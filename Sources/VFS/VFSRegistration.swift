@@ -3,7 +3,7 @@ internal import CSQLite
 /// Makes a Swift file system known to an SQLite library under a name, until this object goes.
 ///
 /// No connection that uses it may be open then; SQLite does not check.
-public final class VFSRegistration: @unchecked Sendable {
+package final class VFSRegistration: @unchecked Sendable {
   // Sendable: nothing changes after `init`; SQLite guards its list of file systems itself.
   private let vfs: UnsafeMutablePointer<sqlite3_vfs>
   private let name: UnsafeMutablePointer<CChar>
@@ -11,7 +11,7 @@ public final class VFSRegistration: @unchecked Sendable {
   private let calls: SQLiteCalls
 
   /// Throws SQLite's code where it does not take it.
-  public init(name: String, _ fileSystem: any VirtualFileSystem, _ calls: SQLiteCalls)
+  package init(name: String, _ fileSystem: any VirtualFileSystem, _ calls: SQLiteCalls)
     throws(VFSFailure)
   {
     self.calls = calls

@@ -1,15 +1,15 @@
 internal import CSQLite
 
 /// Why SQLite's call on a file failed: the result code that SQLite gets.
-public struct VFSFailure: Error {
-  public let code: Int32
-  public init(_ code: Int32) { self.code = code }
+package struct VFSFailure: Error {
+  package let code: Int32
+  package init(_ code: Int32) { self.code = code }
 }
 
 /// A file as SQLite sees it (`sqlite3_io_methods`), version 1: no shared memory, no mapping.
 ///
 /// Called by one connection at a time. What is not implemented answers as a read-only file would.
-public protocol VirtualFile: AnyObject {
+package protocol VirtualFile: AnyObject {
   /// Fills `buffer`; beyond the end it fills with zeros and throws SQLITE_IOERR_SHORT_READ.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(VFSFailure)
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure)
@@ -29,23 +29,23 @@ public protocol VirtualFile: AnyObject {
 }
 
 extension VirtualFile {
-  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure) {
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(VFSFailure) {
     throw VFSFailure(SQLITE_READONLY)
   }
-  public func truncate(to size: Int64) throws(VFSFailure) { throw VFSFailure(SQLITE_READONLY) }
-  public func sync() throws(VFSFailure) {}
-  public func lock(_ level: Int32) throws(VFSFailure) {}
-  public func unlock(_ level: Int32) throws(VFSFailure) {}
-  public func control(_ operation: Int32, _ argument: UnsafeMutableRawPointer?) -> Int32 {
+  package func truncate(to size: Int64) throws(VFSFailure) { throw VFSFailure(SQLITE_READONLY) }
+  package func sync() throws(VFSFailure) {}
+  package func lock(_ level: Int32) throws(VFSFailure) {}
+  package func unlock(_ level: Int32) throws(VFSFailure) {}
+  package func control(_ operation: Int32, _ argument: UnsafeMutableRawPointer?) -> Int32 {
     SQLITE_NOTFOUND
   }
-  public var sectorSize: Int32 { 4096 }
-  public var characteristics: Int32 { 0 }
-  public func close() {}
+  package var sectorSize: Int32 { 4096 }
+  package var characteristics: Int32 { 0 }
+  package func close() {}
 }
 
 /// Opens files for SQLite (`sqlite3_vfs`). Reached from every thread that opens a connection.
-public protocol VirtualFileSystem: AnyObject, Sendable {
+package protocol VirtualFileSystem: AnyObject, Sendable {
   /// Opens a file; `flags` are SQLITE_OPEN_ flags, and so is what it returns beside the file: how
   /// the file was opened in fact. Nil: the file is the default file system's, which opens it.
   func open(_ name: VFSName, flags: Int32) throws(VFSFailure)
@@ -63,15 +63,15 @@ public protocol VirtualFileSystem: AnyObject, Sendable {
 }
 
 extension VirtualFileSystem {
-  public func delete(_ path: String) throws(VFSFailure) {}
-  public func exists(_ path: UnsafePointer<CChar>) -> Bool { false }
-  public func isElsewhere(_ path: UnsafePointer<CChar>) -> Bool { false }
-  public func fullPath(_ path: UnsafePointer<CChar>) -> String? { String(validatingCString: path) }
-  public var lastErrorText: String? { nil }
+  package func delete(_ path: String) throws(VFSFailure) {}
+  package func exists(_ path: UnsafePointer<CChar>) -> Bool { false }
+  package func isElsewhere(_ path: UnsafePointer<CChar>) -> Bool { false }
+  package func fullPath(_ path: UnsafePointer<CChar>) -> String? { String(validatingCString: path) }
+  package var lastErrorText: String? { nil }
 }
 
 /// The name of a file to be opened, with the parameters of its URI.
-public struct VFSName {
+package struct VFSName {
   private let name: UnsafePointer<CChar>?
   private let calls: SQLiteCalls
 
@@ -81,18 +81,18 @@ public struct VFSName {
   }
 
   /// Nil for a temporary file. Valid during the call that it was given to.
-  public var bytes: UnsafePointer<CChar>? { name }
+  package var bytes: UnsafePointer<CChar>? { name }
 
   /// nil for a temporary file, and for a path that is no UTF-8: mended it would be another's.
-  public var path: String? { name.flatMap { String(validatingCString: $0) } }
+  package var path: String? { name.flatMap { String(validatingCString: $0) } }
 
   /// `sqlite3_uri_parameter`. Only for the main database file.
-  public func parameter(_ parameter: String) -> String? {
+  package func parameter(_ parameter: String) -> String? {
     calls.table.pointee.uri_parameter(name, parameter).map { String(cString: $0) }
   }
 
   /// `sqlite3_uri_boolean`.
-  public func flag(_ parameter: String, default value: Bool = false) -> Bool {
+  package func flag(_ parameter: String, default value: Bool = false) -> Bool {
     calls.table.pointee.uri_boolean(name, parameter, value ? 1 : 0) != 0
   }
 }

@@ -1,22 +1,22 @@
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 
 /// Interactive transactions through a writer's journal.
 ///
 /// The writer is used for nothing else: another batch of it that is executed while it has the turn ends the
 /// turn.
-public final class JournalTransactions: TransactionClient {
+package final class JournalTransactions: TransactionClient {
   private let writer: Writer
   /// See to it that somebody applies while this waits; nil: others do.
   private let assistant: (any Assisting)?
 
-  public init(_ writer: Writer, assistedBy assistant: (any Assisting)? = nil) {
+  package init(_ writer: Writer, assistedBy assistant: (any Assisting)? = nil) {
     self.writer = writer
     self.assistant = assistant
   }
 
   /// An assistant's term lasts as long as the turn that it gave. Where none is given it is over when this returns.
-  public func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
+  package func requestTurn(keepsWaiting: () -> Bool) throws(StoreError) -> Turn? {
     let receipt: Receipt
     do throws(StoreError) { receipt = try writer.submitBlocking(Batch(.requestTurn)) } catch {
       if error.code == .outcomeUnknown { giveBack() }
@@ -54,7 +54,7 @@ public final class JournalTransactions: TransactionClient {
     return Turn(base: outcome.txid, number: outcome.txid)
   }
 
-  public func cancel(_ turn: Turn) {
+  package func cancel(_ turn: Turn) {
     giveBack()
     finishAssistance()
   }
@@ -62,9 +62,9 @@ public final class JournalTransactions: TransactionClient {
   /// Nobody waits for what becomes of it, and nothing depends on it.
   private func giveBack() { _ = try? writer.submitBlocking(Batch(.cancelTurn)) }
 
-  public func extend(_ turn: Turn) { writer.giveSignOfLife() }
+  package func extend(_ turn: Turn) { writer.giveSignOfLife() }
 
-  public func commit(_ pages: PageBatch, of turn: Turn?, timeout: Duration) throws(StoreError)
+  package func commit(_ pages: PageBatch, of turn: Turn?, timeout: Duration) throws(StoreError)
     -> Commitment
   {
     try commit(pages, of: turn, timeout: timeout, key: nil)
@@ -72,7 +72,7 @@ public final class JournalTransactions: TransactionClient {
 
   /// As `commit(_:of:timeout:)`, with an idempotency key: what was committed under it once is not again. One
   /// that met a conflict leaves its key free.
-  public func commit(
+  package func commit(
     _ pages: PageBatch, of turn: Turn?, timeout: Duration, key: String?
   ) throws(StoreError) -> Commitment {
     guard pages.turn == turn?.number, turn.map({ $0.base == pages.base }) ?? true else {

@@ -1,6 +1,6 @@
 internal import Glibc
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 
 /// The writer's half of the journal's handshake: one writer id's journal, flush by flush.
 ///
@@ -12,9 +12,9 @@ public import SluiceShared
 ///
 /// Synchronous, makes no thread, waits only through its `Environment`: for a simulator, and for a C
 /// ABI after `fork()`. Not safe to use from two threads at once.
-public final class JournalWriter {
-  public let layout: StoreLayout
-  public let store: StoreID
+package final class JournalWriter {
+  package let layout: StoreLayout
+  package let store: StoreID
   let environment: Environment
   private let compressor = Compressor()
 
@@ -28,7 +28,7 @@ public final class JournalWriter {
   var onWritten: ((BatchID) -> Void)?
 
   /// `segmentBytes`: of the first segment, and of the largest.
-  public init(
+  package init(
     layout: StoreLayout, store: StoreID, environment: Environment,
     segmentBytes: ClosedRange<Int64> = Limits.journalSegmentBytes
   ) {
@@ -39,18 +39,18 @@ public final class JournalWriter {
     self.environment = environment
   }
 
-  public var writer: WriterID? { identity.journal?.writer }
+  package var writer: WriterID? { identity.journal?.writer }
 
   /// The segment in which something was last acknowledged.
-  public var acknowledgedSegment: UInt64? { identity.journal?.acknowledged?.number }
+  package var acknowledgedSegment: UInt64? { identity.journal?.acknowledged?.number }
 
   /// Whether new batches should get a new writer id, since rows of long silent writers are pruned. False
   /// while batches are in doubt: those go again under the present one.
-  public var isOld: Bool { identity.isOld(at: environment.clock) }
+  package var isOld: Bool { identity.isOld(at: environment.clock) }
 
   /// Takes a new writer id for new batches. Only when everything acknowledged so far is applied:
   /// the order of batches is kept within one writer id and not across two.
-  public func renew() {
+  package func renew() {
     guard identity.doubtful == nil else { return }
     close()
     identity.renew()
@@ -58,7 +58,7 @@ public final class JournalWriter {
 
   /// The name that the first batch of the next flush will have. Whoever looks for its outcome must know it
   /// before it is written. Takes a new writer id in a forked child.
-  public func nextBatch() -> BatchID {
+  package func nextBatch() -> BatchID {
     if let journal = ownJournal,
       !(identity.doubtful.map(isExpired) ?? false) || mayWait(journal)
     {
@@ -73,7 +73,7 @@ public final class JournalWriter {
   /// `ends` says that the segment ends with them. Throws `.notSubmitted` where no write of them was
   /// ever begun; `.outcomeUnknown` where one may have landed: they are then written again before the
   /// next flush, under the same names.
-  public func flush(_ batches: [[UInt8]], as first: BatchID, ends: Bool = false)
+  package func flush(_ batches: [[UInt8]], as first: BatchID, ends: Bool = false)
     throws(StoreError)
   {
     var listed: [[UInt8]] = []
@@ -91,7 +91,7 @@ public final class JournalWriter {
 
   /// As `flush(_:as:ends:)`, under the next name, which it returns.
   @discardableResult
-  public func flush(_ batches: [[UInt8]], ends: Bool = false) throws(StoreError) -> BatchID {
+  package func flush(_ batches: [[UInt8]], ends: Bool = false) throws(StoreError) -> BatchID {
     let first = nextBatch()
     try flush(batches, as: first, ends: ends)
     return first
@@ -129,7 +129,7 @@ public final class JournalWriter {
 
   /// Ends the segment with an empty frame, so that the applier removes it without waiting for it to
   /// fall silent. Nothing depends on it, so a failure is none: the applier will retire the segment.
-  public func close() {
+  package func close() {
     guard ownJournal != nil else { return }
     try? settleDoubt()
     guard let journal = ownJournal, let segment else { return }

@@ -13,11 +13,11 @@ public struct AppliedOutcome: Hashable, Sendable {
 }
 
 /// A batch that the log has an outcome of.
-public struct AppliedBatch: Hashable, Sendable {
-  public var batch: BatchID
-  public var outcome: AppliedOutcome
+package struct AppliedBatch: Hashable, Sendable {
+  package var batch: BatchID
+  package var outcome: AppliedOutcome
 
-  public init(batch: BatchID, outcome: AppliedOutcome) {
+  package init(batch: BatchID, outcome: AppliedOutcome) {
     self.batch = batch
     self.outcome = outcome
   }
@@ -29,11 +29,11 @@ public struct AppliedBatch: Hashable, Sendable {
 /// it is to find is written.
 ///
 /// Synchronous and not safe to use from two threads at once.
-public struct OutcomeFollower {
+package struct OutcomeFollower {
   private let log: Log
   private var follower: LogFollower
 
-  public init(_ log: Log) throws(StoreError) {
+  package init(_ log: Log) throws(StoreError) {
     self.log = log
     follower = LogFollower(at: try log.beginning())
   }
@@ -41,16 +41,16 @@ public struct OutcomeFollower {
   /// The published present. Decide whom to look for after this was read: a batch that is in this present was
   /// written before, and its writer was made known before that.
   /// `expectsNews`: something is published, as far as is known.
-  public func present(expectsNews: Bool = false) throws(StoreError) -> Log.Present {
+  package func present(expectsNews: Bool = false) throws(StoreError) -> Log.Present {
     try log.present(readingFor: expectsNews ? follower : nil)
   }
 
   /// Passes over everything up to `present`.
-  public mutating func skip(to present: Log.Present) { follower = LogFollower(at: present) }
+  package mutating func skip(to present: Log.Present) { follower = LogFollower(at: present) }
 
   /// Calls `found` with each outcome of `writers` from where it stands up to `present`, in order.
   /// Where this throws, it does not begin again with what `found` was called with.
-  public mutating func advance(
+  package mutating func advance(
     to present: Log.Present, of writers: Set<WriterID>, _ found: (AppliedBatch) -> Void
   ) throws(StoreError) {
     try follower.advance(log, to: present) { (commit, cursor) throws(StoreError) in

@@ -1,21 +1,21 @@
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 
 /// The right to commit next, as the applier granted it.
-public struct Turn: Hashable, Sendable {
+package struct Turn: Hashable, Sendable {
   /// The state to begin on: nothing is committed behind it while the turn is out.
-  public let base: TxID
+  package let base: TxID
   /// Which turn it is; numbers rise.
-  public let number: TxID
+  package let number: TxID
 
-  public init(base: TxID, number: TxID) {
+  package init(base: TxID, number: TxID) {
     self.base = base
     self.number = number
   }
 }
 
 /// What became of a transaction's pages.
-public enum Commitment: Hashable, Sendable {
+package enum Commitment: Hashable, Sendable {
   /// Committed and published, as this batch.
   case committed(TxID)
   /// The database has changed since the state that the transaction read, or somebody else has the turn: it is to
@@ -28,7 +28,7 @@ public enum Commitment: Hashable, Sendable {
 /// What an interactive transaction asks of the store: the turn, and to commit pages.
 ///
 /// Used by one thread at a time: a turn belongs to the writer that asked for it.
-public protocol TransactionClient: Sendable {
+package protocol TransactionClient: Sendable {
   /// Asks for the turn and waits until it is granted; nil, and the request is taken back, as soon as
   /// `keepsWaiting` says false, which is asked every 25 to 100 ms.
   ///

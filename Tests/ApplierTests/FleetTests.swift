@@ -1,6 +1,6 @@
 import Foundation
 import Logging
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceHints
 import SluiceJournal
 import SluiceShared

@@ -1,6 +1,6 @@
 import Glibc
 import SluiceApplier
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import Testing

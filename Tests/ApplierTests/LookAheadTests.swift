@@ -1,5 +1,5 @@
 import Glibc
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter

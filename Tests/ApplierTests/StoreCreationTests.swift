@@ -2,7 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import SluiceApplier
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceShared
 import SluiceTeardown
 import Testing

@@ -1,5 +1,5 @@
 import Foundation
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceReader
 import SluiceShared
 import Testing

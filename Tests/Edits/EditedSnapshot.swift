@@ -1,23 +1,23 @@
 import CSQLite
-public import SluiceJournal
-public import SluiceReader
-public import SluiceSQLite
-public import SluiceShared
+package import SluiceJournal
+package import SluiceReader
+package import SluiceSQLite
+package import SluiceShared
 
 /// What an interactive transaction makes of a snapshot: SQLite on a copy of its pages in memory.
 ///
 /// For tests: a client that keeps to the rules, and whose pages can then be changed to keep to none.
-public final class EditedSnapshot {
-  public let snapshot: Snapshot
-  public let connection: Connection
+package final class EditedSnapshot {
+  package let snapshot: Snapshot
+  package let connection: Connection
   /// The pages as they are sent, by number; nil: not sent.
-  public private(set) var pages: [[UInt8]?] = []
+  package private(set) var pages: [[UInt8]?] = []
   private var before: [[UInt8]] = []
 
   /// Where parts are made.
   private let scratch: any FileSystem
 
-  public init(_ snapshot: Snapshot, scratch: any FileSystem = PosixFileSystem()) throws {
+  package init(_ snapshot: Snapshot, scratch: any FileSystem = PosixFileSystem()) throws {
     self.snapshot = snapshot
     self.scratch = scratch
     var image: [UInt8] = []
@@ -43,12 +43,12 @@ public final class EditedSnapshot {
   }
 
   /// Executes `sql` as one transaction.
-  public func execute(_ sql: String) throws {
+  package func execute(_ sql: String) throws {
     try connection.execute("BEGIN IMMEDIATE; \(sql); COMMIT")
   }
 
   /// Takes the pages as they are now.
-  public func take() throws {
+  package func take() throws {
     var size: Int64 = 0
     guard let image = sqlite3_serialize(connection.handle, "main", &size, 0) else {
       throw StoreError(.io, "SQLite gives no image")
@@ -61,23 +61,23 @@ public final class EditedSnapshot {
   }
 
   /// Changes page `number`, as no SQLite would.
-  public func change(_ number: Int, _ body: (inout [UInt8]) -> Void) {
+  package func change(_ number: Int, _ body: (inout [UInt8]) -> Void) {
     guard var page = pages[number - 1] else { return }
     body(&page)
     pages[number - 1] = page
   }
 
   /// Another page at the end.
-  public func add(_ page: [UInt8]) { pages.append(page) }
+  package func add(_ page: [UInt8]) { pages.append(page) }
 
   /// Takes bytes of page `number` back to what they were in the snapshot.
-  public func restore(_ number: Int, _ places: Range<Int>) {
+  package func restore(_ number: Int, _ places: Range<Int>) {
     let old = before[number - 1][places]
     change(number) { $0.replaceSubrange(places, with: old) }
   }
 
   /// `partBytes`: sent in parts where it is more.
-  public func batch(turn: TxID? = nil, pageCount: Int? = nil, partBytes: Int? = nil)
+  package func batch(turn: TxID? = nil, pageCount: Int? = nil, partBytes: Int? = nil)
     throws(StoreError) -> PageBatch
   {
     let lockByte = DatabaseChecksum.lockBytePage(pageSize: snapshot.pageSize)
@@ -94,7 +94,7 @@ public final class EditedSnapshot {
   }
 
   /// What a batch would be that lacks its last part, and says the same for the rest.
-  public static func withoutLastPart(_ pages: PageBatch) -> PageBatch {
+  package static func withoutLastPart(_ pages: PageBatch) -> PageBatch {
     guard let parts = pages.parts else { return pages }
     return PageBatch(
       base: pages.base, turn: pages.turn, pageSize: pages.pageSize, pageCount: pages.pageCount,

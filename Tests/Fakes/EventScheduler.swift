@@ -5,14 +5,14 @@ internal import SluiceShared
 ///
 /// Nothing but the seed decides the order, so a run repeats exactly. Waiting costs nothing: an hour
 /// in which all sleep passes at once.
-public final class EventScheduler: @unchecked Sendable {
+package final class EventScheduler: @unchecked Sendable {
   // Sendable: everything that is not `let` is touched by the one thread that has the baton only, and
   // the baton passes through the mutex of a `Monitor`.
 
   /// A thread of a simulated process, or of nobody (the run itself).
-  public final class Strand: @unchecked Sendable {
+  package final class Strand: @unchecked Sendable {
     // Sendable: as the scheduler.
-    public let process: SimulatedProcess?
+    package let process: SimulatedProcess?
     fileprivate let number: Int
     /// UInt64.max: until another strand wakes it.
     fileprivate var wake_ns: UInt64
@@ -20,7 +20,7 @@ public final class EventScheduler: @unchecked Sendable {
     fileprivate var joining: [Strand] = []
     /// The step at which it gave way last: of several whose time it is, the longest waiting goes on.
     fileprivate var lastStep = 0
-    public fileprivate(set) var isDone = false
+    package fileprivate(set) var isDone = false
 
     fileprivate init(_ process: SimulatedProcess?, _ number: Int, _ wake_ns: UInt64) {
       self.process = process
@@ -35,20 +35,20 @@ public final class EventScheduler: @unchecked Sendable {
   }
 
   /// Nanoseconds since the run began.
-  public private(set) var now_ns: UInt64 = 0
+  package private(set) var now_ns: UInt64 = 0
   /// The run is over: nothing waits any more, and whatever is asked for fails.
-  public private(set) var isOver = false
-  public var random: SeededRandom
+  package private(set) var isOver = false
+  package var random: SeededRandom
   /// Times that a strand gave way.
-  public private(set) var steps = 0
+  package private(set) var steps = 0
 
   private var strands: [Strand] = []
   private var lastNumber = 0
   private let main: Strand
   private let mainTurn = Monitor(false)
-  public private(set) var current: Strand
+  package private(set) var current: Strand
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     random = SeededRandom(seed: seed)
     main = Strand(nil, 0, .max)
     current = main
@@ -56,7 +56,7 @@ public final class EventScheduler: @unchecked Sendable {
 
   /// Starts a strand; it runs when its turn comes.
   @discardableResult
-  public func start(_ process: SimulatedProcess?, _ body: @escaping @Sendable () -> Void) -> Strand
+  package func start(_ process: SimulatedProcess?, _ body: @escaping @Sendable () -> Void) -> Strand
   {
     lastNumber += 1
     let strand = Strand(process, lastNumber, now_ns)
@@ -68,7 +68,7 @@ public final class EventScheduler: @unchecked Sendable {
   }
 
   /// Runs everything that was started until `finish()`, or until all is done.
-  public func run() {
+  package func run() {
     precondition(current === main, "the run itself runs it")
     guard let first = choose() else { return }
     pass(to: first)
@@ -76,17 +76,17 @@ public final class EventScheduler: @unchecked Sendable {
   }
 
   /// Ends the run: every strand goes to its end without waiting.
-  public func finish() { isOver = true }
+  package func finish() { isOver = true }
 
   /// Lets those go on whose time it is; where the run is over or the process died, they are what the
   /// caller waits for.
-  public func yield() {
+  package func yield() {
     current.wake_ns = now_ns
     giveWay()
   }
 
   /// Lets others go on for `duration_ns`; at once where the run is over or the process died.
-  public func sleep(_ duration_ns: UInt64) {
+  package func sleep(_ duration_ns: UInt64) {
     guard !isOver, current.process?.isDead != true else { return }
     let (wake, overflow) = now_ns.addingReportingOverflow(duration_ns)
     current.wake_ns = overflow ? .max - 1 : wake
@@ -94,7 +94,7 @@ public final class EventScheduler: @unchecked Sendable {
   }
 
   /// Waits until `strand` is done, whatever becomes of its process.
-  public func join(_ strand: Strand) {
+  package func join(_ strand: Strand) {
     guard !strand.isDone else { return }
     strand.joining.append(current)
     current.wake_ns = .max

@@ -1,8 +1,8 @@
-public import SluiceShared
+package import SluiceShared
 
 /// One operation on a `MemoryFileSystem` or a `HookedFileSystem`, as the hook sees it before it is done.
-public struct FileOperation: Hashable, Sendable {
-  public enum Action: String, Hashable, Sendable {
+package struct FileOperation: Hashable, Sendable {
+  package enum Action: String, Hashable, Sendable {
     case open, create, list, link, unlink, makeDirectory, setPermissions, syncDirectory, status
     case replaceSymbolicLink, readSymbolicLink, scratchFile
     case read, write, sync, resize, nextData
@@ -10,20 +10,20 @@ public struct FileOperation: Hashable, Sendable {
     case readOn, listOn, writeOn
   }
 
-  public var action: Action
+  package var action: Action
   /// Of a link, the new name.
-  public var path: String
+  package var path: String
   /// Of a link, the name that there was. Only of a `HookedFileSystem`, as the two below.
-  public var from: String?
-  public var access: FileAccess?
+  package var from: String?
+  package var access: FileAccess?
   /// Asked of an open file, not of a path.
-  public var isOfOpenFile = false
+  package var isOfOpenFile = false
   /// It is under way together with the one before it.
-  public var isBeside = false
-  public var offset: Int64 = 0
-  public var count = 0
+  package var isBeside = false
+  package var offset: Int64 = 0
+  package var count = 0
 
-  public init(_ action: Action, _ path: String, offset: Int64 = 0, count: Int = 0) {
+  package init(_ action: Action, _ path: String, offset: Int64 = 0, count: Int = 0) {
     self.action = action
     self.path = path
     self.offset = offset
@@ -32,7 +32,7 @@ public struct FileOperation: Hashable, Sendable {
 }
 
 /// What becomes of an operation.
-public enum FileFate: Sendable {
+package enum FileFate: Sendable {
   case done
   /// It is not done, and the caller gets the error. Of a sync: what was afloat may still land.
   case fails(StoreError)
@@ -51,11 +51,11 @@ public enum FileFate: Sendable {
 
 /// Called before each operation, on the thread that makes it: may wait (a scheduler), and says what
 /// becomes of it.
-public typealias FileHook = @Sendable (FileOperation) -> FileFate
+package typealias FileHook = @Sendable (FileOperation) -> FileFate
 
 extension StoreError {
   /// An error as `PosixFileSystem` makes it.
-  public static func posix(_ code: Int32, _ path: String, _ what: String = "failed") -> StoreError {
+  package static func posix(_ code: Int32, _ path: String, _ what: String = "failed") -> StoreError {
     StoreError(code == 2 ? .noSuchStore : .io, "\(what): errno \(code)", path: path, errno: code)
   }
 }

@@ -1,17 +1,17 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Any file system, and a say in what becomes of each operation.
 ///
 /// It passes every requirement on by itself, `createUncached` included: what a test runs on is what it
 /// wraps. A test gives a closure, or overrides the hooks; both run on the thread of the operation, and
 /// may wait.
-open class HookedFileSystem: FileSystem, @unchecked Sendable {
+package class HookedFileSystem: FileSystem, @unchecked Sendable {
   // Sendable: what it has is constant; a subclass says it of its own.
-  public let base: any FileSystem
+  package let base: any FileSystem
   private let hook: FileHook
 
   /// Of a write that `failsTorn` the first half lands, in whole blocks; what else is `torn` is done.
-  public init(
+  package init(
     _ base: any FileSystem = PosixFileSystem(), _ hook: @escaping FileHook = { _ in .done }
   ) {
     self.base = base
@@ -21,20 +21,20 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
   // MARK: Hooks
 
   /// Asked before each operation; what it throws is what the operation fails with.
-  open func fate(of operation: FileOperation) throws(StoreError) -> FileFate { hook(operation) }
+  package func fate(of operation: FileOperation) throws(StoreError) -> FileFate { hook(operation) }
   /// Told after each that was done; of a read, with the bytes that there were.
-  open func did(_ operation: FileOperation) {}
+  package func did(_ operation: FileOperation) {}
   /// The last reference to an open file went.
-  open func didClose(_ path: String) {}
+  package func didClose(_ path: String) {}
   /// What is told of a file, and of a directory.
-  open func told(_ status: FileStatus, of path: String) -> FileStatus { status }
-  open func listed(_ names: [String], in directory: String) -> [String] { names }
+  package func told(_ status: FileStatus, of path: String) -> FileStatus { status }
+  package func listed(_ names: [String], in directory: String) -> [String] { names }
   /// Where nothing was ever written, as far as the file system can tell.
-  open func told(data: Int64?, from offset: Int64) -> Int64? { data }
+  package func told(data: Int64?, from offset: Int64) -> Int64? { data }
   /// A write failed, and nothing of it has landed.
-  open func didFail(_ bytes: UnsafeRawBufferPointer, at offset: Int64, of file: any File) {}
+  package func didFail(_ bytes: UnsafeRawBufferPointer, at offset: Int64, of file: any File) {}
   /// Scratch files are no part of a store; mostly nobody asks.
-  open var hooksScratchFiles: Bool { false }
+  package var hooksScratchFiles: Bool { false }
 
   fileprivate func perform<R>(
     _ operation: FileOperation, _ body: () throws(StoreError) -> R
@@ -54,7 +54,7 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
 
   // MARK: FileSystem
 
-  open func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+  package func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     var operation = FileOperation(.open, path)
     operation.access = access
     return try perform(operation) { () throws(StoreError) in
@@ -62,14 +62,14 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     }
   }
 
-  public final func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package final func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try make(path, mode: mode, isUncached: false)
   }
-  public final func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package final func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try make(path, mode: mode, isUncached: true)
   }
   /// Both ways to make a file.
-  open func make(_ path: String, mode: UInt32, isUncached: Bool) throws(StoreError) -> any File {
+  package func make(_ path: String, mode: UInt32, isUncached: Bool) throws(StoreError) -> any File {
     try perform(FileOperation(.create, path)) { () throws(StoreError) in
       HookedFile(
         isUncached
@@ -77,7 +77,7 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     }
   }
 
-  open func list(_ directory: String, where isWanted: (String) -> Bool)
+  package func list(_ directory: String, where isWanted: (String) -> Bool)
     throws(StoreError) -> [String]
   {
     let names = try perform(FileOperation(.list, directory)) { () throws(StoreError) in
@@ -86,73 +86,73 @@ open class HookedFileSystem: FileSystem, @unchecked Sendable {
     return listed(names, in: directory).filter(isWanted)
   }
 
-  open func link(_ path: String, to newPath: String) throws(StoreError) {
+  package func link(_ path: String, to newPath: String) throws(StoreError) {
     var operation = FileOperation(.link, newPath)
     operation.from = path
     try perform(operation) { () throws(StoreError) in try base.link(path, to: newPath) }
   }
 
-  open func unlink(_ path: String) throws(StoreError) {
+  package func unlink(_ path: String) throws(StoreError) {
     try perform(FileOperation(.unlink, path)) { () throws(StoreError) in try base.unlink(path) }
   }
 
-  open func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+  package func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     try perform(FileOperation(.makeDirectory, path)) { () throws(StoreError) in
       try base.makeDirectory(path, mode: mode)
     }
   }
 
-  open func giveToOwner(_ directory: String) throws(StoreError) {
+  package func giveToOwner(_ directory: String) throws(StoreError) {
     try base.giveToOwner(directory)
   }
 
-  open func proveWritable(_ path: String) throws(StoreError) { try base.proveWritable(path) }
+  package func proveWritable(_ path: String) throws(StoreError) { try base.proveWritable(path) }
 
-  open func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+  package func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try perform(FileOperation(.setPermissions, path)) { () throws(StoreError) in
       try base.setPermissions(path, mode: mode)
     }
   }
 
-  open func syncDirectory(_ path: String) throws(StoreError) {
+  package func syncDirectory(_ path: String) throws(StoreError) {
     try perform(FileOperation(.syncDirectory, path)) { () throws(StoreError) in
       try base.syncDirectory(path)
     }
   }
 
-  open func status(_ path: String) throws(StoreError) -> FileStatus {
+  package func status(_ path: String) throws(StoreError) -> FileStatus {
     let status = try perform(FileOperation(.status, path)) { () throws(StoreError) in
       try base.status(path)
     }
     return told(status, of: path)
   }
 
-  open func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+  package func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
     try perform(FileOperation(.replaceSymbolicLink, path)) { () throws(StoreError) in
       try base.replaceSymbolicLink(path, target: target)
     }
   }
 
-  open func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+  package func readSymbolicLink(_ path: String) throws(StoreError) -> String {
     try perform(FileOperation(.readSymbolicLink, path)) { () throws(StoreError) in
       try base.readSymbolicLink(path)
     }
   }
 
-  open func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
+  package func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
 
-  open func scratchFile() throws(StoreError) -> any File {
+  package func scratchFile() throws(StoreError) -> any File {
     let file = try perform(FileOperation(.scratchFile, "(scratch)")) { () throws(StoreError) in
       try base.scratchFile()
     }
     return hooksScratchFiles ? HookedFile(file, self) : file
   }
 
-  open func room(in directory: String) -> DiskRoom? { base.room(in: directory) }
+  package func room(in directory: String) -> DiskRoom? { base.room(in: directory) }
 
-  open var scratchDiskBytes: Int64? { base.scratchDiskBytes }
+  package var scratchDiskBytes: Int64? { base.scratchDiskBytes }
 
-  open var openFileLimit: Int { base.openFileLimit }
+  package var openFileLimit: Int { base.openFileLimit }
 }
 
 private final class HookedFile: File {

@@ -1,16 +1,16 @@
-public import SluiceShared
+package import SluiceShared
 
 /// What a file server holds: names, files with their blocks, and what of them is durable.
 ///
 /// Shared by the `MemoryFileSystem`s of all the processes that mount it. What was written lands at
 /// once, or late, or in pieces; what landed others can see; what was synced no loss of power takes.
-public final class MemoryDisk: Sendable {
+package final class MemoryDisk: Sendable {
   private let clock: (any Clock)?
   let state: Monitor<State>
 
   /// `clock`: the server's, from which times of modification come; without it they come from the
   /// process that writes.
-  public init(clock: (any Clock)? = nil) {
+  package init(clock: (any Clock)? = nil) {
     self.clock = clock
     state = Monitor(State())
   }
@@ -21,14 +21,14 @@ public final class MemoryDisk: Sendable {
   }
 
   /// A disk of its own that holds everything that is stable here; neither sees the other change.
-  public func copy(clock: (any Clock)? = nil) -> MemoryDisk {
+  package func copy(clock: (any Clock)? = nil) -> MemoryDisk {
     state.withLock {
       MemoryDisk($0.stable(), clock: clock ?? self.clock)
     }
   }
 
   /// What it says of its room, whatever it holds; nil: nothing.
-  public var room: DiskRoom? {
+  package var room: DiskRoom? {
     get { state.withLock { $0.room } }
     set { state.withLock { $0.room = newValue } }
   }
@@ -43,31 +43,31 @@ public final class MemoryDisk: Sendable {
   // MARK: What happens to it
 
   /// Lands one of the pieces on their way, or loses it where nobody waits for it.
-  public func drift(_ random: inout SeededRandom) {
+  package func drift(_ random: inout SeededRandom) {
     let now_ms = clock?.wallTime_ms()
     state.withLock { $0.drift(&random, now_ms: now_ms) }
   }
 
   /// The client died: its files are closed, nobody waits for its writes, each may land or not.
-  public func abandon(client: UInt64) {
+  package func abandon(client: UInt64) {
     state.withLock { $0.abandon(client: client) }
   }
 
   /// The server loses its power and starts again with what is on its disk. What was not synced is
   /// lost, in whole or in part, and of each directory's unsynced changes the last ones. Clients that
   /// are alive keep their open files, and send again at their next sync what they wrote.
-  public func losePower(_ random: inout SeededRandom) {
+  package func losePower(_ random: inout SeededRandom) {
     state.withLock { $0.losePower(&random) }
   }
 
   /// Everything lands and is durable, as after a clean shutdown of all.
-  public func settle() {
+  package func settle() {
     let now_ms = clock?.wallTime_ms()
     state.withLock { $0.settle(now_ms: now_ms) }
   }
 
   /// Changes bytes behind everybody's back.
-  public func damage(_ path: String, at offset: Int64, _ change: (inout UInt8) -> Void) {
+  package func damage(_ path: String, at offset: Int64, _ change: (inout UInt8) -> Void) {
     state.withLock { state in
       guard let inode = state.find(Place(path)) else { return }
       state.inodes[inode]?.content.damage(at: offset, change)
@@ -77,20 +77,20 @@ public final class MemoryDisk: Sendable {
   // MARK: What it holds
 
   /// Whether writes are on their way.
-  public var hasAfloat: Bool { state.withLock { !$0.late.isEmpty } }
+  package var hasAfloat: Bool { state.withLock { !$0.late.isEmpty } }
 
   /// All names, sorted.
-  public var paths: [String] {
+  package var paths: [String] {
     state.withLock { state in
       state.directories.flatMap { path, directory in directory.names.keys.map { "\(path)/\($0)" } }
     }.sorted()
   }
 
   /// The file that `path` names at the server.
-  public func inode(of path: String) -> UInt64? { state.withLock { $0.find(Place(path)) } }
+  package func inode(of path: String) -> UInt64? { state.withLock { $0.find(Place(path)) } }
 
   /// What a symbolic link points to; nil where there is none of that name.
-  public func target(of path: String) -> String? {
+  package func target(of path: String) -> String? {
     state.withLock { state in
       state.find(Place(path)).flatMap { state.inodes[$0] }
         .flatMap { $0.kind == .symbolicLink ? $0.target : nil }
@@ -98,26 +98,26 @@ public final class MemoryDisk: Sendable {
   }
 
   /// The whole content of a file, as it has landed; nil where there is no such name.
-  public func content(_ path: String) -> [UInt8]? {
+  package func content(_ path: String) -> [UInt8]? {
     state.withLock { state in
       state.find(Place(path)).flatMap { state.inodes[$0]?.content.bytes }
     }
   }
 
   /// The names in a directory, sorted.
-  public func names(in directory: String) -> [String] {
+  package func names(in directory: String) -> [String] {
     state.withLock { ($0.directories[directory]?.names.keys).map(Array.init) ?? [] }.sorted()
   }
 
   /// A file's block of 4 KiB, as it has landed; nil where nothing was written, or there is no such file.
-  public func block(_ path: String, _ number: Int) -> [UInt8]? {
+  package func block(_ path: String, _ number: Int) -> [UInt8]? {
     state.withLock { state in
       state.find(Place(path)).flatMap { state.inodes[$0]?.content.blocks[number] }
     }
   }
 
   /// A file's length; nil where there is no such name.
-  public func size(_ path: String) -> Int64? {
+  package func size(_ path: String) -> Int64? {
     state.withLock { state in
       state.find(Place(path)).flatMap { state.inodes[$0]?.content.size }
     }
@@ -125,7 +125,7 @@ public final class MemoryDisk: Sendable {
 
   /// The whole content of the file that `path` names, as far as it is certain to survive a loss of
   /// power; nil where there is no such name, or where it may not survive.
-  public func stableContent(_ path: String) -> [UInt8]? {
+  package func stableContent(_ path: String) -> [UInt8]? {
     let place = Place(path)
     return state.withLock { state in
       guard let inode = state.directories[place.directory]?.stable().names[place.name],
@@ -136,7 +136,7 @@ public final class MemoryDisk: Sendable {
   }
 
   /// Whether a file's name is certain to survive a loss of power.
-  public func isStable(_ path: String) -> Bool {
+  package func isStable(_ path: String) -> Bool {
     let place = Place(path)
     return state.withLock { state in
       guard let inode = state.directories[place.directory]?.stable().names[place.name],
@@ -147,7 +147,7 @@ public final class MemoryDisk: Sendable {
   }
 
   /// What was tried through read-only mounts: how often, and the first path.
-  public var forbiddenWrites: (count: Int, first: String?) {
+  package var forbiddenWrites: (count: Int, first: String?) {
     state.withLock { ($0.forbiddenWrites, $0.firstForbidden) }
   }
 }

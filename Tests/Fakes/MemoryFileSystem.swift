@@ -1,13 +1,13 @@
-public import SluiceShared
+package import SluiceShared
 
 /// One process's mount of a `MemoryDisk`, with a hook before each operation, and one between its
 /// effect and its answer.
 ///
 /// Without a host it stands for a machine of its own that caches nothing.
-public struct MemoryFileSystem: FileSystem {
-  public let disk: MemoryDisk
+package struct MemoryFileSystem: FileSystem {
+  package let disk: MemoryDisk
   /// The process: its unlanded writes are known by it.
-  public let client: UInt64
+  package let client: UInt64
   let clock: any Clock
   let hook: FileHook?
   let reply: (@Sendable () -> Void)?
@@ -18,7 +18,7 @@ public struct MemoryFileSystem: FileSystem {
 
   /// `isNetwork`: as NFS does it, a file that another client removed answers ESTALE; a `host` says
   /// by its kind. `isReadOnly`: what changes anything fails with EROFS, and the disk counts it.
-  public init(
+  package init(
     _ disk: MemoryDisk = MemoryDisk(), clock: any Clock = ManualClock(), client: UInt64 = 0,
     owner: UInt32 = 1000, isNetwork: Bool = false, host: MemoryHost? = nil,
     isReadOnly: Bool = false, hook: FileHook? = nil, reply: (@Sendable () -> Void)? = nil
@@ -35,7 +35,7 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   /// Makes directories, those above them too; no hook is called, and they are durable.
-  public func makeDirectories(_ paths: [String]) {
+  package func makeDirectories(_ paths: [String]) {
     let now_ms = disk.now_ms(clock)
     disk.state.withLock { state in
       for path in paths {
@@ -130,7 +130,7 @@ public struct MemoryFileSystem: FileSystem {
 
   // MARK: Files
 
-  public func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
+  package func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
     let isWritable = access == .write
     let (inode, number) = try operate(.open, path, changes: isWritable) {
       state, place, now_ns -> Result<(UInt64, UInt64), StoreError> in
@@ -145,13 +145,13 @@ public struct MemoryFileSystem: FileSystem {
     return MemoryFile(self, inode: inode, number: number, path: path, access: access)
   }
 
-  public func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package func create(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try create(path, mode: mode, isUncached: false)
   }
 
-  public var openFileLimit: Int { 1024 }
+  package var openFileLimit: Int { 1024 }
 
-  public func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
+  package func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     try create(path, mode: mode, isUncached: network)
   }
 
@@ -202,15 +202,15 @@ public struct MemoryFileSystem: FileSystem {
     cache?.expire(inode)
   }
 
-  public func scratchFile() throws(StoreError) -> any File { ScratchMemoryFile(owner: owner) }
+  package func scratchFile() throws(StoreError) -> any File { ScratchMemoryFile(owner: owner) }
 
-  public func room(in directory: String) -> DiskRoom? { disk.room }
+  package func room(in directory: String) -> DiskRoom? { disk.room }
 
-  public var scratchDiskBytes: Int64? { nil }
+  package var scratchDiskBytes: Int64? { nil }
 
   // MARK: Names
 
-  public func list(_ directory: String, where isWanted: (String) -> Bool)
+  package func list(_ directory: String, where isWanted: (String) -> Bool)
     throws(StoreError) -> [String]
   {
     try listing(directory).filter(isWanted)
@@ -238,7 +238,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func link(_ path: String, to newPath: String) throws(StoreError) {
+  package func link(_ path: String, to newPath: String) throws(StoreError) {
     try operate(.link, newPath, changes: true) { state, place, now_ns -> Result<Void, StoreError> in
       let found = withFile(Place(path), now_ns, state) { state.isThere($0) ? $0 : nil }
       guard let inode = found else { return .failure(.posix(2, path, "link")) }
@@ -249,7 +249,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func unlink(_ path: String) throws(StoreError) {
+  package func unlink(_ path: String) throws(StoreError) {
     try operate(.unlink, path, changes: true) { state, place, now_ns -> Result<Void, StoreError> in
       guard find(place, now_ns, state) != nil, let inode = state.find(place) else {
         return .failure(.posix(2, path, "unlink"))
@@ -272,10 +272,10 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   /// All files are of one user's.
-  public func giveToOwner(_ directory: String) throws(StoreError) {}
-  public func proveWritable(_ path: String) throws(StoreError) {}
+  package func giveToOwner(_ directory: String) throws(StoreError) {}
+  package func proveWritable(_ path: String) throws(StoreError) {}
 
-  public func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
+  package func makeDirectory(_ path: String, mode: UInt32) throws(StoreError) {
     try operate(.makeDirectory, path, changes: true) {
       state, place, now_ns -> Result<Void, StoreError> in
       let now_ms = disk.now_ms(clock)
@@ -286,7 +286,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
+  package func setPermissions(_ path: String, mode: UInt32) throws(StoreError) {
     try operate(.setPermissions, path, changes: true) {
       state, place, now_ns -> Result<Void, StoreError> in
       let found = withFile(place, now_ns, state) { state.isThere($0) ? $0 : nil }
@@ -299,7 +299,7 @@ public struct MemoryFileSystem: FileSystem {
   }
 
   /// On NFS the client asks nobody.
-  public func syncDirectory(_ path: String) throws(StoreError) {
+  package func syncDirectory(_ path: String) throws(StoreError) {
     guard !network else { return }
     try operate(.syncDirectory, path) { state, place, _ -> Result<Void, StoreError> in
       let path = place.name.isEmpty ? place.directory : path
@@ -311,7 +311,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func status(_ path: String) throws(StoreError) -> FileStatus {
+  package func status(_ path: String) throws(StoreError) -> FileStatus {
     try operate(.status, path) { state, place, now_ns -> Result<FileStatus, StoreError> in
       let found = withFile(place, now_ns, state) { inode -> FileStatus? in
         if let cache { return cache.status(inode, now_ns, state) }
@@ -321,7 +321,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
+  package func replaceSymbolicLink(_ path: String, target: String) throws(StoreError) {
     try operate(.replaceSymbolicLink, path, changes: true) {
       state, place, now_ns -> Result<Void, StoreError> in
       let now_ms = disk.now_ms(clock)
@@ -334,7 +334,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func readSymbolicLink(_ path: String) throws(StoreError) -> String {
+  package func readSymbolicLink(_ path: String) throws(StoreError) -> String {
     try operate(.readSymbolicLink, path) { state, place, now_ns -> Result<String, StoreError> in
       let found = withFile(place, now_ns, state) { inode -> String?? in
         if let known = cache?.targets[inode] { return known }
@@ -351,7 +351,7 @@ public struct MemoryFileSystem: FileSystem {
     }
   }
 
-  public func isNetwork(_ path: String) throws(StoreError) -> Bool { network }
+  package func isNetwork(_ path: String) throws(StoreError) -> Bool { network }
 }
 
 extension StoreError {

@@ -1,21 +1,21 @@
-public import SluiceShared
+package import SluiceShared
 
 /// One client machine: what its processes share, and what they lose together.
-public final class MemoryHost: Sendable {
-  public enum Kind: Sendable {
+package final class MemoryHost: Sendable {
+  package enum Kind: Sendable {
     /// Mounts the disk over NFS: with a page cache, an attribute cache and a name cache.
     case network
     /// The disk is its own: nothing is stale, nothing is durable until synced.
     case local
   }
 
-  public let kind: Kind
+  package let kind: Kind
   let disk: MemoryDisk
   let clock: any Clock
   let cache: HostCache
 
   /// How long what it caches is good is drawn from `random` and counted by `clock`'s boot time.
-  public init(_ disk: MemoryDisk, clock: any Clock, random: SeededRandom, kind: Kind) {
+  package init(_ disk: MemoryDisk, clock: any Clock, random: SeededRandom, kind: Kind) {
     self.kind = kind
     self.disk = disk
     self.clock = clock
@@ -27,24 +27,24 @@ public final class MemoryHost: Sendable {
   }
 
   /// How often the machine was told, or believed, what a local disk would not have said.
-  public struct Counts: Sendable {
+  package struct Counts: Sendable {
     /// ESTALE.
-    public var staleHandles = 0
+    package var staleHandles = 0
     /// EBADF, since an open was lost.
-    public var lostOpens = 0
+    package var lostOpens = 0
     /// Files that were removed here while they were open here.
-    public var sillyRenames = 0
+    package var sillyRenames = 0
     /// Names that were taken for what the server knows they are not.
-    public var staleNames = 0
+    package var staleNames = 0
     /// Pages that were kept, though others changed the file, because it is open for writing.
-    public var keptPages = 0
+    package var keptPages = 0
   }
 
-  public var counts: Counts { disk.state.withLock { _ in cache.counts } }
+  package var counts: Counts { disk.state.withLock { _ in cache.counts } }
 
   /// The machine was away for longer than the server waits: some of what its processes have open is
   /// open no more (EBADF until it is opened anew). What was on its way may land or not.
-  public func loseOpens(_ random: inout SeededRandom) {
+  package func loseOpens(_ random: inout SeededRandom) {
     guard kind == .network else { return }
     disk.state.withLock { state in
       for number in state.handles.keys.sorted() where state.handles[number]?.host === cache {
@@ -57,7 +57,7 @@ public final class MemoryHost: Sendable {
 
   /// The machine stopped: all its processes died, and its caches are empty when it comes back. What
   /// it had not sent may land late or never; files that it had renamed when they were unlinked stay.
-  public func die() {
+  package func die() {
     disk.state.withLock { state in
       state.abandon(host: cache)
       cache.clear()

@@ -4,18 +4,18 @@ internal import SluiceShared
 /// its next step, where a seeded choice says who goes on. So the schedule is a function of the seed.
 ///
 /// From time to time the odds change, so that each process is now fast, now all but frozen.
-public final class Scheduler: @unchecked Sendable {
+package final class Scheduler: @unchecked Sendable {
   // Sendable: whatever is not `let` is touched by the thread that has the baton only, and the baton
   // passes through the mutex of a `Monitor`.
 
   /// One process: lives, dies, and is followed by another of the same name.
-  public final class Process: @unchecked Sendable {
+  package final class Process: @unchecked Sendable {
     // Sendable: as the scheduler.
-    public let name: String
+    package let name: String
     /// Died: nothing that it still asks for is done.
-    public fileprivate(set) var isDead = false
+    package fileprivate(set) var isDead = false
     /// How many lived here before.
-    public fileprivate(set) var life: UInt64 = 0
+    package fileprivate(set) var life: UInt64 = 0
     fileprivate let turn = Monitor(false)
     fileprivate var isFinished = false
     fileprivate let share: Double
@@ -27,32 +27,32 @@ public final class Scheduler: @unchecked Sendable {
       self.share = share
     }
 
-    public func die() { isDead = true }
+    package func die() { isDead = true }
   }
 
-  public var random: SeededRandom
-  public private(set) var steps = 0
+  package var random: SeededRandom
+  package private(set) var steps = 0
   private let limit: Int
   private var processes: [Process] = []
   private var total = 0.0
   private var isOver = false
   private let mainTurn = Monitor(false)
   /// Called at every step, by whoever has the baton.
-  public var onStep: (() -> Void)?
+  package var onStep: (() -> Void)?
 
-  public init(seed: UInt64, steps limit: Int) {
+  package init(seed: UInt64, steps limit: Int) {
     random = SeededRandom(seed: seed)
     self.limit = limit
   }
 
   /// A process to run: `body` is one life of it, and must return soon after `step` returned false.
-  public struct Role {
+  package struct Role {
     let name: String
     let share: Double
     let body: @Sendable (Process) -> Void
 
     /// `share`: how often it goes on, compared to the others.
-    public init(_ name: String, share: Double = 1, _ body: @escaping @Sendable (Process) -> Void) {
+    package init(_ name: String, share: Double = 1, _ body: @escaping @Sendable (Process) -> Void) {
       self.name = name
       self.share = share
       self.body = body
@@ -60,7 +60,7 @@ public final class Scheduler: @unchecked Sendable {
   }
 
   /// Runs the roles, each life after life, until all steps are made.
-  public func run(_ roles: [Role]) {
+  package func run(_ roles: [Role]) {
     processes = roles.map { Process($0.name, share: $0.share) }
     drawWeights()
     for (process, body) in zip(processes, roles.map(\.body)) {
@@ -85,11 +85,11 @@ public final class Scheduler: @unchecked Sendable {
   }
 
   /// No more steps: something was found.
-  public func stop() { steps = max(steps, limit) }
+  package func stop() { steps = max(steps, limit) }
 
   /// Lets others go first, as the seed has it. False: the run is over or the process is dead, and
   /// nothing may be done any more.
-  public func step(_ process: Process) -> Bool {
+  package func step(_ process: Process) -> Bool {
     if isOver { return false }
     steps += 1
     if steps >= limit {
@@ -119,7 +119,7 @@ public final class Scheduler: @unchecked Sendable {
   }
 
   /// Lets a process stand still for the next `steps`, as long as others can go on.
-  public func freeze(_ process: Process, steps count: Int) {
+  package func freeze(_ process: Process, steps count: Int) {
     process.frozenUntil = steps + count
     drawWeights()
   }

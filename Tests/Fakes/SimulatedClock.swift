@@ -1,23 +1,23 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The clocks of one simulated machine: each may be wrong and may run fast or slow; the wall clock
 /// also jumps, and both stand still when the machine is suspended.
-public final class SimulatedClock: Clock, @unchecked Sendable {
+package final class SimulatedClock: Clock, @unchecked Sendable {
   // Sendable: touched by the strand that has the scheduler's baton only.
   private let scheduler: EventScheduler
   /// What this machine's clocks run fast (or slow, negative), in parts per million.
   private let drift_ppm: Int64
   private let boot_ns: UInt64
   /// Added to the true time by the wall clock.
-  public var offset_ms: Int64 = 0
+  package var offset_ms: Int64 = 0
   /// For how long both stood still so far.
-  public private(set) var missed_ns: UInt64 = 0
+  package private(set) var missed_ns: UInt64 = 0
   private var stoppedAt_ns: UInt64?
 
   /// In 2096: behind whatever time a store was really made at.
   static let epoch_ms: Int64 = 4_000_000_000_000
 
-  public init(_ scheduler: EventScheduler, drift_ppm: Int64 = 0, boot_ns: UInt64 = 1_000_000_000) {
+  package init(_ scheduler: EventScheduler, drift_ppm: Int64 = 0, boot_ns: UInt64 = 1_000_000_000) {
     self.scheduler = scheduler
     self.drift_ppm = drift_ppm
     self.boot_ns = boot_ns
@@ -28,27 +28,27 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
     return UInt64(now + now / 1_000_000 * drift_ppm)
   }
 
-  public var isStopped: Bool { stoppedAt_ns != nil }
+  package var isStopped: Bool { stoppedAt_ns != nil }
 
   /// Both stand still from now on.
-  public func stop() {
+  package func stop() {
     if stoppedAt_ns == nil { stoppedAt_ns = scheduler.now_ns }
   }
 
   /// And go on.
-  public func goOn() {
+  package func goOn() {
     guard let since_ns = stoppedAt_ns else { return }
     missed_ns += scheduler.now_ns - since_ns
     stoppedAt_ns = nil
   }
 
-  public func wallTime_ms() -> Int64 {
+  package func wallTime_ms() -> Int64 {
     SimulatedClock.epoch_ms + Int64(elapsed_ns / 1_000_000) + offset_ms
   }
 
-  public func bootTime_ns() -> UInt64 { boot_ns + elapsed_ns }
+  package func bootTime_ns() -> UInt64 { boot_ns + elapsed_ns }
 
-  public func sleep(_ duration: Duration) {
+  package func sleep(_ duration: Duration) {
     let (seconds, attoseconds) = duration.components
     guard seconds >= 0, attoseconds >= 0 else { return }
     let nanoseconds = min(seconds, 1 << 32) * 1_000_000_000 + attoseconds / 1_000_000_000
@@ -57,7 +57,7 @@ public final class SimulatedClock: Clock, @unchecked Sendable {
   }
 
   /// Looks again in growing steps, since nobody signals a simulated strand.
-  public func wait<Value, R>(
+  package func wait<Value, R>(
     on monitor: Monitor<Value>, atMost limit: Duration, _ take: (inout Value) -> R?
   ) -> R? {
     let deadline = elapsed() + limit

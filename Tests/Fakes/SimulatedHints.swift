@@ -1,19 +1,19 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Hints between simulated processes: lost, late, and so out of order, doubled and forged, as it is told to.
-public final class SimulatedHints: @unchecked Sendable {
+package final class SimulatedHints: @unchecked Sendable {
   // Sendable: touched by the strand that has the scheduler's baton only.
 
   /// Probabilities for each datagram.
-  public struct Weather: Sendable {
-    public var loss = 0.0
-    public var delay = 0.0
-    public var doubling = 0.0
-    public var forgery = 0.0
+  package struct Weather: Sendable {
+    package var loss = 0.0
+    package var delay = 0.0
+    package var doubling = 0.0
+    package var forgery = 0.0
 
-    public init() {}
+    package init() {}
 
-    public static func drawn(_ random: inout SeededRandom) -> Weather {
+    package static func drawn(_ random: inout SeededRandom) -> Weather {
       func level(_ low: Double, _ high: Double, _ random: inout SeededRandom) -> Double {
         [0, low, high][random.below(3)]
       }
@@ -27,24 +27,24 @@ public final class SimulatedHints: @unchecked Sendable {
   }
 
   /// What happened to how many.
-  public struct Counts: Sendable {
-    public var sent = 0
-    public var lost = 0
-    public var late = 0
+  package struct Counts: Sendable {
+    package var sent = 0
+    package var lost = 0
+    package var late = 0
     /// Taken behind one that the same sender sent later.
-    public var reordered = 0
-    public var doubled = 0
-    public var forged = 0
+    package var reordered = 0
+    package var doubled = 0
+    package var forged = 0
   }
 
-  public fileprivate(set) var counts = Counts()
-  public var weather: Weather
+  package fileprivate(set) var counts = Counts()
+  package var weather: Weather
   /// Nothing goes wrong any more.
-  public var isCalm = false
+  package var isCalm = false
   /// Who waits for a datagram may notice it so much later.
-  public var longestStep_ns: UInt64 = 20_000_000
+  package var longestStep_ns: UInt64 = 20_000_000
   /// What a stranger sends in place of this one, or beside it; nil: nothing.
-  public var forge: (HintDatagram) -> [UInt8]? = { _ in nil }
+  package var forge: (HintDatagram) -> [UInt8]? = { _ in nil }
   fileprivate let scheduler: EventScheduler
   private var random: SeededRandom
   private var sockets: [Place: Socket] = [:]
@@ -56,21 +56,21 @@ public final class SimulatedHints: @unchecked Sendable {
     var address: HintAddress
   }
 
-  public init(_ scheduler: EventScheduler, seed: UInt64) {
+  package init(_ scheduler: EventScheduler, seed: UInt64) {
     self.scheduler = scheduler
     random = SeededRandom(seed: seed)
     weather = Weather.drawn(&random)
   }
 
   /// As one process of the machine with this number sees it; `isCutOff` says whether that is.
-  public func network(
+  package func network(
     of process: SimulatedProcess, machine: Int, isCutOff: @escaping () -> Bool
   ) -> any HintNetwork {
     Network(hints: self, process: process, machine: machine, isCutOff: isCutOff)
   }
 
   /// The address of a machine.
-  public static func address(ofMachine number: Int) -> HintAddress {
+  package static func address(ofMachine number: Int) -> HintAddress {
     HintAddress(high: (10 << 24 | UInt64(number)) << 32, port: 0)
   }
 

@@ -1,25 +1,25 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A process of a simulated machine, from its start to its death.
-public final class SimulatedProcess: @unchecked Sendable {
+package final class SimulatedProcess: @unchecked Sendable {
   // Sendable: touched by the strand that has the scheduler's baton only.
-  public let name: String
-  public let scheduler: EventScheduler
-  public let number: UInt64
+  package let name: String
+  package let scheduler: EventScheduler
+  package let number: UInt64
   /// Died: nothing that it still asks for is done.
-  public private(set) var isDead = false
+  package private(set) var isDead = false
   /// It stands still until then (SIGSTOP, a frozen virtual machine).
-  public private(set) var frozenUntil_ns: UInt64 = 0
+  package private(set) var frozenUntil_ns: UInt64 = 0
   /// How much longer its file operations take than usual.
-  public var slowness = 1.0
+  package var slowness = 1.0
   /// The machine that it runs on, for whoever stops that.
-  public weak var machine: AnyObject?
+  package weak var machine: AnyObject?
   /// File operations that it began.
-  public var operations = 0
+  package var operations = 0
   /// Where identifiers, nonces and jitter come from.
-  public var random: SeededRandom
+  package var random: SeededRandom
 
-  public init(_ name: String, number: UInt64, _ scheduler: EventScheduler) {
+  package init(_ name: String, number: UInt64, _ scheduler: EventScheduler) {
     self.name = name
     self.number = number
     self.scheduler = scheduler
@@ -27,28 +27,28 @@ public final class SimulatedProcess: @unchecked Sendable {
   }
 
   /// Its strands go on only to find that everything fails.
-  public func die() {
+  package func die() {
     guard !isDead else { return }
     isDead = true
     scheduler.wakeAll(of: self)
   }
 
-  public func freeze(_ duration_ns: UInt64) {
+  package func freeze(_ duration_ns: UInt64) {
     frozenUntil_ns = max(frozenUntil_ns, scheduler.now_ns &+ duration_ns)
   }
 
   /// Ends a freeze.
-  public func thaw() { frozenUntil_ns = min(frozenUntil_ns, scheduler.now_ns) }
+  package func thaw() { frozenUntil_ns = min(frozenUntil_ns, scheduler.now_ns) }
 
   /// Nothing may be done any more: it died, or the run is over.
-  public var isGone: Bool { isDead || scheduler.isOver }
+  package var isGone: Bool { isDead || scheduler.isOver }
 }
 
 /// Runs work as further strands of a process.
-public struct SimulatedExecutor: Executor {
+package struct SimulatedExecutor: Executor {
   let process: SimulatedProcess
 
-  public init(_ process: SimulatedProcess) { self.process = process }
+  package init(_ process: SimulatedProcess) { self.process = process }
 
   private struct Work: StartedWork {
     let strand: EventScheduler.Strand
@@ -57,16 +57,16 @@ public struct SimulatedExecutor: Executor {
     func wait() { scheduler.join(strand) }
   }
 
-  public func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
+  package func start(_ work: @escaping @Sendable () -> Void) -> any StartedWork {
     Work(strand: process.scheduler.start(process, work), scheduler: process.scheduler)
   }
 
-  public func detach(_ work: @escaping @Sendable () -> Void) {
+  package func detach(_ work: @escaping @Sendable () -> Void) {
     process.scheduler.start(process, work)
   }
 
   /// One after the other: how they overlap matters to speed only, since each has a file of its own.
-  public func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
+  package func concurrently(_ count: Int, _ body: @Sendable (Int) -> Void) {
     for i in 0..<count { body(i) }
   }
 }

@@ -133,7 +133,7 @@ final class Watcher: Sendable {
     self.store = store
     let database = try store.database()
     let log = try store.log()
-    nonisolated(unsafe) let follower = LogFollower(after: .empty)
+    let follower = LogFollower(after: .empty)
     nonisolated(unsafe) let itsLog = log
     startThread { [state] in
       var follower = follower

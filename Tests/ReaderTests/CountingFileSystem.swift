@@ -1,5 +1,5 @@
 import Glibc
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceShared
 
 /// The real files, with every operation counted; `onRead` runs before each read. A file made stale

@@ -1,6 +1,6 @@
 import SluiceFakes
 import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 import SluiceWriter
 
 /// One run of the journal's handshake: two writers, whose code is the real one, and two appliers, one
@@ -8,7 +8,7 @@ import SluiceWriter
 ///
 /// The appliers are stand-ins that read, mark, read again and remove in the order that the
 /// handshake prescribes; of a real applier's work only that matters here.
-public final class JournalRun: @unchecked Sendable {
+package final class JournalRun: @unchecked Sendable {
   // Sendable: everything is touched by the thread that has the scheduler's baton only.
   private static let layout = StoreLayout("/s")
   private static let store = StoreID(high: 1, low: 2)
@@ -20,14 +20,14 @@ public final class JournalRun: @unchecked Sendable {
   private let isNetwork: Bool
   private var lastClient: UInt64 = 0
   private let witness: JournalWitness
-  public var acknowledged: [BatchID: UInt64] { witness.acknowledged }
-  public var published: [BatchID: UInt64] { witness.published }
-  public var removals: Int { witness.removals }
+  package var acknowledged: [BatchID: UInt64] { witness.acknowledged }
+  package var published: [BatchID: UInt64] { witness.published }
+  package var removals: Int { witness.removals }
   private(set) var violation: Violation?
 
   private let trace: ((String) -> Void)?
 
-  public init(
+  package init(
     seed: UInt64, steps: Int = 500, omitting omitted: Set<SafetyCheck>,
     trace: ((String) -> Void)? = nil
   ) {
@@ -40,7 +40,7 @@ public final class JournalRun: @unchecked Sendable {
   }
 
   /// The first violation, or nil.
-  public func run() -> Violation? {
+  package func run() -> Violation? {
     MemoryFileSystem(disk, clock: clock).makeDirectories([JournalRun.layout.journal])
     let drift = [0.02, 0.2][scheduler.random.below(2)]
     scheduler.onStep = { [self] in

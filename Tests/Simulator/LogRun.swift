@@ -1,13 +1,13 @@
 import SluiceFakes
 import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 /// One run of the log's handshake: three appliers and two readers over one disk, their real code, in
 /// an order that the seed decides.
 ///
 /// Each process may pause before any file operation for any time, die there and be followed by
 /// another; writes land in pieces, fail, and land after all.
-public final class LogRun: @unchecked Sendable {
+package final class LogRun: @unchecked Sendable {
   // Sendable: everything is touched by the thread that has the scheduler's baton only.
   static let layout = StoreLayout("/s")
   static let store = StoreID(high: 1, low: 2)
@@ -24,15 +24,15 @@ public final class LogRun: @unchecked Sendable {
   private var lastClient: UInt64 = 0
   private let witness = LogWitness()
   /// The longest history that anybody believed.
-  public var believed: [LogWitness.Commit] { witness.believed }
+  package var believed: [LogWitness.Commit] { witness.believed }
   private(set) var violation: Violation?
   /// What happened, to see that a run is worth something.
-  public private(set) var claims = 0
-  public private(set) var reads = 0
-  public private(set) var retired = 0
+  package private(set) var claims = 0
+  package private(set) var reads = 0
+  package private(set) var retired = 0
   private let trace: ((String) -> Void)?
 
-  public init(
+  package init(
     seed: UInt64, steps: Int = 800, omitting omitted: Set<SafetyCheck>,
     trace: ((String) -> Void)? = nil
   ) {
@@ -45,7 +45,7 @@ public final class LogRun: @unchecked Sendable {
   }
 
   /// The first violation, or nil.
-  public func run() -> Violation? {
+  package func run() -> Violation? {
     do throws(StoreError) {
       try LogRun.makeStore(on: disk, environment(over: MemoryFileSystem(disk, clock: clock)))
     } catch {

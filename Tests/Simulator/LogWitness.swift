@@ -1,16 +1,16 @@
 import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 /// What of the log anybody believes in a run of its handshake alone. All must believe the same.
-public final class LogWitness {
+package final class LogWitness {
   /// One commit as it is told from another.
-  public struct Commit: Equatable {
+  package struct Commit: Equatable {
     var id: UInt64
-    public var last: TxID
+    package var last: TxID
   }
 
   /// The longest history that anybody believed.
-  public private(set) var believed: [Commit] = []
+  package private(set) var believed: [Commit] = []
   var violated: (Violation) -> Void = { _ in }
   private var lastCommitID: UInt64 = 0
 

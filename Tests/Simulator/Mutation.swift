@@ -1,19 +1,19 @@
-public import SluiceShared
+package import SluiceShared
 
 /// The real code with one of its safety checks left out, and within how many seeds the simulator
 /// must find that. One that is not found means that the simulator is blind there.
-public struct Mutation: Sendable {
-  public let check: SafetyCheck
-  public let what: String
+package struct Mutation: Sendable {
+  package let check: SafetyCheck
+  package let what: String
   /// What kind of run finds it: a whole system where it can.
-  public let kind: Simulation.Kind
+  package let kind: Simulation.Kind
   /// Seeds from 1 on.
-  public let seeds: UInt64
+  package let seeds: UInt64
   /// False where it is found too seldom to be demanded: it is tried and told, and fails nothing.
-  public let isDemanded: Bool
+  package let isDemanded: Bool
   /// The kinds of violations that the check is there to prevent; another one, or that something took too
   /// long, is not enough.
-  public let signs: Set<Violation.Kind>
+  package let signs: Set<Violation.Kind>
 
   private typealias Signs = [Violation.Kind]
   private static let fork: Signs = [.twoHistories, .twoContents, .publishedIsGone]
@@ -24,7 +24,7 @@ public struct Mutation: Sendable {
   private static let poison: Signs = [.noCauseNamed]
   private static let gone: Signs = [.endedByExpiry, .endedByDamage]
 
-  public static let all: [Mutation] = [
+  package static let all: [Mutation] = [
     Mutation(.markAfterFrame, "mark not read after a commit frame", fork + loss),
     Mutation(.markAfterFlush, "mark not read after a journal flush", loss),
     Mutation(.flushBeforeMark, "mark read before a journal flush", loss),
@@ -163,5 +163,5 @@ public struct Mutation: Sendable {
   }
 
   /// Whether `violation` is what leaving out the check leads to.
-  public func isShown(by violation: Violation) -> Bool { signs.contains(violation.kind) }
+  package func isShown(by violation: Violation) -> Bool { signs.contains(violation.kind) }
 }

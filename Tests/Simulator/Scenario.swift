@@ -1,20 +1,20 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A schedule that matters, as a text that anyone can read and extend: who does what in which order, where
 /// it stops meanwhile, and which check makes the difference. `Tests/README.md` says how one is written.
-public struct Scenario: Sendable {
+package struct Scenario: Sendable {
   /// Whose steps they are.
-  public enum Handshake: String, CaseIterable, Sendable { case log, journal }
+  package enum Handshake: String, CaseIterable, Sendable { case log, journal }
 
   /// Without `check` a run ends with a violation of `kind`.
-  public struct Absence: Sendable {
-    public let check: SafetyCheck
-    public let kind: Violation.Kind
+  package struct Absence: Sendable {
+    package let check: SafetyCheck
+    package let kind: Violation.Kind
   }
 
-  public let name: String
-  public internal(set) var handshake = Handshake.log
-  public internal(set) var absences: [Absence] = []
+  package let name: String
+  package internal(set) var handshake = Handshake.log
+  package internal(set) var absences: [Absence] = []
   var steps: [Step] = []
 
   /// What one of those who play a part does next.

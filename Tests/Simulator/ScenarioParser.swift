@@ -123,16 +123,16 @@ struct ScenarioParser {
 }
 
 /// A line of a scenario that cannot be meant.
-public struct ScenarioError: Error, Equatable, CustomStringConvertible {
-  public let scenario: String
-  public let line: Int
-  public let what: String
-  public var description: String { "\(scenario):\(line): \(what)" }
+package struct ScenarioError: Error, Equatable, CustomStringConvertible {
+  package let scenario: String
+  package let line: Int
+  package let what: String
+  package var description: String { "\(scenario):\(line): \(what)" }
 }
 
 extension Scenario {
   /// Throws where a line cannot be meant.
-  public init(_ text: String, name: String) throws(ScenarioError) {
+  package init(_ text: String, name: String) throws(ScenarioError) {
     self = try ScenarioParser.parse(text, name: name)
   }
 

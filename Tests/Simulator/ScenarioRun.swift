@@ -1,10 +1,10 @@
 import SluiceFakes
 import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 /// Plays a scenario once, over the real code of a handshake and a file server in memory. Nothing is left to
 /// chance: the same steps do the same.
-public final class ScenarioRun: @unchecked Sendable {
+package final class ScenarioRun: @unchecked Sendable {
   // Sendable: touched by the script, and by a process while the script waits for it.
   private let scenario: Scenario
   private let omitted: Set<SafetyCheck>
@@ -18,14 +18,14 @@ public final class ScenarioRun: @unchecked Sendable {
   private let journalWitness: JournalWitness
   private var violation: Violation?
   /// Steps that did not end as the text has it, which it says of a run with all checks.
-  public private(set) var deviations: [String] = []
+  package private(set) var deviations: [String] = []
 
   private struct Actor {
     var process: ScenarioProcess
     var role: any ScenarioRole
   }
 
-  public init(
+  package init(
     _ scenario: Scenario, omitting omitted: Set<SafetyCheck> = [],
     trace: ((String) -> Void)? = nil
   ) {
@@ -38,7 +38,7 @@ public final class ScenarioRun: @unchecked Sendable {
   }
 
   /// The first violation, or nil.
-  public func run() -> Violation? {
+  package func run() -> Violation? {
     do throws(StoreError) { try makeStore() } catch {
       return Violation(.trialFailed, "no store: \(error)")
     }

@@ -1,12 +1,12 @@
 import SluiceShared
 
 /// Runs seeds, one after the other, in this process.
-public struct Simulation: Sendable {
+package struct Simulation: Sendable {
   private let templates: [StoreTemplate]
   private let omitted: Set<SafetyCheck>
 
   /// `check`: the name of one to leave out.
-  public init(omitting check: String? = nil) throws {
+  package init(omitting check: String? = nil) throws {
     templates = try [512, 4096].map { try StoreTemplate(pageSize: $0) }
     omitted = try Set(
       [check].compactMap { $0 }.map { name in
@@ -21,7 +21,7 @@ public struct Simulation: Sendable {
   }
 
   /// What a run consists of.
-  public enum Kind: String, CaseIterable, Sendable {
+  package enum Kind: String, CaseIterable, Sendable {
     /// Whole processes: writers, appliers, readers.
     case system
     /// The log's handshake alone: claimants, holders and followers.
@@ -33,7 +33,7 @@ public struct Simulation: Sendable {
   }
 
   /// The first violation, or nil. `trace` gets a line for everything that happens.
-  public func run(_ kind: Kind, seed: UInt64, trace: ((String) -> Void)? = nil) -> (
+  package func run(_ kind: Kind, seed: UInt64, trace: ((String) -> Void)? = nil) -> (
     violation: Violation?, statistics: World.Statistics
   ) {
     switch kind {
@@ -68,7 +68,7 @@ public struct Simulation: Sendable {
   }
 
   /// Whether nobody waits for an answer of the table in a run of the lease with this seed.
-  public static func waitsForNoAnswer(_ seed: UInt64) -> Bool { seed.isMultiple(of: 2) }
+  package static func waitsForNoAnswer(_ seed: UInt64) -> Bool { seed.isMultiple(of: 2) }
 
   private func runLease(seed: UInt64, _ trace: ((String) -> Void)?) -> (
     Violation?, World.Statistics
@@ -89,7 +89,7 @@ public struct Simulation: Sendable {
   }
 
   /// Of a whole system.
-  public func run(seed: UInt64, trace: ((String) -> Void)? = nil) -> (
+  package func run(seed: UInt64, trace: ((String) -> Void)? = nil) -> (
     violation: Violation?, statistics: World.Statistics
   ) {
     let world = World(

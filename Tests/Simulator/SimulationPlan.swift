@@ -3,8 +3,8 @@ import SluiceFakes
 import SluiceShared
 
 /// What a run consists of; everything is drawn from its seed.
-public struct SimulationPlan: Sendable {
-  public let seed: UInt64
+package struct SimulationPlan: Sendable {
+  package let seed: UInt64
   /// File operations until the storm is over.
   var operations: Int
   /// Machines that mount the store over NFS; 0: all processes are on the file server itself.
@@ -54,7 +54,7 @@ public struct SimulationPlan: Sendable {
   /// Only so much of the past is kept; nil: all.
   var retention: RetentionSettings?
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     self.seed = seed
     var random = SeededRandom(seed: seed ^ 0x5EED)
     operations = 600 + random.below(1300)

@@ -1,7 +1,7 @@
 extension World {
   /// What happened, to see that a run is worth something.
-  public struct Statistics: Sendable, CustomStringConvertible {
-    public enum Count: String, CaseIterable, Sendable {
+  package struct Statistics: Sendable, CustomStringConvertible {
+    package enum Count: String, CaseIterable, Sendable {
       case operations = "file operations"
       case terms, batches, reads
       case outcomes = "outcomes told"
@@ -91,17 +91,17 @@ extension World {
 
     private var counts = [Int](repeating: 0, count: Count.allCases.count)
 
-    public init() {}
+    package init() {}
 
     /// `numbers` as another process printed them.
-    public init?(_ numbers: [Int]) {
+    package init?(_ numbers: [Int]) {
       guard numbers.count == counts.count else { return nil }
       counts = numbers
     }
 
-    public var numbers: [Int] { counts }
+    package var numbers: [Int] { counts }
 
-    public subscript(count: Count) -> Int {
+    package subscript(count: Count) -> Int {
       get { counts[Statistics.places[count] ?? 0] }
       set { counts[Statistics.places[count] ?? 0] = newValue }
     }
@@ -110,7 +110,7 @@ extension World {
       uniqueKeysWithValues: Count.allCases.enumerated().map { ($1, $0) })
 
     /// What never happened, and is to happen in any sweep of that kind that is worth something.
-    public func absent(in kind: Simulation.Kind) -> [Count] {
+    package func absent(in kind: Simulation.Kind) -> [Count] {
       let wanted: [Count] =
         switch kind {
         case .system: Count.allCases.filter { $0 != .lostClaims && $0 != .termsBeside }
@@ -125,13 +125,13 @@ extension World {
       return wanted.filter { self[$0] == 0 }
     }
 
-    public static func + (a: Statistics, b: Statistics) -> Statistics {
+    package static func + (a: Statistics, b: Statistics) -> Statistics {
       var sum = a
       for (i, count) in b.counts.enumerated() { sum.counts[i] += count }
       return sum
     }
 
-    public var description: String {
+    package var description: String {
       Count.allCases.filter { self[$0] > 0 }.map { "\(self[$0]) \($0.rawValue)" }
         .joined(separator: ", ")
     }

@@ -1,7 +1,7 @@
 import CSQLite
 import Foundation
 import SluiceApplier
-public import SluiceFakes
+package import SluiceFakes
 import SluiceJournal
 import SluiceShared
 
@@ -9,11 +9,11 @@ import SluiceShared
 ///
 /// Made on the real disk, since SQLite makes the first database there, and then taken into a
 /// simulated one.
-public struct StoreTemplate: Sendable {
-  public let disk: MemoryDisk
+package struct StoreTemplate: Sendable {
+  package let disk: MemoryDisk
   let store: StoreID
 
-  public init(pageSize: Int) throws {
+  package init(pageSize: Int) throws {
     let folder = FileManager.default.temporaryDirectory
       .appendingPathComponent("sluice-template-\(UInt64.random(in: .min ... .max))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

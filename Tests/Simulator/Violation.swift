@@ -3,20 +3,20 @@ import SluiceSQLite
 import SluiceShared
 
 /// What must not be and was in a run: of which kind it is, and how it came about.
-public struct Violation: Equatable, Sendable, CustomStringConvertible {
-  public let kind: Kind
+package struct Violation: Equatable, Sendable, CustomStringConvertible {
+  package let kind: Kind
   /// For people.
-  public let what: String
+  package let what: String
 
-  public init(_ kind: Kind, _ what: String) {
+  package init(_ kind: Kind, _ what: String) {
     self.kind = kind
     self.what = what
   }
 
-  public var description: String { "\(kind.rawValue): \(what)" }
+  package var description: String { "\(kind.rawValue): \(what)" }
 
   /// Each is raised where it is seen. A mutation names the kinds by which its absent check is known.
-  public enum Kind: String, CaseIterable, Hashable, Sendable {
+  package enum Kind: String, CaseIterable, Hashable, Sendable {
     // MARK: One history
 
     /// A commit is one thing to some and another thing to others.

@@ -1,7 +1,7 @@
 import Logging
 import SluiceFakes
 import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 /// One simulated machine.
 final class Machine: @unchecked Sendable {
@@ -27,12 +27,12 @@ final class Machine: @unchecked Sendable {
 ///
 /// The writers, appliers, readers and the lease are the real code; only the file system, the clocks
 /// and the executor beneath them are simulated.
-public final class World: @unchecked Sendable {
+package final class World: @unchecked Sendable {
   // Sendable: touched by the strand that has the scheduler's baton only, and before and after the
   // run by its caller.
   static let layout = StoreLayout("/store")
 
-  public let plan: SimulationPlan
+  package let plan: SimulationPlan
   let weather: Weather
   let scheduler: EventScheduler
   let oracle: Oracle
@@ -74,7 +74,7 @@ public final class World: @unchecked Sendable {
   static let scarceTime_ns: UInt64 = 60_000_000_000
   /// A beacon was written, and the observer has not looked since.
   var mustLook = false
-  public private(set) var statistics = Statistics()
+  package private(set) var statistics = Statistics()
   private let tracer: ((String) -> Void)?
   let random: SeededRandom
   /// Journal segments that each writer has made, by the writer's part of their names.
@@ -98,7 +98,7 @@ public final class World: @unchecked Sendable {
   var lastAssistance_ns: UInt64?
 
   /// `trace` gets a line for everything that happens.
-  public init(
+  package init(
     _ plan: SimulationPlan, from template: StoreTemplate, omitting omitted: Set<SafetyCheck> = [],
     trace: ((String) -> Void)? = nil
   ) {
@@ -137,7 +137,7 @@ public final class World: @unchecked Sendable {
   }
 
   /// Runs it; returns the first violation, or nil.
-  public func run() -> Violation? {
+  package func run() -> Violation? {
     scheduler.start(nil) { [self] in conduct() }
     scheduler.run()
     statistics[.operations] = operations

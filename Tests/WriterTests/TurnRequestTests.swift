@@ -1,4 +1,4 @@
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import Testing

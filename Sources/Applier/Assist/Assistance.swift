@@ -1,17 +1,17 @@
 internal import SluiceShared
 
 /// How an assistant works: who needs an outcome and finds nobody leading leads for a moment.
-public struct Assistance: Sendable {
+package struct Assistance: Sendable {
   /// Between the beginnings of two terms of a store's assistants at least.
-  public var pause: Duration = .seconds(1)
+  package var pause: Duration = .seconds(1)
   /// A term that has found nothing for so long is over.
-  public var linger: Duration = .milliseconds(200)
+  package var linger: Duration = .milliseconds(200)
   /// When nobody in the process waits any more, the term serves others for so long at most.
-  public var longestLinger: Duration = .seconds(1)
+  package var longestLinger: Duration = .seconds(1)
   /// A term ends after this, between two groups of batches, whoever waits. The next one may begin at once.
-  public var longestTerm: Duration = .seconds(30)
+  package var longestTerm: Duration = .seconds(30)
 
-  public init() {}
+  package init() {}
 
   /// For each other writer that may be about to claim: about what a claim takes until others see it.
   static let claimTime = Duration.milliseconds(20)

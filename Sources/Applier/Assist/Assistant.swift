@@ -1,6 +1,6 @@
 internal import Logging
 internal import SluiceJournal
-public import SluiceLease
+package import SluiceLease
 public import SluiceShared
 
 /// Applies batches while somebody in this process waits for an outcome and nobody leads: takes the lease,
@@ -36,9 +36,18 @@ public final class Assistant: Assisting, @unchecked Sendable {
 
   /// Nothing is opened before somebody waits. Once `isStopped` says so, a term is ended, a group that is
   /// being executed is left to the next one, and nothing more is begun.
-  public init(
+  public convenience init(
     store path: String, options: ApplierOptions, environment: Environment = .posix(),
-    lease: (() -> any Lease)? = nil, isStopped: @escaping @Sendable () -> Bool = { false }
+    isStopped: @escaping @Sendable () -> Bool = { false }
+  ) {
+    self.init(
+      store: path, options: options, environment: environment, lease: nil, isStopped: isStopped)
+  }
+
+  /// `lease`: in place of those which the store's description names.
+  package init(
+    store path: String, options: ApplierOptions, environment: Environment = .posix(),
+    lease: (() -> any Lease)?, isStopped: @escaping @Sendable () -> Bool = { false }
   ) {
     layout = StoreLayout(path)
     var options = options

@@ -1,10 +1,10 @@
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 
 /// A journal segment that nobody needs in quarantine any more.
-public enum DiscardedSegment {
+package enum DiscardedSegment {
   /// Moves the file at `path` out of the way, as a repair does; returns the directory where it lies then.
-  public static func move(
+  package static func move(
     _ path: String, _ layout: StoreLayout, _ environment: Environment = .posix()
   ) throws(StoreError) -> String {
     var apart = PutApart(layout, environment)

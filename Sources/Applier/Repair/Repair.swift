@@ -41,7 +41,7 @@ public struct Repair {
     /// The right to interactive transactions that `store.json` had once, and that nobody has any more: nothing
     /// shows whether it was taken away since.
     public internal(set) var withheldRight: TransactionRight?
-    public internal(set) var salvage: Salvage?
+    package internal(set) var salvage: Salvage?
     var description: StoreDescription?
     var state: Snapshot?
     var segments: Set<UInt64> = []

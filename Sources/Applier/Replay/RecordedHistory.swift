@@ -1,5 +1,5 @@
 internal import Glibc
-public import SluiceJournal
+package import SluiceJournal
 internal import SluiceReader
 internal import SluiceSQLite
 public import SluiceShared
@@ -83,7 +83,7 @@ public struct RecordedHistory {
   var beginsAnew: Bool { made != nil }
 
   /// How far the history goes.
-  public var extent: LogExtent { present.extent }
+  package var extent: LogExtent { present.extent }
 
   private static func checkpoints(_ layout: StoreLayout, _ environment: Environment)
     throws(StoreError) -> [TxID]

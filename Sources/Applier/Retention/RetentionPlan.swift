@@ -1,18 +1,18 @@
-public import SluiceShared
+package import SluiceShared
 
 /// Which checkpoints are kept, and with which of them what is kept of the log begins. Decided without I/O.
 ///
 /// What a checkpoint's file says of its date is the file server's: no host's clock takes part. A state is at
 /// least as old as a checkpoint that was made of it or of a later one.
-public struct RetentionPlan: Equatable {
-  public struct Checkpoint: Equatable, Sendable {
-    public var txid: TxID
+package struct RetentionPlan: Equatable {
+  package struct Checkpoint: Equatable, Sendable {
+    package var txid: TxID
     /// When it was made, by the file server's clock.
-    public var made_ms: Int64
+    package var made_ms: Int64
     /// Of both its files.
-    public var bytes: Int64
+    package var bytes: Int64
 
-    public init(txid: TxID, made_ms: Int64, bytes: Int64) {
+    package init(txid: TxID, made_ms: Int64, bytes: Int64) {
       self.txid = txid
       self.made_ms = made_ms
       self.bytes = bytes
@@ -59,7 +59,7 @@ public struct RetentionPlan: Equatable {
   }
 
   /// Which of them stay where none is older than what is to be kept, and `most` at most are kept.
-  public static func kept(of checkpoints: [Checkpoint], atMost most: Int) -> [Checkpoint] {
+  package static func kept(of checkpoints: [Checkpoint], atMost most: Int) -> [Checkpoint] {
     spread(checkpoints[...], most, RetentionSettings.leastCheckpoints)
   }
 

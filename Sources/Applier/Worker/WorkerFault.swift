@@ -1,7 +1,7 @@
-public import SluiceShared
+package import SluiceShared
 
 /// A moment in a worker's life at which a simulator may end it.
-public enum WorkerMoment: Sendable {
+package enum WorkerMoment: Sendable {
   /// The batch is about to be executed.
   case batch(BatchID)
   /// All are executed; the commit is not handed on yet.
@@ -10,7 +10,7 @@ public enum WorkerMoment: Sendable {
   case confirmed
 }
 
-public enum WorkerFault: Sendable {
+package enum WorkerFault: Sendable {
   /// As by a signal.
   case ends
   /// The batch takes longer than a batch may.

@@ -1,9 +1,9 @@
 internal import SluiceJournal
-public import SluiceShared
+package import SluiceShared
 
 extension Salvage {
   /// What is still known of a batch, or that of some nothing is.
-  public enum Remains: Sendable {
+  package enum Remains: Sendable {
     /// `batch`: as it was submitted, where that can be read.
     case batch(ChangeFeed.Entry)
     /// Of these the log says nothing.
@@ -11,7 +11,7 @@ extension Salvage {
   }
 
   /// Tells of each batch in `ranges`, ascending, what is left of it.
-  public func tell(of ranges: [ClosedRange<TxID>], _ body: (Remains) throws -> Void) throws {
+  package func tell(of ranges: [ClosedRange<TxID>], _ body: (Remains) throws -> Void) throws {
     var next: [TxID] = ranges.map(\.lowerBound)
     for one in log.segments {
       var survey = SegmentSurvey(one.segment, end: one.end)

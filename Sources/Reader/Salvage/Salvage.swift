@@ -1,16 +1,16 @@
-public import SluiceJournal
-public import SluiceShared
+package import SluiceJournal
+package import SluiceShared
 
 /// The latest state of a database that can be had from what is left of its checkpoints and its log.
 ///
 /// Each page is compared with its checksum, and all of them with the database's checksum of their commit:
 /// what is returned is a state that the history had. Reads only; nobody must lead meanwhile.
-public struct Salvage {
+package struct Salvage {
   let log: SalvagedLog
   private let files: StoreFiles
   private let checkpoints: [TxID]
 
-  public init(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
+  package init(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
     throws(StoreError)
   {
     log = try SalvagedLog(layout, store, environment)
@@ -30,19 +30,19 @@ public struct Salvage {
   }
 
   /// How far the history went, as far as anything that is left shows. Each of the three by itself.
-  public private(set) var latest: LogExtent
+  package private(set) var latest: LogExtent
   /// How far the log goes that is left.
-  public let logEnd: TxID
+  package let logEnd: TxID
   /// The first segment of the line that a repair has begun last; nil where there was none, or that is gone.
-  public var lineSegment: UInt64? {
+  package var lineSegment: UInt64? {
     log.segments.first.flatMap { $0.start?.beginsLine ?? false ? $0.segment.number : nil }
   }
   /// Of the newest segment that has one.
-  public var lastBeacon: Beacon? { log.segments.last { $0.beacon != nil }?.beacon }
-  public var lastTerm: UInt64 { log.segments.map(\.segment.header.term).max() ?? 0 }
+  package var lastBeacon: Beacon? { log.segments.last { $0.beacon != nil }?.beacon }
+  package var lastTerm: UInt64 { log.segments.map(\.segment.header.term).max() ?? 0 }
 
   /// The latest state that is whole; nil where no checkpoint is. `onProgress` is told bytes of pages read.
-  public func state(onProgress: (Int) -> Void = { _ in }) throws(StoreError) -> Snapshot? {
+  package func state(onProgress: (Int) -> Void = { _ in }) throws(StoreError) -> Snapshot? {
     var best: Snapshot?
     for txid in checkpoints {
       do throws(StoreError) {
@@ -124,7 +124,7 @@ public struct Salvage {
 extension Salvage {
   /// The last segment that holds anything is closed, which one is only when its successor has its name, and
   /// that is not among those `listed`.
-  public func lacksSuccessor(of listed: Set<UInt64>) throws(StoreError) -> Bool {
+  package func lacksSuccessor(of listed: Set<UInt64>) throws(StoreError) -> Bool {
     guard let last = log.segments.last?.segment, !listed.contains(last.number + 1),
       try last.control().isClosed
     else { return false }
@@ -132,12 +132,12 @@ extension Salvage {
   }
 
   /// The last segment that begins no later than behind `txid`; 0 where none does.
-  public func segment(holding txid: TxID) -> UInt64 {
+  package func segment(holding txid: TxID) -> UInt64 {
     log.segments.last { $0.start.map { $0.inherited.txid <= txid } ?? false }?.segment.number ?? 0
   }
 
   /// What the commit that ends with batch `txid` says of the whole database; nil where it cannot be read.
-  public func checksum(of txid: TxID) throws(StoreError) -> DatabaseChecksum? {
+  package func checksum(of txid: TxID) throws(StoreError) -> DatabaseChecksum? {
     for one in log.segments.reversed() {
       var survey = SegmentSurvey(one.segment, end: one.end)
       while let found = try survey.next() {

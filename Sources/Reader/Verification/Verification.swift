@@ -20,7 +20,7 @@ public final class Verification {
     /// What there still is, and what to do.
     public var remains: String
 
-    public init(
+    package init(
       path: String, offset: Int64?, what: String, lost: ClosedRange<TxID>?, remains: String
     ) {
       self.path = path

@@ -1,4 +1,4 @@
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceShared
 
 // File systems that let something happen in between.

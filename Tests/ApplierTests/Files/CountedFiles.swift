@@ -1,5 +1,5 @@
 import Glibc
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceShared
 
 // File systems that count what is asked of them.

@@ -1,5 +1,5 @@
 import Glibc
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceShared
 
 // File systems on which what is old is removed, or cannot be.

@@ -1,5 +1,5 @@
 import Glibc
-import SluiceFakes
+@testable import SluiceFakes
 import SluiceShared
 
 // File systems that show something other than what is there.
