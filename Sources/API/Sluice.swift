@@ -5,6 +5,7 @@
 @_exported public import SluiceMetrics
 @_exported public import SluiceQuery
 @_exported public import SluiceReader
-@_exported public import class SluiceSQLite.LoadableExtension
 @_exported public import SluiceShared
 @_exported public import SluiceWriter
+
+@_exported public import class SluiceSQLite.LoadableExtension

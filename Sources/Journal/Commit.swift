@@ -177,7 +177,8 @@ public struct BatchOutcome: Hashable, Sendable {
     return writer.bytes
   }
 
-  package static func decode(_ bytes: [UInt8], count: UInt32) throws(DecodingError) -> [BatchOutcome]
+  package static func decode(_ bytes: [UInt8], count: UInt32) throws(DecodingError)
+    -> [BatchOutcome]
   {
     var result: Result<[BatchOutcome], DecodingError> = .success([])
     bytes.withUnsafeBytes { raw in

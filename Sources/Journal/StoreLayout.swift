@@ -46,7 +46,9 @@ package struct StoreLayout: Sendable {
     number(name, suffix: ".sqlite", digits: 16).map { TxID($0) }
   }
   /// What `current.sqlite` leads to.
-  package static func currentTarget(_ txid: TxID) -> String { "checkpoints/\(checkpointName(txid))" }
+  package static func currentTarget(_ txid: TxID) -> String {
+    "checkpoints/\(checkpointName(txid))"
+  }
   /// The checkpoint that it leads to, there or not; nil where that is no name of one.
   package static func currentTxID(_ target: String) -> TxID? {
     let name = target.split(separator: "/").last.map { "\($0)" } ?? ""

@@ -1,5 +1,4 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -8,6 +7,7 @@ import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 @Suite("A backup that is cut off, or has no room, leaves what there was, and the next one is whole")
 struct BackupFaultTests {

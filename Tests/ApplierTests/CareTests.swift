@@ -1,12 +1,13 @@
 import Glibc
 import SluiceApplier
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceLease
 import SluiceReader
 import SluiceShared
 import SluiceWriter
 import Testing
+
+@testable import SluiceFakes
 
 /// After a term that ended without release groups are named in beacons before they are executed, and
 /// what two terms in a row ended in is executed in care.

@@ -1,5 +1,4 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -7,6 +6,7 @@ import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 @Suite("What is left of writers that ended costs nobody a lease")
 struct FinishedSegmentTests: HostileStore {

@@ -1,9 +1,9 @@
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 @Suite("A store of many that failed is tried again: soon, then ever later")
 struct FleetStoreTests {

@@ -1,6 +1,5 @@
 import Foundation
 import Logging
-@testable import SluiceFakes
 import SluiceHints
 import SluiceJournal
 import SluiceShared
@@ -9,6 +8,7 @@ import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 /// Real fleets, in this process, on stores of a directory.
 @Suite("One process serves many stores, and each as if it were alone", .serialized)

@@ -1,10 +1,10 @@
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 /// Time passes here only where a test lets it, so that nothing depends on how fast the machine is.
 @Suite("What comes new waits for a short group, on a slow host too")

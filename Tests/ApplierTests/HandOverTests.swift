@@ -1,4 +1,3 @@
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceLease
 import SluiceShared
@@ -6,6 +5,7 @@ import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 /// On a file server each operation is a round trip or some: with 5 ms each, a hundred of them are half a
 /// second without an applier.

@@ -1,11 +1,11 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 @Suite("However much one user puts into the journal, the others are looked at")
 struct IntakeFloodTests: HostileStore {

@@ -1,9 +1,10 @@
 import Glibc
 import SluiceApplier
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import Testing
+
+@testable import SluiceFakes
 
 /// `config` beside appliers: what keeps two kinds of lease from electing side by side.
 @Suite("Who claimed by a kind of lease that is no more does not lead")

@@ -1,11 +1,11 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 @Suite("The next group is read while the last one is executed")
 struct LookAheadTests {

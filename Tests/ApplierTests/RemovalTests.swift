@@ -1,5 +1,4 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceTeardown
@@ -7,6 +6,7 @@ import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 @testable import SluiceReader
 
 @Suite("Who reads what is just being removed finds the rest whole", .serialized)

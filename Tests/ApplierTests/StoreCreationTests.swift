@@ -2,10 +2,11 @@ import Foundation
 import Glibc
 import Logging
 import SluiceApplier
-@testable import SluiceFakes
 import SluiceShared
 import SluiceTeardown
 import Testing
+
+@testable import SluiceFakes
 
 @Suite("A new store's names are durable before anything relies on them")
 struct StoreCreationTests {

@@ -1,10 +1,10 @@
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 /// All that waits in memory waits for the holder's COMMIT, so that does not wait for theirs.
 @Suite("Who has the turn is read before all others")

@@ -1,5 +1,4 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceReader
 import SluiceShared
@@ -7,6 +6,7 @@ import SluiceWriter
 import Testing
 
 @testable import SluiceApplier
+@testable import SluiceFakes
 
 /// Hosts die, and that says nothing about the batch at hand; a batch that kills its applier kills each next
 /// one. Both look the same at first.

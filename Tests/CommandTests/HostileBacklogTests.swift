@@ -1,9 +1,9 @@
 import Foundation
-@testable import SluiceFakes
 import SluiceReader
 import SluiceShared
 import Testing
 
+@testable import SluiceFakes
 @testable import SluiceJournal
 @testable import sluice
 

@@ -55,7 +55,8 @@ package typealias FileHook = @Sendable (FileOperation) -> FileFate
 
 extension StoreError {
   /// An error as `PosixFileSystem` makes it.
-  package static func posix(_ code: Int32, _ path: String, _ what: String = "failed") -> StoreError {
+  package static func posix(_ code: Int32, _ path: String, _ what: String = "failed") -> StoreError
+  {
     StoreError(code == 2 ? .noSuchStore : .io, "\(what): errno \(code)", path: path, errno: code)
   }
 }

@@ -1,6 +1,7 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceShared
+
+@testable import SluiceFakes
 
 /// The real files, with every operation counted; `onRead` runs before each read. A file made stale
 /// is one that another NFS client removed.

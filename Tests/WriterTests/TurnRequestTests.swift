@@ -1,8 +1,8 @@
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import Testing
 
+@testable import SluiceFakes
 @testable import SluiceWriter
 
 /// The real files; reads in `log/` are counted, and fail when told to.

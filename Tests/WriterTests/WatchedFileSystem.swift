@@ -1,6 +1,7 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceShared
+
+@testable import SluiceFakes
 
 enum Operation: String, Hashable {
   case create, write, sync, read, resize, unlink, syncDirectory

@@ -17,7 +17,7 @@ public struct RecordedHistory {
   private let made: MadeDirectory?
 
   /// A store's. Throws as `PageStore` does.
-  public init(store path: String, _ environment: Environment) throws(StoreError) {
+  public init(store path: String, _ environment: Environment = .posix()) throws(StoreError) {
     let layout = StoreLayout(path)
     let description = try StoreDescription.read(layout, environment.fileSystem)
     log = Log(layout: layout, store: description.id, environment: environment)
@@ -32,7 +32,7 @@ public struct RecordedHistory {
   /// That of the log segments in `directory`, with checkpoints beside them where there are any, else from
   /// the first commit of a store that began empty. What `store.json` says is taken from a copy beside
   /// them; without one there are no extensions, and `foreignKeys` says what else it would.
-  public init(archive directory: String, foreignKeys: Bool, _ environment: Environment)
+  public init(archive directory: String, foreignKeys: Bool, _ environment: Environment = .posix())
     throws(StoreError)
   {
     let fileSystem = environment.fileSystem

@@ -8,7 +8,7 @@ extension Replay {
   /// nil where it was overtaken each time: nothing was found that is not as recorded. Throws
   /// `.snapshotExpired` where nothing was removed, and no checkpoint has the log behind it all the same.
   public static func compare(
-    store path: String, _ environment: Environment, note: @escaping (String) -> Void = { _ in },
+    store path: String, _ environment: Environment = .posix(), note: @escaping (String) -> Void = { _ in },
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary? {
     try overtaking(path, environment, note) { (history) throws(StoreError) in
@@ -20,7 +20,7 @@ extension Replay {
   /// anew with what is kept then, and `note` is told.
   public static func run(
     store path: String, into file: String, from first: TxID? = nil, to point: HistoryPoint? = nil,
-    _ environment: Environment, note: @escaping (String) -> Void = { _ in },
+    _ environment: Environment = .posix(), note: @escaping (String) -> Void = { _ in },
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary {
     let summary = try overtaking(path, environment, note) { (history) throws(StoreError) in

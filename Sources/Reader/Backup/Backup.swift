@@ -25,7 +25,7 @@ public struct Backup: Sendable {
   }
 
   /// Of the store at `path`. Throws as `PageStore` does.
-  public init(store path: String, _ environment: Environment) throws(StoreError) {
+  public init(store path: String, _ environment: Environment = .posix()) throws(StoreError) {
     layout = StoreLayout(path)
     self.environment = environment
     store = try StoreDescription.read(layout, environment.fileSystem).id

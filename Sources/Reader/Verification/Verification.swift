@@ -62,7 +62,7 @@ public final class Verification {
   /// `onRemark`: told of what is not as it was written, and which nobody reads any more. A crash may leave that,
   /// and the store is whole.
   public init(
-    store path: String, _ environment: Environment,
+    store path: String, _ environment: Environment = .posix(),
     onRemark: @escaping (Damage) -> Void = { _ in },
     onDamage: @escaping (Damage) -> Void,
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }

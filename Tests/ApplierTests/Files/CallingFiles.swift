@@ -1,5 +1,6 @@
-@testable import SluiceFakes
 import SluiceShared
+
+@testable import SluiceFakes
 
 // File systems that let something happen in between.
 

@@ -1,6 +1,7 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceShared
+
+@testable import SluiceFakes
 
 // File systems that count what is asked of them.
 

@@ -1,8 +1,9 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
 import Synchronization
+
+@testable import SluiceFakes
 
 // File systems on which something fails.
 

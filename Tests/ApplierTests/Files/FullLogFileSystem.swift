@@ -1,7 +1,8 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceJournal
 import SluiceShared
+
+@testable import SluiceFakes
 
 /// A log disk that becomes full at one operation on a commit's frame, and stays full until somebody makes room.
 final class FullLogFileSystem: HookedFileSystem, @unchecked Sendable {

@@ -1,6 +1,7 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceShared
+
+@testable import SluiceFakes
 
 // File systems on which what is old is removed, or cannot be.
 

@@ -1,6 +1,7 @@
 import Glibc
-@testable import SluiceFakes
 import SluiceShared
+
+@testable import SluiceFakes
 
 // File systems that show something other than what is there.
 
