@@ -14,7 +14,7 @@ extension Environment {
     } catch {
       // Made, and an answer: EEXIST to a request sent again, since nobody else has this name; or another
       // applier has removed it, who takes it for left behind.
-      guard error.isExistingFile || error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isExistingFile || error.isGone else { throw error }
       if error.isExistingFile { try? fileSystem.unlink(temporary) }
     }
   }

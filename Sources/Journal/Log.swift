@@ -279,7 +279,7 @@ package final class Log {
       return segment
     } catch {
       // Or it went between its opening and the reading of its header.
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isGone else { throw error }
       return nil
     }
   }

@@ -40,7 +40,7 @@ extension LogClaim {
         "\(layout.log)/\(StoreLayout.logName(number))", .write)
       try Mark.write(to: file, by: holder, time_ms: environment.clock.wallTime_ms())
     } catch {
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isGone else { throw error }
     }
   }
 

@@ -117,7 +117,7 @@ package struct LogClaim {
     } catch {
       // Removed by a later holder, who has this number or a higher one; or lost with the file
       // server's power.
-      if error.isNoSuchFile || error.isStaleHandle { return nil }
+      if error.isGone { return nil }
       // EEXIST may be the answer to a retried request whose first try succeeded.
       guard error.isExistingFile else { throw error }
       guard let taken = try? LogSegment(path: path, store: store, environment: environment),

@@ -67,7 +67,7 @@ package struct LogRetirement: Sendable {
         let file = try fileSystem.open(path, .shared)
         guard try file.freshStatus().modified_ms <= date_ms else { break }
       } catch {
-        guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+        guard error.isGone else { throw error }
         continue
       }
       try unlink(path)
@@ -89,7 +89,7 @@ package struct LogRetirement: Sendable {
     } catch {
       // Another applier moved it; or there is no room, and it goes in order to make some: its date is older
       // then, and it is deleted sooner.
-      guard error.isNoSuchFile || error.isStaleHandle || error.isFullDisk else { throw error }
+      guard error.isGone || error.isFullDisk else { throw error }
     }
   }
 
@@ -106,7 +106,7 @@ package struct LogRetirement: Sendable {
 
   private func unlink(_ path: String) throws(StoreError) {
     do throws(StoreError) { try environment.fileSystem.unlink(path) } catch {
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isGone else { throw error }
     }
   }
 }

@@ -53,8 +53,10 @@ extension StoreError {
   package var isNoSuchFile: Bool { errno == ENOENT }
   /// EEXIST.
   package var isExistingFile: Bool { errno == EEXIST }
+  /// ENOENT or ESTALE: somebody has removed the file or its name.
+  package var isGone: Bool { isNoSuchFile || isStaleHandle }
   /// A file is gone, or its open.
-  package var isRemoval: Bool {
-    code == .snapshotExpired || isNoSuchFile || isStaleHandle || isLostOpen
-  }
+  package var isGoneOrLost: Bool { isGone || isLostOpen }
+  /// The same, or what it held is not kept any more.
+  package var isRemoval: Bool { code == .snapshotExpired || isGoneOrLost }
 }

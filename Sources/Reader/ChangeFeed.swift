@@ -33,7 +33,9 @@ public final class ChangeFeed {
   private var gap: Gap?
 
   /// From batch `first` on, or from what is kept behind it. Throws as `PageStore` does.
-  public init(path: String, from first: TxID, environment: Environment = .posix()) throws(StoreError) {
+  public init(path: String, from first: TxID, environment: Environment = .posix())
+    throws(StoreError)
+  {
     let layout = StoreLayout(path)
     let description = try StoreDescription.read(layout, environment.fileSystem)
     log = Log(layout: layout, store: description.id, environment: environment)

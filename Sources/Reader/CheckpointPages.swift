@@ -69,7 +69,7 @@ final class CheckpointPages: Sendable {
 
   func crc(ofPage page: UInt32) throws(StoreError) -> UInt32 {
     do throws(StoreError) { return try sidecar.crc(ofPage: page) } catch {
-      guard error.isStaleHandle || error.isNoSuchFile || error.isLostOpen else { throw error }
+      guard error.isGoneOrLost else { throw error }
       throw files.expired(sidecar.path)
     }
   }

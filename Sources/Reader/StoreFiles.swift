@@ -27,7 +27,7 @@ final class StoreFiles: Sendable {
         return try environment.fileSystem.open("\(directory)/\(name)", .shared)
       }
     } catch {
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isGone else { throw error }
     }
     throw expired("\(directories[0])/\(name)")
   }

@@ -23,7 +23,9 @@ public final class WarmCopy {
 
   /// Keeps `path` as the store at `source` is. Throws `.invalid` where the file is there and no copy, `.foreign`
   /// where it is another store's, `.busy` while another process keeps it, and as `PageStore` does.
-  public init(of source: String, at path: String, _ environment: Environment = .posix()) throws(StoreError) {
+  public init(of source: String, at path: String, _ environment: Environment = .posix())
+    throws(StoreError)
+  {
     self.path = path
     self.environment = environment
     let fileSystem = environment.fileSystem

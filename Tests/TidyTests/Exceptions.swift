@@ -7,12 +7,6 @@ enum Exceptions {
   static let forced: [String: Int] = [
     "Sources/Applier/Execution/StatementCache.swift": 1
   ]
-  static let bareErrnos: [String: Int] = [
-    "Sources/Applier/Intake/JournalIntake+Refusal.swift": 3,
-    "Sources/Applier/Intake/JournalSegmentReader.swift": 1,
-    "Sources/Applier/Replay/RecordedHistory.swift": 1,
-    "Sources/Applier/Worker/Execution.swift": 1,
-  ]
   static let limits: [String: Int] = [
     "Sources/Applier/Execution/Bookkeeping.swift": 1,
     "Sources/Applier/Execution/Session+Execution.swift": 1,

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import SluiceJournal
 internal import SluiceShared
@@ -40,7 +41,7 @@ extension JournalIntake {
     segment.nextPoll = now
     // Others need not wait for it, whatever it was.
     budget.didScan(segment)
-    if error.isStaleHandle || error.isNoSuchFile {
+    if error.isGone {
       // Removed: by another applier, which means published, or by a writer that could not begin it. Or
       // its name is another file's now, and is taken in anew.
       forget(segment)
@@ -109,10 +110,10 @@ extension JournalIntake {
 
 extension StoreError {
   /// EMFILE or ENFILE.
-  var isTooManyFiles: Bool { errno == 24 || errno == 23 }
+  var isTooManyFiles: Bool { errno == EMFILE || errno == ENFILE }
 
   /// The file itself is at fault, and stays so: none of ours, from a newer version, a symbolic link.
   var isAboutTheFile: Bool {
-    code == .foreign || code == .unsupported || errno == 40  // ELOOP
+    code == .foreign || code == .unsupported || errno == ELOOP
   }
 }

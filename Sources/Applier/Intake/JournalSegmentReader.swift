@@ -1,3 +1,4 @@
+internal import Glibc
 internal import SluiceJournal
 internal import SluiceShared
 
@@ -96,7 +97,7 @@ final class JournalSegmentReader {
     if let inode {
       guard inode == status.inode, owner == status.owner else {
         throw StoreError(
-          .io, "another file has taken the name of one that was read", path: path, errno: 116)
+          .io, "another file has taken the name of one that was read", path: path, errno: ESTALE)
       }
     } else {
       inode = status.inode

@@ -60,7 +60,7 @@ struct PartReader {
     } catch {
       // Its owner took it away, or put another in its place.
       guard
-        error.isStaleHandle || error.isNoSuchFile || error.isForbidden || error.isAboutTheFile
+        error.isGone || error.isForbidden || error.isAboutTheFile
       else { throw error }
       return nil
     }

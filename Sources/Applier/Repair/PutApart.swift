@@ -51,7 +51,7 @@ struct PutApart {
     try fileSystem.syncDirectory(directory)
     for path in kept {
       do throws(StoreError) { try fileSystem.unlink(path) } catch {
-        guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+        guard error.isGone else { throw error }
       }
     }
     kept = []

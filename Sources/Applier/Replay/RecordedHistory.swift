@@ -43,7 +43,7 @@ public struct RecordedHistory {
       throw StoreError(
         .noSuchStore,
         "there is no log segment; give the directory that the segments were copied to",
-        path: directory, errno: 2)
+        path: directory, errno: ENOENT)
     }
     var description: StoreDescription?
     if names.contains("store.json") {

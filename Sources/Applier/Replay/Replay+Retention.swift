@@ -8,7 +8,8 @@ extension Replay {
   /// nil where it was overtaken each time: nothing was found that is not as recorded. Throws
   /// `.snapshotExpired` where nothing was removed, and no checkpoint has the log behind it all the same.
   public static func compare(
-    store path: String, _ environment: Environment = .posix(), note: @escaping (String) -> Void = { _ in },
+    store path: String, _ environment: Environment = .posix(),
+    note: @escaping (String) -> Void = { _ in },
     onProgress: @escaping (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary? {
     try overtaking(path, environment, note) { (history) throws(StoreError) in

@@ -27,7 +27,9 @@ public final class RowFeed {
 
   /// From batch `first` on, or from what is kept behind it. Throws as `PageStore` does, and `.unsupported`
   /// where SQLite has no preupdate hook.
-  public init(path: String, from first: TxID, environment: Environment = .posix()) throws(StoreError) {
+  public init(path: String, from first: TxID, environment: Environment = .posix())
+    throws(StoreError)
+  {
     execution = try RowExecution(StoreLayout(path), environment)
     feed = try ChangeFeed(path: path, from: first, environment: environment)
   }

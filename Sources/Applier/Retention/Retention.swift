@@ -179,7 +179,7 @@ final class Retention: @unchecked Sendable {
             txid: txid, made_ms: status.modified_ms, bytes: status.size + size))
       } catch {
         // Another applier is removing it.
-        guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+        guard error.isGone else { throw error }
       }
     }
     let newest = found.whole.dropLast(RetentionSettings.leastCheckpoints - 1).last?.txid ?? .zero
@@ -255,7 +255,7 @@ final class Retention: @unchecked Sendable {
 
   private func unlink(_ path: String) throws(StoreError) {
     do throws(StoreError) { try environment.fileSystem.unlink(path) } catch {
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isGone else { throw error }
     }
   }
 }

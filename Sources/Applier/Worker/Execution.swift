@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import SluiceJournal
 internal import SluiceReader
@@ -305,7 +306,7 @@ final class Execution {
         .io,
         "the process that executes batches ended \(strayEnds) times without one that would be at fault, the last time \(how); look at the log of this host (memory?)",
         // No batch's fault: a term that named some takes their names back.
-        errno: 12)
+        errno: ENOMEM)
     }
   }
 

@@ -74,7 +74,7 @@ final class LogVerification {
 
   /// Retention removes segments while this reads.
   private func isGone(_ number: UInt64, _ error: StoreError) throws(StoreError) -> Bool {
-    guard error.isNoSuchFile || error.isStaleHandle || error.isLostOpen else { return false }
+    guard error.isGoneOrLost else { return false }
     return try SegmentFiles.isGone(number, verification.layout, verification.fileSystem)
   }
 

@@ -98,7 +98,7 @@ extension Verification {
       try verifyPages(txid, sums)
     } catch {
       // Retention may have removed it, here or on another host.
-      if error.isNoSuchFile || error.isStaleHandle || error.isLostOpen,
+      if error.isGoneOrLost,
         try !listedCheckpoints().both.contains(txid)
       {
         return false

@@ -17,7 +17,7 @@ struct VerifiedSegment {
     do throws(StoreError) {
       return try VerifiedSegment(file, of: files, store, verification)
     } catch {
-      guard error.isNoSuchFile || error.isStaleHandle else { throw error }
+      guard error.isGone else { throw error }
       // Retention may have moved it.
       let now = try SegmentFiles(verification.layout, verification.fileSystem)
       guard let moved = now.all.first(where: { $0.number == file.number }) else { return nil }
