@@ -1,11 +1,15 @@
 package import SluiceShared
 
-/// Which rejected batches somebody has seen to, and how: a file in the store for each.
+/// Which rejected batches somebody has seen to, and how: a file in the store for each, and a second one where one
+/// that was discarded was resubmitted after all.
 ///
 ///     resubmitted KEY  crc32c 1a2b3c4d
 ///
 /// The checksum is that of the text before the two spaces. Without it a changed bit could make a batch that was
 /// resubmitted one that was not, and it would be executed under another key again.
+///
+/// A file gets its name when it is whole (`link`), and never changes. So of several who do something at once one
+/// is first, and the others read what it did.
 ///
 /// The rejection itself stays where it is, in the database and in the log. Only who owns the store makes these.
 package struct HandledBatches {
@@ -54,8 +58,10 @@ package struct HandledBatches {
     self.fileSystem = fileSystem
   }
 
-  private func path(_ txid: TxID) -> String {
-    "\(layout.handled)/\(padded(txid.rawValue, width: 16))"
+  /// Where it is recorded what was done, and what was done after it was discarded.
+  private func paths(_ txid: TxID) -> (first: String, after: String) {
+    let first = "\(layout.handled)/\(padded(txid.rawValue, width: 16))"
+    return (first, "\(first).after")
   }
 
   package func all() throws(StoreError) -> Set<TxID> {
@@ -67,14 +73,18 @@ package struct HandledBatches {
 
   /// nil where nobody has. Throws `.damaged` where what is written there is not as it was.
   package func deed(_ txid: TxID) throws(StoreError) -> Deed? {
-    guard try all().contains(txid) else { return nil }
-    return try read(txid)
+    let names = Set(try fileSystem.listed(ifThere: layout.handled))
+    let paths = paths(txid)
+    for path in [paths.after, paths.first]
+    where names.contains(where: { path == "\(layout.handled)/\($0)" }) {
+      if let deed = try read(path, txid) { return deed }
+    }
+    return nil
   }
 
-  private func read(_ txid: TxID) throws(StoreError) -> Deed? {
-    let path = path(txid)
+  private func read(_ path: String, _ txid: TxID) throws(StoreError) -> Deed? {
     let bytes = try fileSystem.open(path, .shared).read(Limits.handledBatchBytes, at: 0)
-    // Its maker died before it wrote, and so before it submitted anything.
+    // As versions before made it, who died before they wrote, and so before they submitted anything.
     if bytes.isEmpty { return nil }
     guard let deed = Deed(bytes) else {
       throw StoreError(
@@ -88,28 +98,45 @@ package struct HandledBatches {
   /// Reads them all; `onDamage` is told of each that is damaged.
   package func verify(onDamage: (StoreError) -> Void) throws(StoreError) {
     for txid in try all().sorted() {
-      do throws(StoreError) { _ = try read(txid) } catch {
-        // A person has removed it meanwhile.
-        if error.isNoSuchFile { continue }
-        guard error.code == .damaged else { throw error }
-        onDamage(error)
+      let paths = paths(txid)
+      for path in [paths.first, paths.after] {
+        do throws(StoreError) { _ = try read(path, txid) } catch {
+          // There is none, or a person has removed it meanwhile.
+          if error.isNoSuchFile { continue }
+          guard error.code == .damaged else { throw error }
+          onDamage(error)
+        }
       }
     }
   }
 
-  /// Records it, durably. What was recorded before stays; but what was discarded may be resubmitted, once.
-  package func record(_ deed: Deed, of txid: TxID) throws(StoreError) {
+  /// Records it, durably, and returns what holds: what was recorded before stays, but what was discarded may be
+  /// resubmitted, once. `nonce` is of this call alone.
+  package func record(_ deed: Deed, of txid: TxID, nonce: UInt64) throws(StoreError) -> Deed {
     _ = try fileSystem.makeOwnedDirectory(layout.handled, mode: 0o755)
-    let file: any File
-    do throws(StoreError) { file = try fileSystem.create(path(txid), mode: 0o644) } catch {
-      guard error.isExistingFile else { throw error }
-      guard deed != .discarded, try [nil, .discarded].contains(read(txid)) else { return }
-      // What it says then is longer than what it said.
-      file = try fileSystem.open(path(txid), .write)
-    }
+    let paths = paths(txid)
+    let temporary = StoreLayout.temporaryName(paths.first, nonce)
+    let file = try fileSystem.create(temporary, mode: 0o644)
+    defer { try? fileSystem.unlink(temporary) }
     try file.write(deed.bytes, at: 0)
     try file.sync()
+    var holds = try link(temporary, to: paths.first, deed, txid)
+    if deed != .discarded, holds == nil || holds == .discarded {
+      holds = try link(temporary, to: paths.after, deed, txid)
+    }
     try fileSystem.syncDirectory(layout.handled)
     try fileSystem.syncDirectory(layout.root)
+    return holds ?? deed
+  }
+
+  /// What `path` says then.
+  private func link(_ temporary: String, to path: String, _ deed: Deed, _ txid: TxID)
+    throws(StoreError) -> Deed?
+  {
+    do throws(StoreError) { try fileSystem.link(temporary, to: path) } catch {
+      guard error.isExistingFile else { throw error }
+      return try read(path, txid)
+    }
+    return deed
   }
 }

@@ -87,7 +87,7 @@ struct FlippedMarkTests {
     let handled = HandledBatches(store.layout, store.environment.fileSystem)
     let deeds: [TxID: HandledBatches.Deed] = [TxID(1): .resubmitted("a key"), TxID(2): .discarded]
     for (txid, deed) in deeds {
-      try handled.record(deed, of: txid)
+      #expect(try handled.record(deed, of: txid, nonce: txid.rawValue) == deed)
       let path = "\(store.layout.handled)/\(padded(txid.rawValue, width: 16))"
       var count = 0
       try eachBit(of: path) { (what) throws in

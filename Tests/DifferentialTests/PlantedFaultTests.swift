@@ -1,4 +1,5 @@
 import BenchmarkSupport
+import Foundation
 import SluiceJournal
 import SluiceShared
 import Testing
@@ -57,6 +58,17 @@ struct PlantedFaultTests {
     var bytes = Array(text.utf8)
     bytes[bytes.count - 1] = last == 0x78 ? 0x79 : 0x78
     return .text(String(decoding: bytes, as: UTF8.self))
+  }
+
+  @Test("A document is changed otherwise")
+  func otherDocument() throws {
+    try expect("the databases differ", "it is applied otherwise", "it ends otherwise") { batch in
+      for i in batch.statements.indices where batch.statements[i].sql.contains("SET d = json_set(")
+      {
+        let parts = batch.statements[i].sql.components(separatedBy: "json_set(d, ")
+        batch.statements[i].sql = parts.joined(separator: "json_insert(d, ")
+      }
+    }
   }
 
   @Test("Results are not given back")

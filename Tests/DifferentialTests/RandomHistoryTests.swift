@@ -142,8 +142,8 @@ private final class RandomHistory {
         receipts.append((writer, try writer.submitBlocking(Batch([Batch.Statement("VACUUM")]))))
         compactions += 1
       }
-      // Terms end, some of them in the middle of a group.
-      if generator.choose.chance(0.15) { endMidway() }
+      // Terms end, some of them in the middle of a group: one at least.
+      if generator.choose.chance(0.15) || midwayEnds == 0 { endMidway() }
       if generator.choose.chance(0.3) { try drain() }
     }
     try drain()

@@ -50,7 +50,8 @@ struct DiscardCommand: ParsableCommand {
       throw StoreError(
         .noSuchStore, "no batch \(txid) was rejected; see `sluice rejected`", path: layout.root)
     }
-    try HandledBatches(layout, PosixFileSystem()).record(.discarded, of: txid)
+    _ = try HandledBatches(layout, PosixFileSystem())
+      .record(.discarded, of: txid, nonce: Environment.posix().random())
     var output = OutputFile()
     try output.write("discarded \(batch.text)\n")
     try output.flush()

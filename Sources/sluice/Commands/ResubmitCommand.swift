@@ -39,12 +39,7 @@ struct ResubmitCommand: ParsableCommand {
     let txid = TxID(txid)
     let layout = StoreLayout(place.store)
     let handled = HandledBatches(layout, PosixFileSystem())
-    if case .resubmitted(let key)? = try handled.deed(txid), key != id {
-      throw StoreError(
-        .invalid,
-        "batch \(txid) was resubmitted before, under the key \(key); see `sluice outcome \(place.store.quotedForShell) --id \(key.quotedForShell)`"
-      )
-    }
+    if let deed = try handled.deed(txid) { try expect(deed, txid) }
     var batch = try Self.rejected(txid, in: place.store)
     guard batch.key != id else {
       throw StoreError(
@@ -54,13 +49,33 @@ struct ResubmitCommand: ParsableCommand {
     let submission = Submission(
       store: place.store, waitsForOutcome: wait == .applied, timeout: timeout)
     // Before it is submitted: cut off behind that, it would be submitted under any key again.
-    do throws(StoreError) { try handled.record(.resubmitted(id), of: txid) } catch {
-      Sluice.warn("\(error); it stays on the list of `sluice rejected`")
-    }
+    if let deed = try recorded(handled, txid) { try expect(deed, txid) }
     var printer = ReportPrinter(json: json)
     try submission.submitOnce(
       InputBatch(batch: batch, input: "batch \(txid)", line: 1, isFromFile: false), &printer)
     if printer.sawRejection { throw ExitCode.batchRejected }
+  }
+
+  /// What holds of it then; nil where that cannot be recorded.
+  private func recorded(_ handled: HandledBatches, _ txid: TxID) throws(StoreError)
+    -> HandledBatches.Deed?
+  {
+    do throws(StoreError) {
+      return try handled.record(.resubmitted(id), of: txid, nonce: Environment.posix().random())
+    } catch {
+      guard error.code != .damaged else { throw error }
+      Sluice.warn("\(error); it stays on the list of `sluice rejected`")
+      return nil
+    }
+  }
+
+  /// Throws where it was resubmitted under another key: before, or by somebody else just now.
+  private func expect(_ deed: HandledBatches.Deed, _ txid: TxID) throws(StoreError) {
+    guard case .resubmitted(let key) = deed, key != id else { return }
+    throw StoreError(
+      .invalid,
+      "batch \(txid) was resubmitted before, under the key \(key); see `sluice outcome \(place.store.quotedForShell) --id \(key.quotedForShell)`"
+    )
   }
 
   private struct Found: Error {}

@@ -23,11 +23,15 @@ struct BatchGenerator {
   private var shadowNumber = 0
   /// So has VACUUM.
   private var chooseCompactions: Chooser
+  /// So has JSON.
+  private var chooseDocuments: Chooser
+  private var documents: [Documents] = []
 
   init(seed: UInt64) {
     choose = Chooser(seed: seed)
     chooseShadows = Chooser(seed: ~seed)
     chooseCompactions = Chooser(seed: seed.byteSwapped)
+    chooseDocuments = Chooser(seed: ~seed.byteSwapped)
   }
 
   private mutating func compaction() -> GeneratedBatch {
@@ -37,7 +41,7 @@ struct BatchGenerator {
   }
 
   mutating func next() -> GeneratedBatch {
-    if let batch = shadows() { return batch }
+    if let batch = shadows() ?? aboutDocuments() { return batch }
     if chooseCompactions.chance(0.005) { return compaction() }
     // A repeat of a batch with its key, or of its key alone.
     if let (key, earlier) = keys.randomOne(&choose), choose.chance(0.03) {
@@ -64,6 +68,15 @@ struct BatchGenerator {
     if chooseShadows.chance(0.5) { return names.hostile(&chooseShadows) }
     waiting = names.plain(&chooseShadows)
     return waiting.removeFirst()
+  }
+
+  private mutating func aboutDocuments() -> GeneratedBatch? {
+    guard chooseDocuments.chance(0.1) else { return nil }
+    if documents.isEmpty || chooseDocuments.chance(0.02) {
+      documents.append(Documents(documents.count + 1))
+    }
+    let number = chooseDocuments.below(documents.count)
+    return documents[number].next(&chooseDocuments)
   }
 
   private mutating func fresh() -> GeneratedBatch {

@@ -56,7 +56,7 @@ struct SchemaView {
           : sql.contains("USING fts") ? .fullText : sql.contains("USING rtree") ? .tree : .ordinary
         // What virtual tables keep their own things in is left alone: the queue denies what plain
         // SQLite would crash of.
-        if isShadow(name) { continue }
+        if isShadow(name) || Documents.isOne(name) { continue }
         try tables.append(table(name, kind, connection))
       }
     }
