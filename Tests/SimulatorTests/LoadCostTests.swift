@@ -76,15 +76,6 @@ struct LoadCostTests {
       .compactMap { Double($0.replacing(",", with: "")) }
   }
 
-  /// The figure that stands between these words, wherever lines end.
-  private func said(_ before: String, _ after: String) throws -> Double {
-    let text = operations.joined(separator: " ")
-    let begin = try #require(text.range(of: before), "OPERATIONS says no more: \(before)")
-    let rest = text[begin.upperBound...]
-    let end = try #require(rest.range(of: after), "\(before) … \(after)")
-    return try #require(Double(rest[..<end.lowerBound].replacing(",", with: "")), "\(before)")
-  }
-
   /// As far as it is rounded.
   private func expect(
     _ found: Double, is said: Double?, _ what: String, at place: SourceLocation = #_sourceLocation
@@ -159,15 +150,20 @@ struct LoadCostTests {
   }
 
   @Test func withoutHints() throws {
-    let one = rates(Self.loads[0], hasHints: false)
-    print("\(Self.loads[0].testDescription), without hints: \(one)")
-    try expect(one.listings, is: said("at 1 write a second ", " listings and "), "listings")
-    try expect(one.reads, is: said(" listings and ", " reads a second were counted"), "reads")
-    try expect(one.elastic, is: said("reads a second were counted ($", "), at 100"), "dollars")
-    let hundred = rates(Self.loads[1], hasHints: false)
-    print("\(Self.loads[1].testDescription), without hints: \(hundred)")
-    try expect(hundred.reads, is: said("), at 100 a second ", " reads ($"), "reads")
-    try expect(hundred.elastic, is: said(" reads ($", "); a file server"), "dollars")
+    let words =
+      /at 1 write a second (\d+) listings and (\d+) reads a second were counted \(\$(\d+)\), at 100 a second ([\d,]+) reads \(\$([\d,]+)\)/
+    let text = operations.joined(separator: " ")
+    let said = try #require(text.firstMatch(of: words), "OPERATIONS says no more: \(words)")
+    func number(_ text: Substring) -> Double? { Double(text.replacing(",", with: "")) }
+    let found = Self.loads.map { rates($0, hasHints: false) }
+    for (load, rates) in zip(Self.loads, found) {
+      print("\(load.testDescription), without hints: \(rates)")
+    }
+    try expect(found[0].listings, is: number(said.1), "listings at 1 a second")
+    try expect(found[0].reads, is: number(said.2), "reads at 1 a second")
+    try expect(found[0].elastic, is: number(said.3), "dollars at 1 a second")
+    try expect(found[1].reads, is: number(said.4), "reads at 100 a second")
+    try expect(found[1].elastic, is: number(said.5), "dollars at 100 a second")
   }
 
   @Test func aRunIsTheSameEachTime() {
