@@ -273,7 +273,7 @@ $(ENVIRONMENT)/ready: $(WHEEL) python/tests/requirements.txt
 python: environment
 	$(ENVIRONMENT)/bin/python -m mypy --config-file python/pyproject.toml python/src python/tests
 	cd python/tests && ../../$(ENVIRONMENT)/bin/python -B -m unittest \
-	  test_package test_django test_django_store test_django_queue $(ARGS)
+	  test_package test_django test_django_store test_django_commands test_django_queue $(ARGS)
 
 # Django's own tests, once with its backend on files and once with the package's on stores, compared one by one.
 # All apps unless ARGS name some; ARGS='--kill 10' kills an applier every ten seconds.

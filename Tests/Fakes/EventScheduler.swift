@@ -93,6 +93,12 @@ package final class EventScheduler: @unchecked Sendable {
     giveWay()
   }
 
+  /// Ends a strand's sleep at this time, or now, where it would last longer.
+  func wake(_ strand: Strand, at time_ns: UInt64) {
+    guard !strand.isDone, strand.wake_ns != .max else { return }
+    strand.wake_ns = min(strand.wake_ns, max(now_ns, time_ns))
+  }
+
   /// Waits until `strand` is done, whatever becomes of its process.
   package func join(_ strand: Strand) {
     guard !strand.isDone else { return }

@@ -43,6 +43,8 @@ package final class SimulatedHints: @unchecked Sendable {
   package var isCalm = false
   /// Who waits for a datagram may notice it so much later.
   package var longestStep_ns: UInt64 = 20_000_000
+  /// Who waits for one is woken when it comes, at whatever step.
+  package var wakesReceivers = false
   /// What a stranger sends in place of this one, or beside it; nil: nothing.
   package var forge: (HintDatagram) -> [UInt8]? = { _ in nil }
   fileprivate let scheduler: EventScheduler
@@ -106,6 +108,8 @@ package final class SimulatedHints: @unchecked Sendable {
     /// The last one of each sender that was taken, as they were sent.
     var newest: [HintAddress: Int] = [:]
     var isInterrupted = false
+    /// Who sleeps until something comes.
+    var waiting: EventScheduler.Strand?
 
     init(
       _ hints: SimulatedHints, _ process: SimulatedProcess, _ machine: Int, _ place: Place,
@@ -138,6 +142,12 @@ package final class SimulatedHints: @unchecked Sendable {
         if let datagram = take() { return datagram }
         let now = scheduler.now_ns
         guard !isInterrupted, now < end else { return nil }
+        if hints.wakesReceivers {
+          waiting = scheduler.current
+          scheduler.sleep((coming.map(\.at_ns) + [end]).min().map { max($0, now) - now } ?? 0)
+          waiting = nil
+          continue
+        }
         // Nobody wakes a simulated strand: it looks again in growing steps.
         scheduler.sleep(min(step, end - now))
         step = min(step * 2, hints.longestStep_ns)
@@ -156,7 +166,14 @@ package final class SimulatedHints: @unchecked Sendable {
       return taken.datagram
     }
 
-    func interrupt() { isInterrupted = true }
+    func interrupt() {
+      isInterrupted = true
+      wake(at: 0)
+    }
+
+    func wake(at time_ns: UInt64) {
+      if let waiting { hints.scheduler.wake(waiting, at: time_ns) }
+    }
 
     func takeInterrupt() -> Bool {
       defer { isInterrupted = false }
@@ -193,6 +210,8 @@ package final class SimulatedHints: @unchecked Sendable {
     }
     // As much as a socket has room for.
     guard receiver.coming.count < 1000 else { return }
-    receiver.coming.append((scheduler.now_ns + UInt64(way_ns), counts.sent, datagram))
+    let comes_ns = scheduler.now_ns + UInt64(way_ns)
+    receiver.coming.append((comes_ns, counts.sent, datagram))
+    receiver.wake(at: comes_ns)
   }
 }

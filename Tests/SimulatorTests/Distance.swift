@@ -13,6 +13,8 @@ final class Distance: @unchecked Sendable {
   // Sendable: touched by the strand that has the scheduler's baton only, and by its caller afterwards.
   let scheduler: EventScheduler
   static let lease = Duration.seconds(3)
+  /// Of its appliers.
+  var lease = Distance.lease
   private let roundTrip: Duration
   private let execution: Duration
   private let costs: Costs
@@ -59,10 +61,12 @@ final class Distance: @unchecked Sendable {
 
   /// What cost something.
   private(set) var noted: [Noted] = []
+  /// How often each was asked for, whatever it cost.
+  var asked: [FileOperation.Action: Int] = [:]
 
   init(
     _ template: StoreTemplate, roundTrip: Duration, execution: Duration, costs: Costs = .each,
-    hasHints: Bool = false, seed: UInt64 = 1
+    hasHints: Bool = false, wakesReceivers: Bool = false, seed: UInt64 = 1
   ) {
     self.roundTrip = roundTrip
     self.execution = execution
@@ -72,6 +76,7 @@ final class Distance: @unchecked Sendable {
     hints = hasHints ? SimulatedHints(scheduler, seed: seed) : nil
     hints?.isCalm = true
     hints?.longestStep_ns = 50_000
+    hints?.wakesReceivers = wakesReceivers
     let disk = template.disk.copy(clock: SimulatedClock(scheduler))
     self.disk = disk
     hosts = (0..<2).map {
@@ -94,6 +99,7 @@ final class Distance: @unchecked Sendable {
     let fileSystem = MemoryFileSystem(
       disk, clock: SimulatedClock(scheduler), client: processes, host: hosts[host],
       hook: { [self] operation in
+        asked[operation.action, default: 0] += 1
         if !costs.isFree(operation) {
           noted.append(Noted(at_ns: scheduler.now_ns, process: name, operation: operation))
           scheduler.sleep(nanoseconds)
@@ -122,7 +128,7 @@ final class Distance: @unchecked Sendable {
   {
     var options = ApplierOptions(
       holder: life.process.name, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
-    options.leaseTime = Distance.lease
+    options.leaseTime = lease
     if hints != nil { options.hints = HintAddress(high: 0, port: 0) }
     options.beforeBatch = { [scheduler, execution] _ in
       scheduler.sleep(Distance.nanoseconds(execution))

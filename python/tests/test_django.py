@@ -1,6 +1,6 @@
 """`sluice.django`, on a plain file in place of a store: all of it but the extension.
 
-What only a store can show is in `test_django_store` and `test_django_queue`.
+What only a store can show is in `test_django_store`, `test_django_commands` and `test_django_queue`.
 """
 
 import os

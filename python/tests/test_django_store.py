@@ -29,14 +29,15 @@ class DirectoryCase(unittest.TestCase):
         self.store = str(self.directory / "a store?#%")
 
     def python(
-        self, *arguments: str, settings: str = "", **environment: str
+        self, *arguments: str, settings: str = "", text: "str | None" = None, **environment: str
     ) -> "subprocess.CompletedProcess[str]":
-        """A process of its own, in a project whose settings are these."""
+        """A process of its own, in a project whose settings are these, with `text` as its input."""
         (self.directory / "project_settings.py").write_text(textwrap.dedent(settings))
         paths = [str(self.directory), str(TESTS), os.environ.get("PYTHONPATH", "")]
         return subprocess.run(
             [sys.executable, "-B", *arguments],
             cwd=self.directory,
+            input="" if text is None else text,
             capture_output=True,
             text=True,
             env={

@@ -1,10 +1,12 @@
 """The other side of the tests of the lease on DynamoDB: two peers, an independent client, a fault proxy.
 
-`peers.py ministack` and `peers.py moto` serve on a free loopback port, which they print. `peers.py helper`
-reads commands, a JSON object a line, and answers each with one. All end when their standard input does.
+`peers.py ministack` and `peers.py moto` serve on a free loopback port, which they print. To a line of input they answer
+with what has arrived until then, and their own processor time. `peers.py helper` reads commands, a JSON object a line,
+and answers each with one. All end when their standard input does.
 """
 
 import asyncio
+import collections
 import json
 import os
 import socket
@@ -19,17 +21,39 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def end_with_input():
-    def wait():
-        while os.read(0, 4096):
-            pass
-        os._exit(0)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def say(**answer):
     print(json.dumps(answer), flush=True)
+
+
+class Arrivals:
+    """How many requests of each operation have come in, counted before the peer looks at them."""
+
+    def __init__(self):
+        self.counts = collections.Counter()
+        threading.Thread(target=self.tell, daemon=True).start()
+
+    def tell(self):
+        while os.read(0, 4096):
+            # Copied in one step, while requests come in.
+            say(arrived=dict(self.counts.copy()), processor=time.process_time())
+        os._exit(0)
+
+    def note(self, target):
+        self.counts[target.rpartition(".")[2]] += 1
+
+    def of_wsgi(self, application):
+        def counted(variables, start):
+            self.note(variables.get("HTTP_X_AMZ_TARGET", ""))
+            return application(variables, start)
+
+        return counted
+
+    def of_asgi(self, application):
+        async def counted(scope, receive, send):
+            self.note(dict(scope.get("headers", [])).get(b"x-amz-target", b"").decode())
+            await application(scope, receive, send)
+
+        return counted
 
 
 def announce(port):
@@ -52,12 +76,13 @@ def ministack():
     )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
-    end_with_input()
+    arrivals = Arrivals()
     announce(port)
-    import runpy
+    import ministack.app
 
+    ministack.app.app = arrivals.of_asgi(ministack.app.app)
     sys.argv = ["ministack"]
-    runpy.run_module("ministack", run_name="__main__", alter_sys=True)
+    ministack.app.main()
 
 
 def moto():
@@ -65,11 +90,12 @@ def moto():
     from moto.server import DomainDispatcherApplication, create_backend_app
 
     port = free_port()
-    end_with_input()
+    application = Arrivals().of_wsgi(DomainDispatcherApplication(create_backend_app))
     announce(port)
-    # One thread: with several, moto lets several conditional writes win.
+    # One thread: with several, moto lets several conditional writes win. Each process with many stores keeps as many as
+    # 16 connections.
     waitress.serve(
-        DomainDispatcherApplication(create_backend_app), host="127.0.0.1", port=port, threads=1, _quiet=True
+        application, host="127.0.0.1", port=port, threads=1, connection_limit=500, _quiet=True
     )
 
 
