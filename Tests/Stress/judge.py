@@ -35,6 +35,9 @@ class Diaries:
         self.read = collections.Counter()
         self.unread = []
         self.committed = collections.Counter()
+        # Through the queue, and known as done.
+        self.queued = 0
+        self.queue_done = 0
         for folder in map(pathlib.Path, folders):
             for path in sorted(folder.glob("*-*-*-*")):
                 self._read(path)
@@ -48,13 +51,15 @@ class Diaries:
             what, *rest = line.split(" ", 2)
             if what == "wrong":
                 self.wrong.append(f"{path.name}: {line}")
-            if what in ("try", "done", "refused", "unknown"):
+            if what in ("try", "done", "refused", "unknown", "durable"):
                 # One that was killed has said how it ended of all but its last attempt.
                 self.attempts[path.name, int(rest[0])] = "unknown" if what == "try" else what
+                self.queued += kind == "queue" and what == "try"
                 if what == "done" and int(rest[1]):
                     self.attempts[path.name, int(rest[0])] = f"done {rest[1]}"
                 if what == "done":
                     self.committed[module] += 1
+                    self.queue_done += kind == "queue"
             if what == "refused":
                 self.refused += 1
                 self.expired += kind in HOLD_TURN and rest[1].startswith("COMMIT")
@@ -77,6 +82,8 @@ def problems(database, folders):
         position = there.get(attempt)
         if how.startswith("done") and position is None:
             found.append(f"{attempt} was reported as committed, and is not there")
+        elif how == "durable" and position is None:
+            found.append(f"{attempt} was reported as durable, and has not been done")
         elif how.startswith("done ") and position != int(how.split()[1]):
             found.append(f"{attempt} was committed as {how}, and is at {position}")
         elif how == "refused" and position is not None:
@@ -102,6 +109,7 @@ def problems(database, folders):
         f"{len(positions)} commits; {diaries.refused} refused, {diaries.expired} of them after their turn had ended; "
         f"{len(unknown)} with an unknown outcome ({sum(attempt in there for attempt in unknown)} of them are there); "
         "by library: " + ", ".join(f"{module} {number}" for module, number in sorted(diaries.committed.items()))
+        + f"; of {diaries.queued} through the queue {diaries.queue_done} were told as done"
         + f"; {sum(diaries.read.values())} reads, {len(diaries.unread)} failed"
     )
     return found
@@ -132,6 +140,8 @@ def _events(folders, diaries, unknown):
         found.append(f"{events['worker killed']} workers were killed, and none of them in an attempt")
     if not diaries.expired and events["worker paused"] >= PAUSED_FOR_EXPIRED:
         found.append(f"{events['worker paused']} workers were paused, and nobody has lost the turn")
+    if not diaries.queue_done:
+        found.append("nothing was done through the queue")
     for module in {module for module, kind in WORKERS if kind != "reads"}:
         if not diaries.committed[module]:
             found.append(f"nothing was committed through {module}")

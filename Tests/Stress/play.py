@@ -19,6 +19,7 @@ APPLIERS = 2
 WORKERS = [
     ("sqlite3", "turn"), ("sqlite3", "alone"), ("pysqlite3", "turn"), ("pysqlite3", "spills"),
     ("apsw", "turn"), ("apsw", "late"), ("pysqlite3", "alone"), ("sqlite3", "reads"),
+    ("sqlite3", "queue"), ("apsw", "queue"),
 ]
 
 

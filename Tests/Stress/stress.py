@@ -64,6 +64,8 @@ def judged(options, folders):
     """What is there, as a restored file, and against the diaries; returns an exit status."""
     database = f"{folders[0]}/final.sqlite"
     if not os.path.exists(database):
+        # What somebody died over may be durable, and not done yet.
+        run(options, "apply", "--drain", options.store, stderr=subprocess.DEVNULL)
         run(options, "restore", options.store, "--into", database)
         verified = subprocess.run([options.command, "verify", options.store], stdout=subprocess.DEVNULL)
         if verified.returncode:

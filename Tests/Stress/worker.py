@@ -1,11 +1,13 @@
 """`worker.py EXTENSION STORE DIARY MODULE KIND SECONDS`: one process that reads, changes and writes, again and again.
 
 Every attempt has a number of its own. The diary has a line before it (`try N`) and one when it is known how it
-ended: `done N POSITION`, `refused N` (nothing of it may be there), `unknown N` (all of it or nothing is).
+ended: `done N POSITION`, `refused N` (nothing of it may be there), `unknown N` (all of it or nothing is); of what goes
+through the queue also `durable N` (it is done by now, or will be).
 A look at one state is a line `read`, or `unread …` where it failed. What it saw that cannot be is a line `wrong …`.
 """
 
 import importlib
+import json
 import os
 import random
 import sys
@@ -15,6 +17,8 @@ EXTENSION, STORE, DIARY, MODULE, KIND = sys.argv[1:6]
 END = time.monotonic() + float(sys.argv[6])
 ACCOUNTS, MONEY = 20, 20_000
 NAME = os.path.basename(DIARY)
+# A submit that ends with one of these has put nothing into the journal.
+NOT_SUBMITTED = ("notSubmitted", "backlogFull", "busy")
 
 diary = os.open(DIARY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 chance = random.Random(NAME)
@@ -118,6 +122,43 @@ def attempt(database, number):
     look(database, position)
 
 
+def queue(database, number):
+    """A single statement as a batch: it takes no turn, and is done once, however often it is submitted."""
+    key = f"{NAME} {number}"
+    batch = {
+        "statements": [["INSERT INTO ledger SELECT ?, ?, n + 1 FROM counter", [NAME, number]]],
+        "id": key, **({"wait": "durable"} if chance.random() < 0.3 else {"timeout_ms": 30_000}),
+    }
+    note("try", number)
+    submit = "PRAGMA sluice_submit('{}')".format(json.dumps(batch).replace("'", "''"))
+    answer = None
+    for repeat in range(5):
+        try:
+            answer = json.loads(database.execute(submit)[0][0])
+        except database.Error as error:
+            code = str(error).split(":")[0]
+            if code in NOT_SUBMITTED and repeat == 0:
+                return note("refused", number, "submit", code)
+            if code not in (*NOT_SUBMITTED, "outcomeUnknown"):
+                note("wrong", f"submit {number}: {error!r}")
+            # Who does not know what became of it submits it again.
+            time.sleep(chance.random())
+            continue
+        # So does now and then who knows.
+        if chance.random() < 0.9:
+            break
+    if answer is None:
+        return note("unknown", number, "submit")
+    if answer["status"] == "durable":
+        note("durable", number)
+        answer = json.loads(database.execute(f"PRAGMA sluice_outcome('{key}')")[0][0]) or answer
+    if answer["status"] not in ("applied", "duplicate", "durable"):
+        note("wrong", f"submit {number}: {answer}")
+    if answer["status"] in ("applied", "duplicate"):
+        note("done", number, 0)
+        look(database, 0)
+
+
 def roll_back(database):
     try:
         database.execute("ROLLBACK")
@@ -162,5 +203,5 @@ while time.monotonic() < END:
         time.sleep(0.02)
         continue
     number += 1
-    attempt(database, number)
+    (queue if KIND == "queue" else attempt)(database, number)
 note("end")
