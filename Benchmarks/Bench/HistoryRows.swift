@@ -13,15 +13,12 @@ func replays(_ work: WorkDirectory) throws -> Round {
   let store = work["store"]
   try StoreCreation().make(at: store)
   try fillJournal(of: store, batches: batches, rowsPerBatch: 1, batchesPerFlush: 16)
-  let applier = try Applier(path: store, options: quietOptions(drains: true))
-  let applying = try nanoseconds { try applier.run(shouldStop: { false }) }
-  let environment = Environment.posix()
-  let replaying = try nanoseconds {
-    let summary = try Replay.run(
-      RecordedHistory(store: store, environment), into: work["replayed.sqlite"])
-    guard summary.batches == UInt64(batches) + 1 else {
-      throw RunError("\(summary.batches) batches were replayed in place of \(batches + 1)")
-    }
+  let applying = try time(.apply, store, work)
+  let replayed = work["replayed.sqlite"]
+  let replaying = try time(.replay, store, to: replayed, work)
+  let rows = try PlainSQLite(replayed).count("readings")
+  guard rows == batches else {
+    throw RunError("\(rows) batches were replayed in place of \(batches)")
   }
   return Round(
     ours: Double(batches) / replaying * 1e9, baseline: Double(batches) / applying * 1e9)
@@ -30,31 +27,21 @@ func replays(_ work: WorkDirectory) throws -> Round {
 /// Row 10: a database whose pages are half in a checkpoint and half in the log.
 func restores(_ work: WorkDirectory) throws -> Round {
   let store = try large(work)
-  let environment = Environment.posix()
-  let snapshot = try PageStore(path: store, environment: environment).snapshot(.latest)
   let path = work["restored.sqlite"]
-  func restore() throws -> Double {
-    try nanoseconds { try Restoration.write(snapshot, to: path, environment) }
-  }
   // Who first takes so much memory from a virtual machine's host waits for it.
-  _ = try restore()
+  _ = try time(.restore, store, to: path, work)
   _ = try perByte(work, of: path, 1)
   for path in [path, work["copy"]] { unlink(path) }
-  sync()
-  return try perByte(work, of: path, restore())
+  return try perByte(work, of: path, time(.restore, store, to: path, work))
 }
 
 /// Row 11: such a database of 1 GiB, with the durable names that a checkpoint has.
 func checkpoints(_ work: WorkDirectory) throws -> Round {
   let store = try large(work, mebibytes: 1024)
-  let environment = Environment.posix()
-  let pages = try PageStore(path: store, environment: environment)
-  let snapshot = try pages.published(.latest)
-  let checkpoint = Checkpoint(
-    layout: pages.layout, store: pages.description.id, environment: environment)
-  let ours = try nanoseconds { try checkpoint.make(of: snapshot) }
-  return try perByte(
-    work, of: "\(pages.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))", ours)
+  let pages = try PageStore(path: store, environment: .posix())
+  let ours = try time(.checkpoint, store, work)
+  let name = StoreLayout.checkpointName(try pages.published(.latest).txid)
+  return try perByte(work, of: "\(pages.layout.checkpoints)/\(name)", ours)
 }
 
 /// Row 12: a process opens a store of 1 GiB that has 512 MiB of log since its checkpoint, and reads a row, with
@@ -160,28 +147,7 @@ func large(_ work: WorkDirectory, mebibytes: Int = 256, updates: Int = 1, parts:
 
 /// Against a copy of the same file, durable as it is.
 private func perByte(_ work: WorkDirectory, of path: String, _ ours: Double) throws -> Round {
-  let copy = work["copy"]
-  var bytes = 0
-  sync()
-  let baseline = try nanoseconds { bytes = try copyFile(path, to: copy) }
-  return Round(
-    ours: Double(bytes) / ours * 1e9 / 1e6, baseline: Double(bytes) / baseline * 1e9 / 1e6)
-}
-
-/// As `cp` does, and durable; the number of bytes.
-private func copyFile(_ path: String, to copy: String) throws(RunError) -> Int {
-  let source = open(path, O_RDONLY | O_CLOEXEC)
-  let target = open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-  defer { for descriptor in [source, target] { close(descriptor) } }
-  let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
-  defer { buffer.deallocate() }
-  var total = 0
-  while true {
-    let count = read(source, buffer.baseAddress, buffer.count)
-    guard count >= 0 else { break }
-    if count == 0, fsync(target) == 0 { return total }
-    guard count > 0, write(target, buffer.baseAddress, count) == count else { break }
-    total += count
-  }
-  throw RunError("\(path) cannot be copied: \(String(cString: strerror(errno)))")
+  let bytes = Double(try PosixFileSystem().status(path).size)
+  let baseline = try time(.copy, path, to: work["copy"], work)
+  return Round(ours: bytes / ours * 1e9 / 1e6, baseline: bytes / baseline * 1e9 / 1e6)
 }

@@ -36,6 +36,14 @@ final class PlainSQLite {
     }
   }
 
+  /// The rows of a table.
+  func count(_ table: String) throws(RunError) -> Int {
+    let statement = try prepare("SELECT count(*) FROM \(table)")
+    defer { sqlite3_finalize(statement) }
+    guard sqlite3_step(statement) == SQLITE_ROW else { throw failure("a count") }
+    return Int(sqlite3_column_int64(statement, 0))
+  }
+
   private func failure(_ what: String) -> RunError {
     RunError("\(what) failed: \(String(cString: sqlite3_errmsg(database)))")
   }

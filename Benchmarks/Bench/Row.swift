@@ -135,7 +135,7 @@ private let localRows: [Row] = [
     number: 14, work: "kept for 7 days per million one-row batches",
     against: "Litestream's file replica of the same", aim: .atMost(2), unit: .megabytes,
     cause:
-      "each batch is kept with its outcome beside the pages, and Litestream keeps what a second's transactions leave of a page once",
+      "each batch is kept with its outcome beside the pages (see what they take), and Litestream keeps what a second's transactions leave of a page once",
     measure: { try keptBesideLitestream($0) }),
   Row(
     number: 15, work: "one-row batches applied beside checkpoints",
