@@ -59,6 +59,8 @@ final class Distance: @unchecked Sendable {
 
   /// What cost something.
   private(set) var noted: [Noted] = []
+  /// What the file server is asked on NFS.
+  private(set) var requests = RequestTally()
 
   init(
     _ template: StoreTemplate, roundTrip: Duration, execution: Duration, costs: Costs = .each,
@@ -94,6 +96,7 @@ final class Distance: @unchecked Sendable {
     let fileSystem = MemoryFileSystem(
       disk, clock: SimulatedClock(scheduler), client: processes, host: hosts[host],
       hook: { [self] operation in
+        requests.add(operation, of: name)
         if !costs.isFree(operation) {
           noted.append(Noted(at_ns: scheduler.now_ns, process: name, operation: operation))
           scheduler.sleep(nanoseconds)
@@ -163,6 +166,9 @@ final class Distance: @unchecked Sendable {
   func roundTrips(_ body: () throws -> Void) rethrows -> Double {
     try time(body) / roundTrip
   }
+
+  /// What is asked from now on.
+  func resetRequests() { requests = RequestTally() }
 
   /// What was noted while `body` ran.
   func noting(_ body: () throws -> Void) rethrows -> [Noted] {
