@@ -26,10 +26,10 @@ struct LoadedRequestTests {
     case unawaited
 
     /// READs a WRITE. With *f* flushes and *c* commits there are *f* + 2*c* WRITEs, and at least as many READs as this:
-    /// *f* marks and *c* of the leader's, which the handshakes rest on; one of each segment in which something new is, of
-    /// each commit; two for each time that somebody waits, of the beacon and of the commits behind it, one round trip. The
-    /// three last are of files of their own, so none of them serves two processes. To come to one READ a WRITE,
-    /// nobody may wait and one writer's frames be in each commit.
+    /// *f* marks and *c* of the leader's, which the handshakes rest on; of each commit one for each segment in which
+    /// something new is; two for each time that somebody waits, of the beacon and of the commits behind it, in one round
+    /// trip. The segments are files of their own, and a process reads for itself. So it is 1 only where nobody waits and
+    /// each commit is of one flush.
     var most: Double {
       switch self {
       case .one: 2.6
