@@ -1,7 +1,7 @@
 import SluiceShared
 import Synchronization
 
-/// The real files, and a record of how much each sync of a file made here had to write.
+/// The real files, and a record of how much each sync in journal and log had to write.
 struct RecordingFileSystem: FileSystem {
   let base = PosixFileSystem()
   let record = Record()
@@ -29,7 +29,8 @@ struct RecordingFileSystem: FileSystem {
   }
 
   func open(_ path: String, _ access: FileAccess) throws(StoreError) -> any File {
-    try base.open(path, access)
+    let file = try base.open(path, access)
+    return access == .write ? RecordingFile(file, record, false) : file
   }
   func list(_ directory: String, where isWanted: (String) -> Bool)
     throws(StoreError) -> [String]
@@ -96,7 +97,7 @@ private final class RecordingFile: File {
       defer { count = 0 }
       return count
     }
-    record.note(count)
+    if base.path.contains("/log/") || base.path.contains("/journal/") { record.note(count) }
     if !hasNoDisk { try base.sync() }
   }
   func resize(to size: Int64) throws(StoreError) { try base.resize(to: size) }
