@@ -11,7 +11,7 @@ struct Bench: AsyncParsableCommand {
     abstract: "Speed, as ratios to bare files and plain SQLite on the same disk, in the same run.",
     subcommands: [
       Measure.self, ApplierRole.self, ExecuteRole.self, SubmittingRole.self, PlainWritingRole.self,
-      BareWritingRole.self, SideRole.self,
+      BareWritingRole.self, EchoRole.self, SideRole.self,
     ],
     defaultSubcommand: Measure.self)
 }

@@ -8,38 +8,80 @@ let networkRows: [Row] = ["ganesha", "knfsd"].enumerated().flatMap { place, serv
   let figures = NetworkFigures(server)
   func row(
     _ number: Int, _ work: String, _ against: String, _ aim: Row.Aim, _ unit: Row.Unit,
-    _ cause: String, _ round: @escaping @Sendable ([String: Double]) -> (Double?, Double?)
+    _ round: @escaping @Sendable (Figures) throws -> Round
   ) -> Row {
     Row(
       number: 15 + 4 * place + number, work: "\(server), 3 ms: \(work)", against: against, aim: aim,
-      unit: unit, cause: cause, isLong: true
+      unit: unit, isLong: true
     ) { _ in
-      let all = try figures.measured()
-      guard case (let ours?, let baseline?) = round(all) else {
-        throw RunError("\(server): not everything was measured: \(all)")
+      do { return try round(Figures(figures.measured())) } catch let missing as Figures.Missing {
+        throw RunError("\(server): \(missing.name) was not measured")
       }
-      return Round(ours: ours, baseline: baseline)
     }
   }
-  let turns =
-    "a host of the testbed has one processor, on which writer, kernel and network take turns between two round trips"
   return [
-    row(1, "a lone submit, durable", "the two round trips", .atMost(1.15), .microseconds, turns) {
-      ($0["durable"], $0["trips"])
+    row(1, "a lone submit, durable", "the two round trips", .atMost(1.15), .microseconds) {
+      try $0.alone("durable", trips: 2, hints: 0)
     },
     row(
-      2, "the same, applied", "the six round trips that it needs", .atMost(1.3), .microseconds,
-      "two hints on the way, each half a round trip long, and \(turns)"
-    ) { ($0["applied"], $0["trips"].map { $0 * 3 }) },
+      2, "the same, applied", "the six round trips that it needs", .atMost(1.3), .microseconds
+    ) { try $0.alone("applied", trips: 6, hints: 2) },
     row(
-      3, "visible to a latest read then", "one round trip", .atMost(1.15), .microseconds, turns
-    ) { ($0["latest"], $0["read"]) },
+      3, "visible to another process's latest read then", "one round trip", .atMost(1.15),
+      .microseconds
+    ) { try $0.alone("latest", trips: 1, hints: 0) },
     row(
       4, "8 busy processes on two hosts, applied", "a lock around each write", .atLeast(1000),
-      .perSecond,
-      "the applier's host has one processor, for four writers, the applier and the process that executes"
-    ) { ($0["busy"], $0["locked"]) },
+      .perSecond
+    ) { try $0.busy() },
   ]
+}
+
+/// What was measured on one file server: microseconds, writes a second, per cent.
+private struct Figures {
+  struct Missing: Error { let name: String }
+
+  private let all: [String: Double]
+  init(_ all: [String: Double]) { self.all = all }
+
+  func callAsFunction(_ name: String) throws -> Double {
+    guard let value = all[name] else { throw Missing(name: name) }
+    return value
+  }
+
+  /// So many round trips, of which half are writes where there are several; and hints, half a round trip each.
+  func alone(_ name: String, trips: Double, hints: Double) throws -> Round {
+    let ours = try self(name)
+    let (pair, read) = (try self("trips"), try self("read"))
+    let baseline = trips == 1 ? read : pair * trips / 2
+    let limit = baseline + hints * read / 2
+    let rest = ours - limit
+    let way = hints > 0 ? " and the way of \(fixed(hints, 0)) hints" : ""
+    return Round(
+      ours: ours, baseline: baseline,
+      notes: [
+        ("a bare write", time(microseconds: pair - read)),
+        ("a bare read", time(microseconds: read)),
+      ],
+      limit: ("the bare round trips\(way), one after another", limit),
+      cause:
+        "\(time(microseconds: rest)) are spent beside the round trips\(way), \(time(microseconds: rest / trips)) each, on hosts with one processor, on which process, kernel and network take turns; the writer's was busy for \(fixed(try self("processor"), 0)) %"
+    )
+  }
+
+  func busy() throws -> Round {
+    let (ours, baseline, working) = (try self("busy"), try self("locked"), try self("working"))
+    let (reads, writes) = (try self("reads"), try self("writes"))
+    // As long as nothing else is its limit.
+    let limit = ours * 100 / max(1, working)
+    return Round(
+      ours: ours, baseline: baseline,
+      notes: [("READs a WRITE", fixed(reads / max(1, writes), 2))],
+      limit: ("if the applier's host had nothing to wait for", limit),
+      cause:
+        "the applier's host has one processor, busy for \(fixed(working, 0)) %, for four writers, the applier and the process that executes: \(time(microseconds: working * 10_000 / ours)) of it a batch"
+    )
+  }
 }
 
 /// What one run on one file server measured, once for all rows. Microseconds, and writes a second.

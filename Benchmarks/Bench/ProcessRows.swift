@@ -89,10 +89,12 @@ func visibility(_ work: WorkDirectory) throws -> Round {
   let writer = try Writer(store: store)
   let database = try Database(path: store)
   let bare = try BareFile(work["bare"], size: 16 << 20)
+  let echo = try Echo(work)
   let clock = SystemClock()
   var ours: [Double] = []
   var durable: [Double] = []
   var baseline: [Double] = []
+  var handOvers: [Double] = []
   let start = clock.elapsed()
   func wait(until moment: Duration) { clock.sleep(max(.zero, start + moment - clock.elapsed())) }
   for number in 0..<Int64(submits) {
@@ -113,13 +115,57 @@ func visibility(_ work: WorkDirectory) throws -> Round {
     ours.append(Double(clock.bootTime_ns() - began) / 1000)
     wait(until: .milliseconds(20 * (number + 1) + 10))
     baseline.append(try nanoseconds { for _ in 0..<3 { try bare.write(4096) } } / 1000)
+    wait(until: .milliseconds(20 * (number + 1) + 15))
+    handOvers.append(try nanoseconds { try echo.call() } / 2000)
   }
   writer.closeBlocking()
   try applier.stop()
+  try echo.end()
+  let (seen, writes) = (Sample(ours).median, Sample(baseline).median)
+  let handOver = Sample(handOvers).median
   return Round(
-    ours: Sample(ours).median, baseline: Sample(baseline).median,
+    ours: seen, baseline: writes,
     notes: [
       ("durable after", time(microseconds: Sample(durable).median)),
       ("p99 visible", time(microseconds: Sample(ours).quantile(0.99))),
-    ])
+    ],
+    limit: (
+      "the writes and three hand-overs between processes, bare", writes + 3 * handOver
+    ),
+    cause:
+      "three writes take \(time(microseconds: writes)), and three hand-overs (writer, applier, the one that executes, applier) \(time(microseconds: 3 * handOver)) with nothing to do in them; in the other \(time(microseconds: seen - writes - 3 * handOver)) the batch is encoded, read, decoded, executed, its pages written, marks, beacon and commit read"
+  )
+}
+
+/// Another process, which answers each byte with one.
+private final class Echo {
+  private let descriptor: Int32
+  private let child: ChildProcess
+
+  init(_ work: WorkDirectory) throws {
+    var pair: [Int32] = [0, 0]
+    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0 else {
+      throw RunError("no socket for two processes")
+    }
+    // The child has the other end, and not this one, whose end ends it.
+    _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
+    descriptor = pair[0]
+    child = try ChildProcess(
+      "echo", try ownExecutable(), ["echo", "\(pair[1])"], output: work["echo.out"],
+      log: work["echo.log"])
+    close(pair[1])
+    try call()
+  }
+
+  func call() throws {
+    var byte: UInt8 = 1
+    guard write(descriptor, &byte, 1) == 1, read(descriptor, &byte, 1) == 1 else {
+      throw RunError("the process that answers is gone")
+    }
+  }
+
+  func end() throws {
+    close(descriptor)
+    try child.expectSuccess(atMost: .seconds(10))
+  }
 }

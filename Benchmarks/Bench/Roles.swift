@@ -104,6 +104,18 @@ struct BareWritingRole: ParsableCommand {
   }
 }
 
+/// Answers each byte that comes from a socket with one.
+struct EchoRole: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "echo", shouldDisplay: false)
+
+  @Argument var descriptor: Int32
+
+  func run() {
+    var byte: UInt8 = 0
+    while read(descriptor, &byte, 1) == 1, write(descriptor, &byte, 1) == 1 {}
+  }
+}
+
 /// What the processes of row 5 write.
 enum Deposits {
   static let schema = "CREATE TABLE deposits(id INTEGER PRIMARY KEY, worker INTEGER, text TEXT)"

@@ -42,6 +42,10 @@ struct Round: Sendable {
   var baseline: Double
   /// Other figures that help to understand the ratio, by name.
   var notes: [(name: String, text: String)] = []
+  /// What bounds `ours`: the bare operations that it cannot do without, one after another, measured in the same round.
+  var limit: (name: String, value: Double)?
+  /// Why it is missed where it is, in figures of this round; else the row says why.
+  var cause: String?
 
   var ratio: Double { ours / baseline }
 }
@@ -52,6 +56,8 @@ struct Result: Sendable {
   let ours: Double
   let baseline: Double
   let notes: [(name: String, text: String)]
+  let limit: (name: String, value: Double)?
+  let cause: String?
 
   init(_ rounds: [Round]) {
     ratios = Sample(rounds.map(\.ratio))
@@ -59,7 +65,9 @@ struct Result: Sendable {
     baseline = Sample(rounds.map(\.baseline)).median
     // Of the round that the table shows.
     let median = ratios.median
-    notes = rounds.first { $0.ratio == median }?.notes ?? []
+    let shown = rounds.first { $0.ratio == median }
+    notes = shown?.notes ?? []
+    (limit, cause) = (shown?.limit, shown?.cause)
   }
 }
 
@@ -70,25 +78,17 @@ private let localRows: [Row] = [
   Row(
     number: 1, work: "durable submits, 16 tasks, 200-byte batches",
     against: "bare pwrite + fdatasync + 4 KiB read, same flush sizes", aim: .atLeast(0.9),
-    unit: .perSecond,
-    cause:
-      "between two rounds the tasks whose batches are durable are woken, encode their next ones, and these are put into one frame",
-    measure: manySubmits),
+    unit: .perSecond, measure: manySubmits),
   Row(
     number: 2, work: "one durable submit alone, p50", against: "one such round",
     aim: .atMost(1.5), unit: .microseconds, measure: loneSubmits),
   Row(
     number: 3, work: "rows applied from 1,000-row batches, indexed table",
     against: "SQLite C API, prepared insert, no journal, no sync", aim: .atLeast(0.9),
-    unit: .perSecond,
-    cause:
-      "batches are read and decoded, and pages compressed, summed, written and made durable, which the bare inserts leave out",
-    measure: { try largeBatches($0) }),
+    unit: .perSecond, measure: { try largeBatches($0) }),
   Row(
     number: 4, work: "one-row batches applied that wait in the journal",
     against: "the same, one row each", aim: .atLeast(0.5), unit: .perSecond,
-    cause:
-      "each batch is decoded, its statement looked up, its outcome recorded, its pages written; what makes it all or nothing and executed once is the smaller part (SQLite with a savepoint and a position a row)",
     measure: { try smallBatches($0) }),
   Row(
     number: 5, work: "32 processes, one-row batches, submit → applied",
@@ -100,10 +100,7 @@ private let localRows: [Row] = [
   Row(
     number: 6, work: "submit → visible to a latest read, p50",
     against: "three durable 4 KiB writes, one after another", aim: .atMost(1.2),
-    unit: .microseconds,
-    cause:
-      "four processes take turns beside the three writes: writer, applier, the one that executes, reader; each hand-over on a busy machine waits for a processor (see the time that a write alone takes)",
-    measure: { try visibility($0) }),
+    unit: .microseconds, measure: { try visibility($0) }),
   Row(
     number: 7, work: "warm point query, snapshot pinned",
     against: "plain SQLite, same content, default locking", aim: .atLeast(1), unit: .perSecond,

@@ -12,7 +12,13 @@ enum Table {
     let verdict = row.aim.isMet(by: ratio) ? "✓" : "MISSED"
     var figures = "\(row.text(result.ours)) / \(row.text(result.baseline)), \(spread)"
     for note in result.notes { figures += "; \(note.name) \(note.text)" }
-    if !row.aim.isMet(by: ratio), let cause = row.cause { figures += "; missed because \(cause)" }
+    if let limit = result.limit {
+      let share = text(result.ours / limit.value)
+      figures += "; limit \(row.text(limit.value)), \(limit.name): \(share) of it"
+    }
+    if !row.aim.isMet(by: ratio), let cause = result.cause ?? row.cause {
+      figures += "; missed because \(cause)"
+    }
     return cells("\(row.number)", row.work, row.against, row.aim.text, text(ratio), verdict)
       + figures
   }

@@ -49,6 +49,19 @@ extension Leader {
     return found
   }
 
+  /// What is published while the next group is executed is waited for by then, and who asks and hears nothing polls as
+  /// where nobody leads.
+  func hearDuringExecution() {
+    let now = environment.clock.elapsed()
+    guard failedBeat == nil, now - lastHearing >= Limits.hearingPause else { return }
+    lastHearing = now
+    do throws(StoreError) { if publisher.isDone { try publisher.wait() } } catch {
+      failedBeat = error
+    }
+    desk?.take()
+    lookAhead()
+  }
+
   /// Begins to read the next group, while one is executed. Not where batches are named before they are decoded, nor
   /// while a turn is out, whose holder comes first. (Of many stores others do their work meanwhile.)
   func lookAhead() {

@@ -65,6 +65,8 @@ final class Leader {
   var lastPoll: Duration = .zero
   /// The last look left something unread.
   var hasMoreToRead = true
+  /// When hints were last taken while a group was executed (boot time).
+  var lastHearing = Duration.zero
   /// Writers that hints told of, whose segments are read ahead.
   var aheadHinted: Set<WriterID> = []
   /// The next look where no hints can be relied on (boot time).
@@ -205,7 +207,7 @@ final class Leader {
   func watch(_ shouldStop: @escaping () -> Bool) {
     execution.events.onProgress = { [unowned self] in
       beatDuringExecution()
-      lookAhead()
+      hearDuringExecution()
     }
     execution.events.isInVain = { [unowned self] in isClosed }
     execution.events.shouldStop = shouldStop

@@ -29,9 +29,11 @@ package final class HintLine: Sendable {
     var endpoint: HintEndpoint?
     var socket: (any HintSocket)?
     var questions: [Question] = []
+    /// Asked no more, since a look found what was asked for before an answer came (boot time); the oldest first.
+    var outrun: [(nonce: UInt64, since: Duration)] = []
     /// An answer that came while it was asked, and that `wait` has not told yet.
     var untold: Hint?
-    /// Questions in a row that were answered before something else told.
+    /// Questions in a row that were answered before something else told, or soon afterwards.
     var answered = 0
     /// When any answer came last (boot time).
     var lastAnswer: Duration?
@@ -59,7 +61,7 @@ package final class HintLine: Sendable {
       guard endpoint != state.endpoint else { return }
       state.endpoint = endpoint
       (state.questions, state.untold, state.answered, state.socket) = ([], nil, 0, nil)
-      state.lastAnswer = nil
+      (state.outrun, state.lastAnswer) = ([], nil)
       guard let endpoint, endpoint.isReachable(on: environment.hints) else { return }
       // Where there can be no socket, everything polls.
       state.socket = try? environment.hints.open(
@@ -104,7 +106,7 @@ package final class HintLine: Sendable {
         }
         questions.append(known)
       }
-      state.giveUp(besides: hints)
+      state.giveUp(besides: hints, at: now)
       state.questions = questions
       if !questions.contains(where: { $0.hint.nonce == state.untold?.nonce }) { state.untold = nil }
       return true
@@ -209,7 +211,14 @@ extension HintLine.State {
       counts.received &+= 1
       return hint
     }
-    guard hint.nonce != 0, !hint.kind.isQuestion,
+    guard hint.nonce != 0, !hint.kind.isQuestion else { return nil }
+    if let place = outrun.firstIndex(where: { $0.nonce == hint.nonce }), hint.kind != .heard {
+      outrun.remove(at: place)
+      counts.received &+= 1
+      (answered, lastAnswer) = (min(answered + 1, 1 << 16), now)
+      return nil
+    }
+    guard
       let place = questions.firstIndex(where: { $0.hint.nonce == hint.nonce && !$0.isAnswered })
     else { return nil }
     counts.received &+= 1
@@ -227,11 +236,18 @@ extension HintLine.State {
     return hint
   }
 
-  /// What is asked no more although no answer came was told by something else: hints are not to be relied on.
-  fileprivate mutating func giveUp(besides hints: [Hint]) {
+  /// What is asked no more although no answer came was told by something else. Who polls often is mostly told so, by
+  /// moments; where no answer comes soon, hints are not to be relied on.
+  fileprivate mutating func giveUp(besides hints: [Hint], at now: Duration) {
     for question in questions where !question.isAnswered {
       guard !hints.contains(where: { $0.asksTheSame(as: question.hint) }) else { continue }
+      outrun.append((question.hint.nonce, now))
+    }
+    let late = outrun.prefix { now - $0.since > Limits.answerGrace }.count
+    let surplus = outrun.count - Limits.hintQuestionsOfProcess
+    if max(late, surplus) > 0 {
       answered = 0
+      outrun.removeFirst(max(late, surplus))
     }
   }
 }

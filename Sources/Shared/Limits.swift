@@ -235,6 +235,10 @@ package enum Limits {
   package static let hintedAhead: UInt64 = 1 << 20
   /// The pause between two looks for the sake of hints that found nothing: forgeries cost no more than polling.
   package static let hintedLookPause = Duration.milliseconds(50)
+  /// How long after a look has found what was asked for an answer may come and still prove that answers come.
+  package static let answerGrace = Duration.milliseconds(50)
+  /// Between two times that hints are taken while a group is executed.
+  package static let hearingPause = Duration.milliseconds(5)
   /// The longest pause between two beats of a leader at rest, where the lease allows it.
   package static let longestRestingBeat = Duration.seconds(30)
   /// A standby that hears its leader asks again within this; one that does not asks more seldom.

@@ -40,7 +40,8 @@ struct ProgramTests {
     defer { remove() }
     try make()
     let database = try Database(path: store)
-    #expect(try await database.read { try $0.rows("SELECT max(n) AS most FROM t").columns } == ["most"])
+    #expect(
+      try await database.read { try $0.rows("SELECT max(n) AS most FROM t").columns } == ["most"])
     let past = Freshness.asOf(.txid(TxID(11)))
     #expect(try await database.read(past) { try $0.scalar("SELECT max(n) FROM t") } == 10)
 

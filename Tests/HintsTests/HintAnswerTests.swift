@@ -59,9 +59,57 @@ struct HintAnswerTests {
     #expect(network.socket.sent.isEmpty)
   }
 
-  /// What writers send has no more bytes of answers than it has itself; what anybody sends, twice as many at most.
+  /// What an answer is owed for, where there is room for every question and none grows old.
+  private struct Owed {
+    private struct Place: Hashable {
+      let sender: HintAddress
+      let nonce: UInt64
+    }
+
+    private var questions: [Place: UInt64] = [:]
+    private var followers: [Place: UInt64] = [:]
+    private var standbys: Set<Place> = []
+    private(set) var answers = 0
+
+    mutating func asked(
+      _ kind: Hint.Kind, _ number: UInt64, _ nonce: UInt64, by sender: HintAddress,
+      published: UInt64
+    ) {
+      let place = Place(sender: sender, nonce: nonce)
+      switch kind {
+      case .question where number > published:
+        // At first the answer is that it is published.
+        if questions.updateValue(number, forKey: place) != nil { answers += 1 }
+      case .follower where number > published:
+        followers[place] = number
+        answers += 1
+      case .standby:
+        standbys.insert(place)
+        answers += 1
+      case .question, .follower: answers += 1
+      case .written, .heard, .published, .released: break
+      }
+    }
+
+    mutating func published(_ number: UInt64) {
+      let told = (
+        questions.filter { $0.value <= number }.keys, followers.filter { $0.value <= number }.keys
+      )
+      answers += told.0.count + told.1.count
+      for place in told.0 { questions[place] = nil }
+      for place in told.1 { followers[place] = nil }
+    }
+
+    mutating func released() {
+      answers += standbys.count
+      standbys = []
+    }
+  }
+
+  /// What writers send has no more bytes of answers than it has itself; what anybody sends, twice as many at most. And
+  /// whatever is owed an answer has it.
   @Test(arguments: [true, false])
-  func inAnyRunOfDatagramsNoMoreGoesOut(areOfWriters: Bool) {
+  func inAnyRunOfDatagramsWhatIsAskedIsAnsweredAndNoMoreGoesOut(areOfWriters: Bool) {
     let most = areOfWriters ? 1 : 2
     let kinds: [Hint.Kind] =
       areOfWriters
@@ -70,24 +118,34 @@ struct HintAnswerTests {
     var random = SeededRandom(seed: 16)
     let senders = (1...3 as ClosedRange<UInt64>).map { HintAddress(high: $0 << 32, port: 7) }
     var published: UInt64 = 0
-    for _ in 0..<20_000 {
+    var owed = Owed()
+    for step in 0..<20_000 {
       switch random.below(12) {
       case 0:
         published += 1
         publish(published)
-      case 1: desk.released()
+        owed.published(published)
+      case 1:
+        desk.released()
+        owed.released()
       case 2:
         let noise = (0..<random.below(130)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         network.socket.arrives(noise, from: senders[random.below(3)])
         desk.take()
       default:
         let number = published + UInt64(random.below(3))
-        let asked = hint(
-          kinds[random.below(kinds.count)], number, nonce: UInt64(random.below(4)))
-        send(asked, from: senders[random.below(3)])
+        let (kind, nonce) = (kinds[random.below(kinds.count)], UInt64(random.below(4)))
+        let sender = senders[random.below(3)]
+        send(hint(kind, number, nonce: nonce), from: sender)
+        owed.asked(kind, number, nonce, by: sender, published: published)
+      }
+      let sent = network.socket.sentCount
+      guard sent == owed.answers else {
+        Issue.record("after \(step) steps \(sent) answers, owed are \(owed.answers)")
+        return
       }
     }
-    #expect(published > 1000)
+    #expect(published > 1000 && owed.answers > 5000)
     for sender in senders {
       let (received, sent) = network.socket.bytes(of: sender)
       #expect(sent > 0 && sent <= received * most, "\(sent) bytes for \(received)")
@@ -110,6 +168,7 @@ private struct CountedNetwork: HintNetwork {
 
     var address: HintAddress { .loopback }
     var sent: [(bytes: [UInt8], receiver: HintAddress)] { state.withLock { $0.sent } }
+    var sentCount: Int { state.withLock { $0.sent.count } }
 
     func arrives(_ bytes: [UInt8], from sender: HintAddress) {
       state.withLock { state in

@@ -333,8 +333,17 @@ struct HintDeskTests {
     take()
     while line.wait(atMost: .milliseconds(100)) != nil {}
     #expect(line.isTrusted)
-    // Its outcome was found, and no hint told.
+    // Its outcome was found a moment before it was answered.
     _ = line.ask([Hint(.question, batch: Self.batch(5))])
+    serve(4)
+    clock.advance(by: Limits.answerGrace * 2)
+    _ = line.ask([Hint(.question, batch: Self.batch(5))])
+    #expect(line.isTrusted)
+    // That of the next one was found, and no hint told.
+    _ = line.ask([Hint(.question, batch: Self.batch(6))])
+    #expect(line.isTrusted)
+    clock.advance(by: Limits.answerGrace * 2)
+    _ = line.ask([Hint(.question, batch: Self.batch(6))])
     #expect(!line.isTrusted)
   }
 }

@@ -63,6 +63,8 @@ final class Distance: @unchecked Sendable {
   private(set) var noted: [Noted] = []
   /// How often each was asked for, whatever it cost.
   var asked: [FileOperation.Action: Int] = [:]
+  /// What the file server is asked on NFS.
+  private(set) var requests = RequestTally()
 
   init(
     _ template: StoreTemplate, roundTrip: Duration, execution: Duration, costs: Costs = .each,
@@ -100,6 +102,7 @@ final class Distance: @unchecked Sendable {
       disk, clock: SimulatedClock(scheduler), client: processes, host: hosts[host],
       hook: { [self] operation in
         asked[operation.action, default: 0] += 1
+        requests.add(operation, of: name)
         if !costs.isFree(operation) {
           noted.append(Noted(at_ns: scheduler.now_ns, process: name, operation: operation))
           scheduler.sleep(nanoseconds)
@@ -169,6 +172,9 @@ final class Distance: @unchecked Sendable {
   func roundTrips(_ body: () throws -> Void) rethrows -> Double {
     try time(body) / roundTrip
   }
+
+  /// What is asked from now on.
+  func resetRequests() { requests = RequestTally() }
 
   /// What was noted while `body` ran.
   func noting(_ body: () throws -> Void) rethrows -> [Noted] {

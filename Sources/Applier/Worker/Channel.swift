@@ -19,8 +19,8 @@ final class Channel {
 
   static let mostParts: UInt32 = 4096
   static let mostPartBytes: UInt64 = 1 << 30
-  /// Whoever waits is asked this often whether to go on, in milliseconds.
-  private static let tick: Int32 = 20
+  /// Whoever waits is asked this often whether to go on, in milliseconds: as often as hints are taken meanwhile.
+  private static let tick = Int32(Limits.hearingPause.wholeMilliseconds)
 
   /// Takes over a connected socket.
   init(owning descriptor: Int32) {

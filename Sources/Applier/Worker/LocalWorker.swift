@@ -57,7 +57,11 @@ final class LocalWorker: ExecutionWorker {
     let fault = fault
     session.onProgress = { events.onProgress() }
     session.isInVain = { events.isInVain() }
-    session.onBatch = { fault.index = $0 ?? 0 }
+    session.onBatch = { index in
+      fault.index = index ?? 0
+      // Many short batches take as long as one that runs long.
+      if index != nil { events.onProgress() }
+    }
   }
 
   func known(_ writer: WriterID) throws(WorkerEnd) -> WriterState? {

@@ -12,7 +12,7 @@ import SluiceWriter
 /// lock around each write.
 struct SpeedRole: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "speed", subcommands: [Bare.self, Lone.self, Busy.self, Locked.self])
+    commandName: "speed", subcommands: [Bare.self, Lone.self, Latest.self, Busy.self, Locked.self])
 
   /// Times of one kind, of which the median counts.
   struct Times {
@@ -53,34 +53,90 @@ extension SpeedRole {
     }
   }
 
-  /// One batch after the other, each waited for; then the present is read.
+  /// One batch after the other, each waited for; then another process reads the present.
   struct Lone: ParsableCommand {
     @Argument var store: String
     @Argument var count: Int
 
     func run() throws {
       let writer = try Writer(store: store)
-      let database = try Database(path: store)
+      let reader = try OtherReader(store)
       var (durable, applied, latest) = (Times(), Times(), Times())
+      var idle = try ProcessorTime()
       for number in 0..<count + 40 {
+        // The first ones, while hints prove themselves and caches are filled, do not count.
+        if number == 40 { idle = try ProcessorTime() }
         let began = SystemClock().elapsed()
         let receipt = try writer.submitBlocking(Workload.flood("lone", Int64(number)))
         let isDurable = SystemClock().elapsed() - began
         let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
         let isApplied = SystemClock().elapsed() - began
-        let read = SystemClock().elapsed()
-        let snapshot = try database.read(.latest) { $0.txid }
+        let (read, snapshot) = try reader.latest()
         guard snapshot >= outcome.txid else { throw RunError("\(outcome.txid) is not shown") }
-        // The first ones, while hints prove themselves and caches are filled, do not count.
         guard number >= 40 else { continue }
         durable.add(isDurable)
         applied.add(isApplied)
-        latest.add(SystemClock().elapsed() - read)
+        latest.add(read)
       }
+      let busy = try ProcessorTime().busy(since: idle).all
       writer.closeBlocking()
+      try reader.end()
       durable.tell("durable")
       applied.tell("applied")
       latest.tell("latest")
+      print("processor", Int(busy * 100))
+    }
+  }
+
+  /// The process that reads: for each byte that comes, what a latest read took and shows.
+  struct Latest: ParsableCommand {
+    @Argument var store: String
+    @Argument var descriptor: Int32
+
+    func run() throws {
+      let database = try Database(path: store)
+      var byte: UInt8 = 0
+      while read(descriptor, &byte, 1) == 1 {
+        let began = SystemClock().elapsed()
+        let snapshot = try database.read(.latest) { $0.txid }
+        let took = SystemClock().elapsed() - began
+        var answer = [UInt64(took / .microseconds(1)), snapshot.rawValue]
+        guard write(descriptor, &answer, 16) == 16 else { return }
+      }
+    }
+  }
+
+  /// The other end of it.
+  private final class OtherReader {
+    private let descriptor: Int32
+    private let child: ChildProcess
+
+    init(_ store: String) throws {
+      var pair: [Int32] = [0, 0]
+      guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0 else {
+        throw RunError("no socket for two processes")
+      }
+      // The child has the other end, and not this one, whose end ends it.
+      _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
+      descriptor = pair[0]
+      child = try ChildProcess(
+        "reader", "/proc/self/exe", ["speed", "latest", store, "\(pair[1])"],
+        output: "/dev/null", log: "/dev/stderr")
+      close(pair[1])
+    }
+
+    func latest() throws -> (took: Duration, snapshot: TxID) {
+      var byte: UInt8 = 1
+      var answer: [UInt64] = [0, 0]
+      guard write(descriptor, &byte, 1) == 1,
+        recv(descriptor, &answer, 16, Int32(MSG_WAITALL)) == 16
+      else { throw RunError("the process that reads is gone") }
+      return (.microseconds(Int64(answer[0])), TxID(answer[1]))
+    }
+
+    func end() throws {
+      close(descriptor)
+      try child.expectSuccess(atMost: .seconds(30))
     }
   }
 
