@@ -163,6 +163,8 @@ struct HintedApplierTests {
     print(
       "at rest for ten seconds: \(totals), lists \(all.map { $0.files.count(.list) }), reads \(all.map { $0.files.count(.read) }), writes \(all.map { $0.files.count(.write) })"
     )
-    #expect(totals.reduce(0, +) <= 10)
+    // A leader that is heard on its own host only makes its beats, two or three in that time: 1.1 requests a second.
+    // Between hosts it is less than one, which `IdleCostTests` counts over hours.
+    #expect(totals.reduce(0, +) <= 13 && totals[3] == 0)
   }
 }
