@@ -294,11 +294,6 @@ void csystem_release_memory(void) { malloc_trim(0); }
 
 void csystem_map_large_memory(int bytes) { mallopt(M_MMAP_THRESHOLD, bytes); }
 
-void csystem_use_utc(void) {
-  setenv("TZ", "UTC", 1);
-  tzset();
-}
-
 // --- CRC-32C -------------------------------------------------------------------------------
 
 static uint32_t table[8][256];

@@ -61,6 +61,20 @@ struct FollowerProcessTests {
   }
 
   /// Every batch of the history once, in order, as it was; where rows are told, the one that it inserted.
+  /// As a process is started by one of Swift's worker threads, or by a program that waits for signals.
+  @Test("SIGTERM ends one that was started with it blocked")
+  func endsThough() throws {
+    let store = try TestStore()
+    var (blocked, before) = (sigset_t(), sigset_t())
+    sigemptyset(&blocked)
+    sigaddset(&blocked, SIGTERM)
+    pthread_sigmask(SIG_BLOCK, &blocked, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    let follower = try ChildProcess(program, ["log", store.path, "--follow", "--json"])
+    follower.send(SIGTERM)
+    #expect(try follower.end().code == -SIGTERM)
+  }
+
   private func expectWhole(_ steps: [Step], _ store: TestStore, rows: Bool) {
     do {
       let history = try History(store).batches

@@ -35,6 +35,19 @@ struct WorkerTests {
     return try writer.outcomeBlocking(of: receipt, timeout: .seconds(180 * patience)).outcome
   }
 
+  @Test("Local time in a batch is UTC, whatever the host's is; a query has the host's")
+  func localTime() throws {
+    let store = try TestStore()
+    func there(_ arguments: [String]) throws -> ChildProcess.End {
+      try ChildProcess("/usr/bin/env", ["TZ=XYZ-9", program] + arguments).end()
+    }
+    let hour = "SELECT strftime('%H', 0, 'unixepoch', 'localtime')"
+    let made = try there(["submit", store.path, "CREATE TABLE hours AS \(hour) AS h", "--assist"])
+    #expect(made.code == 0, "\(made.errors)")
+    #expect(try store.query("SELECT h FROM hours") == [["00"]])
+    #expect(try there(["query", store.path, hour]).output.contains("09"))
+  }
+
   @Test(arguments: endless)
   func aStatementWithoutEndIsRejectedInTime(_ sql: String) async throws {
     try await onThread {

@@ -1,4 +1,3 @@
-internal import CSystem
 internal import SluiceSQLite
 internal import SluiceShared
 
@@ -11,8 +10,8 @@ final class Determinism {
   /// Overrides SQLite's functions on a connection. As those, they may stand in triggers, views and
   /// defaults.
   func install(on connection: Connection) throws(SQLiteError) {
-    // Localtime in SQL is UTC everywhere.
-    csystem_use_utc()
+    // A batch that is executed again elsewhere must come to the same.
+    try connection.makeLocalTimeUTC()
     unowned let connection = connection
     try connection.createFunction("random", argumentCount: 0, flags: .innocuous) { [self] context in
       context.setResult(integer: Int64(bitPattern: next()))

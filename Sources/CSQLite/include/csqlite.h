@@ -2,6 +2,7 @@
 // this does not link libsqlite3: that does who calls a function of it (`SluiceSQLite`).
 #pragma once
 #include <sqlite3.h>
+#include <time.h>
 
 /// What a file system for SQLite calls of the library that it is registered with: a table, since a loadable
 /// extension links no SQLite. Its host hands it the functions (`sqlite3_api_routines`), and a process can
@@ -69,6 +70,14 @@ static inline sqlite3_destructor_type csqlite_static(void) { return SQLITE_STATI
 static inline sqlite3_destructor_type csqlite_transient(void) { return SQLITE_TRANSIENT; }
 static inline int csqlite_config_flag(sqlite3 *db, int option, int on) {
   return sqlite3_db_config(db, option, on, (int *)0);
+}
+// What local time is to the library, in all of the process, without a change of the process's own time zone. One that was
+// built without its test controls (SQLITE_UNTESTABLE) answers 0 as well.
+static inline int csqlite_utc(const void *seconds, void *fields) {
+  return gmtime_r((const time_t *)seconds, (struct tm *)fields) == 0;
+}
+static inline int csqlite_make_local_time_utc(void) {
+  return sqlite3_test_control(SQLITE_TESTCTRL_LOCALTIME_FAULT, 2, csqlite_utc);
 }
 // A real as the sqlite3 shell writes it into a dump; `size` 50 is enough.
 static inline void csqlite_format_real(double value, char *text, int size) {

@@ -108,9 +108,6 @@ const char *csystem_kept_text(void);
 /// A number that this thread keeps; 0 at first.
 int64_t *csystem_thread_number(void);
 
-/// Sets TZ to UTC for this process, so that 'localtime' in SQL means the same everywhere.
-void csystem_use_utc(void);
-
 /// A numeric address and a UDP port: IPv6, or IPv4 in the upper half of `high`; the bytes as they go over
 /// the wire, read as big-endian numbers.
 struct csystem_udp_address {

@@ -13,7 +13,11 @@ enum StopSignal {
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
     sigaction(SIGTERM, &action, nil)
     sigaction(SIGINT, &action, nil)
-    // Whoever started this process may have had them blocked, as Swift's worker threads do.
+  }
+
+  /// Whoever started this process may have had them blocked, as Swift's worker threads do; then nothing ends it but
+  /// SIGKILL.
+  static func unblock() {
     var signals = sigset_t()
     sigemptyset(&signals)
     sigaddset(&signals, SIGTERM)
