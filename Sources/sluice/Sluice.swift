@@ -42,10 +42,10 @@ struct Sluice: ParsableCommand {
   static func main() {
     // A reader of the output that goes away is `OutputFile.hasReader`, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
-    StopSignal.unblock()
     _ = inheritedMask
     do {
       var command = try parseAsRoot(Parameter.marked(arguments()))
+      if !(command is any EndingInOrder) { StopSignal.unblock() }
       try command.run()
     } catch {
       end(with: error)

@@ -48,6 +48,7 @@ struct RestoreCommand: ParsableCommand {
   func run() throws {
     let environment = Environment.posix()
     guard !follow else { return try keepUp(environment) }
+    StopSignal.unblock()
     let store = try PageStore(path: place.store, environment: environment)
     var progress = ProgressLine("restoring", total: 0, environment.clock)
     var total: Int64 = 0

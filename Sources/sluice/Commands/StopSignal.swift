@@ -13,6 +13,7 @@ enum StopSignal {
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | SA_RESTART
     sigaction(SIGTERM, &action, nil)
     sigaction(SIGINT, &action, nil)
+    unblock()
   }
 
   /// Whoever started this process may have had them blocked, as Swift's worker threads do; then nothing ends it but
@@ -25,5 +26,12 @@ enum StopSignal {
     pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 }
+
+/// A command that installs `StopSignal`. What was blocked when it began stays so until then: it is stopped in order,
+/// however early.
+protocol EndingInOrder {}
+
+extension ApplyCommand: EndingInOrder {}
+extension RestoreCommand: EndingInOrder {}
 
 private let received = Atomic<Bool>(false)
