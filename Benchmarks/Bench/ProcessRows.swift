@@ -139,33 +139,20 @@ func visibility(_ work: WorkDirectory) throws -> Round {
 
 /// Another process, which answers each byte with one.
 private final class Echo {
-  private let descriptor: Int32
-  private let child: ChildProcess
+  private let process: AnsweringProcess
 
   init(_ work: WorkDirectory) throws {
-    var pair: [Int32] = [0, 0]
-    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0 else {
-      throw RunError("no socket for two processes")
-    }
-    // The child has the other end, and not this one, whose end ends it.
-    _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
-    descriptor = pair[0]
-    child = try ChildProcess(
-      "echo", try ownExecutable(), ["echo", "\(pair[1])"], output: work["echo.out"],
-      log: work["echo.log"])
-    close(pair[1])
+    process = try AnsweringProcess(
+      "echo", try ownExecutable(), ["echo"], output: work["echo.out"], log: work["echo.log"])
     try call()
   }
 
   func call() throws {
     var byte: UInt8 = 1
-    guard write(descriptor, &byte, 1) == 1, read(descriptor, &byte, 1) == 1 else {
+    guard write(process.descriptor, &byte, 1) == 1, read(process.descriptor, &byte, 1) == 1 else {
       throw RunError("the process that answers is gone")
     }
   }
 
-  func end() throws {
-    close(descriptor)
-    try child.expectSuccess(atMost: .seconds(10))
-  }
+  func end() throws { try process.end(atMost: .seconds(10)) }
 }

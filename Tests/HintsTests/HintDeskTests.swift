@@ -335,6 +335,8 @@ struct HintDeskTests {
     #expect(line.isTrusted)
     // Its outcome was found a moment before it was answered.
     _ = line.ask([Hint(.question, batch: Self.batch(5))])
+    clock.advance(by: Limits.answerGrace / 2)
+    _ = line.ask([Hint(.question, batch: Self.batch(5))])
     serve(4)
     clock.advance(by: Limits.answerGrace * 2)
     _ = line.ask([Hint(.question, batch: Self.batch(5))])

@@ -108,36 +108,24 @@ extension SpeedRole {
 
   /// The other end of it.
   private final class OtherReader {
-    private let descriptor: Int32
-    private let child: ChildProcess
+    private let process: AnsweringProcess
 
     init(_ store: String) throws {
-      var pair: [Int32] = [0, 0]
-      guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0 else {
-        throw RunError("no socket for two processes")
-      }
-      // The child has the other end, and not this one, whose end ends it.
-      _ = fcntl(pair[0], F_SETFD, FD_CLOEXEC)
-      descriptor = pair[0]
-      child = try ChildProcess(
-        "reader", "/proc/self/exe", ["speed", "latest", store, "\(pair[1])"],
-        output: "/dev/null", log: "/dev/stderr")
-      close(pair[1])
+      process = try AnsweringProcess(
+        "reader", "/proc/self/exe", ["speed", "latest", store], output: "/dev/null",
+        log: "/dev/stderr")
     }
 
     func latest() throws -> (took: Duration, snapshot: TxID) {
       var byte: UInt8 = 1
       var answer: [UInt64] = [0, 0]
-      guard write(descriptor, &byte, 1) == 1,
-        recv(descriptor, &answer, 16, Int32(MSG_WAITALL)) == 16
+      guard write(process.descriptor, &byte, 1) == 1,
+        recv(process.descriptor, &answer, 16, Int32(MSG_WAITALL)) == 16
       else { throw RunError("the process that reads is gone") }
       return (.microseconds(Int64(answer[0])), TxID(answer[1]))
     }
 
-    func end() throws {
-      close(descriptor)
-      try child.expectSuccess(atMost: .seconds(30))
-    }
+    func end() throws { try process.end(atMost: .seconds(30)) }
   }
 
   /// Many batches at once, for so many seconds, each waited for.
