@@ -5,14 +5,14 @@ internal import SluiceShared
 ///
 /// A log segment's, when its number is taken: who still holds it would lose the link anyway. A
 /// checkpoint's, when one of that batch or of a later one is complete. A new `current.sqlite` or
-/// `store.json`, after a minute, since it is renamed as soon as it is made. What is made in quarantine, at once.
+/// `store.json`, and what an operator did with a rejected batch, after a minute, since it gets its name as soon as it is
+/// made. What is made in quarantine, at once.
 struct Strays {
   let layout: StoreLayout
   let environment: Environment
 
   /// `log` is the holder's own segment, `checkpoint` the newest one that is complete.
   func remove(log: LogHolder, checkpoint: TxID) throws(StoreError) {
-    let fileSystem = environment.fileSystem
     try remove(in: layout.log) { target in
       StoreLayout.logNumber(target).map { $0 <= log.header.number } ?? false
     }
@@ -25,20 +25,25 @@ struct Strays {
     try remove(in: layout.quarantine) { StoreLayout.journalSegment($0) != nil }
     // Both times are the file server's.
     let now_ms = try log.file.status().modified_ms
-    for name in try fileSystem.list(layout.root)
-    where ["current.sqlite", "store.json"].contains(StoreLayout.temporaryTarget(name)) {
-      let path = "\(layout.root)/\(name)"
-      guard let status = try? fileSystem.status(path), status.modified_ms < now_ms - 60_000 else {
-        continue
-      }
-      try unlink(path)
+    try remove(in: layout.root, unchangedSince: now_ms - 60_000) {
+      ["current.sqlite", "store.json"].contains($0)
     }
+    try remove(in: layout.handled, unchangedSince: now_ms - 60_000) { _ in true }
   }
 
-  private func remove(in directory: String, _ isSuperseded: (String) -> Bool) throws(StoreError) {
-    for name in try environment.fileSystem.list(directory) {
+  private func remove(
+    in directory: String, unchangedSince latest_ms: Int64 = .max, _ isSuperseded: (String) -> Bool
+  ) throws(StoreError) {
+    let fileSystem = environment.fileSystem
+    for name in try fileSystem.listed(ifThere: directory) {
       guard let target = StoreLayout.temporaryTarget(name), isSuperseded(target) else { continue }
-      try unlink("\(directory)/\(name)")
+      let path = "\(directory)/\(name)"
+      if latest_ms < .max {
+        guard let status = try? fileSystem.status(path), status.modified_ms < latest_ms else {
+          continue
+        }
+      }
+      try unlink(path)
     }
   }
 

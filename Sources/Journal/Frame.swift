@@ -38,6 +38,7 @@ package enum SectionID: UInt16, Sendable {
   case pruned = 8
   case padding = 9
   case part = 10
+  case segmentHeader = 11
 }
 
 package struct FrameSection: Sendable, Hashable {

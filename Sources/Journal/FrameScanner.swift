@@ -71,6 +71,17 @@ package struct FrameScanner {
     return stored.withUnsafeBytes { decompressor.decompress($0, count: Int(section.rawBytes)) }
   }
 
+  /// What a start frame at `offset` says; nil where there is none that is whole.
+  mutating func startRecord(at offset: Int64) throws(StoreError) -> StartRecord? {
+    guard let header = try header(at: offset), header.kind == .start else { return nil }
+    return try startRecord(of: header)
+  }
+
+  /// The start record in a frame; nil where it has none that is whole.
+  mutating func startRecord(of header: FrameHeader) throws(StoreError) -> StartRecord? {
+    try section(.start, of: header, limit: 1 << 20).flatMap { try? StartRecord(decoding: $0) }
+  }
+
   private static let unquestionedBytes = 16 << 20
 
   /// A section's bytes as they stand in the file; nil where they are not what the header says.

@@ -134,6 +134,11 @@ package struct HandledBatches {
     throws(StoreError) -> Deed?
   {
     do throws(StoreError) { try fileSystem.link(temporary, to: path) } catch {
+      if error.isNoSuchFile {
+        throw StoreError(
+          .io, "nothing was recorded, as it took more than a minute; do it again", path: path,
+          errno: error.errno)
+      }
       guard error.isExistingFile else { throw error }
       return try read(path, txid)
     }

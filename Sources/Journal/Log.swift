@@ -54,7 +54,10 @@ package final class Log {
       let offset = isNetwork(newest) ? follower?.place(in: newest) : nil
       var read: (offset: Int64, bytes: [UInt8])?
       let control = try control(of: newest) { (segment) throws(StoreError) in
-        guard let offset else { return try segment.control() }
+        guard let offset else {
+          if let same = try segment.lastControlIfUnchanged() { return same }
+          return try segment.control()
+        }
         let (control, frames) = try segment.control(andFrames: offset)
         read = (offset, frames)
         return control
@@ -232,50 +235,24 @@ package final class Log {
 
   /// The same, and not a file that had this number before.
   func openAnew(_ number: UInt64) throws(StoreError) -> LogSegment? {
-    opened[number] = nil
+    forgetFile(number)
     return try open(number)
   }
 
-  /// The segment at `position`, wherever retention has it; nil where it is gone. Found by listing: a
-  /// name that is probed and missing stays missing on NFS for a minute.
-  ///
-  /// A late claimant can give its own file the number of a segment that was moved to `old/`, before
-  /// it sees that it is late; so the nonce says which of two files of one name it is.
-  private func find(_ position: LogPosition) throws(StoreError) -> LogSegment? {
-    let number = position.segment
-    if let segment = opened[number], segment.header.nonce == position.nonce { return segment }
-    let name = StoreLayout.logName(number)
-    var other: LogSegment?
-    for directory in [layout.log, layout.oldLog] {
-      guard try environment.fileSystem.listed(ifThere: directory).contains(name) else { continue }
-      opened[number] = nil
-      guard let segment = try open(number, in: directory) else { continue }
-      if segment.header.nonce == position.nonce { return segment }
-      // Of a late claimant, who never starts: the one that had the number is gone.
-      guard try segment.control().beacon != nil else {
-        opened[number] = nil
-        continue
-      }
-      other = segment
-    }
-    guard let other else { return nil }
-    opened[number] = nil
-    throw StoreError(
-      .damaged, "a log segment is not the one that its successor names; restore it from a backup",
-      path: other.file.path)
-  }
+  /// The segment that was opened under this number, if any still is.
+  func openFile(_ number: UInt64) -> LogSegment? { opened[number] }
 
-  private func open(_ number: UInt64, in directory: String) throws(StoreError) -> LogSegment? {
+  /// It is opened anew when it is asked for.
+  func forgetFile(_ number: UInt64) { opened[number] = nil }
+
+  /// The segment of a number that a listing of `directory` showed.
+  func open(_ number: UInt64, in directory: String) throws(StoreError) -> LogSegment? {
     if let segment = opened[number] { return segment }
     do throws(StoreError) {
       let segment = try LogSegment(
         path: "\(directory)/\(StoreLayout.logName(number))", store: store,
         environment: environment)
-      // Of a log that goes on and on only the newest are kept open.
-      if opened.keys.allSatisfy({ $0 < number }) {
-        opened = opened.filter { $0.key + Log.mostOpen > number }
-      }
-      opened[number] = segment
+      keep(segment)
       return segment
     } catch {
       // Or it went between its opening and the reading of its header.
@@ -283,86 +260,12 @@ package final class Log {
       return nil
     }
   }
-}
 
-extension Log {
-  /// A part of the history that lies in one segment.
-  package struct Span: Sendable {
-    package var segment: LogSegment
-    /// Where the history leaves the segment.
-    package var position: LogPosition
-    package var end: Int64 { position.end }
-    package var lastFrame: Int64 { position.lastFrame }
-    /// The history up to this segment's beginning: what its carried commits begin behind.
-    package var inherited: LogExtent
-    package var start: StartRecord
-  }
-
-  /// The history up to `present`, oldest first, walked from the newest segment downwards until one
-  /// begins at or before `txid`. Throws `.snapshotExpired` where a segment is gone.
-  package func history(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
-    let spans = try kept(after: txid, upTo: present)
-    guard let first = spans.first, first.inherited.txid > txid, first.start.parent != nil else {
-      return spans
+  /// Of a log that goes on and on only the newest are kept open.
+  func keep(_ segment: LogSegment) {
+    if opened.keys.allSatisfy({ $0 < segment.number }) {
+      opened = opened.filter { $0.key + Log.mostOpen > segment.number }
     }
-    throw StoreError(
-      .snapshotExpired,
-      "batch \(txid.next) is not kept any more: the log begins with batch \(first.inherited.txid.next), since \(timestamp(first.inherited.time_ms))",
-      path: layout.log)
-  }
-
-  /// The same, or what is still there of it: then the first segment begins later.
-  package func kept(after txid: TxID, upTo present: Present) throws(StoreError) -> [Span] {
-    try spans(upTo: present) { $0.inherited.txid <= txid }
-  }
-
-  /// The spans from segment `number` on, or from what is still there behind it.
-  package func kept(from number: UInt64, upTo present: Present) throws(StoreError) -> [Span] {
-    try spans(upTo: present) { $0.segment.number <= number }
-  }
-
-  /// From the newest segment downwards to the first span that `isFirst`, oldest first.
-  private func spans(upTo present: Present, _ isFirst: (Span) -> Bool) throws(StoreError) -> [Span]
-  {
-    var spans: [Span] = []
-    var segment = present.segment
-    var position = present.beacon.position
-    while true {
-      let start = try startRecord(of: segment, at: position.startFrame)
-      let span = Span(
-        segment: segment, position: position, inherited: start.inherited, start: start)
-      spans.append(span)
-      guard !isFirst(span), let parent = start.parent else { break }
-      // The way downwards must have an end, whatever a file says.
-      guard parent.segment < segment.number else {
-        throw StoreError(
-          .damaged,
-          "the start frame of a log segment names \(parent.segment) as the segment before it; restore the file from a backup",
-          path: segment.file.path, offset: position.startFrame)
-      }
-      guard let next = try find(parent) else { break }
-      segment = next
-      position = parent
-    }
-    return spans.reversed()
-  }
-
-  package func startRecord(of segment: LogSegment, at offset: Int64) throws(StoreError)
-    -> StartRecord
-  {
-    var scanner = segment.scanner()
-    scanner.readAhead = Block.size
-    for _ in 0..<2 {
-      if let header = try scanner.header(at: offset), header.kind == .start,
-        let bytes = try scanner.section(.start, of: header, limit: 1 << 20),
-        let record = try? StartRecord(decoding: bytes)
-      {
-        return record
-      }
-      scanner.invalidate()
-    }
-    throw StoreError(
-      .damaged, "the start frame of a log segment is damaged; restore the file from a backup",
-      path: segment.file.path, offset: offset)
+    opened[segment.number] = segment
   }
 }

@@ -28,8 +28,9 @@ extension LogClaim {
       engine: engine)
     let start = try writeStart(record, to: file, at: place)
     let begun = LogHolder(
-      header: header, file: file, size: segmentBytes, confirmed: LogPosition(start, in: header),
-      extent: extent, merged: MergedPages(), layout: layout, environment: environment)
+      header: header, file: file, size: segmentBytes, start: record,
+      confirmed: LogPosition(start, in: header), merged: MergedPages(), layout: layout,
+      environment: environment)
     if try Mark.isClosed(file) { throw overtaken() }
     try begun.publish(firstBeacon(begun))
   }

@@ -300,8 +300,8 @@ package struct LogClaim {
       parent: parent?.published, inherited: inherited, carried: extent, engine: engine)
     let start = try writeStart(record, to: file, at: place)
     return LogHolder(
-      header: header, file: file, size: size,
-      confirmed: LogPosition(start, in: header), extent: extent, merged: merged, layout: layout,
+      header: header, file: file, size: size, start: record,
+      confirmed: LogPosition(start, in: header), merged: merged, layout: layout,
       environment: environment)
   }
 

@@ -17,6 +17,7 @@ package final class LogHolder: @unchecked Sendable {
   package let file: any File
   let environment: Environment
   let layout: StoreLayout
+  private let start: StartRecord
 
   /// Confirmed: frames up to here are in the history for ever. It only ever grows.
   package private(set) var confirmed: LogPosition
@@ -44,14 +45,15 @@ package final class LogHolder: @unchecked Sendable {
   private let carriedCommits: Bool
 
   init(
-    header: LogSegmentHeader, file: any File, size: Int64, confirmed: LogPosition,
-    extent: LogExtent, merged: MergedPages, layout: StoreLayout, environment: Environment
+    header: LogSegmentHeader, file: any File, size: Int64, start: StartRecord,
+    confirmed: LogPosition, merged: MergedPages, layout: StoreLayout, environment: Environment
   ) {
     self.header = header
     self.file = file
     self.size = size
+    self.start = start
     self.confirmed = confirmed
-    self.extent = extent
+    extent = start.carried
     self.merged = merged
     carriedCommits = !merged.isEmpty
     self.layout = layout
@@ -144,10 +146,15 @@ package final class LogHolder: @unchecked Sendable {
   /// With the index goes the last commit's `meta`, followed by the fewest pages (u32) that the
   /// database had after any commit here: what older segments say of pages beyond it is void, and all of it where
   /// that is 0. A
-  /// segment with carried commits has no `meta` here, and is read commit by commit.
+  /// segment with carried commits has no `meta` here, and is read commit by commit. The header and the start record
+  /// are said once more, so that this frame is all that a reader needs (`LogSegment.finished`).
   package func finish() throws(StoreError) {
     try checkUsable()
-    var sections = [SectionContent(.index, raw: PageEntry.encode(merged.entries))]
+    var sections = [
+      SectionContent(.segmentHeader, raw: header.copied()),
+      SectionContent(.start, raw: start.encoded()),
+      SectionContent(.index, raw: PageEntry.encode(merged.entries)),
+    ]
     if let summary {
       var meta = ByteWriter()
       meta.append(raw: summary.last.encoded())

@@ -70,7 +70,7 @@ package final class LogPlaces {
     if let segment = try opened(number) {
       do throws(StoreError) {
         if let beacon = try segment.control().beacon {
-          begins = try log.startRecord(of: segment, at: beacon.position.startFrame).inherited.txid
+          begins = try segment.startRecord(at: beacon.position.startFrame).inherited.txid
         }
       } catch {
         guard error.code == .damaged else { throw error }

@@ -34,7 +34,12 @@ package struct LogSegmentHeader: Hashable, Sendable {
 
   static let magic: UInt64 = 0x474F_4C43_4955_4C53  // "SLUICLOG"
 
-  package func encoded() -> [UInt8] {
+  package func encoded() -> [UInt8] { SealedBlock.seal(content(), seed: 0) }
+
+  /// The same without the block around it: what the segment's last frame says of it.
+  func copied() -> [UInt8] { content().bytes }
+
+  private func content() -> ByteWriter {
     var writer = ByteWriter(reserving: Block.size)
     writer.append(Self.magic)
     writer.append(formatVersion)
@@ -45,7 +50,24 @@ package struct LogSegmentHeader: Hashable, Sendable {
     writer.append(term)
     writer.append(created_ms)
     writer.append(counted: String(decoding: holder.utf8.prefix(255), as: UTF8.self))
-    return SealedBlock.seal(writer, seed: 0)
+    return writer
+  }
+
+  /// What `copied` made, and the checksum of the block that it is a copy of; nil where it was made otherwise.
+  static func decode(copied: [UInt8]) -> (header: LogSegmentHeader, checksum: UInt32)? {
+    let header = copied.withUnsafeBytes { raw -> LogSegmentHeader? in
+      var reader = ByteReader(raw)
+      return try? LogSegmentHeader(from: &reader)
+    }
+    guard let header, header.copied() == copied else { return nil }
+    return (header, header.encoded().withUnsafeBytes { SealedBlock.checksum(of: $0) })
+  }
+
+  private init(from reader: inout ByteReader) throws(DecodingError) {
+    _ = try reader.take(16)
+    self.init(
+      store: try reader.identifier(), number: try reader.integer(), nonce: try reader.integer(),
+      term: try reader.integer(), created_ms: try reader.integer(), holder: try reader.text())
   }
 
   /// The header and its checksum, which the first frame's `previous` names. Throws `.damaged`,
@@ -72,10 +94,7 @@ package struct LogSegmentHeader: Hashable, Sendable {
     let header: LogSegmentHeader
     do throws(DecodingError) {
       var reader = ByteReader(content)
-      _ = try reader.take(16)
-      header = LogSegmentHeader(
-        store: try reader.identifier(), number: try reader.integer(), nonce: try reader.integer(),
-        term: try reader.integer(), created_ms: try reader.integer(), holder: try reader.text())
+      header = try LogSegmentHeader(from: &reader)
     } catch {
       throw refusal(.damaged, "\(error)")
     }

@@ -11,7 +11,7 @@ extension SnapshotDraft {
   ) throws(StoreError) -> SnapshotDraft {
     var draft = SnapshotDraft(
       try CheckpointPages.newest(upTo: present.extent.txid, asOf: point, except: damaged, files))
-    for span in try log.history(after: draft.extent.txid, upTo: present) {
+    for span in try log.history(after: draft.extent.txid, upTo: present, byLastFrames: true) {
       if draft.stands(at: point) { return draft }
       if try draft.addMergedIndex(of: span, asOf: point, files.environment) { continue }
       guard try draft.addCommits(of: span, asOf: point, files.environment) else { return draft }
@@ -45,7 +45,8 @@ extension SnapshotDraft {
     of span: Log.Span, asOf point: HistoryPoint?, _ environment: Environment
   ) throws(StoreError) -> Bool {
     var scanner = span.segment.scanner()
-    scanner.readAhead = Block.size
+    if let read = span.lastFrameRead { scanner.take(read, at: span.lastFrame) }
+    scanner.readAhead = Int(min(span.end - span.lastFrame, Limits.lastFrameReadBytes))
     for _ in 0..<2 {
       guard let frame = try scanner.header(at: span.lastFrame), frame.kind == .index,
         let metaBytes = try scanner.section(.meta, of: frame, limit: 1 << 20),

@@ -67,6 +67,11 @@ package enum Limits {
   package static let credentialBytes = 64 << 10
   /// A log segment's size; one commit larger than that gets a segment of its own.
   package static let logSegmentBytes: Int64 = 64 << 20
+  /// A finished segment's last frame is read at once up to this size: a merged index of 50,000 pages, and one READ
+  /// over NFS. A larger one takes two reads more.
+  package static let lastFrameReadBytes: Int64 = 1 << 20
+  /// What a walk down the log keeps of such frames; what is beyond is read again.
+  package static let lastFramesKeptBytes: Int64 = 8 << 20
   /// Where a file system has less left than this, and than this part of it, what is superseded goes at once: room
   /// for a log segment, and for what writers put into the journal until the next look.
   package static let scarceBytes = 2 * logSegmentBytes

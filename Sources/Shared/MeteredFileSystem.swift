@@ -92,6 +92,8 @@ package struct MeteredFileSystem: FileSystem {
 
   package func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
 
+  package func isOwn(_ path: String) throws(StoreError) -> Bool { try base.isOwn(path) }
+
   package func room(in directory: String) -> DiskRoom? {
     try? counts.count(.status) { () throws(StoreError) in base.room(in: directory) }
   }
@@ -198,16 +200,13 @@ extension OperationCounts {
 
   /// In this process's metrics.
   static func metrics() -> OperationCounts {
-    func counters(_ measure: Measure) -> [Operation: Counter] {
-      Dictionary(
-        uniqueKeysWithValues: Operation.allCases.map {
-          ($0, measure.counter([("operation", name(of: $0))]))
-        })
+    func counters(_ measure: Measure) -> [Counter] {
+      Operation.allCases.map { measure.counter([("operation", name(of: $0))]) }
     }
     let (asked, failed) = (counters(.fileOperations), counters(.fileErrors))
     return OperationCounts { operation, count, number in
       let counters = count == .asked ? asked : failed
-      counters[operation]?.increment(by: number)
+      counters[operation.rawValue].increment(by: number)
     }
   }
 }

@@ -135,13 +135,19 @@ struct ForgedLog {
 
   /// Writes all frames again, and the merged index at their end, which is kept. Nothing before it gets another length.
   mutating func changeMergedIndex(_ change: (inout [PageEntry]) -> Void) throws {
+    try changeLastFrame { sections in
+      var entries = try PageEntry.decode(sections[.index], base: 0)
+      change(&entries)
+      sections[.index] = PageEntry.encode(entries)
+    }
+  }
+
+  mutating func changeLastFrame(_ change: (inout Sections) throws -> Void) throws {
     var found = false
     try rewrite(keepsIndex: true) { frame, sections in
       guard frame.kind == .index else { return }
       found = true
-      var entries = try PageEntry.decode(sections[.index], base: 0)
-      change(&entries)
-      sections[.index] = PageEntry.encode(entries)
+      try change(&sections)
     }
     try #require(found, "the newest segment has no merged index")
   }

@@ -40,6 +40,24 @@ extension RetentionTests {
     #expect(try damages(store) == [])
   }
 
+  @Test("What a person was recording goes a minute later, and not what is being recorded")
+  func straysOfOperators() throws {
+    let store = try TestStore()
+    let handled = store.layout.handled
+    #expect(mkdir(handled, 0o755) == 0)
+    let recorded = "0000000000000007"
+    let (old, fresh) = ("\(recorded).0123456789abcdef.tmp", "\(recorded).fedcba9876543210.tmp")
+    for name in [recorded, old, fresh] {
+      _ = try store.environment.fileSystem.create("\(handled)/\(name)", mode: 0o644)
+    }
+    for name in [recorded, old] {
+      let before = timespec(tv_sec: time(nil) - 90, tv_nsec: 0)
+      #expect(utimensat(AT_FDCWD, "\(handled)/\(name)", [before, before], 0) == 0)
+    }
+    try store.apply("CREATE TABLE t(a)")
+    #expect(try Set(store.names(handled)) == [recorded, fresh])
+  }
+
   @Test("As by rename it would")
   func strayReplaces() throws {
     let store = try worked()

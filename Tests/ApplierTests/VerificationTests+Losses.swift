@@ -172,6 +172,22 @@ extension VerificationTests {
     #expect(found.first?.what.contains("merged index does not say") == true, "\(found)")
   }
 
+  @Test(
+    "What a last frame says of its segment is held to its header and its start frame",
+    arguments: [SectionID.segmentHeader, .start])
+  func otherCopies(_ id: SectionID) throws {
+    let store = try worked()
+    var log = try ForgedLog(store.layout, store.environment)
+    try log.changeLastFrame { sections in
+      // The holder's name, and that of the architecture.
+      sections[id][sections[id].count - 1] ^= 1
+    }
+    try log.write(store.environment)
+    let found = try verify(store).damages
+    #expect(found.count == 1, "\(found)")
+    #expect(found.first?.what.contains("last frame of a finished segment") == true, "\(found)")
+  }
+
   @Test("Commits before the first checkpoint that is there are counted")
   func unchecked() throws {
     let store = try worked()

@@ -110,7 +110,7 @@ extension FuzzTarget {
     refusable {
       let log = Log(
         layout: StoreLayout("/s"), store: segment.header.store, environment: environment)
-      let record = try log.startRecord(of: segment, at: beacon.position.startFrame)
+      let record = try segment.startRecord(at: beacon.position.startFrame)
       demand(try StartRecord(decoding: record.encoded()) == record, "a start record changes")
     }
   }
@@ -156,7 +156,7 @@ extension FuzzTarget {
       let present = must("reading what a claimant published") { try log.present() }
       demand(present.segment.number == number + 1, "the present is not the claimant's")
       let start = must("reading a claimant's start frame") {
-        try log.startRecord(of: present.segment, at: present.beacon.position.startFrame)
+        try present.segment.startRecord(at: present.beacon.position.startFrame)
       }
       demand(start.carried == won.holder.extent, "a start frame says something else")
       // What was carried over is whole in the new segment, whatever becomes of the old one.

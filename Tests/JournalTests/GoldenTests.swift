@@ -117,14 +117,16 @@ struct GoldenTests {
     return pages
   }
 
-  @Test func theLog() throws {
+  /// `log-earlier`: as versions wrote it that said nothing of the segment in its merged index.
+  @Test(arguments: ["log", "log-earlier"])
+  func theLog(name: String) throws {
     let layout = StoreLayout("/s")
     let fileSystem = MemoryFileSystem()
     fileSystem.makeDirectories([layout.log, layout.oldLog])
     for number in 1...3 {
       let file = try fileSystem.create(
         "\(layout.log)/\(StoreLayout.logName(UInt64(number)))", mode: 0o644)
-      try file.write(try golden("log-\(number)"), at: 0)
+      try file.write(try golden("\(name)-\(number)"), at: 0)
     }
     let log = Log(
       layout: layout, store: Samples.store, environment: Samples.environment(fileSystem))
@@ -132,7 +134,15 @@ struct GoldenTests {
     #expect(present.segment.header.holder == "host-3" && present.segment.header.term == 3)
     #expect(present.extent == LogExtent(txid: TxID(9), commits: 4, time_ms: 1_700_000_000_004))
     #expect(present.beacon.status == GoldenFiles.status)
+    // Each as it is by its last frame, and as it is by its header.
+    let other = Log(
+      layout: layout, store: Samples.store, environment: Samples.environment(fileSystem))
+    let ended = try other.history(after: .zero, upTo: other.present(), byLastFrames: true)
     let spans = try log.history(after: .zero, upTo: present)
+    #expect(ended.map(\.segment.header) == spans.map(\.segment.header))
+    #expect(ended.map(\.segment.headerChecksum) == spans.map(\.segment.headerChecksum))
+    #expect(ended.map(\.start) == spans.map(\.start))
+    #expect(ended.map { $0.lastFrameRead != nil } == [name == "log", false, false])
     #expect(spans.map(\.inherited.commits) == [0, 2, 3])
     #expect(spans[2].start.carried.commits == 4 && spans[2].start.engine.compileOptions == "A=1\nB")
 

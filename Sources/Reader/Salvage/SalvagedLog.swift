@@ -51,13 +51,13 @@ struct SalvagedLog {
     throws(StoreError) -> StartRecord?
   {
     if let place = beacon?.position.startFrame,
-      let record = try? log.startRecord(of: segment, at: place)
+      let record = try? segment.startRecord(at: place)
     {
       return record
     }
     var frames = segment.frames()
     while let frame = try frames.ahead() {
-      if frame.kind == .start { return try? log.startRecord(of: segment, at: frame.offset) }
+      if frame.kind == .start { return try? segment.startRecord(at: frame.offset) }
       frames.pass(frame)
     }
     return nil

@@ -4,7 +4,7 @@ internal import SluiceShared
 /// The log's part of a verification: segments in the order of their numbers, each up to what is published
 /// in it, and the database's checksum along with them.
 final class LogVerification {
-  private let verification: Verification
+  let verification: Verification
   private let files: SegmentFiles
   private let store: StoreID
   private var segments: [VerifiedSegment] = []
@@ -12,7 +12,7 @@ final class LogVerification {
   private var reached: LogExtent?
   private var trail: ChecksumTrail?
   /// Of the segment that is read.
-  private var merged = MergedEntries()
+  private(set) var merged = MergedEntries()
   /// A damage explains the next gap in the history.
   private var explained = false
 
@@ -202,22 +202,10 @@ final class LogVerification {
       report(section, of: frame, one, batches)
     }
     if let batches { try verify(commit: frame, batches, of: one, isWhole: isWhole, &survey) }
-    if frame.kind == .index, isWhole { try compareMerged(frame, one, &survey) }
-  }
-
-  /// The index at a finished segment's end says what its commits say. Without a description (where commits
-  /// were carried over) nobody goes by it.
-  private func compareMerged(
-    _ frame: FrameHeader, _ one: VerifiedSegment, _ survey: inout SegmentSurvey
-  ) throws(StoreError) {
-    guard frame.section(.meta) != nil, merged.isKnown else { return }
-    let bytes = try survey.scanner.section(.index, of: frame, limit: Limits.commitBytes) ?? []
-    let entries = (try? PageEntry.decode(bytes, base: 0)) ?? []
-    guard !merged.agree(with: entries) else { return }
-    verification.report(
-      one.segment.file.path, frame.offset,
-      "a finished segment's merged index does not say what its commits say",
-      remains: "the commits are right, and readers go by the index; restore the file from a backup")
+    if frame.kind == .index, isWhole {
+      try compareCopies(frame, one, &survey)
+      try compareMerged(frame, one, &survey)
+    }
   }
 
   private func report(

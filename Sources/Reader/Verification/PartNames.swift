@@ -17,6 +17,7 @@ extension SectionID {
     case .pruned: "the forgotten writers, a section"
     case .padding: "the padding"
     case .part: "a part of a transaction's pages"
+    case .segmentHeader: "the copy of the segment's header"
     }
   }
 }

@@ -67,7 +67,7 @@ struct VerifiedSegment {
   /// By the beacon, or behind the commits that were carried over.
   private mutating func findStart(_ log: Log) throws(StoreError) {
     if let place = control.beacon?.position.startFrame,
-      let record = try? log.startRecord(of: segment, at: place)
+      let record = try? segment.startRecord(at: place)
     {
       start = record
       startOffset = place
@@ -76,7 +76,7 @@ struct VerifiedSegment {
     var frames = segment.frames()
     while let frame = try frames.ahead() {
       if frame.kind == .start {
-        start = try? log.startRecord(of: segment, at: frame.offset)
+        start = try? segment.startRecord(at: frame.offset)
         startOffset = frame.offset
         return
       }

@@ -116,7 +116,7 @@ struct StoreStatus {
     }
     for one in begun.reversed() {
       do throws(StoreError) {
-        let start = try log.startRecord(of: one.segment, at: one.startFrame)
+        let start = try one.segment.startRecord(at: one.startFrame)
         return (numbers.count, bytes, start.inherited.txid.next)
       } catch {
         guard error.isRemoval else { throw error }
