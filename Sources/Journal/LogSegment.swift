@@ -266,6 +266,11 @@ package struct Commit: Sendable {
   package var header: FrameHeader
   package var meta: CommitMeta
 
+  package init(header: FrameHeader, meta: CommitMeta) {
+    self.header = header
+    self.meta = meta
+  }
+
   package var first: TxID { TxID(header.first) }
   package var last: TxID { TxID(header.first + UInt64(header.count) - 1) }
   package var extent: LogExtent {

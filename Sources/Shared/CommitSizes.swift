@@ -5,6 +5,7 @@ package struct CommitSizes: Sendable {
   package var dirtyBytes = Limits.dirtyBytes
   /// Bytes of changed pages at most.
   package var commitBytes = Limits.commitBytes
+  package var commitPages = Limits.commitPages
   /// A frame of more bytes is written in pieces, each of so many.
   package var frameBytes = Limits.frameBytesTogether
   package var pieceBytes = Limits.framePieceBytes

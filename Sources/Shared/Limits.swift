@@ -102,6 +102,8 @@ package enum Limits {
   package static let filesNamedByRepair = 4
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   package static let commitBytes: Int64 = 4 << 30
+  /// Changed pages in one commit, since each takes some 200 bytes of memory however small it is: 4 GiB of 4 KiB each.
+  package static let commitPages = 1 << 20
   /// A commit's frame of more bytes is written in pieces of so many, since to put it together would take as many again …
   package static let frameBytesTogether = 8 << 20
   package static let framePieceBytes = 1 << 20

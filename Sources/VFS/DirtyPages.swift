@@ -18,6 +18,7 @@ package final class DirtyPages {
   /// So many bytes of pages stay in memory; what is there already does.
   package var memoryBytes: Int
   private let mostBytes: Int64
+  private let mostPages: Int
   private var scratch: (any File)?
   private var scratchEnd: Int64 = 0
   package private(set) var highest: UInt32 = 0
@@ -29,6 +30,7 @@ package final class DirtyPages {
     self.fileSystem = fileSystem
     memoryBytes = sizes.dirtyBytes
     mostBytes = sizes.commitBytes
+    mostPages = sizes.commitPages
   }
 
   deinit {
@@ -68,6 +70,12 @@ package final class DirtyPages {
     guard Int64(places.count + 1) * Int64(pageSize) <= mostBytes else {
       throw StoreError(
         .limit, "a commit changes at most \(mostBytes) bytes of pages; split it")
+    }
+    guard places.count < mostPages else {
+      throw StoreError(
+        .limit,
+        "a commit changes at most \(mostPages) pages, and these have \(pageSize) bytes; split it, or make the pages larger with `sluice compact --page-size`"
+      )
     }
     if scratch == nil { scratch = try fileSystem.scratchFile() }
     try write(bytes, at: scratchEnd)

@@ -13,8 +13,8 @@ package final class ScratchFile: VirtualFile {
     package let memoryLimit: Int
     /// Bytes that the same group has on the local disk beside these files.
     package var elsewhere: () -> Int64 = { 0 }
-    /// Whether a write failed because of the limit, and whether one failed because of the device.
-    package var wasExhausted = false
+    /// Which limit a write ran into, and what one met that failed because of the device.
+    package var exhaustion: String?
     package var deviceError: StoreError?
 
     package init(limit: Int64, memoryLimit: Int = 32 << 20) {
@@ -26,7 +26,7 @@ package final class ScratchFile: VirtualFile {
     /// into a limit, any other met a device at fault.
     fileprivate func failure(_ error: StoreError, _ fileSystem: any FileSystem) -> VFSFailure {
       if error.isFullDisk, fileSystem.isScratchDiskFilled(by: used + elsewhere(), error) {
-        wasExhausted = true
+        exhaustion = "it fills the scratch disk; split it, or give its process a larger TMPDIR"
       } else {
         deviceError = error
       }
@@ -80,7 +80,8 @@ package final class ScratchFile: VirtualFile {
     let end = offset + Int64(bytes.count)
     if end > length {
       guard budget.used + end - length <= budget.limit else {
-        budget.wasExhausted = true
+        budget.exhaustion =
+          "its scratch files take at most \(budget.limit) bytes; split it"
         throw VFSFailure(SQLITE_FULL)
       }
     }

@@ -48,10 +48,18 @@ struct CommitSizeTests {
     try isWhole(store)
   }
 
-  @Test("One that is larger than a commit may be is rejected, and all goes on")
-  func tooLarge() throws {
+  @Test(
+    "One that is larger than a commit may be is rejected with the limit, and all goes on",
+    arguments: [
+      "at most 102400 bytes of pages; split it", "at most 25 pages, and these have 4096 bytes",
+    ])
+  func tooLarge(_ limit: String) throws {
     let store = try store()
-    store.environment.commitSizes.commitBytes = 100 << 10
+    if limit.contains("bytes of pages") {
+      store.environment.commitSizes.commitBytes = 100 << 10
+    } else {
+      store.environment.commitSizes.commitPages = 25
+    }
     // Pages leave it before COMMIT, as they do where they are really many.
     store.options.cacheBytes = 16 << 10
     try store.apply("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
@@ -62,6 +70,7 @@ struct CommitSizeTests {
     ])
     #expect(outcomes[0].isApplied && outcomes[2].isApplied, "\(outcomes)")
     #expect(outcomes[1].rejectionCode == Outcome.Rejection.Code.resources)
+    #expect("\(outcomes[1])".contains(limit), "\(outcomes[1])")
     #expect(try store.query("SELECT count(*) FROM t") == [[2]])
     #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
   }

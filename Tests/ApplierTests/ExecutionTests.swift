@@ -364,6 +364,7 @@ struct ExecutionTests {
       store.environment.fileSystem, bytes: Limits.leastScratchBytes + (4 << 20))
     let outcomes = try store.apply([small, big, small])
     #expect(outcomes.map(\.rejectionCode) == [nil, Code.resources, nil], "\(outcomes)")
+    #expect("\(outcomes[1])".contains("it fills the scratch disk; split it"), "\(outcomes)")
     store.environment.fileSystem = SmallScratchFileSystem(
       store.environment.fileSystem, bytes: 16 << 20)
     // What is there is too little for anybody: that says nothing about the batch, which waits.
@@ -386,6 +387,7 @@ struct ExecutionTests {
     let small = Batch([Batch.Statement("INSERT INTO t(b) VALUES('small')")])
     let outcomes = try store.apply([small, big, small])
     #expect(outcomes.map(\.rejectionCode) == [nil, Code.resources, nil], "\(outcomes)")
+    #expect("\(outcomes[1])".contains("its scratch files take at most 4194304 bytes"))
     #expect(try store.query("SELECT count(*) FROM t") == [[2]])
   }
 }

@@ -345,7 +345,6 @@ struct RemovalTests {
 private final class LateFiles: HookedFileSystem, @unchecked Sendable {
   // Sendable: what changes is under a lock.
   private let state = Monitor((isStale: false, openedAgain: 0))
-
   var isStale: Bool {
     get { state.withLock { $0.isStale } }
     set { state.withLock { $0.isStale = newValue } }

@@ -39,7 +39,7 @@ struct ProgressTests {
       program, [command, place.store, "--into", path], errors: errors, reports: true)
   }
 
-  @Test(arguments: [("restore", "restoring"), ("replay", "replaying")])
+  @Test(arguments: [("restore", "restoring"), ("replay", "replaying"), ("backup", "backing up")])
   func rateAndTimeLeft(_ command: String, _ word: String) throws {
     let terminal = try Terminal()
     var text = ""
@@ -53,7 +53,7 @@ struct ProgressTests {
       }
       let result = try process.result()
       text += terminal.text()
-      #expect(result.code == 0 && result.output == "9 \(path)\n", "\(text)")
+      #expect(result.code == 0 && result.output.hasPrefix("9 \(path)"), "\(result) \(text)")
     }
     // Each is written over the one before, and the last one is taken away.
     var lines = text.components(separatedBy: "\r\u{1B}[K")
@@ -62,20 +62,20 @@ struct ProgressTests {
     var last = 0
     for line in lines {
       let parts = try #require(
-        line.wholeMatch(of: #/(\w+) (\d+) %, (\d+) MB/s, (\d+) s left/#), "\(line)")
+        line.wholeMatch(of: #/([\w ]+) (\d+) %, (\d+) MB/s, (\d+) s left/#), "\(line)")
       let percent = try #require(Int(parts.2))
       #expect(parts.1 == word && percent >= last && percent <= 100, "\(line)")
       last = percent
     }
   }
 
-  @Test(arguments: ["restore", "replay"])
+  @Test(arguments: ["restore", "replay", "backup"])
   func nothingInAFile(_ command: String) throws {
     let path = "\(place.path)/made.sqlite"
     let process = try start(command, path)
     crawl(process) { true }
     let result = try process.result()
-    #expect(result.code == 0 && result.output == "9 \(path)\n")
+    #expect(result.code == 0 && result.output.hasPrefix("9 \(path)"), "\(result)")
     #expect(result.errors == "")
   }
 }

@@ -71,6 +71,58 @@ extension RandomHistoryTests {
   }
 }
 
+extension RandomHistoryTests {
+  /// Of what is not reached the others say nothing.
+  @Test("The histories have rows in tables of each kind, and triggers, keys and indexes over them")
+  func everyKind() throws {
+    let work = try WorkDirectory(in: WorkDirectory.temporary, prefix: "sluice-kinds")
+    var found: Set<String> = []
+    for seed in 1...Self.seeds {
+      var generator = BatchGenerator(seed: seed)
+      let plain = try PlainDatabase(
+        path: "\(work.path)/\(seed).sqlite", pageSize: 4096, foreignKeys: true)
+      for number in 0..<240 {
+        if number % 30 == 0 { try generator.schema.read(plain.connection) }
+        let next = generator.next()
+        guard !next.isForbidden, !next.isHostile else { continue }
+        do { _ = try plain.execute(next.batch, TxID(UInt64(number + 1))) } catch {
+          guard error is RandomRowIDs.Taken else { throw error }
+        }
+      }
+      found.formUnion(try kinds(plain.connection))
+    }
+    #expect(Set(Self.kinds.keys).subtracting(found) == [], "\(found)")
+  }
+
+  /// By what the text of their definition has.
+  private static let kinds = [
+    "full text": "USING fts5", "R-tree": "USING rtree", "no rowid": "WITHOUT ROWID",
+    "counted ids": "AUTOINCREMENT", "computed": " AS (", "foreign key": "REFERENCES",
+    "trigger": "CREATE TRIGGER", "JSON": "json",
+  ]
+
+  private func kinds(_ connection: Connection) throws -> Set<String> {
+    var found: Set<String> = []
+    let rows = try connection.query(
+      "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('table', 'trigger', 'index') AND sql <> ''"
+    )
+    for row in rows {
+      guard case .text(let type) = row[0], case .text(let name) = row[1],
+        case .text(let sql) = row[2]
+      else { continue }
+      if type == "table" {
+        let isEmpty =
+          (try? connection.scalar("SELECT count(*) FROM \(quoted(name))")) == .integer(0)
+        guard !isEmpty else { continue }
+      }
+      for (kind, text) in Self.kinds where sql.range(of: text, options: .caseInsensitive) != nil {
+        found.insert(kind)
+      }
+    }
+    return found
+  }
+}
+
 /// A store that is worked on as a seed has it, and what readers saw of it.
 private final class RandomHistory {
   let store: String
@@ -126,10 +178,17 @@ private final class RandomHistory {
     ),
   ])
 
+  /// A row that takes more than a log segment, and goes with the next.
+  private static let huge = Batch([
+    .init("CREATE TABLE IF NOT EXISTS huge(id INTEGER PRIMARY KEY, a, b)"),
+    .init("REPLACE INTO huge VALUES (1, randomblob(1500000), hex(randomblob(10)))"),
+  ])
+
   /// One term that executes so many batches, of several writers, in commits of their own size.
   func work(batches count: Int) throws {
     let writers = try (0..<2).map { _ in try Writer(store: store, environment: environment) }
     var receipts: [(Writer, Receipt)] = []
+    receipts.append((writers[0], try writers[0].submitBlocking(Self.huge)))
     var left = count
     while left > 0 {
       let size = min(left, generator.choose.from(1...12))
@@ -227,6 +286,10 @@ private final class RandomHistory {
       reader in try Content { try reader.query($0) }
     }
     try expect(seen, content, "read as of \(txid)")
+    let path = "\(directory)/past-\(txid)"
+    try Restoration.write(try pages.snapshot(.asOf(.txid(txid))), to: path, environment)
+    let restored = try Connection(path: path, flags: [.readOnly])
+    try expect(try Content { try restored.query($0) }, content, "restored as of \(txid) later")
   }
 
   /// Each batch has its recorded outcome and, where rows are told, rows that the record has.

@@ -31,7 +31,8 @@ final class DatabaseFile: VirtualFile {
   /// Pages that there are, where what lies over the snapshot has fewer or more.
   private var laidOverCount: UInt32?
   private(set) var failure: StoreError?
-  private var hasFullCommit = false
+  /// Which limit of a commit a write ran into.
+  private var fullCommit: String?
   /// Of changed pages less stays in memory.
   var keepsLittle: Bool {
     get { pages.memoryBytes < sizes.dirtyBytes }
@@ -79,7 +80,7 @@ final class DatabaseFile: VirtualFile {
     try vacuum()
     do throws(StoreError) { try regroup() } catch {
       if error.code == .limit {
-        hasFullCommit = true
+        fullCommit = error.message
         throw SQLiteError(code: SQLITE_FULL, message: error.message)
       }
       fail(error)
@@ -223,11 +224,11 @@ final class DatabaseFile: VirtualFile {
     return true
   }
 
-  /// Whether a write was refused because a commit would have become too large, since this was asked
-  /// last.
-  func takeFullCommit() -> Bool {
-    defer { hasFullCommit = false }
-    return hasFullCommit
+  /// Why a write was refused because a commit would have become too large, since this was asked last; nil where
+  /// none was.
+  func takeFullCommit() -> String? {
+    defer { fullCommit = nil }
+    return fullCommit
   }
 
   private func readWhole(_ page: UInt32, into buffer: UnsafeMutableRawBufferPointer)
@@ -260,7 +261,7 @@ final class DatabaseFile: VirtualFile {
       }
     } catch {
       if error.code == .limit {
-        hasFullCommit = true
+        fullCommit = error.message
         throw VFSFailure(SQLITE_FULL)
       }
       failure = error

@@ -71,9 +71,8 @@ extension BatchRun {
       throw StoreError(.notLeading, "another applier took over; this one stops executing")
     }
     let rejection = rejection(error, nil)
-    let isOutOfRowIDs =
-      error.primary == SQLITE_FULL && !budget.wasExhausted && !takeFullCommit()
-    if isOutOfRowIDs {
+    let limit = budget.exhaustion ?? (error.primary == SQLITE_FULL ? takeFullCommit() : nil)
+    if error.primary == SQLITE_FULL, limit == nil {
       return .outcome(
         .rejected(
           Outcome.Rejection(
@@ -82,12 +81,13 @@ extension BatchRun {
               "\(rejection.message): the largest rowid, \(Int64.max), is used up, and AUTOINCREMENT gives out none below it again; give the row a number of its own, or lower the table's seq in sqlite_sequence"
           )))
     }
-    if error.primary == SQLITE_FULL || error.primary == SQLITE_NOMEM || budget.wasExhausted {
+    if limit != nil || error.primary == SQLITE_NOMEM {
       return .exhausted(
         Outcome.Rejection(
           code: Outcome.Rejection.Code.resources,
-          message: "\(error.message); it needs more scratch space or memory than a commit may have")
-      )
+          message:
+            "\(error.message); it needs more scratch space or memory than a commit may have\(limit.map { ": \($0)" } ?? "")"
+        ))
     }
     guard error.primary != SQLITE_IOERR else {
       throw StoreError(.io, "executing a batch failed on the database: \(error.message)")

@@ -54,7 +54,7 @@ final class BatchRun {
   /// What failed below the database file, if anything did.
   var deviceFailure: () -> StoreError? = { nil }
   /// Whether more pages were changed than a commit may have, since this was asked last.
-  var takeFullCommit: () -> Bool = { false }
+  var takeFullCommit: () -> String? = { nil }
   /// Called every so many steps, so that a long statement's progress renews the lease.
   var onProgress: () -> Void = {}
   /// Whether what is being executed can come to nothing any more.
@@ -186,7 +186,7 @@ final class BatchRun {
     try own(changeNothing)
     determinism.begin(context.txid, entropy: context.entropy, connection)
     state = BatchState(steps: stepsPerBatch, time: batchTime)
-    budget.wasExhausted = false
+    budget.exhaustion = nil
     _ = takeFullCommit()
     permissions.beginBatch()
     permissions.asksForOrder = context.keepsLaterRules && environment.makes(.ordered)

@@ -30,7 +30,7 @@ extension BatchRun {
     -> BatchEnd?
   {
     state = BatchState(steps: stepsPerBatch, time: batchTime)
-    budget.wasExhausted = false
+    budget.exhaustion = nil
     _ = takeFullCommit()
     permissions.mode = .compaction
     // VACUUM attaches the file into which it copies.

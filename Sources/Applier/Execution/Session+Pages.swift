@@ -193,13 +193,14 @@ extension Session {
   /// New pages that are not sent, since they were taken and freed again, are written like those that are.
   private func tooLarge(_ pages: EncodedPageBatch) -> Outcome.Rejection? {
     let new = max(0, Int64(pages.pageCount) - Int64(snapshot.pageCount))
-    guard (new + Int64(pages.changed)) * Int64(snapshot.pageSize) > Limits.commitBytes else {
-      return nil
-    }
+    let written = new + Int64(pages.changed)
+    guard
+      written * Int64(snapshot.pageSize) > Limits.commitBytes || written > Limits.commitPages
+    else { return nil }
     return Outcome.Rejection(
       code: Outcome.Rejection.Code.resources,
       message:
-        "the transaction makes \(new) new pages of \(snapshot.pageSize) bytes, free ones among them; a commit changes at most \(Limits.commitBytes) bytes of pages"
+        "the transaction makes \(new) new pages of \(snapshot.pageSize) bytes, free ones among them; a commit changes at most \(Limits.commitBytes) bytes of pages, and \(Limits.commitPages) pages"
     )
   }
 

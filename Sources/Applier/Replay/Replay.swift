@@ -283,7 +283,7 @@ public final class Replay {
       }
     }
     let commit = unproven[high]
-    throw commit.difference(in: try differences(behind: commit), history.environment)
+    throw commit.difference(in: try differences(behind: commit), history)
   }
 
   private func differences(behind commit: ReplayedCommit) throws(StoreError)

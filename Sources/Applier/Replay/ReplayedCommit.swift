@@ -150,7 +150,7 @@ final class ReplayedCommit {
   }
 
   /// The content is another one since this commit.
-  func difference(in differences: [ContentComparison.Difference], _ environment: Environment)
+  func difference(in differences: [ContentComparison.Difference], _ history: RecordedHistory)
     -> StoreError
   {
     let shown = differences.prefix(Self.mostDifferences).map(\.what)
@@ -158,10 +158,10 @@ final class ReplayedCommit {
     var text = shown.joined(separator: "; ")
     if more > 0 { text += "; \(more) more differences" }
     let tables = Set(differences.compactMap(\.table))
-    let named = batches(naming: tables, environment)
-    if !named.isEmpty, outcomes.count > 1 {
+    if outcomes.count > 1, let changing = batches(changing: tables, history), !changing.isEmpty {
+      let list = changing.prefix(Self.mostNamed).map { "\($0)" }.joined(separator: ", ")
       text +=
-        "; of its batches, \(named.map { "\($0)" }.joined(separator: ", ")) name \(tables.count == 1 ? "that table" : "these tables")"
+        "; of its batches, \(list) change \(tables.count == 1 ? "that table" : "these tables")"
     }
     return difference(text)
   }
@@ -169,23 +169,19 @@ final class ReplayedCommit {
   private static let mostDifferences = 10
   private static let mostNamed = 10
 
-  /// Which of its applied batches have a statement with the name of one of `tables` in it.
-  private func batches(naming tables: Set<String>, _ environment: Environment) -> [TxID] {
-    var cursor = LogCursor(segment, to: header.end, environment: environment)
-    guard let (bytes, ranges) = try? batches(&cursor) else { return [] }
-    var found: [TxID] = []
-    for (i, range) in ranges.enumerated() {
-      guard case .applied = outcomes[i].outcome,
-        let batch = try? bytes[range].withUnsafeBytes({ try Batch(decoding: $0) })
-      else { continue }
-      let names = batch.statements.contains { statement in
-        let sql = statement.sql.lowercased()
-        return tables.contains { sql.contains($0.lowercased()) }
-      }
-      if names { found.append(first.advanced(by: UInt64(i))) }
-      if found.count == Self.mostNamed { break }
-    }
-    return found
+  /// Which of its batches change rows of one of `tables` when they are executed once more; nil where that cannot be
+  /// found out, as where the state before is not kept.
+  private func batches(changing tables: Set<String>, _ history: RecordedHistory) -> [TxID]? {
+    var cursor = LogCursor(segment, to: header.end, environment: history.environment)
+    guard
+      let execution = try? RowExecution(
+        history.log, foreignKeys: history.foreignKeys, history.extensions, history.environment),
+      (try? execution.execute(Commit(header: header, meta: meta), &cursor)) != nil,
+      let rows = execution.executed?.rows, !rows.isEmpty,
+      rows.values.allSatisfy(\.isTold)
+    else { return nil }
+    let changing = rows.filter { $0.value.changes.contains { tables.contains($0.table) } }
+    return changing.keys.sorted().map { first.advanced(by: UInt64($0)) }
   }
 
   func difference(_ what: String) -> StoreError {

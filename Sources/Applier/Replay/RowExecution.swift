@@ -33,7 +33,7 @@ final class RowExecution {
     var first: TxID
     /// By the batch's index; of batches that were not applied nothing.
     var rows: [Int: ChangedRows] = [:]
-    /// Why rows of none of its batches are told.
+    /// Why rows of none of its batches are told; `rows` may be what differs from the record then.
     var untold: String?
   }
 
@@ -41,9 +41,21 @@ final class RowExecution {
   private static let attempts = 5
   /// In what the commit that is executed differs from its record.
   private var difference: StoreError?
+  /// What it did where its rows are others than the record's.
+  private var differing: [Int: ChangedRows] = [:]
 
   /// Throws `.unsupported` where this SQLite has no preupdate hook.
-  init(_ layout: StoreLayout, _ environment: Environment) throws(StoreError) {
+  convenience init(_ layout: StoreLayout, _ environment: Environment) throws(StoreError) {
+    let description = try StoreDescription.read(layout, environment.fileSystem)
+    let extensions = try StoreExtensions.open(description, in: layout, environment)
+    try self.init(
+      Log(layout: layout, store: description.id, environment: environment),
+      foreignKeys: description.foreignKeys, extensions, environment)
+  }
+
+  init(
+    _ log: Log, foreignKeys: Bool, _ extensions: [LoadableExtension], _ environment: Environment
+  ) throws(StoreError) {
     guard RowHook.isAvailable else {
       throw StoreError(
         .unsupported,
@@ -53,11 +65,8 @@ final class RowExecution {
     do throws(SQLiteError) { reading = try RowReading() } catch {
       throw StoreError(.io, "SQLite cannot be asked how it tells rows: \(error)")
     }
-    let description = try StoreDescription.read(layout, environment.fileSystem)
-    let extensions = try StoreExtensions.open(description, in: layout, environment)
-    log = Log(layout: layout, store: description.id, environment: environment)
-    settings = Session.Settings(
-      replayingIn: description.id, foreignKeys: description.foreignKeys, extensions)
+    self.log = log
+    settings = Session.Settings(replayingIn: log.store, foreignKeys: foreignKeys, extensions)
     self.environment = environment
   }
 
@@ -89,6 +98,7 @@ final class RowExecution {
       try owner(writer, before, behind)
     }
     difference = nil
+    differing = [:]
     do throws(StoreError) {
       let collector = try collect(
         replayed, request, (entries, cursor.segment), (before, behind))
@@ -99,7 +109,8 @@ final class RowExecution {
         base = nil
         throw error
       }
-      executed = Executed(last: commit.last, first: commit.first, untold: difference.message)
+      executed = Executed(
+        last: commit.last, first: commit.first, rows: differing, untold: difference.message)
     }
     base = behind
   }
@@ -166,6 +177,7 @@ final class RowExecution {
       if session.mustReopen || !isSame { self.session = nil }
       guard done.committed > 0 else { continue }
       if !isSame, environment.makes(.compareRows) {
+        differing = collector.batches
         try compare(collector, with: states.behind, replayed)
       }
       return collector

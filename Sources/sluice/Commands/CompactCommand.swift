@@ -10,7 +10,7 @@ struct CompactCommand: ParsableCommand {
     discussion: """
       Submits VACUUM as a batch by itself, waits until it is applied, and prints how large the database \
       was before and is now. Nothing else is applied meanwhile, and like any batch it has to be done \
-      within the applier's --batch-time; readers go on. It needs scratch space for twice the database. \
+      within the applier's --batch-time, and has at most 4 GiB and 1,048,576 pages; readers go on. It needs scratch space for twice the database. \
       What it frees is given back when a checkpoint is made of it and older ones are retired; until \
       then the store is larger by the whole database, once more.
 
