@@ -5,15 +5,11 @@ package import SluiceShared
 /// A complete, plain SQLite file as of a published batch, for any SQLite tool and for readers to
 /// begin from.
 package struct Checkpoint: Sendable {
-  package let layout: StoreLayout
-  package let store: StoreID
-  package let environment: Environment
+  package let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
 
-  package init(layout: StoreLayout, store: StoreID, environment: Environment) {
-    self.layout = layout
-    self.store = store
-    self.environment = environment
-  }
+  package init(of store: StoreHandle) { self.store = store }
 
   /// Writes the checkpoint of a state and points `current.sqlite` to it.
   ///
@@ -47,7 +43,7 @@ package struct Checkpoint: Sendable {
       let file = try fileSystem.create(newSidecar, mode: 0o444)
       try CheckpointSidecar.write(
         CheckpointSidecar.Header(
-          store: store, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
+          store: store.id, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
           pageCount: snapshot.pageCount, checksum: snapshot.checksum,
           rejected: snapshot.rejected,
           description: (try? StoreDescription.read(layout, fileSystem).json) ?? ""),

@@ -59,7 +59,7 @@ extension LogClaim {
   /// copied at different moments, while no applier led: who compares before its first claim has seen it.
   package func compareCheckpoints() throws(StoreError) -> Bool {
     guard environment.makes(.checkpointWithinLog) else { return true }
-    let log = log ?? Log(layout: layout, store: store, environment: environment)
+    let log = log ?? Log(of: store)
     let checkpoints = StoreLayout.checkpointTxIDs(
       try environment.fileSystem.list(layout.checkpoints))
     let numbers = try log.listed()
@@ -89,7 +89,7 @@ extension LogClaim {
     }
     do throws(StoreError) {
       let sidecar = try CheckpointSidecar(
-        path: "\(layout.checkpoints)/\(StoreLayout.sidecarName(checkpoint))", store: store,
+        path: "\(layout.checkpoints)/\(StoreLayout.sidecarName(checkpoint))", store: store.id,
         fileSystem: environment.fileSystem)
       return sidecar.header.extent.txid == checkpoint
     } catch {

@@ -19,7 +19,7 @@ final class CheckpointPages: Sendable {
     let directory = files.layout.checkpoints
     let fileSystem = files.environment.fileSystem
     let sidecar = try CheckpointSidecar(
-      path: "\(directory)/\(StoreLayout.sidecarName(txid))", store: files.store,
+      path: "\(directory)/\(StoreLayout.sidecarName(txid))", store: files.store.id,
       fileSystem: fileSystem)
     guard sidecar.header.extent.txid == txid else {
       throw StoreError(

@@ -22,8 +22,7 @@ struct CheckpointTests {
     environment.fileSystem = files
     let pages = try PageStore(path: store.path, environment: environment)
     snapshot = try pages.published(.latest)
-    checkpoint = Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: environment)
+    checkpoint = Checkpoint(of: pages.handle)
     path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))"
     try checkpoint.make(of: snapshot)
   }

@@ -257,8 +257,7 @@ struct RepairLineTests {
       #expect(try other.apply("INSERT INTO t(v) VALUES('next')").isApplied)
       let pages = try PageStore(path: other.path, environment: other.environment)
       #expect(pages.current.txid == TxID(8))
-      let checkpoint = Checkpoint(
-        layout: other.layout, store: pages.description.id, environment: other.environment)
+      let checkpoint = Checkpoint(of: pages.handle)
       #expect(try checkpoint.newest(upTo: other.store.present().published) == TxID(6))
     }
     // Its checksums alone, and with the database.

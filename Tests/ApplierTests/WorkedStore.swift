@@ -57,9 +57,7 @@ struct WorkedStore {
 
   static func checkpoint(_ store: TestStore) throws {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published())
+    try Checkpoint(of: pages.handle).make(of: pages.published())
   }
 
   func rows() throws -> [[SQLValue]] { try store.query(Self.everything) }

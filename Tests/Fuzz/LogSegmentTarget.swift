@@ -56,16 +56,14 @@ extension FuzzTarget {
       try walkFrames(segment, to: .max, environment)
       guard let beacon = try segment.control().believable else { return }
       attackStart(segment, beacon, environment)
-      attackStore(layout, store, environment)
+      attackStore(StoreHandle(layout: layout, id: store, environment: environment))
     }
   }
 
   /// What a reader makes of a store whose log is this segment.
-  private static func attackStore(
-    _ layout: StoreLayout, _ store: StoreID, _ environment: Environment
-  ) {
+  private static func attackStore(_ store: StoreHandle) {
     refusable {
-      let log = Log(layout: layout, store: store, environment: environment)
+      let log = Log(of: store)
       let present = try log.present()
       var follower = LogFollower(after: .empty)
       try follower.advance(log, to: present) { commit, cursor throws(StoreError) in
@@ -75,7 +73,9 @@ extension FuzzTarget {
       demand(follower.extent.txid <= TxID(UInt64(Int64.max)), "SQLite cannot hold a TxID")
     }
     refusable {
-      let snapshot = try PageStore(path: layout.root, environment: environment).snapshot(.latest)
+      let snapshot = try PageStore(
+        path: store.layout.root, environment: store.environment
+      ).snapshot(.latest)
       var page = [UInt8](repeating: 0, count: snapshot.pageSize)
       for number in 1...8 {
         try page.withUnsafeMutableBytes { try snapshot.read(page: UInt32(number), into: $0) }
@@ -109,7 +109,8 @@ extension FuzzTarget {
   ) {
     refusable {
       let log = Log(
-        layout: StoreLayout("/s"), store: segment.header.store, environment: environment)
+        of: StoreHandle(
+          layout: StoreLayout("/s"), id: segment.header.store, environment: environment))
       let record = try log.startRecord(of: segment, at: beacon.position.startFrame)
       demand(try StartRecord(decoding: record.encoded()) == record, "a start record changes")
     }
@@ -141,8 +142,9 @@ extension FuzzTarget {
       let path = "\(layout.log)/\(StoreLayout.logName(number))"
       try fileSystem.create(path, mode: 0o600).write(file, at: 0)
     }
+    let handle = StoreHandle(layout: layout, id: store, environment: environment)
     var claim = LogClaim(
-      layout: layout, store: store, environment: environment, holder: "claimant",
+      of: handle, holder: "claimant",
       engine: .init(sourceID: "", compileOptions: "", architecture: ""))
     claim.segmentBytes = 128 << 10
     claim.clockTolerance = nil
@@ -152,7 +154,7 @@ extension FuzzTarget {
           .active, ApplierStatus(after: inherited, survived: [], environment), time_ms: 1)
       }
       guard let won else { return }
-      let log = Log(layout: layout, store: store, environment: environment)
+      let log = Log(of: handle)
       let present = must("reading what a claimant published") { try log.present() }
       demand(present.segment.number == number + 1, "the present is not the claimant's")
       let start = must("reading a claimant's start frame") {

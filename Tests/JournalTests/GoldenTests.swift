@@ -127,7 +127,8 @@ struct GoldenTests {
       try file.write(try golden("log-\(number)"), at: 0)
     }
     let log = Log(
-      layout: layout, store: Samples.store, environment: Samples.environment(fileSystem))
+      of: StoreHandle(
+        layout: layout, id: Samples.store, environment: Samples.environment(fileSystem)))
     let present = try log.present()
     #expect(present.segment.header.holder == "host-3" && present.segment.header.term == 3)
     #expect(present.extent == LogExtent(txid: TxID(9), commits: 4, time_ms: 1_700_000_000_004))

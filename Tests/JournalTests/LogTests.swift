@@ -18,14 +18,18 @@ struct LogStore {
     fileSystem.makeDirectories([Self.layout.log, Self.layout.oldLog])
     environment = Samples.environment(wrap(fileSystem))
     holder = try #require(try Self.claim(successorOf: 0, environment)?.holder)
-    log = Log(layout: Self.layout, store: Samples.store, environment: environment)
+    log = Log(of: Self.handle(environment))
+  }
+
+  static func handle(_ environment: Environment) -> StoreHandle {
+    StoreHandle(layout: layout, id: Samples.store, environment: environment)
   }
 
   static func claim(successorOf number: UInt64, _ environment: Environment) throws
     -> LogClaim.Won?
   {
     try LogClaim(
-      layout: layout, store: Samples.store, environment: environment, holder: "test",
+      of: handle(environment), holder: "test",
       engine: .init(sourceID: "", compileOptions: "", architecture: "")
     ).claim(successorOf: number) { holder, _ in
       holder.beacon(.active, ApplierStatus(), time_ms: 0)
@@ -177,7 +181,7 @@ struct LogTests {
   }
 
   private func follow(_ store: LogStore, _ environment: Environment) throws -> UInt64 {
-    let log = Log(layout: LogStore.layout, store: Samples.store, environment: environment)
+    let log = Log(of: LogStore.handle(environment))
     var follower = LogFollower(after: .empty)
     var commits: UInt64 = 0
     try follower.advance(log, to: try log.present()) { (_, _) throws(StoreError) in commits += 1 }

@@ -170,8 +170,7 @@ struct DamagedFileTests {
     try await onThread {
       let store = try makeStore()
       let expected = try readAll(store)
-      let checkpoint = Checkpoint(
-        layout: store.layout, store: try store.log().store, environment: store.environment)
+      let checkpoint = Checkpoint(of: try store.log().store)
       try checkpoint.make(of: try store.database().store.published(.latest))
       #expect(try readAll(store) == expected)
       let txid = try #require(try checkpoint.newest(upTo: store.present().published))

@@ -124,7 +124,7 @@ extension Observer {
   }
 
   func hasBeacon(_ path: String) -> Bool {
-    let segment = try? LogSegment(path: path, store: store, environment: environment)
+    let segment = try? LogSegment(path: path, store: store.id, environment: environment)
     return (try? segment?.control().beacon) != nil
   }
 
@@ -138,14 +138,14 @@ extension Observer {
 
   /// The lowest segment that holds commits behind `txid`; nil where that cannot be told.
   func needed(after txid: TxID) -> UInt64? {
-    let log = Log(layout: World.layout, store: store, environment: environment)
+    let log = Log(of: store)
     guard let present = try? log.present(waits: false) else { return nil }
     return (try? log.kept(after: txid, upTo: present))?.first?.segment.number
   }
 
   /// The first state that can be read of all that was, as the files are now; nil where that cannot be told.
   var oldestState: TxID? {
-    let log = Log(layout: World.layout, store: store, environment: environment)
+    let log = Log(of: store)
     let names = Set(names(in: World.layout.checkpoints))
     guard let present = try? log.present(waits: false),
       let begins = (try? log.kept(after: .zero, upTo: present))?.first?.inherited.txid

@@ -65,8 +65,11 @@ final class TestStore: VerifiedStore, Sendable {
   func journal(
     clock: any Clock = SystemClock(), omitting omitted: Set<SafetyCheck> = []
   ) -> JournalWriter {
-    JournalWriter(
-      layout: layout, store: id, environment: environment(clock: clock, omitting: omitted))
+    JournalWriter(to: handle(environment(clock: clock, omitting: omitted)))
+  }
+
+  func handle(_ environment: Environment) -> StoreHandle {
+    StoreHandle(layout: layout, id: id, environment: environment)
   }
 
   func writer(_ change: (inout Writer.Options) -> Void = { _ in }) throws -> Writer {
@@ -80,7 +83,7 @@ final class TestStore: VerifiedStore, Sendable {
 
   func claim(successorOf number: UInt64, _ state: Beacon.State = .active) throws -> LogHolder {
     let claim = LogClaim(
-      layout: layout, store: id, environment: .posix(), holder: "test",
+      of: handle(.posix()), holder: "test",
       engine: .init(sourceID: "", compileOptions: "", architecture: ""))
     let won = try claim.claim(successorOf: number) { holder, _ in
       holder.beacon(state, ApplierStatus(), time_ms: 0)

@@ -43,7 +43,7 @@ extension JournalIntake {
   /// The header of a segment before its turn.
   private func peek(_ segment: JournalSegmentReader) {
     openFiles.makeRoom(for: [segment])
-    do throws(StoreError) { try segment.peekHeader(store) } catch {
+    do throws(StoreError) { try segment.peekHeader(store.id) } catch {
       // What is wrong with it is told when its turn comes.
     }
     openFiles.note(segment)

@@ -15,9 +15,9 @@ internal import SluiceShared
 /// and that ends the term. One look takes a bounded time, however many files wait and whatever is in
 /// them; who was not looked at comes first in the next.
 final class JournalIntake {
-  let layout: StoreLayout
-  let store: StoreID
-  let environment: Environment
+  let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
   let name: String
   let log: Logger
 
@@ -67,19 +67,15 @@ final class JournalIntake {
   /// When the last look began: what was durable by then was looked for (boot time).
   private(set) var lookBegan = Duration.zero
 
-  init(
-    layout: StoreLayout, store: StoreID, environment: Environment, name: String, openFiles: Int,
-    log: Logger
-  ) throws(StoreError) {
+  init(of store: StoreHandle, name: String, openFiles: Int, log: Logger) throws(StoreError) {
+    let environment = store.environment
     self.openFiles = OpenSegments(most: openFiles)
-    isNetwork = try environment.fileSystem.isNetwork(layout.journal)
-    self.layout = layout
+    isNetwork = try store.fileSystem.isNetwork(store.layout.journal)
     self.store = store
-    self.environment = environment
     self.name = name
     self.log = log
     writers = JournalWriters(environment)
-    quarantine = Quarantine(layout, environment, log)
+    quarantine = Quarantine(store.layout, environment, log)
     finished = FinishedSegments(environment, log)
     budget = LookBudget(environment)
   }
@@ -185,7 +181,7 @@ final class JournalIntake {
       [JournalSegmentReader]
     ) -> [Reading]
   {
-    { [store, isNetwork, executor = environment.executor] segments in
+    { [store = store.id, isNetwork, executor = environment.executor] segments in
       guard isNetwork, segments.count > 1 else {
         return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
       }

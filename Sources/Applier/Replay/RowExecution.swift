@@ -55,7 +55,8 @@ final class RowExecution {
     }
     let description = try StoreDescription.read(layout, environment.fileSystem)
     let extensions = try StoreExtensions.open(description, in: layout, environment)
-    log = Log(layout: layout, store: description.id, environment: environment)
+    log = Log(
+      of: StoreHandle(layout: layout, id: description.id, environment: environment))
     settings = Session.Settings(
       replayingIn: description.id, foreignKeys: description.foreignKeys, extensions)
     self.environment = environment
@@ -135,7 +136,7 @@ final class RowExecution {
         guard error.isRemoval else { throw error }
       }
       log.forgetFiles()
-      oldest = try environment.fileSystem.list(log.layout.checkpoints)
+      oldest = try environment.fileSystem.list(log.store.layout.checkpoints)
         .compactMap(StoreLayout.checkpointTxID).min()
       if let oldest, last < oldest { return nil }
       environment.clock.sleep(.milliseconds(10 * attempt))

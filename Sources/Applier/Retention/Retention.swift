@@ -116,8 +116,7 @@ final class Retention: @unchecked Sendable {
   private func bound(_ base: TxID, _ occasion: Occasion) throws(StoreError) -> UInt64 {
     // Not even those that hold nothing.
     guard settings.keep != nil || settings.bytes != nil else { return 0 }
-    let segments = try LogPlaces(
-      checkpoint.layout, checkpoint.store, environment, upTo: occasion.segment)
+    let segments = try LogPlaces(of: checkpoint.store, upTo: occasion.segment)
     var bound = occasion.segment
     if environment.makes(.retireSuperseded) {
       guard let needed = try segments.holding(base) else { return 0 }
@@ -135,8 +134,7 @@ final class Retention: @unchecked Sendable {
   }
 
   private func logBytes(from txid: TxID, _ occasion: Occasion) throws(StoreError) -> Int64 {
-    let segments = try LogPlaces(
-      checkpoint.layout, checkpoint.store, environment, upTo: occasion.segment)
+    let segments = try LogPlaces(of: checkpoint.store, upTo: occasion.segment)
     // A checkpoint that was made late has no log behind it any more; all that there is is later.
     guard let first = try segments.holding(txid) ?? segments.numbers.first else { return 0 }
     var bytes: Int64 = 0
@@ -221,7 +219,7 @@ final class Retention: @unchecked Sendable {
   private func prove(_ base: TxID) throws(StoreError) {
     let directory = checkpoint.layout.checkpoints
     let sidecar = try CheckpointSidecar(
-      path: "\(directory)/\(StoreLayout.sidecarName(base))", store: checkpoint.store,
+      path: "\(directory)/\(StoreLayout.sidecarName(base))", store: checkpoint.store.id,
       fileSystem: environment.fileSystem)
     let header = sidecar.header
     let path = "\(directory)/\(StoreLayout.checkpointName(base))"

@@ -16,10 +16,9 @@ struct CheckpointCopy {
 
   /// The newest checkpoint that is whole by its header and not later than `last`. Throws with ENOENT where
   /// it was removed just now.
-  init(_ layout: StoreLayout, _ store: StoreID, upTo last: TxID, _ environment: Environment)
-    throws(StoreError)
-  {
-    let names = try environment.fileSystem.list(layout.checkpoints)
+  init(of store: StoreHandle, upTo last: TxID) throws(StoreError) {
+    let (layout, fileSystem) = (store.layout, store.fileSystem)
+    let names = try fileSystem.list(layout.checkpoints)
     let txid = StoreLayout.checkpointTxIDs(names).filter { $0 <= last }.max()
     guard let txid else {
       throw StoreError(
@@ -28,17 +27,17 @@ struct CheckpointCopy {
         path: layout.checkpoints)
     }
     let path = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
-    sidecar = try CheckpointSidecar(path: path, store: store, fileSystem: environment.fileSystem)
+    sidecar = try CheckpointSidecar(path: path, store: store.id, fileSystem: fileSystem)
     guard sidecar.header.extent.txid == txid else {
       throw StoreError(
         .damaged, "a checkpoint's page checksums are those of batch \(sidecar.header.extent.txid)",
         path: path, offset: 32)
     }
-    sidecarFile = try environment.fileSystem.open(path, .fixed)
+    sidecarFile = try fileSystem.open(path, .fixed)
     sidecarBytes = try sidecarFile.status().size
-    database = try environment.fileSystem.open(
+    database = try fileSystem.open(
       "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))", .fixed)
-    self.environment = environment
+    environment = store.environment
   }
 
   /// Passes the database's bytes on in pieces.

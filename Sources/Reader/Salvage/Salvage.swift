@@ -10,13 +10,11 @@ package struct Salvage {
   private let files: StoreFiles
   private let checkpoints: [TxID]
 
-  package init(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
-    throws(StoreError)
-  {
-    log = try SalvagedLog(layout, store, environment)
-    files = StoreFiles(layout: layout, store: store, environment: environment)
-    let lines = try BegunLines(layout, environment.fileSystem)
-    let names = try environment.fileSystem.listed(ifThere: layout.checkpoints)
+  package init(of store: StoreHandle) throws(StoreError) {
+    log = try SalvagedLog(of: store)
+    files = StoreFiles(of: store)
+    let lines = try BegunLines(store.layout, store.fileSystem)
+    let names = try store.fileSystem.listed(ifThere: store.layout.checkpoints)
     checkpoints = StoreLayout.checkpointTxIDs(names).filter { lines.include($0) }.sorted(by: >)
     latest = try log.latest()
     logEnd = latest.txid

@@ -80,13 +80,13 @@ public final class Verification {
   public func run() throws(StoreError) -> Summary {
     let files = try SegmentFiles(layout, fileSystem)
     let checkpoints = try listedCheckpoints()
-    guard let store = try identity(files, checkpoints) else { return summary }
+    guard let id = try identity(files, checkpoints) else { return summary }
     total = files.bytes
     known = Set(checkpoints.both)
     for txid in checkpoints.both { total += try size(of: database(txid)) }
     let lines = try BegunLines(layout, fileSystem)
     let begun = checkpoints.both.filter { isBegun($0, lines, database($0)) }
-    for txid in begun where try verify(checkpoint: txid, store) {
+    for txid in begun where try verify(checkpoint: txid, id) {
       summary.checkpoints.append(txid)
     }
     try nameHalves(of: checkpoints, lines)
@@ -95,6 +95,7 @@ public final class Verification {
     try HandledBatches(layout, fileSystem).verify {
       report($0, remains: "the batch is not on the list of `sluice rejected`")
     }
+    let store = StoreHandle(layout: layout, id: id, environment: environment)
     try LogVerification(self, files, store).run()
     return summary
   }

@@ -49,7 +49,7 @@ struct StoreStatus {
   static func read(_ path: String, _ environment: Environment) throws(StoreError) -> StoreStatus {
     let store = try PageStore(path: path, environment: environment)
     let layout = store.layout
-    let log = Log(layout: layout, store: store.description.id, environment: environment)
+    let log = Log(of: store.handle)
     let present = try log.present()
     let beacon = present.beacon
     let header = present.segment.header
@@ -70,8 +70,7 @@ struct StoreStatus {
       checkpoint: try checkpoint(layout, environment, now_ms),
       log: extent,
       kept: try KeptStatus(
-        layout, store.description.id, beacon.status.retention, environment,
-        log: (extent.bytes, extent.oldest)),
+        of: store.handle, beacon.status.retention, log: (extent.bytes, extent.oldest)),
       writers: isActive ? Int(beacon.status.writers) : Set(journal.map(\.writer)).count,
       rejected: beacon.status.rejected,
       quarantined: try environment.fileSystem.list(layout.quarantine)
