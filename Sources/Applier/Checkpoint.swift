@@ -20,7 +20,7 @@ package struct Checkpoint: Sendable {
     let snapshot = published.snapshot
     let fileSystem = environment.fileSystem
     let name = StoreLayout.checkpointName(snapshot.txid)
-    let path = "\(layout.checkpoints)/\(name)"
+    let path = layout.database(of: snapshot.txid)
     let sidecarName = StoreLayout.sidecarName(snapshot.txid)
     let names = Set(try fileSystem.list(layout.checkpoints))
     if names.contains(name), !names.contains(sidecarName),
@@ -33,7 +33,7 @@ package struct Checkpoint: Sendable {
     if try !fileSystem.list(layout.checkpoints).contains(name) {
       let nonce = environment.random()
       let pages = StoreLayout.temporaryName(path, nonce)
-      let sidecar = "\(layout.checkpoints)/\(sidecarName)"
+      let sidecar = layout.sidecar(of: snapshot.txid)
       let newSidecar = StoreLayout.temporaryName(sidecar, nonce)
       defer {
         try? fileSystem.unlink(pages)
@@ -86,14 +86,8 @@ package struct Checkpoint: Sendable {
     (try? environment.fileSystem.readSymbolicLink(layout.current)).flatMap(StoreLayout.currentTxID)
   }
 
-  /// The newest checkpoint that is of no batch behind `published`: a repair that was cut off leaves one of a
-  /// line that never began.
+  /// The newest checkpoint of what is published.
   package func newest(upTo published: PublishedTxID) throws(StoreError) -> TxID? {
-    try whole().filter { $0 <= published.txid }.max()
-  }
-
-  /// Those that have both their files, of whatever line.
-  func whole() throws(StoreError) -> [TxID] {
-    StoreLayout.checkpointTxIDs(try environment.fileSystem.list(layout.checkpoints))
+    try CheckpointListing(of: store).newest(upTo: published.txid)
   }
 }

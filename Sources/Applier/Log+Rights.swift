@@ -10,7 +10,7 @@ extension Log {
   func proveWritable() throws(StoreError) {
     let fileSystem = store.fileSystem
     guard let newest = try? listed().first else { return }
-    let path = "\(store.layout.log)/\(StoreLayout.logName(newest))"
+    let path = store.layout.segment(newest)
     do throws(StoreError) { try fileSystem.proveWritable(path) } catch {
       var error = error
       if error.errno == EACCES, let owner = try? fileSystem.status(store.layout.log).owner {

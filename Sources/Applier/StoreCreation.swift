@@ -159,7 +159,7 @@ extension Checkpoint {
       offset += Int64(piece.count)
       if piece.count < 1 << 20 { break }
     }
-    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(extent.txid))"
+    let sidecar = layout.sidecar(of: extent.txid)
     let sums = try fileSystem.create(sidecar, mode: 0o444)
     try CheckpointSidecar.write(
       CheckpointSidecar.Header(
@@ -171,8 +171,7 @@ extension Checkpoint {
     try fileSystem.setPermissions(path, mode: 0o444)
     // The sidecar first: a database without one is no checkpoint.
     try fileSystem.syncDirectory(layout.checkpoints)
-    let name = StoreLayout.checkpointName(extent.txid)
-    try fileSystem.link(path, to: "\(layout.checkpoints)/\(name)")
+    try fileSystem.link(path, to: layout.database(of: extent.txid))
     try fileSystem.syncDirectory(layout.checkpoints)
   }
 }

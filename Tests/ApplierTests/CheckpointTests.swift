@@ -23,7 +23,7 @@ struct CheckpointTests {
     let pages = try PageStore(path: store.path, environment: environment)
     snapshot = try pages.published(.latest)
     checkpoint = Checkpoint(of: pages.handle)
-    path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))"
+    path = store.layout.database(of: snapshot.txid)
     try checkpoint.make(of: snapshot)
   }
 
@@ -46,7 +46,7 @@ struct CheckpointTests {
     // While it is open its number is not given to another.
     let open = try store.environment.fileSystem.open(path, .shared)
     defer { withExtendedLifetime(open) {} }
-    let sidecar = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
+    let sidecar = store.layout.sidecar(of: snapshot.txid)
     try store.environment.fileSystem.unlink(sidecar)
     try checkpoint.make(of: snapshot)
     #expect(try fileNumber() != made)

@@ -109,8 +109,7 @@ struct RemovalTests {
   }
 
   private func makeStray(_ store: TestStore, _ number: UInt64) throws {
-    let file = try store.environment.fileSystem.create(
-      "\(store.layout.log)/\(StoreLayout.logName(number))", mode: 0o644)
+    let file = try store.environment.fileSystem.create(store.layout.segment(number), mode: 0o644)
     try file.resize(to: 1 << 20)
     let header = LogSegmentHeader(
       store: try store.handle.id, number: number, nonce: 99, term: 2, created_ms: 0,
@@ -163,7 +162,7 @@ struct RemovalTests {
     let (store, snapshot, _) = try strayed(LateFiles(PosixFileSystem()))
     let fileSystem = store.environment.fileSystem
     for number in 2...4 as ClosedRange<UInt64> {
-      let path = "\(store.layout.oldLog)/\(StoreLayout.logName(number))"
+      let path = store.layout.oldSegment(number)
       // What is open here is of no use any more.
       try fileSystem.open(path, .write).write(
         [UInt8](repeating: 0xaa, count: 256 << 10), at: Block.firstLogFrame)
@@ -288,7 +287,7 @@ struct RemovalTests {
         try fileSystem.unlink("\(store.layout.checkpoints)/\(name)")
       }
     }
-    try fileSystem.unlink("\(store.layout.log)/\(StoreLayout.logName(3))")
+    try fileSystem.unlink(store.layout.segment(3))
     let error = #expect(throws: StoreError.self) {
       try Replay.compare(store: store.path, store.environment)
     }

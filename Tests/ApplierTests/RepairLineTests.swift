@@ -162,7 +162,7 @@ struct RepairLineTests {
     let plan = try store.newRepair().plan()
     let newest = try #require(store.segments().last)
     try store.store.environment.fileSystem.link(
-      newest, to: "\(store.layout.log)/\(StoreLayout.logName(7))")
+      newest, to: store.layout.segment(7))
     do {
       let error = #expect(throws: StoreError.self) {
         try store.newRepair().perform(plan)

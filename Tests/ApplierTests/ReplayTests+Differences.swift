@@ -219,7 +219,7 @@ extension ReplayTests {
     try Checkpoint(of: pages.handle).make(of: pages.published())
     try work(store)
     let txid = try pages.snapshot(.asOf(.txid(TxID(11)))).txid
-    let path = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+    let path = store.layout.sidecar(of: txid)
     let other = try CheckpointSidecar(
       path: path, store: pages.description.id, fileSystem: store.environment.fileSystem)
     var header = other.header

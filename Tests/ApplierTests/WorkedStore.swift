@@ -141,8 +141,7 @@ struct WorkedStore {
     let header = LogSegmentHeader(
       store: try StoreDescription.read(store.layout, fileSystem).id, number: number, nonce: 9,
       term: 9, created_ms: 0, holder: "late")
-    let file = try fileSystem.create(
-      "\(store.layout.log)/\(StoreLayout.logName(number))", mode: 0o644)
+    let file = try fileSystem.create(store.layout.segment(number), mode: 0o644)
     try file.resize(to: 1 << 20)
     try file.write(header.encoded(), at: Block.header)
   }

@@ -47,7 +47,7 @@ extension FuzzTarget {
 
   private static func attackLog(_ file: [UInt8], _ store: StoreID, _ number: UInt64) {
     let layout = StoreLayout("/s")
-    let path = "\(layout.log)/\(StoreLayout.logName(number))"
+    let path = layout.segment(number)
     let environment = fixedEnvironment(storeAround(file, path: path, store: store, layout))
     refusable {
       let segment = try LogSegment(path: path, store: store, environment: environment)
@@ -126,8 +126,8 @@ extension FuzzTarget {
       rejected: 0)
     return [
       path: file, layout.description: Array(description.json.utf8),
-      "\(layout.checkpoints)/\(StoreLayout.sidecarName(.zero))": header.encoded(),
-      "\(layout.checkpoints)/\(StoreLayout.checkpointName(.zero))": [],
+      layout.sidecar(of: .zero): header.encoded(),
+      layout.database(of: .zero): [],
     ]
   }
 
@@ -139,7 +139,7 @@ extension FuzzTarget {
     let environment = Environment(
       fileSystem: fileSystem, clock: EagerClock(), executor: InlineExecutor(), random: { 7 })
     must("writing a segment") {
-      let path = "\(layout.log)/\(StoreLayout.logName(number))"
+      let path = layout.segment(number)
       try fileSystem.create(path, mode: 0o600).write(file, at: 0)
     }
     let handle = StoreHandle(layout: layout, id: store, environment: environment)

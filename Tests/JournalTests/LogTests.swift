@@ -43,7 +43,7 @@ struct LogStore {
 
   /// A segment that somebody linked before it died, and that the file server may lose with its power.
   func stray(_ number: UInt64) throws {
-    let path = "\(Self.layout.log)/\(StoreLayout.logName(number))"
+    let path = Self.layout.segment(number)
     let file = try environment.fileSystem.create(path, mode: 0o644)
     try file.resize(to: 65536)
     try file.write(
@@ -316,7 +316,7 @@ struct LogTests {
   @Test func aSegmentThatWasLostIsNotReadInPlaceOfItsSuccessor() throws {
     let store = try LogStore()
     try store.stray(2)
-    let path = "\(LogStore.layout.log)/\(StoreLayout.logName(2))"
+    let path = LogStore.layout.segment(2)
     #expect(try store.log.present().segment.number == 1)
     try store.environment.fileSystem.unlink(path)
     var environment = store.environment
@@ -331,7 +331,7 @@ struct LogTests {
   @Test func whatAClaimantReadsIsWhatItMarked() throws {
     let store = try LogStore()
     try store.stray(2)
-    let path = "\(LogStore.layout.log)/\(StoreLayout.logName(2))"
+    let path = LogStore.layout.segment(2)
     var first = store.environment
     first.random = { 80 }
     var second = store.environment

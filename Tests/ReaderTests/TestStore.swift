@@ -169,10 +169,10 @@ final class TestStore: VerifiedStore {
   }
 
   var checkpointPath: String {
-    "\(layout.checkpoints)/\(StoreLayout.checkpointName(checkpointTxID))"
+    layout.database(of: checkpointTxID)
   }
-  var sidecarPath: String { "\(layout.checkpoints)/\(StoreLayout.sidecarName(checkpointTxID))" }
-  var segmentPath: String { "\(layout.log)/\(StoreLayout.logName(holder.header.number))" }
+  var sidecarPath: String { layout.sidecar(of: checkpointTxID) }
+  var segmentPath: String { layout.segment(holder.header.number) }
 
   /// Makes a checkpoint of the present.
   func checkpoint(publishing: Bool = true) throws {

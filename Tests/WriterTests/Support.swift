@@ -47,7 +47,7 @@ final class TestStore: VerifiedStore, Sendable {
     let header = CheckpointSidecar.Header(
       store: id, extent: .empty, pageSize: 4096, pageCount: 0, checksum: DatabaseChecksum(),
       rejected: 0)
-    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(.zero))"
+    let sidecar = layout.sidecar(of: .zero)
     try CheckpointSidecar.write(header, checksums: [], to: base.create(sidecar, mode: 0o444))
     try base.replaceSymbolicLink(layout.current, target: "checkpoints/\(name)")
   }

@@ -58,7 +58,7 @@ extension Repair {
     guard let newest = try numbers(layout.log).last else { return true }
     do throws(StoreError) {
       let segment = try LogSegment(
-        path: "\(layout.log)/\(StoreLayout.logName(newest))", store: store.id,
+        path: layout.segment(newest), store: store.id,
         environment: environment)
       let control = try segment.control()
       guard segment.number == newest, !control.isTruncated else { return true }
@@ -77,10 +77,10 @@ extension Repair {
     let latest = salvage.latest.txid
     if state.txid < latest { plan.lost = [state.txid.next...latest] }
     for number in try numbers(layout.log) {
-      plan.steps.append(.putApart("\(layout.log)/\(StoreLayout.logName(number))"))
+      plan.steps.append(.putApart(layout.segment(number)))
     }
     for number in try numbers(layout.oldLog) {
-      plan.steps.append(.putApart("\(layout.oldLog)/\(StoreLayout.logName(number))"))
+      plan.steps.append(.putApart(layout.oldSegment(number)))
     }
     // Without the log behind them nobody can use them here; with it, `sluice replay --log` can.
     let names = try environment.fileSystem.list(layout.checkpoints)

@@ -127,7 +127,7 @@ public struct Repair {
 
   /// Also where what it leads to has a higher number and is not there.
   private func pointCurrent(_ checkpoint: Checkpoint) throws(StoreError) {
-    guard let newest = try checkpoint.whole().max() else { return }
+    guard let newest = try CheckpointListing(of: checkpoint.store).whole.last else { return }
     let target = StoreLayout.currentTarget(newest)
     guard (try? environment.fileSystem.readSymbolicLink(layout.current)) != target else { return }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)

@@ -33,7 +33,7 @@ struct SilentStore {
   private func look() throws(StoreError) -> Look? {
     let names = try? store.fileSystem.list(store.layout.log)
     guard let number = names?.compactMap(StoreLayout.logNumber).max() else { return nil }
-    let path = "\(store.layout.log)/\(StoreLayout.logName(number))"
+    let path = store.layout.segment(number)
     let beacons = try store.fileSystem.open(path, .shared).read(
       2 * Block.size, at: Block.beacons.0)
     let segment = try? LogSegment(path: path, store: store.id, environment: store.environment)

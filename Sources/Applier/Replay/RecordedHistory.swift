@@ -25,7 +25,7 @@ public struct RecordedHistory {
     present = try log.present()
     foreignKeys = description.foreignKeys
     extensions = try StoreExtensions.open(description, in: layout, environment)
-    checkpoints = try Self.checkpoints(layout, environment)
+    checkpoints = try CheckpointListing(of: log.store).whole
     self.environment = environment
     made = nil
   }
@@ -54,11 +54,11 @@ public struct RecordedHistory {
     if let description {
       id = description.id
     } else {
-      let path = "\(archive.log)/\(StoreLayout.logName(newest))"
+      let path = archive.segment(newest)
       id = try LogSegment.store(path, fileSystem)
     }
     var store = StoreHandle(layout: archive, id: id, environment: environment)
-    var checkpoints = try Self.checkpoints(archive, environment)
+    var checkpoints = try CheckpointListing(of: store).whole
     var made: MadeDirectory?
     if checkpoints.isEmpty {
       let directory = try MadeDirectory(fileSystem, environment.random())
@@ -85,12 +85,6 @@ public struct RecordedHistory {
 
   /// How far the history goes.
   package var extent: LogExtent { present.extent }
-
-  private static func checkpoints(_ layout: StoreLayout, _ environment: Environment)
-    throws(StoreError) -> [TxID]
-  {
-    StoreLayout.checkpointTxIDs(try environment.fileSystem.list(layout.checkpoints)).sorted()
-  }
 
   /// Makes the database that an empty store begins with.
   private static func makeFirst(of store: StoreHandle, _ description: StoreDescription?)

@@ -136,8 +136,7 @@ final class RowExecution {
         guard error.isRemoval else { throw error }
       }
       log.forgetFiles()
-      oldest = try environment.fileSystem.list(log.store.layout.checkpoints)
-        .compactMap(StoreLayout.checkpointTxID).min()
+      oldest = try CheckpointListing(of: log.store).databases.first
       if let oldest, last < oldest { return nil }
       environment.clock.sleep(.milliseconds(10 * attempt))
     }

@@ -223,7 +223,7 @@ private final class ServedSession {
     if let segment, segment.number == number { return segment }
     guard let store else { throw StoreError(.invalid, "the applier sent what is no question") }
     let opened = try LogSegment(
-      path: "\(layout.log)/\(StoreLayout.logName(number))", store: store.description.id,
+      path: layout.segment(number), store: store.description.id,
       environment: environment)
     segment = opened
     return opened

@@ -90,23 +90,18 @@ final class BackupDirectory {
     return Whole(
       segment: present.segment, beacon: present.beacon,
       predecessor: try log.listed().first { $0 < present.segment.number },
-      checkpoints: Set(StoreLayout.checkpointTxIDs(try list(layout.checkpoints))))
+      checkpoints: Set(CheckpointListing(try list(layout.checkpoints)).whole))
   }
 
   /// Takes away what an earlier process left half made of a copy that is whole, which is gone on with now.
   func tidy(_ whole: Whole) throws(StoreError) {
     // Its predecessor is closed behind it.
     if let before = whole.predecessor { try close(before) }
-    let names = Set(try list(layout.checkpoints))
-    let half = Set(
-      names.compactMap(StoreLayout.temporaryTarget).compactMap(StoreLayout.checkpointTxID)
-        .filter {
-          names.contains(StoreLayout.sidecarName($0))
-            && !names.contains(StoreLayout.checkpointName($0))
-        })
+    let listing = CheckpointListing(try list(layout.checkpoints))
+    let half = listing.sidecarsAlone.filter(listing.unfinished.contains)
     // Without the temporary database beside it, page checksums are what is left of a checkpoint that was lost.
     for txid in half {
-      try fileSystem.unlink("\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))")
+      try fileSystem.unlink(layout.sidecar(of: txid))
     }
     if !half.isEmpty { try fileSystem.syncDirectory(layout.checkpoints) }
     try removeTemporaries()
@@ -213,7 +208,7 @@ final class BackupDirectory {
   func finish(_ segments: [UInt64]) throws(StoreError) {
     if environment.makes(.settledCopy) {
       for number in segments {
-        try fileSystem.open("\(layout.log)/\(StoreLayout.logName(number))", .write).sync()
+        try fileSystem.open(layout.segment(number), .write).sync()
       }
       for directory in [layout.log, layout.checkpoints, layout.root] {
         try fileSystem.syncDirectory(directory)
@@ -252,7 +247,7 @@ final class BackupDirectory {
   }
 
   private func close(_ number: UInt64) throws(StoreError) {
-    let path = "\(layout.log)/\(StoreLayout.logName(number))"
+    let path = layout.segment(number)
     let file = try fileSystem.open(path, .write)
     guard try !Mark.isClosed(file) else { return }
     try Mark.write(to: file, by: "backup", time_ms: environment.clock.wallTime_ms())

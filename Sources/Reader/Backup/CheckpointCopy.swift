@@ -18,15 +18,13 @@ struct CheckpointCopy {
   /// it was removed just now.
   init(of store: StoreHandle, upTo last: TxID) throws(StoreError) {
     let (layout, fileSystem) = (store.layout, store.fileSystem)
-    let names = try fileSystem.list(layout.checkpoints)
-    let txid = StoreLayout.checkpointTxIDs(names).filter { $0 <= last }.max()
-    guard let txid else {
+    guard let txid = try CheckpointListing(of: store).newest(upTo: last) else {
       throw StoreError(
         .damaged,
         "the store has no checkpoint to begin a copy with; make one (`sluice checkpoint`)",
         path: layout.checkpoints)
     }
-    let path = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+    let path = layout.sidecar(of: txid)
     sidecar = try CheckpointSidecar(path: path, store: store.id, fileSystem: fileSystem)
     guard sidecar.header.extent.txid == txid else {
       throw StoreError(
@@ -35,8 +33,7 @@ struct CheckpointCopy {
     }
     sidecarFile = try fileSystem.open(path, .fixed)
     sidecarBytes = try sidecarFile.status().size
-    database = try fileSystem.open(
-      "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))", .fixed)
+    database = try fileSystem.open(layout.database(of: txid), .fixed)
     environment = store.environment
   }
 

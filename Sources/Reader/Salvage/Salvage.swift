@@ -14,15 +14,14 @@ package struct Salvage {
     log = try SalvagedLog(of: store)
     files = StoreFiles(of: store)
     let lines = try BegunLines(store.layout, store.fileSystem)
-    let names = try store.fileSystem.listed(ifThere: store.layout.checkpoints)
-    checkpoints = StoreLayout.checkpointTxIDs(names).filter { lines.include($0) }.sorted(by: >)
+    let listing = CheckpointListing(
+      try store.fileSystem.listed(ifThere: store.layout.checkpoints))
+    checkpoints = listing.whole.filter { lines.include($0) }.reversed()
     latest = try log.latest()
     logEnd = latest.txid
     // One half of a checkpoint shows that much, too.
-    for name in names {
-      guard let txid = StoreLayout.checkpointTxID(name) ?? StoreLayout.sidecarTxID(name),
-        lines.include(txid)
-      else { continue }
+    for txid in listing.whole + listing.databasesAlone + listing.sidecarsAlone
+    where lines.include(txid) {
       latest.txid = max(latest.txid, txid)
     }
   }

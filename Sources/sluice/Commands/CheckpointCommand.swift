@@ -28,7 +28,7 @@ struct CheckpointCommand: ParsableCommand {
     try Checkpoint(of: store.handle).make(of: snapshot)
     var output = OutputFile()
     try output.write(
-      "\(snapshot.txid) \(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))\n")
+      "\(snapshot.txid) \(store.layout.database(of: snapshot.txid))\n")
     try output.flush()
   }
 }

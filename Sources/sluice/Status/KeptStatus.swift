@@ -30,13 +30,11 @@ struct KeptStatus {
     self.settings = settings
     bytes = log.bytes
     let (layout, fileSystem) = (store.layout, store.fileSystem)
-    let whole = StoreLayout.checkpointTxIDs(try fileSystem.list(layout.checkpoints)).sorted()
     var made: [RetentionPlan.Checkpoint] = []
-    for txid in whole {
-      let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+    for txid in try CheckpointListing(of: store).whole {
+      let sidecar = layout.sidecar(of: txid)
       do throws(StoreError) {
-        let status = try fileSystem.status(
-          "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))")
+        let status = try fileSystem.status(layout.database(of: txid))
         let size = status.size + (try fileSystem.status(sidecar).size)
         bytes += size
         checkpoints += 1
