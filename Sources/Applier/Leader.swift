@@ -48,11 +48,8 @@ final class Leader {
   var isExecutingNamed = false
   /// How long the next beat may take, as the last one says.
   var announcedBeat: Duration = .zero
-  /// What a beat in the middle of a statement met, which cannot be thrown there.
-  var failedBeat: StoreError?
-  /// After that: when the own mark was last looked at, and whether it was set.
-  var lastLook: Duration = .zero
-  var isClosed = false
+  /// What beats in the middle of a statement have shown.
+  var hold = TermHold.whole
   /// The last beat left it out.
   var skipsMark = false
   var hasBegun = false
@@ -207,7 +204,7 @@ final class Leader {
       beatDuringExecution()
       hearDuringExecution()
     }
-    execution.events.isInVain = { [unowned self] in isClosed }
+    execution.events.isInVain = { [unowned self] in hold.isLost }
     execution.events.shouldStop = shouldStop
     takeHints()
     execution.publish = { [unowned self] () throws(StoreError) in
@@ -227,7 +224,7 @@ final class Leader {
     }
     // What follows may ask the database, which is no time to begin to read.
     isExecuting = false
-    if let failedBeat { throw failedBeat }
+    try hold.check()
     if let lack = done.lack, let batch = request.batches.first {
       // Its segments are given up, and one of them may be being read.
       _ = try takeAhead()
