@@ -105,7 +105,7 @@ private func makeCheckpoint(of store: String) throws -> Bool {
   let pages = try PageStore(path: store, environment: .posix())
   let published = try pages.published()
   guard published.snapshot.checkpointTxID != published.txid else { return false }
-  try Checkpoint(layout: pages.layout, store: pages.description.id, environment: .posix())
+  try Checkpoint(of: pages.handle)
     .make(of: published)
   return true
 }

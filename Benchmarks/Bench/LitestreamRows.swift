@@ -79,9 +79,7 @@ private func awaitDirectory(_ path: String) throws {
 
 /// Bytes of the pages in a store's commits, and of all else in these.
 private func keptInCommits(of store: String) throws -> (pages: Int, rest: Int) {
-  let (layout, environment) = (StoreLayout(store), Environment.posix())
-  let id = try StoreDescription.read(layout, environment.fileSystem).id
-  let log = Log(layout: layout, store: id, environment: environment)
+  let log = Log(of: try StoreHandle(at: StoreLayout(store), .posix()))
   var follower = LogFollower(after: .empty)
   var (pages, all) = (0, 0)
   try follower.advance(log, to: log.present()) { (commit, _) throws(StoreError) in

@@ -37,7 +37,7 @@ struct SideRole: ParsableCommand {
       try Restoration.write(snapshot, to: target, environment)
     case .checkpoint:
       let pages = try PageStore(path: source, environment: environment)
-      try Checkpoint(layout: pages.layout, store: pages.description.id, environment: environment)
+      try Checkpoint(of: pages.handle)
         .make(of: pages.published(.latest))
     case .copy: try copyFile(source, to: target)
     }

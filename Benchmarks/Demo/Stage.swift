@@ -32,8 +32,7 @@ final class Stage {
   func play() throws -> Report {
     let began = clock.elapsed()
     try command("init", store)
-    let id = try StoreDescription.read(StoreLayout(store), PosixFileSystem()).id
-    let log = Log(layout: StoreLayout(store), store: id, environment: .posix())
+    let log = Log(of: try StoreHandle(at: StoreLayout(store), .posix()))
 
     var appliers = try ["applier-1", "applier-2"].map(applier)
     let writer = try Writer(store: store)

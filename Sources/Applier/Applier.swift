@@ -11,13 +11,12 @@ public import SluiceShared
 /// Synchronous and without threads of its own; `run` returns when it is told to stop. Several
 /// appliers of one store are safe at any time; for many stores in one process there is `Fleet`.
 public final class Applier {
-  let layout: StoreLayout
+  let store: StoreHandle
   private(set) var description: StoreDescription
   private(set) var options: ApplierOptions
   private(set) var lease: any Lease
   /// The lease is the caller's.
   private let isGivenLease: Bool
-  let environment: Environment
   let log: Log
   /// Where this process takes hints while it leads.
   private let desk: HintDesk?
@@ -53,19 +52,19 @@ public final class Applier {
     path: String, options: ApplierOptions, lease: (any Lease)?,
     environment: Environment = .posix()
   ) throws(StoreError) {
-    layout = StoreLayout(path)
+    let layout = StoreLayout(path)
     description = try StoreDescription.read(layout, environment.fileSystem)
+    store = StoreHandle(layout: layout, id: description.id, environment: environment)
     self.options = options
     // Before anything is claimed: who could execute nothing must not keep others from it.
     self.options.extensions = try StoreExtensions.open(
       description, in: layout, environment)
     try Applier.checkScratch(environment)
     self.options.metrics = ApplierMetrics(layout)
-    self.environment = environment
     desk = try Applier.desk(options, environment)
     line = HintLine(environment)
-    log = Log(layout: layout, store: description.id, environment: environment)
-    try log.proveWritable(environment)
+    log = Log(of: store)
+    try log.proveWritable()
     worker =
       options.many == nil
       ? Applier.standbyWorker(layout, description, self.options, environment) : nil
@@ -76,6 +75,9 @@ public final class Applier {
       self.lease = try StoreLease.make(for: description, layout, options, environment)
     }
   }
+
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
 
   /// What the last term that ended in order found and could not apply.
   package private(set) var leftBehind: LeftBehind?
@@ -245,9 +247,7 @@ public final class Applier {
   }
 
   private func newClaim() -> LogClaim {
-    var claim = LogClaim(
-      layout: layout, store: description.id, environment: environment, holder: options.holder,
-      engine: Engine.current)
+    var claim = LogClaim(of: store, holder: options.holder, engine: Engine.current)
     claim.log = log
     return claim
   }
@@ -287,14 +287,14 @@ public final class Applier {
         "segment": "\(won.holder.header.number)", "term": "\(won.holder.header.term)",
         "txid": "\(won.holder.extent.txid)",
       ])
-    let store: PageStore
+    let opened: PageStore
     if let pages {
-      store = pages
+      opened = pages
     } else {
-      store = try PageStore(path: layout.root, environment: environment)
+      opened = try PageStore(path: layout.root, environment: environment)
     }
     let leader = try Leader(
-      won, store: store, worker: worker, survived: survived, options: options, lease: lease,
+      won, store: opened, worker: worker, survived: survived, options: options, lease: lease,
       desk: desk, claimed: started, environment: environment)
     options.metrics?.termBegan()
     return leader

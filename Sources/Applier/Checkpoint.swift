@@ -5,15 +5,11 @@ package import SluiceShared
 /// A complete, plain SQLite file as of a published batch, for any SQLite tool and for readers to
 /// begin from.
 package struct Checkpoint: Sendable {
-  package let layout: StoreLayout
-  package let store: StoreID
-  package let environment: Environment
+  package let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
 
-  package init(layout: StoreLayout, store: StoreID, environment: Environment) {
-    self.layout = layout
-    self.store = store
-    self.environment = environment
-  }
+  package init(of store: StoreHandle) { self.store = store }
 
   /// Writes the checkpoint of a state and points `current.sqlite` to it.
   ///
@@ -24,7 +20,7 @@ package struct Checkpoint: Sendable {
     let snapshot = published.snapshot
     let fileSystem = environment.fileSystem
     let name = StoreLayout.checkpointName(snapshot.txid)
-    let path = "\(layout.checkpoints)/\(name)"
+    let path = layout.database(of: snapshot.txid)
     let sidecarName = StoreLayout.sidecarName(snapshot.txid)
     let names = Set(try fileSystem.list(layout.checkpoints))
     if names.contains(name), !names.contains(sidecarName),
@@ -37,7 +33,7 @@ package struct Checkpoint: Sendable {
     if try !fileSystem.list(layout.checkpoints).contains(name) {
       let nonce = environment.random()
       let pages = StoreLayout.temporaryName(path, nonce)
-      let sidecar = "\(layout.checkpoints)/\(sidecarName)"
+      let sidecar = layout.sidecar(of: snapshot.txid)
       let newSidecar = StoreLayout.temporaryName(sidecar, nonce)
       defer {
         try? fileSystem.unlink(pages)
@@ -47,7 +43,7 @@ package struct Checkpoint: Sendable {
       let file = try fileSystem.create(newSidecar, mode: 0o444)
       try CheckpointSidecar.write(
         CheckpointSidecar.Header(
-          store: store, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
+          store: store.id, extent: snapshot.extent, pageSize: UInt32(snapshot.pageSize),
           pageCount: snapshot.pageCount, checksum: snapshot.checksum,
           rejected: snapshot.rejected,
           description: (try? StoreDescription.read(layout, fileSystem).json) ?? ""),
@@ -90,14 +86,8 @@ package struct Checkpoint: Sendable {
     (try? environment.fileSystem.readSymbolicLink(layout.current)).flatMap(StoreLayout.currentTxID)
   }
 
-  /// The newest checkpoint that is of no batch behind `published`: a repair that was cut off leaves one of a
-  /// line that never began.
+  /// The newest checkpoint of what is published.
   package func newest(upTo published: PublishedTxID) throws(StoreError) -> TxID? {
-    try whole().filter { $0 <= published.txid }.max()
-  }
-
-  /// Those that have both their files, of whatever line.
-  func whole() throws(StoreError) -> [TxID] {
-    StoreLayout.checkpointTxIDs(try environment.fileSystem.list(layout.checkpoints))
+    try CheckpointListing(of: store).newest(upTo: published.txid)
   }
 }

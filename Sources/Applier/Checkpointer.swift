@@ -46,7 +46,7 @@ final class Checkpointer {
   /// How long ago a checkpoint was made, where the file server's time is `now_ms`; zero where that is not
   /// known.
   func age(of txid: TxID, now_ms: Int64?) -> Duration {
-    let path = "\(checkpoint.layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
+    let path = checkpoint.layout.database(of: txid)
     guard let now_ms, let made_ms = try? environment.fileSystem.status(path).modified_ms else {
       return .zero
     }

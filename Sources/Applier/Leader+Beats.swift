@@ -28,7 +28,7 @@ extension Leader {
 
   /// Publishes what is confirmed while the next group is prepared; one beacon is in flight at most.
   func publishBeside() throws(StoreError) {
-    if let failedBeat { throw failedBeat }
+    try hold.check()
     try publisher.wait()
     try renewed()
     publisher.start(beacon(.active), holder)
@@ -36,7 +36,7 @@ extension Leader {
 
   func publishNow(_ state: Beacon.State) throws(StoreError) {
     // A beat that was refused while pages were read ends the term here, too.
-    if let failedBeat { throw failedBeat }
+    try hold.check()
     try publisher.wait()
     // Among many stores a turn for nothing costs others time.
     publisher.start(beacon(state), holder, isAwaited: options.many != nil)
@@ -73,20 +73,18 @@ extension Leader {
   /// somebody has taken over: this term publishes no commit more, but the next one, if it is made
   /// before that, is carried over. So one step that takes longer than a lease gets done in the end.
   func beatDuringExecution() {
-    guard failedBeat == nil else { return lookWhetherClosed() }
+    guard hold.failure == nil else { return lookWhetherClosed() }
     guard isBeatDue else { return }
     do throws(StoreError) { try publishNow(.active) } catch {
       logger.warning("no beat during a long statement", metadata: ["error": "\(error)"])
-      failedBeat = error
+      hold.fail(error)
     }
   }
 
   private func lookWhetherClosed() {
-    let now = environment.clock.elapsed()
-    guard !isClosed, now - lastLook >= options.beat else { return }
-    lastLook = now
+    guard hold.takeLook(at: environment.clock.elapsed(), every: options.beat) else { return }
     do throws(StoreError) { try holder.checkOpen() } catch {
-      if error.code == .notLeading { isClosed = true }
+      if error.code == .notLeading { hold.lose() }
     }
   }
 

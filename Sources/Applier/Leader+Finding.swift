@@ -17,8 +17,7 @@ extension Leader {
 
   /// How much log earlier terms wrote since a checkpoint.
   func logSince(_ txid: TxID) throws(StoreError) -> (bytes: Int64, segments: UInt64) {
-    let log = Log(
-      layout: store.layout, store: store.description.id, environment: environment)
+    let log = Log(of: store.handle)
     let spans = try log.history(after: txid, upTo: try log.present()).dropLast()
     return (
       spans.reduce(0) { $0 + $1.end - Block.firstLogFrame }, UInt64(spans.count)

@@ -53,10 +53,10 @@ extension Leader {
   /// where nobody leads.
   func hearDuringExecution() {
     let now = environment.clock.elapsed()
-    guard failedBeat == nil, now - lastHearing >= Limits.hearingPause else { return }
+    guard hold.failure == nil, now - lastHearing >= Limits.hearingPause else { return }
     lastHearing = now
     do throws(StoreError) { if publisher.isDone { try publisher.wait() } } catch {
-      failedBeat = error
+      hold.fail(error)
     }
     desk?.take()
     lookAhead()

@@ -115,9 +115,7 @@ extension Applier {
     guard !options.retention.removesNothing, error.path?.hasPrefix(layout.root) ?? false else {
       return false
     }
-    let retention = Retention(
-      Checkpoint(layout: layout, store: description.id, environment: environment), options,
-      environment)
+    let retention = Retention(Checkpoint(of: store), options, environment)
     let occasion = Retention.Occasion(
       now_ms: now_ms, published: present.published, segment: present.segment.number,
       isSettled: false, isUrgent: true)

@@ -48,11 +48,8 @@ final class Leader {
   var isExecutingNamed = false
   /// How long the next beat may take, as the last one says.
   var announcedBeat: Duration = .zero
-  /// What a beat in the middle of a statement met, which cannot be thrown there.
-  var failedBeat: StoreError?
-  /// After that: when the own mark was last looked at, and whether it was set.
-  var lastLook: Duration = .zero
-  var isClosed = false
+  /// What beats in the middle of a statement have shown.
+  var hold = TermHold.whole
   /// The last beat left it out.
   var skipsMark = false
   var hasBegun = false
@@ -94,20 +91,18 @@ final class Leader {
     holder = won.holder
     status = ApplierStatus(after: won.inherited, survived: survived, environment)
     missingBefore = status.missing
-    segment = try Leader.openOwn(won.holder, store, environment)
+    segment = try Leader.openOwn(won.holder, store.handle)
     store.adopt(segment)
     time = TermTime(won.holder, environment)
     lastWork = environment.clock.elapsed()
     (segmentSince, lastWanted) = (lastWork, lastWork)
     intake = try JournalIntake(
-      layout: store.layout, store: store.description.id, environment: environment,
-      name: options.holder,
+      of: store.handle, name: options.holder,
       openFiles: options.openSegments ?? min(8192, environment.fileSystem.openFileLimit / 4),
       log: logger)
     intake.silence = options.retireAfter
     publisher = Publisher(won.published, environment)
-    let checkpoint = Checkpoint(
-      layout: store.layout, store: store.description.id, environment: environment)
+    let checkpoint = Checkpoint(of: store.handle)
     var housekeeping = environment
     if let many = options.many { housekeeping.executor = many.housekeeping }
     checkpointer = Checkpointer(checkpoint, options, housekeeping)
@@ -121,12 +116,12 @@ final class Leader {
 
   /// The own segment, for reading. Its name is gone where another applier took over and retention
   /// moved it already.
-  private static func openOwn(_ holder: LogHolder, _ store: PageStore, _ environment: Environment)
-    throws(StoreError) -> LogSegment
+  private static func openOwn(_ holder: LogHolder, _ store: StoreHandle) throws(StoreError)
+    -> LogSegment
   {
     do throws(StoreError) {
       return try LogSegment(
-        path: holder.file.path, store: store.description.id, environment: environment)
+        path: holder.file.path, store: store.id, environment: store.environment)
     } catch {
       guard error.isNoSuchFile else { throw error }
       throw StoreError(
@@ -209,7 +204,7 @@ final class Leader {
       beatDuringExecution()
       hearDuringExecution()
     }
-    execution.events.isInVain = { [unowned self] in isClosed }
+    execution.events.isInVain = { [unowned self] in hold.isLost }
     execution.events.shouldStop = shouldStop
     takeHints()
     execution.publish = { [unowned self] () throws(StoreError) in
@@ -229,7 +224,7 @@ final class Leader {
     }
     // What follows may ask the database, which is no time to begin to read.
     isExecuting = false
-    if let failedBeat { throw failedBeat }
+    try hold.check()
     if let lack = done.lack, let batch = request.batches.first {
       // Its segments are given up, and one of them may be being read.
       _ = try takeAhead()
@@ -330,9 +325,7 @@ final class Leader {
     try publishNow(.active)
     let status = status
     let clock = environment.clock
-    var claim = LogClaim(
-      layout: store.layout, store: store.description.id, environment: environment,
-      holder: options.holder, engine: Engine.current)
+    var claim = LogClaim(of: store.handle, holder: options.holder, engine: Engine.current)
     claim.segmentBytes = options.segmentBytes
     claim.clockTolerance = nil
     guard
@@ -345,7 +338,7 @@ final class Leader {
       throw StoreError(.notLeading, "another applier took the next log segment; this one stops")
     }
     holder = won.holder
-    segment = try Leader.openOwn(holder, store, environment)
+    segment = try Leader.openOwn(holder, store.handle)
     segmentSince = environment.clock.elapsed()
     checkpointer.rotated()
     logger.debug("log segment begun", metadata: ["segment": "\(holder.header.number)"])

@@ -39,13 +39,14 @@ package struct LeaseChange {
     let before = description
     if let kind { description.lease = kind }
     if let transactions { description.transactions = transactions }
-    let log = Log(layout: layout, store: description.id, environment: environment)
+    let store = StoreHandle(layout: layout, id: description.id, environment: environment)
+    let log = Log(of: store)
     var newest = try awaitSilence(log)
     var isChanged = false
     // Each claimant that closes this one's segment has read store.json before, and the next time it
     // reads the new one.
     for _ in 0..<Limits.claimsPerLeaseChange {
-      if let (holder, status) = try claim(newest, description) {
+      if let (holder, status) = try claim(of: store, newest) {
         do throws(StoreError) {
           try description.replace(in: layout, environment)
           isChanged = true
@@ -92,12 +93,10 @@ package struct LeaseChange {
   }
 
   /// And what its first beacon says of earlier terms; the last one says the same, for nothing was executed.
-  private func claim(_ newest: UInt64, _ description: StoreDescription) throws(StoreError)
+  private func claim(of store: StoreHandle, _ newest: UInt64) throws(StoreError)
     -> (LogHolder, ApplierStatus)?
   {
-    var claim = LogClaim(
-      layout: layout, store: description.id, environment: environment, holder: name,
-      engine: Engine.current)
+    var claim = LogClaim(of: store, holder: name, engine: Engine.current)
     claim.clockTolerance = clockTolerance
     var status = ApplierStatus()
     let won = try claim.claim(

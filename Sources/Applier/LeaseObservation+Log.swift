@@ -21,7 +21,7 @@ extension LeaseObservation {
     var listed = try log.listed()
     if listed.isEmpty { listed = try log.listed() }
     guard let number = listed.first else {
-      throw StoreError(.damaged, Log.noSegment, path: log.layout.log)
+      throw StoreError(.damaged, Log.noSegment, path: log.store.layout.log)
     }
     guard let segment = try log.open(number), let control = try log.control(of: segment)
     else { return nil }

@@ -45,8 +45,9 @@ public struct StoreCreation: Sendable {
     do throws(StoreError) {
       try makeDirectories(layout, &made)
       let id = StoreID(time_ms: environment.clock.wallTime_ms(), random: environment.random)
-      try fill(layout, id, original, loaded, environment)
-      guard try begin(layout, id, environment) else {
+      let store = StoreHandle(layout: layout, id: id, environment: environment)
+      try fill(store, original, loaded)
+      guard try begin(store) else {
         throw StoreError(.invalid, "another `init` is making this store", path: path)
       }
     } catch {
@@ -66,10 +67,10 @@ public struct StoreCreation: Sendable {
 
   /// Everything but the log.
   private func fill(
-    _ layout: StoreLayout, _ id: StoreID, _ original: borrowing SourceDatabase?,
-    _ loaded: [StoreExtensions.Candidate], _ environment: Environment
+    _ store: StoreHandle, _ original: borrowing SourceDatabase?,
+    _ loaded: [StoreExtensions.Candidate]
   ) throws(StoreError) {
-    let fileSystem = environment.fileSystem
+    let (layout, fileSystem) = (store.layout, store.fileSystem)
     let database = "\(layout.checkpoints)/\(MadeFiles.databaseName)"
     let size = try FirstDatabase(
       path: database, pageSize: pageSize, extensions: loaded.map(\.loadable),
@@ -77,35 +78,32 @@ public struct StoreCreation: Sendable {
     ).make(from: original)
     if !loaded.isEmpty { try StoreExtensions.write(loaded, to: layout, fileSystem) }
     var description = StoreDescription(
-      id: id, pageSize: size, lease: lease, foreignKeys: foreignKeys,
+      id: store.id, pageSize: size, lease: lease, foreignKeys: foreignKeys,
       extensions: loaded.map(\.record))
     description.transactions = transactions
     let file = try fileSystem.create(layout.description, mode: 0o444)
     try file.write(Array(description.json.utf8), at: 0)
     try file.sync()
-    let first = Checkpoint(layout: layout, store: id, environment: environment)
+    let first = Checkpoint(of: store)
     try first.adopt(database, description, as: .empty, rejected: 0)
     try first.pointCurrent(to: .zero)
     try fileSystem.unlink(database)
 
     var options = ApplierOptions(holder: "init")
-    options.extensions = try StoreExtensions.open(description, in: layout, environment)
+    options.extensions = try StoreExtensions.open(description, in: layout, store.environment)
     let session = try Session(
-      try Snapshot(checkpoint: .zero, layout: layout, store: id, environment: environment),
-      Session.Settings(description, options), environment)
+      try Snapshot(checkpoint: .zero, of: store), Session.Settings(description, options),
+      store.environment)
     try session.prove()
     guard original != nil else { return }
     for finding in try session.survey() { note(finding) }
   }
 
   /// Log segment 1, with a released beacon; false where another made it.
-  private func begin(_ layout: StoreLayout, _ id: StoreID, _ environment: Environment)
-    throws(StoreError) -> Bool
-  {
-    var claim = LogClaim(
-      layout: layout, store: id, environment: environment, holder: "init", engine: Engine.current)
+  private func begin(_ store: StoreHandle) throws(StoreError) -> Bool {
+    var claim = LogClaim(of: store, holder: "init", engine: Engine.current)
     claim.clockTolerance = clockTolerance
-    let clock = environment.clock
+    let clock = store.environment.clock
     var status = ApplierStatus()
     status.retention = RetentionSettings().stated
     return try claim.claim(
@@ -161,11 +159,11 @@ extension Checkpoint {
       offset += Int64(piece.count)
       if piece.count < 1 << 20 { break }
     }
-    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(extent.txid))"
+    let sidecar = layout.sidecar(of: extent.txid)
     let sums = try fileSystem.create(sidecar, mode: 0o444)
     try CheckpointSidecar.write(
       CheckpointSidecar.Header(
-        store: store, extent: extent, pageSize: UInt32(pageSize),
+        store: store.id, extent: extent, pageSize: UInt32(pageSize),
         pageCount: UInt32(checksums.count), checksum: checksum, rejected: rejected,
         description: description.json),
       checksums: checksums, to: sums)
@@ -173,8 +171,7 @@ extension Checkpoint {
     try fileSystem.setPermissions(path, mode: 0o444)
     // The sidecar first: a database without one is no checkpoint.
     try fileSystem.syncDirectory(layout.checkpoints)
-    let name = StoreLayout.checkpointName(extent.txid)
-    try fileSystem.link(path, to: "\(layout.checkpoints)/\(name)")
+    try fileSystem.link(path, to: layout.database(of: extent.txid))
     try fileSystem.syncDirectory(layout.checkpoints)
   }
 }

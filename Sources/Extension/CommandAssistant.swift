@@ -68,8 +68,7 @@ final class CommandAssistant: Assisting {
 
   /// Whether an applier leads, as far as its beacon says.
   private func isLed() throws(StoreError) -> Bool {
-    let id = try StoreDescription.read(layout, environment.fileSystem).id
-    let beacon = try Log(layout: layout, store: id, environment: environment).present().beacon
+    let beacon = try Log(of: StoreHandle(at: layout, environment)).present().beacon
     let age_ms = environment.clock.wallTime_ms().subtractingReportingOverflow(beacon.time_ms)
       .partialValue
     return beacon.state == .active && age_ms <= beacon.status.longestSilence_ms

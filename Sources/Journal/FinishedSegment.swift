@@ -9,8 +9,9 @@ extension LogSegment {
   /// header and of the start record. What is read is that very frame: its checksum begins with the segment's nonce,
   /// covers where it lies and the checksums of its sections, and has to be the one that the successor names.
   static func finished(
-    _ path: String, endingAt position: LogPosition, store: StoreID, environment: Environment
+    _ path: String, endingAt position: LogPosition, of store: StoreHandle
   ) -> (segment: LogSegment, lastFrame: [UInt8])? {
+    let environment = store.environment
     let length = position.end - position.lastFrame
     guard position.lastFrame > position.startFrame, length <= Limits.lastFrameReadBytes,
       let file = try? environment.fileSystem.open(
@@ -24,7 +25,7 @@ extension LogSegment {
       frame.kind == .index, frame.checksum == position.checksum, frame.end == position.end,
       let copied = try? scanner.section(.segmentHeader, of: frame, limit: Int64(Block.size)),
       let (header, checksum) = LogSegmentHeader.decode(copied: copied),
-      header.store == store, header.number == position.segment, header.nonce == position.nonce,
+      header.store == store.id, header.number == position.segment, header.nonce == position.nonce,
       let start = try? scanner.startRecord(of: frame)
     else { return nil }
     let segment = LogSegment(

@@ -127,7 +127,7 @@ extension Log {
       forgetFile(number)
       if byLastFrame,
         let found = LogSegment.finished(
-          "\(directory)/\(name)", endingAt: position, store: store, environment: environment)
+          "\(directory)/\(name)", endingAt: position, of: store)
       {
         keep(found.segment)
         return .segment(Found(segment: found.segment, lastFrame: found.lastFrame))

@@ -14,9 +14,9 @@ package import SluiceShared
 ///
 /// Not safe to use from two threads at once; its owner has a lock.
 package final class Log {
-  package let layout: StoreLayout
-  package let store: StoreID
-  package let environment: Environment
+  package let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
   private var newest: LogSegment?
   private var opened: [UInt64: LogSegment] = [:]
 
@@ -37,11 +37,7 @@ package final class Log {
     }
   }
 
-  package init(layout: StoreLayout, store: StoreID, environment: Environment) {
-    self.layout = layout
-    self.store = store
-    self.environment = environment
-  }
+  package init(of store: StoreHandle) { self.store = store }
 
   /// What is published now: at least everything that anybody saw published before this was called.
   ///
@@ -250,7 +246,7 @@ package final class Log {
     if let segment = opened[number] { return segment }
     do throws(StoreError) {
       let segment = try LogSegment(
-        path: "\(directory)/\(StoreLayout.logName(number))", store: store,
+        path: "\(directory)/\(StoreLayout.logName(number))", store: store.id,
         environment: environment)
       keep(segment)
       return segment

@@ -11,9 +11,9 @@ extension LogClaim {
     _ number: UInt64, term: UInt64, behind extent: LogExtent, known: Set<UInt64>,
     firstBeacon: (LogHolder) -> SealedBeacon
   ) throws(StoreError) {
-    let log = Log(layout: layout, store: store, environment: environment)
+    let log = Log(of: store)
     let header = LogSegmentHeader(
-      store: store, number: number, nonce: environment.random(), term: term,
+      store: store.id, number: number, nonce: environment.random(), term: term,
       created_ms: environment.clock.wallTime_ms(), holder: holder)
     guard let file = try link(header), try log.listed().first == number else { throw overtaken() }
     let others = try log.listed().filter { $0 < number }

@@ -59,9 +59,8 @@ extension LogClaim {
   /// copied at different moments, while no applier led: who compares before its first claim has seen it.
   package func compareCheckpoints() throws(StoreError) -> Bool {
     guard environment.makes(.checkpointWithinLog) else { return true }
-    let log = log ?? Log(layout: layout, store: store, environment: environment)
-    let checkpoints = StoreLayout.checkpointTxIDs(
-      try environment.fileSystem.list(layout.checkpoints))
+    let log = log ?? Log(of: store)
+    let checkpoints = try CheckpointListing(of: store).whole
     let numbers = try log.listed()
     for number in numbers {
       guard let segment = try log.open(number), let control = try log.control(of: segment),
@@ -89,7 +88,7 @@ extension LogClaim {
     }
     do throws(StoreError) {
       let sidecar = try CheckpointSidecar(
-        path: "\(layout.checkpoints)/\(StoreLayout.sidecarName(checkpoint))", store: store,
+        path: layout.sidecar(of: checkpoint), store: store.id,
         fileSystem: environment.fileSystem)
       return sidecar.header.extent.txid == checkpoint
     } catch {

@@ -16,9 +16,9 @@ package import SluiceShared
 /// confirm was durable before it read its mark empty, so before the mark was written, so before the
 /// parent was read here: it is carried, or it lies before the published position.
 package struct LogClaim {
-  package var layout: StoreLayout
-  package var store: StoreID
-  package var environment: Environment
+  package let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
   /// Who claims, for people.
   package var holder: String
   package var engine: StartRecord.Engine
@@ -28,13 +28,8 @@ package struct LogClaim {
   /// The most by which this clock and the file server's may differ; nil: not compared.
   package var clockTolerance: Duration? = .seconds(60)
 
-  package init(
-    layout: StoreLayout, store: StoreID, environment: Environment, holder: String,
-    engine: StartRecord.Engine
-  ) {
-    self.layout = layout
+  package init(of store: StoreHandle, holder: String, engine: StartRecord.Engine) {
     self.store = store
-    self.environment = environment
     self.holder = holder
     self.engine = engine
   }
@@ -53,7 +48,7 @@ package struct LogClaim {
     successorOf observed: UInt64, rotating: Bool = false,
     firstBeacon: (LogHolder, Beacon?) -> SealedBeacon
   ) throws(StoreError) -> Won? {
-    let log = log ?? Log(layout: layout, store: store, environment: environment)
+    let log = log ?? Log(of: store)
     guard try log.listed().first ?? 0 == observed else { return nil }
     // Whoever would find out behind the link that it cannot take over leaves a segment with each try.
     if !rotating { guard try hasParent(observed, log) else { return nil } }
@@ -65,7 +60,7 @@ package struct LogClaim {
       parentTerm = segment.header.term
     }
     let header = LogSegmentHeader(
-      store: store, number: number, nonce: environment.random(),
+      store: store.id, number: number, nonce: environment.random(),
       term: parentTerm + UInt64(term), created_ms: environment.clock.wallTime_ms(), holder: holder)
     guard let file = try link(header) else { return nil }
 
@@ -120,7 +115,7 @@ package struct LogClaim {
       if error.isGone { return nil }
       // EEXIST may be the answer to a retried request whose first try succeeded.
       guard error.isExistingFile else { throw error }
-      guard let taken = try? LogSegment(path: path, store: store, environment: environment),
+      guard let taken = try? LogSegment(path: path, store: store.id, environment: environment),
         taken.header.nonce == header.nonce
       else { return nil }
     }

@@ -8,11 +8,9 @@ package final class LogPlaces {
   /// What was asked of segments by now; nil where one has no beacon, or cannot be read.
   private var inherited: [UInt64: TxID?] = [:]
 
-  package init(
-    _ layout: StoreLayout, _ store: StoreID, _ environment: Environment, upTo newest: UInt64
-  ) throws(StoreError) {
+  package init(of store: StoreHandle, upTo newest: UInt64) throws(StoreError) {
     // A log of its own, so that its files are closed with it.
-    log = Log(layout: layout, store: store, environment: environment)
+    log = Log(of: store)
     numbers = try log.listed().filter { $0 <= newest }.sorted()
   }
 

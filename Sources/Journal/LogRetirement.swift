@@ -42,7 +42,7 @@ package struct LogRetirement: Sendable {
     }
     // On a local disk the second name must be durable before the first one goes.
     try fileSystem.syncDirectory(layout.oldLog)
-    for number in numbers { try unlink("\(layout.log)/\(StoreLayout.logName(number))") }
+    for number in numbers { try unlink(layout.segment(number)) }
     try fileSystem.syncDirectory(layout.log)
     let left = try listed().filter { $0 < bound }
     // A claimant that was late may have made one since; the next round takes it.
@@ -60,7 +60,7 @@ package struct LogRetirement: Sendable {
       // Another may stand still between the two names: the one that goes here would be the last. The next round
       // takes both.
       guard number < lowest || !environment.makes(.deleteOnlyMoved) else { break }
-      let path = "\(layout.oldLog)/\(StoreLayout.logName(number))"
+      let path = layout.oldSegment(number)
       do throws(StoreError) {
         // Closing it dated it. An applier here that led in it, and stands still, may have it open for writing:
         // then this machine still knows its old date. They were moved in their order, and so they go.
@@ -83,8 +83,7 @@ package struct LogRetirement: Sendable {
   /// Its mark is set, so that a late claimant who made it cannot start; and the file server dates it.
   private func close(_ number: UInt64) throws(StoreError) {
     do throws(StoreError) {
-      let file = try environment.fileSystem.open(
-        "\(layout.log)/\(StoreLayout.logName(number))", .write)
+      let file = try environment.fileSystem.open(layout.segment(number), .write)
       try Mark.write(to: file, by: name, time_ms: environment.clock.wallTime_ms())
     } catch {
       // Another applier moved it; or there is no room, and it goes in order to make some: its date is older
@@ -94,8 +93,8 @@ package struct LogRetirement: Sendable {
   }
 
   private func giveName(_ number: UInt64) throws(StoreError) {
-    let path = "\(layout.log)/\(StoreLayout.logName(number))"
-    let old = "\(layout.oldLog)/\(StoreLayout.logName(number))"
+    let path = layout.segment(number)
+    let old = layout.oldSegment(number)
     if !environment.makes(.retireByLink) { try? environment.fileSystem.unlink(old) }
     do throws(StoreError) { try environment.fileSystem.link(path, to: old) } catch {
       // Moved already, by another or by the request whose answer was lost; or a late claimant's file, and

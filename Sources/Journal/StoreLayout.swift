@@ -34,6 +34,13 @@ package struct StoreLayout: Sendable {
   package var handled: String { "\(root)/handled" }
   package var current: String { "\(root)/current.sqlite" }
 
+  /// Where a log segment is, unless retention has moved it.
+  package func segment(_ number: UInt64) -> String { "\(log)/\(Self.logName(number))" }
+  package func oldSegment(_ number: UInt64) -> String { "\(oldLog)/\(Self.logName(number))" }
+  /// The two files of a checkpoint.
+  package func database(of txid: TxID) -> String { "\(checkpoints)/\(Self.checkpointName(txid))" }
+  package func sidecar(of txid: TxID) -> String { "\(checkpoints)/\(Self.sidecarName(txid))" }
+
   package static func logName(_ number: UInt64) -> String { padded(number, width: 12) + ".log" }
   package static func logNumber(_ name: String) -> UInt64? {
     number(name, suffix: ".log", digits: 12)
@@ -59,12 +66,6 @@ package struct StoreLayout: Sendable {
   }
   package static func sidecarTxID(_ name: String) -> TxID? {
     number(name, suffix: ".pages", digits: 16).map { TxID($0) }
-  }
-
-  /// Those of the checkpoints with `names` that have both files.
-  package static func checkpointTxIDs(_ names: [String]) -> [TxID] {
-    let names = Set(names)
-    return names.compactMap(checkpointTxID).filter { names.contains(sidecarName($0)) }
   }
 
   package static func extensionName(_ one: StoreDescription.Extension) -> String {

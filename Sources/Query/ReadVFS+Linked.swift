@@ -11,6 +11,7 @@ extension ReadVFS {
   /// Makes it known to SQLite; once per process, further calls do nothing.
   public static func register() { _ = registration }
 
-  /// Why the last call failed that did, on any connection: SQLite itself tells no more than a code.
+  /// Why this thread's last call failed that did: SQLite itself tells no more than a code. On a connection that is open
+  /// `PRAGMA sluice_error` tells what failed there.
   public static var lastError: StoreError? { fileSystem.lastError }
 }

@@ -36,9 +36,7 @@ public final class ChangeFeed {
   public init(path: String, from first: TxID, environment: Environment = .posix())
     throws(StoreError)
   {
-    let layout = StoreLayout(path)
-    let description = try StoreDescription.read(layout, environment.fileSystem)
-    log = Log(layout: layout, store: description.id, environment: environment)
+    log = Log(of: try StoreHandle(at: StoreLayout(path), environment))
     next = first
     follower = LogFollower(after: .empty)
     try begin()

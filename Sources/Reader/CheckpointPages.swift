@@ -16,10 +16,9 @@ final class CheckpointPages: Sendable {
 
   /// Opens the checkpoint as of `txid`; throws with ENOENT where it was removed (list again).
   init(_ txid: TxID, _ files: StoreFiles) throws(StoreError) {
-    let directory = files.layout.checkpoints
-    let fileSystem = files.environment.fileSystem
+    let (layout, fileSystem) = (files.layout, files.environment.fileSystem)
     let sidecar = try CheckpointSidecar(
-      path: "\(directory)/\(StoreLayout.sidecarName(txid))", store: files.store,
+      path: layout.sidecar(of: txid), store: files.store.id,
       fileSystem: fileSystem)
     guard sidecar.header.extent.txid == txid else {
       throw StoreError(
@@ -28,7 +27,7 @@ final class CheckpointPages: Sendable {
         path: sidecar.path, offset: 32)
     }
     name = StoreLayout.checkpointName(txid)
-    file = try fileSystem.open("\(directory)/\(name)", .fixed)
+    file = try fileSystem.open(layout.database(of: txid), .fixed)
     header = sidecar.header
     lost = StoreDescription(copied: header.description)?.lost ?? []
     emptyPageCRC = crc32c([UInt8](repeating: 0, count: Int(header.pageSize)))
@@ -122,9 +121,8 @@ extension CheckpointPages {
   /// Newest first. A listing that took very long can miss those that went and those that came.
   private static func named(_ files: StoreFiles) throws(StoreError) -> [TxID] {
     for _ in 0..<2 {
-      let names = try files.environment.fileSystem.list(files.layout.checkpoints)
-      let found = names.compactMap(StoreLayout.checkpointTxID)
-      if !found.isEmpty { return found.sorted(by: >) }
+      let found = try CheckpointListing(of: files.store).databases
+      if !found.isEmpty { return found.reversed() }
     }
     return []
   }

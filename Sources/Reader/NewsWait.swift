@@ -22,9 +22,7 @@ package final class NewsWait {
 
   /// Throws as `PageStore` does.
   package init(path: String, environment: Environment) throws(StoreError) {
-    let layout = StoreLayout(path)
-    let description = try StoreDescription.read(layout, environment.fileSystem)
-    log = Log(layout: layout, store: description.id, environment: environment)
+    log = Log(of: try StoreHandle(at: StoreLayout(path), environment))
     line = HintLine(environment)
     self.environment = environment
     lastNews = environment.clock.elapsed()

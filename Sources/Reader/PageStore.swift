@@ -9,7 +9,7 @@ internal import Synchronization
 /// answer: it may have been read before this caller began (promise 4). All that come meanwhile share the
 /// next answer, which is asked for after each of them began.
 package final class PageStore: Sendable {
-  package let layout: StoreLayout
+  package let handle: StoreHandle
   package let description: StoreDescription
 
   private struct State {
@@ -25,7 +25,6 @@ package final class PageStore: Sendable {
     var polling = Baton()
   }
 
-  private let environment: Environment
   private let files: StoreFiles
   private let refresher: Refresher
   private let state: Monitor<State>
@@ -37,10 +36,9 @@ package final class PageStore: Sendable {
   /// Opens the store at `path`. Throws `.noSuchStore`, `.foreign`, `.unsupported`, or `.damaged`.
   package init(path: String, environment: Environment) throws(StoreError) {
     let layout = StoreLayout(path)
-    self.layout = layout
-    self.environment = environment
     description = try StoreDescription.read(layout, environment.fileSystem)
-    files = StoreFiles(layout: layout, store: description.id, environment: environment)
+    handle = StoreHandle(layout: layout, id: description.id, environment: environment)
+    files = StoreFiles(of: handle)
     let began = environment.clock.bootTime_ns()
     let refresher = try Refresher(files)
     self.refresher = refresher
@@ -105,12 +103,13 @@ package final class PageStore: Sendable {
   /// The last snapshot that was handed out, however old; no I/O.
   package var current: Snapshot { state.withLock { $0.snapshot } }
 
+  package var layout: StoreLayout { handle.layout }
+  private var environment: Environment { handle.environment }
   package var clock: any Clock { environment.clock }
 
   /// The beacon that is there now, found anew: for who wants to know about the applier, not about pages.
   package func beacon() throws(StoreError) -> Beacon {
-    try Log(layout: layout, store: description.id, environment: environment)
-      .present(waits: false).beacon
+    try Log(of: handle).present(waits: false).beacon
   }
 
   // MARK: Latest

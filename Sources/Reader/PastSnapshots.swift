@@ -41,7 +41,7 @@ final class PastSnapshots: Sendable {
   }
 
   private func built(_ point: HistoryPoint) throws(StoreError) -> Snapshot {
-    let log = Log(layout: files.layout, store: files.store, environment: files.environment)
+    let log = Log(of: files.store)
     return try Refresher.build(log, try log.present(), asOf: point, files).snapshot
   }
 

@@ -33,7 +33,7 @@ package final class StoreFileSystem: VirtualFileSystem {
   let host: (any ReadVFSHost)?
   private let fileSystem = PosixFileSystem()
   private let clock = SystemClock()
-  private let last = ProcessLocal<StoreError?> { nil }
+  private let last = ThreadLocal<StoreError>()
 
   package init(_ calls: SQLiteCalls, host: (any ReadVFSHost)? = nil) {
     self.calls = calls
@@ -42,8 +42,9 @@ package final class StoreFileSystem: VirtualFileSystem {
 
   // MARK: Errors
 
-  /// Why the last call failed that did, on any connection of this library.
-  package var lastError: StoreError? { last.withLock { $0 } }
+  /// Why this thread's last call failed that did, on a connection of this library: of one that is not opened there is
+  /// nothing else to ask.
+  package var lastError: StoreError? { last.value }
 
   package var lastErrorText: String? { lastError?.description }
 
@@ -60,7 +61,7 @@ package final class StoreFileSystem: VirtualFileSystem {
 
   /// Tells whoever listens with SQLITE_CONFIG_LOG, and whoever asks: a code says too little.
   func note(_ error: StoreError, _ code: Int32 = SQLITE_CANTOPEN) {
-    last.withLock { $0 = error }
+    last.value = error
     host?.failed(error)
     calls.log(code, "sluice: \(error)")
   }

@@ -32,7 +32,7 @@ final class Refresher: @unchecked Sendable {
 
   init(_ files: StoreFiles) throws(StoreError) {
     self.files = files
-    log = Log(layout: files.layout, store: files.store, environment: files.environment)
+    log = Log(of: files.store)
     let built = try Self.build(log, try log.present(), files)
     (snapshot, position) = (built.snapshot, built.present.beacon.position)
     follower = LogFollower(at: built.present)

@@ -89,7 +89,7 @@ public enum Restoration {
   private static func older(
     _ snapshot: Snapshot, of store: PageStore, than damaged: Set<TxID>, _ environment: Environment
   ) throws(StoreError) -> Snapshot {
-    let log = Log(layout: store.layout, store: store.description.id, environment: environment)
+    let log = Log(of: store.handle)
     let found = try Snapshot.recorded(
       in: log, upTo: log.present(), asOf: .txid(snapshot.txid), except: damaged)
     guard found.txid == snapshot.txid else {

@@ -138,11 +138,8 @@ package final class Snapshot: Sendable {
 
 extension Snapshot {
   /// A checkpoint by itself, of a store that may have no log yet.
-  package convenience init(
-    checkpoint txid: TxID, layout: StoreLayout, store: StoreID, environment: Environment
-  ) throws(StoreError) {
-    let files = StoreFiles(layout: layout, store: store, environment: environment)
-    let checkpoint = try CheckpointPages(txid, files)
+  package convenience init(checkpoint txid: TxID, of store: StoreHandle) throws(StoreError) {
+    let checkpoint = try CheckpointPages(txid, StoreFiles(of: store))
     let header = checkpoint.header
     self.init(
       checkpoint, PageIndex(), extent: header.extent, pageSize: Int(header.pageSize),
@@ -155,9 +152,9 @@ extension Snapshot {
     in log: Log, upTo present: Log.Present, asOf point: HistoryPoint?,
     except damaged: Set<TxID> = []
   ) throws(StoreError) -> Snapshot {
-    let files = StoreFiles(layout: log.layout, store: log.store, environment: log.environment)
-    return try SnapshotDraft.building(log, upTo: present, asOf: point, except: damaged, files)
-      .snapshot()
+    try SnapshotDraft.building(
+      log, upTo: present, asOf: point, except: damaged, StoreFiles(of: log.store)
+    ).snapshot()
   }
 
   /// The snapshot after one more commit: `entries` are its pages, ascending, with offsets in

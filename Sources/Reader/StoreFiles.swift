@@ -4,19 +4,17 @@ internal import Synchronization
 
 /// What all snapshots of one store share: where its files are and what was found out about them.
 final class StoreFiles: Sendable {
-  let layout: StoreLayout
-  let store: StoreID
-  let environment: Environment
+  let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
   /// A page's checksum is compared on each read.
   let checksPages: Bool
   /// Some snapshot met a file that retention removed: the next one must begin at a newer checkpoint.
   let expired = Atomic<Bool>(false)
 
-  init(layout: StoreLayout, store: StoreID, environment: Environment) {
-    self.layout = layout
+  init(of store: StoreHandle) {
     self.store = store
-    self.environment = environment
-    checksPages = environment.makes(.pageChecksum)
+    checksPages = store.environment.makes(.pageChecksum)
   }
 
   /// Opens the file `name`, past every cache, from the first of `directories` that lists it; throws

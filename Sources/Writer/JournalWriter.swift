@@ -13,9 +13,9 @@ package import SluiceShared
 /// Synchronous, makes no thread, waits only through its `Environment`: for a simulator, and for a C
 /// ABI after `fork()`. Not safe to use from two threads at once.
 package final class JournalWriter {
-  package let layout: StoreLayout
-  package let store: StoreID
-  let environment: Environment
+  package let store: StoreHandle
+  private var layout: StoreLayout { store.layout }
+  private var environment: Environment { store.environment }
   private let compressor = Compressor()
 
   /// Under which id batches go, and which of them are in doubt.
@@ -29,14 +29,11 @@ package final class JournalWriter {
 
   /// `segmentBytes`: of the first segment, and of the largest.
   package init(
-    layout: StoreLayout, store: StoreID, environment: Environment,
-    segmentBytes: ClosedRange<Int64> = Limits.journalSegmentBytes
+    to store: StoreHandle, segmentBytes: ClosedRange<Int64> = Limits.journalSegmentBytes
   ) {
     self.segmentBytes = segmentBytes.lowerBound
     mostSegmentBytes = segmentBytes.upperBound
-    self.layout = layout
     self.store = store
-    self.environment = environment
   }
 
   package var writer: WriterID? { identity.journal?.writer }
@@ -353,7 +350,7 @@ extension JournalWriter {
       guard let journal = identity.journal else { throw StoreError(.invalid, "no writer id") }
       guard let number else { throw hasNoNumbers() }
       let header = JournalSegmentHeader(
-        store: store, id: JournalSegmentID(writer: journal.writer, number: number),
+        store: store.id, id: JournalSegmentID(writer: journal.writer, number: number),
         nonce: environment.random(), firstSequence: first, predecessor: journal.acknowledged,
         created_ms: environment.clock.wallTime_ms())
       do throws(StoreError) {

@@ -17,13 +17,11 @@ extension OutcomePoller {
   private static let registry = ProcessLocal<[Place: Registered]> { [:] }
 
   /// The process's poller of the store. It is at or before the present of this call.
-  static func shared(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
-    throws(StoreError) -> OutcomePoller
-  {
+  static func shared(of store: StoreHandle) throws(StoreError) -> OutcomePoller {
     let place = Place(
-      store: store, root: layout.root, process: environment.processID())
+      store: store.id, root: store.layout.root, process: store.environment.processID())
     if let poller = registry.withLock({ $0[place]?.poller }) { return poller }
-    let made = try OutcomePoller(layout: layout, store: store, environment: environment)
+    let made = try OutcomePoller(of: store)
     return registry.withLock { registry in
       if let poller = registry[place]?.poller { return poller }
       registry = registry.filter { $0.value.poller != nil }

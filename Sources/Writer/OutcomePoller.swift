@@ -12,8 +12,8 @@ final class OutcomePoller: @unchecked Sendable {
   // Sendable: `state` has its lock; `follower` belongs to whoever holds `baton`.
   private let state: Monitor<State>
   private var follower: OutcomeFollower
-  private let layout: StoreLayout
-  private let environment: Environment
+  private let store: StoreHandle
+  private var environment: Environment { store.environment }
   /// To the applier.
   private let line: HintLine
 
@@ -55,12 +55,11 @@ final class OutcomePoller: @unchecked Sendable {
     case lead
   }
 
-  init(layout: StoreLayout, store: StoreID, environment: Environment) throws(StoreError) {
-    self.environment = environment
-    self.layout = layout
-    line = HintLine(environment)
-    follower = try OutcomeFollower(Log(layout: layout, store: store, environment: environment))
-    state = Monitor(State(pace: LookPace(looked_ns: environment.clock.bootTime_ns())))
+  init(of store: StoreHandle) throws(StoreError) {
+    self.store = store
+    line = HintLine(store.environment)
+    follower = try OutcomeFollower(Log(of: store))
+    state = Monitor(State(pace: LookPace(looked_ns: store.environment.clock.bootTime_ns())))
   }
 
   private static let mostDoubtful = 65_536
@@ -316,7 +315,7 @@ extension OutcomePoller {
     }
     guard !waited.isEmpty else { return [] }
     do throws(StoreError) {
-      let names = Set(try environment.fileSystem.list(layout.journal))
+      let names = Set(try store.fileSystem.list(store.layout.journal))
       return waited.filter { !names.contains(StoreLayout.journalName($0.id)) }
     } catch {
       // Who may not look waits on.

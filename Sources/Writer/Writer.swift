@@ -45,18 +45,16 @@ public final class Writer: Sendable {
     store path: String, options: Options = Options(), environment: Environment = .posix()
   ) throws(StoreError) {
     let layout = StoreLayout(path)
-    store = try StoreDescription.read(layout, environment.fileSystem).id
+    let handle = try StoreHandle(at: layout, environment)
+    store = handle.id
     self.options = options
     clock = environment.clock
     metrics = WriterMetrics(layout)
     backlog = Backlog(limit: max(1, options.backlogBytes))
     // Before the first submit: the poller finds what is applied after it was made.
-    poller =
-      options.followsOutcomes ? try OutcomePoller.shared(layout, store, environment) : nil
+    poller = options.followsOutcomes ? try OutcomePoller.shared(of: handle) : nil
     group = GroupCommit(
-      JournalWriter(
-        layout: layout, store: store, environment: environment, segmentBytes: options.segmentBytes),
-      poller, metrics, environment)
+      JournalWriter(to: handle, segmentBytes: options.segmentBytes), poller, metrics, environment)
   }
 
   deinit { group.stop() }

@@ -44,10 +44,8 @@ final class BackedUpStore {
   }
 
   func makeCheckpoint() throws {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(layout: store.layout, store: id, environment: store.environment)
-      .make(of: pages.published(.latest))
+    try Checkpoint(of: pages.handle).make(of: pages.published(.latest))
   }
 
   /// Starts an applier on a thread of its own. What is returned ends it.

@@ -170,10 +170,7 @@ struct BackupFaultTests {
     try store.backUp()
     try store.work(3...3)
     // A byte of the pages of batch 4's commit.
-    let log = Log(
-      layout: store.store.layout,
-      store: try StoreDescription.read(store.store.layout, PosixFileSystem()).id,
-      environment: store.environment)
+    let log = Log(of: try StoreHandle(at: store.store.layout, store.environment))
     let present = try log.present()
     var cursor = LogCursor(
       present.segment, to: present.beacon.position.end, environment: store.environment)
@@ -268,9 +265,9 @@ struct BackupFaultTests {
 
   /// What is older than the newest two checkpoints goes at once.
   private func retire(_ store: BackedUpStore) throws {
-    let id = try StoreDescription.read(store.store.layout, PosixFileSystem()).id
-    let checkpoint = Checkpoint(layout: store.store.layout, store: id, environment: .posix())
-    let present = try Log(layout: store.store.layout, store: id, environment: .posix()).present()
+    let handle = try StoreHandle(at: store.store.layout, .posix())
+    let checkpoint = Checkpoint(of: handle)
+    let present = try Log(of: handle).present()
     var options = store.store.options
     options.retention.keep = .milliseconds(1)
     options.retention.checkpoints = 2

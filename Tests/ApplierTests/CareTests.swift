@@ -75,12 +75,11 @@ struct CareTests {
     let first = try writer.submitBlocking(batch("INSERT INTO t(a) VALUES (2)"))
     let bad = try writer.submitBlocking(batch("DELETE FROM t WHERE a = 1"))
     try endTerm(executing: bad.batch, times: 3)
-    let id = try PageStore(path: store.path, environment: store.environment).description.id
+    let handle = try PageStore(path: store.path, environment: store.environment).handle
     let named = Monitor<[Attempt]>([])
     var options = store.options
-    options.beforeBatch = {
-      [layout = store.layout, environment = store.environment] _ throws(StoreError) in
-      let log = Log(layout: layout, store: id, environment: environment)
+    options.beforeBatch = { _ throws(StoreError) in
+      let log = Log(of: handle)
       let attempts = try log.present().beacon.status.attempts
       named.withLock { $0 += attempts }
     }

@@ -22,9 +22,8 @@ struct CheckpointTests {
     environment.fileSystem = files
     let pages = try PageStore(path: store.path, environment: environment)
     snapshot = try pages.published(.latest)
-    checkpoint = Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: environment)
-    path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))"
+    checkpoint = Checkpoint(of: pages.handle)
+    path = store.layout.database(of: snapshot.txid)
     try checkpoint.make(of: snapshot)
   }
 
@@ -47,7 +46,7 @@ struct CheckpointTests {
     // While it is open its number is not given to another.
     let open = try store.environment.fileSystem.open(path, .shared)
     defer { withExtendedLifetime(open) {} }
-    let sidecar = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(snapshot.txid))"
+    let sidecar = store.layout.sidecar(of: snapshot.txid)
     try store.environment.fileSystem.unlink(sidecar)
     try checkpoint.make(of: snapshot)
     #expect(try fileNumber() != made)

@@ -29,9 +29,7 @@ struct CompactionTests {
   /// The bytes of a checkpoint of the present.
   private func checkpointed(_ store: TestStore) throws -> Int64 {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published())
+    try Checkpoint(of: pages.handle).make(of: pages.published())
     let name = StoreLayout.checkpointName(pages.current.txid)
     return try PosixFileSystem().status("\(store.layout.checkpoints)/\(name)").size
   }

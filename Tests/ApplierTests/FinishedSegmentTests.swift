@@ -42,9 +42,8 @@ struct FinishedSegmentTests: HostileStore {
     }
     if !isBounded { environment.omittedChecks = [.boundedLooks] }
     let intake = try JournalIntake(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, environment.fileSystem).id,
-      environment: environment, name: "test", openFiles: 1000, log: store.options.logger)
+      of: StoreHandle(at: store.layout, environment), name: "test", openFiles: 1000,
+      log: store.options.logger)
     while try intake.poll() {}
     // And the one that made the table.
     let all = intake.waiting.count

@@ -151,11 +151,7 @@ struct FleetTests {
   private func beacon(_ store: String) throws -> Beacon { try present(store).beacon }
 
   private func present(_ store: String) throws -> Log.Present {
-    let layout = StoreLayout(store)
-    let log = Log(
-      layout: layout, store: try StoreDescription.read(layout, PosixFileSystem()).id,
-      environment: .posix())
-    return try log.present()
+    try Log(of: StoreHandle(at: StoreLayout(store), .posix())).present()
   }
 
   @Test func oneThatFailsStopsNoOther() throws {

@@ -170,7 +170,7 @@ struct FlippedTransactionTests {
     var random = SeededRandom(seed: 8)
     var counts: [String: (right: Int, not: Int)] = [:]
     for number in try store.names(store.layout.log).compactMap(StoreLayout.logNumber).sorted() {
-      let path = "\(store.layout.log)/\(StoreLayout.logName(number))"
+      let path = store.layout.segment(number)
       let segment = try LogSegment(path: path, store: id, environment: store.environment)
       let end = try #require(segment.control().beacon).position.end
       let frame = Block.firstLogFrame

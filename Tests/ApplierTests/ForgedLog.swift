@@ -72,7 +72,7 @@ struct ForgedLog {
   init(_ layout: StoreLayout, _ environment: Environment) throws {
     let number = try #require(
       environment.fileSystem.list(layout.log).compactMap(StoreLayout.logNumber).max())
-    path = "\(layout.log)/\(StoreLayout.logName(number))"
+    path = layout.segment(number)
     let store = try StoreDescription.read(layout, environment.fileSystem).id
     let segment = try LogSegment(path: path, store: store, environment: environment)
     header = segment.header

@@ -19,9 +19,7 @@ struct GroupSizeTests {
   }
 
   private func extent() throws -> LogExtent {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return try Log(layout: store.layout, store: id, environment: store.environment)
-      .present().beacon.extent
+    try Log(of: store.handle).present().beacon.extent
   }
 
   /// Applies what waits; each batch takes so long.

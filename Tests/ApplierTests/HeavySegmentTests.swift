@@ -63,9 +63,8 @@ struct HeavySegmentTests {
     for number in 1...50 { try claim(UInt64(number)) }
     try submit(1)
     let intake = try JournalIntake(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, environment.fileSystem).id,
-      environment: environment, name: "test", openFiles: 1000, log: store.options.logger)
+      of: StoreHandle(at: store.layout, environment), name: "test", openFiles: 1000,
+      log: store.options.logger)
     var summed: Set<String> = []
     for look in 1...30 {
       fileSystem.reset()

@@ -61,9 +61,7 @@ struct HintedApplierTests {
     var environment = store.environment
     environment.fileSystem = files
     nonisolated(unsafe) let news = try NewsWait(path: store.path, environment: environment)
-    nonisolated(unsafe) let log = Log(
-      layout: store.layout, store: try StoreDescription.read(store.layout, files).id,
-      environment: store.environment)
+    nonisolated(unsafe) let log = Log(of: try store.handle)
     let writer = try store.writer()
     let stops = Monitor(false)
     let follower = ThreadExecutor.shared.start {

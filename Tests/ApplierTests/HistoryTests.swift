@@ -16,8 +16,7 @@ struct HistoryTests {
   }
 
   private func history(_ store: TestStore) throws -> [Entry] {
-    let id = try PageStore(path: store.path, environment: store.environment).description.id
-    let log = Log(layout: store.layout, store: id, environment: store.environment)
+    let log = Log(of: try PageStore(path: store.path, environment: store.environment).handle)
     var follower = LogFollower(after: .empty)
     var entries: [Entry] = []
     try follower.advance(log, to: log.present()) {
@@ -128,12 +127,8 @@ struct HistoryTests {
     try store.apply("DELETE FROM t WHERE a % 3")
     try store.apply("DELETE FROM t")
     try store.apply("INSERT INTO t(b) VALUES('again')")
-    let snapshot = try PageStore(path: store.path, environment: store.environment).published()
-    try Checkpoint(
-      layout: store.layout,
-      store: PageStore(path: store.path, environment: store.environment).description.id,
-      environment: store.environment
-    ).make(of: snapshot)
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try Checkpoint(of: pages.handle).make(of: pages.published())
     #expect(try store.query("PRAGMA integrity_check") == [["ok"]])
   }
 }

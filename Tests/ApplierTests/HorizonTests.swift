@@ -216,9 +216,7 @@ struct HorizonTests {
         })
       clock.advance(by: .seconds(25 * 3600))
       let pages = try PageStore(path: store.path, environment: store.environment)
-      try Checkpoint(
-        layout: store.layout, store: pages.description.id, environment: store.environment
-      ).make(of: pages.published(.latest))
+      try Checkpoint(of: pages.handle).make(of: pages.published(.latest))
     }
   }
 
@@ -237,9 +235,7 @@ struct HorizonTests {
   }
 
   func lastState() throws -> Beacon.State {
-    let environment = store.environment
-    let id = try StoreDescription.read(store.layout, environment.fileSystem).id
-    return try Log(layout: store.layout, store: id, environment: environment).present().beacon.state
+    try Log(of: store.handle).present().beacon.state
   }
 
   func isKnown(_ writer: WriterID?) throws -> Bool {

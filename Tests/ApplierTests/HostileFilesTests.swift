@@ -137,9 +137,7 @@ struct HostileFilesTests: HostileStore {
     throws
   {
     let files = LockedFileSystem(store.environment.fileSystem)
-    let log = Log(
-      layout: store.layout, store: try StoreDescription.read(store.layout, files).id,
-      environment: store.environment)
+    let log = Log(of: try store.handle)
     let journal = try store.journal()
     try journal.flush([insert(1).encoded()])
     files.locked = path(try #require(journal.writer), 1)
@@ -217,7 +215,7 @@ struct HostileFilesTests: HostileStore {
     guard isChecked else { return }
     // It is closed for who writes it, told in the status, and in nobody's way.
     #expect(try Mark.isClosed(file))
-    let log = Log(layout: store.layout, store: description.id, environment: store.environment)
+    let log = Log(of: try store.handle)
     #expect(try log.present().beacon.status.ignored == 1)
     #expect(
       try store.query("SELECT DISTINCT owner FROM _sluice_writers") == [[.integer(Int64(getuid()))]]

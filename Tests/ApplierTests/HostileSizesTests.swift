@@ -73,8 +73,8 @@ struct HostileSizesTests: HostileStore {
   /// One that takes a writer for silent soon.
   private func hastyIntake(_ id: StoreID, _ environment: Environment) throws -> JournalIntake {
     let intake = try JournalIntake(
-      layout: store.layout, store: id, environment: environment, name: "test", openFiles: 1000,
-      log: store.options.logger)
+      of: StoreHandle(layout: store.layout, id: id, environment: environment), name: "test",
+      openFiles: 1000, log: store.options.logger)
     intake.silence = .milliseconds(20)
     return intake
   }

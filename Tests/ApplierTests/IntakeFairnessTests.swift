@@ -23,9 +23,8 @@ struct IntakeFairnessTests {
 
   private func intake(_ environment: Environment) throws -> JournalIntake {
     try JournalIntake(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, environment.fileSystem).id,
-      environment: environment, name: "test", openFiles: 1000, log: store.options.logger)
+      of: StoreHandle(at: store.layout, environment), name: "test", openFiles: 1000,
+      log: store.options.logger)
   }
 
   /// A new term reads what thousands of batches of one writer are, and one of another.

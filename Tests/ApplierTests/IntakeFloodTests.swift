@@ -24,8 +24,8 @@ struct IntakeFloodTests: HostileStore {
     environment.fileSystem = files
     environment.clock = clock
     return try JournalIntake(
-      layout: store.layout, store: try StoreDescription.read(store.layout, files).id,
-      environment: environment, name: "test", openFiles: 1000, log: log.logger)
+      of: StoreHandle(at: store.layout, environment), name: "test", openFiles: 1000, log: log.logger
+    )
   }
 
   /// Empty files with the lowest ids.

@@ -8,8 +8,7 @@ import Testing
 @Suite("A checkpoint that was made late, behind what is kept, is in nobody's way")
 struct LateCheckpointTests {
   private func checkpointing(_ store: TestStore) throws -> Checkpoint {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return Checkpoint(layout: store.layout, store: id, environment: store.environment)
+    Checkpoint(of: try store.handle)
   }
 
   private func apply(_ batches: ClosedRange<Int>, to store: TestStore) throws {
@@ -24,7 +23,7 @@ struct LateCheckpointTests {
   @discardableResult
   private func retire(_ store: TestStore, bytes: Int64) throws -> Retention.Done {
     let checkpoint = try checkpointing(store)
-    let log = Log(layout: store.layout, store: checkpoint.store, environment: store.environment)
+    let log = Log(of: checkpoint.store)
     let present = try log.present()
     var options = store.options
     options.retention.keep = .seconds(3600)

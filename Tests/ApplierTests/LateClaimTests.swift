@@ -14,9 +14,7 @@ struct LateClaimTests {
       try store.apply(i == 1 ? "CREATE TABLE t(a)" : "INSERT INTO t VALUES(\(i))")
     }
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published(.latest))
+    try Checkpoint(of: pages.handle).make(of: pages.published(.latest))
     let retirement = LogRetirement(
       layout: store.layout, environment: store.environment, name: "test")
     _ = try retirement.retire(below: 3, beneath: 3)
@@ -43,8 +41,9 @@ struct LateClaimTests {
       return .done
     }
     let claim = LogClaim(
-      layout: store.layout, store: try StoreDescription.read(store.layout, PosixFileSystem()).id,
-      environment: late, holder: "late", engine: Engine.current)
+      of: StoreHandle(
+        layout: store.layout, id: try StoreDescription.read(store.layout, PosixFileSystem()).id,
+        environment: late), holder: "late", engine: Engine.current)
     do throws(StoreError) {
       _ = try claim.claim(
         successorOf: 1,

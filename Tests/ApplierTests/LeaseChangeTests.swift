@@ -62,10 +62,7 @@ struct LeaseChangeTests {
       try run()
     }
     // Whoever is next need not wait.
-    let log = Log(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, store.environment.fileSystem).id,
-      environment: store.environment)
+    let log = Log(of: try store.handle)
     #expect(try log.present().segment.number == 2)
     #expect(try log.present().beacon.state == .released)
   }

@@ -23,8 +23,7 @@ struct LostSegmentTests: HostileStore {
     let writer = try #require(journal.writer)
     for number in UInt64(2)...3 { try store.environment.fileSystem.unlink(path(writer, number)) }
     for _ in 0..<2 { try store.drain() }
-    let description = try StoreDescription.read(store.layout, store.environment.fileSystem)
-    let log = Log(layout: store.layout, store: description.id, environment: store.environment)
+    let log = Log(of: try store.handle)
     #expect(try log.present().beacon.status.missing == 2)
     #expect(
       try store.query("SELECT message FROM _sluice_rejected")

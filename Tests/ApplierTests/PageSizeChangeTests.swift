@@ -50,10 +50,8 @@ struct PageSizeChangeTests {
   }
 
   private func checkpoint(_ store: TestStore) throws {
-    try Checkpoint(
-      layout: store.layout, store: StoreDescription.read(store.layout, PosixFileSystem()).id,
-      environment: store.environment
-    ).make(of: PageStore(path: store.path, environment: store.environment).published())
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try Checkpoint(of: pages.handle).make(of: pages.published())
   }
 
   @Test("To every size and back", arguments: [512, 1024, 8192, 32768, 65536])

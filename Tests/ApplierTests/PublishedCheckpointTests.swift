@@ -67,7 +67,8 @@ struct PublishedCheckpointTests {
         guard operation.path.hasPrefix(layout.checkpoints),
           let name = operation.path.split(separator: "/").last,
           let checkpoint = StoreLayout.checkpointTxID(String(name)),
-          let present = try? Log(layout: layout, store: id, environment: .posix()).present()
+          let present = try? Log(of: StoreHandle(layout: layout, id: id, environment: .posix()))
+            .present()
         else { break }
         seen.withLock { $0.named.append((checkpoint, present.extent.txid)) }
         seen.wakeAll()

@@ -9,9 +9,7 @@ import Testing
 @Suite("Whoever is told to stop releases the store, so that nobody waits for a lease")
 struct ReleaseTests {
   private func state(of store: TestStore) throws -> Beacon.State {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return try Log(layout: store.layout, store: id, environment: store.environment).present()
-      .beacon.state
+    try Log(of: store.handle).present().beacon.state
   }
 
   @Test("Though the process that is to execute batches has not answered yet")

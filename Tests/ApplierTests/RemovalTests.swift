@@ -22,8 +22,7 @@ struct RemovalTests {
   }
 
   private func checkpointing(_ store: TestStore) throws -> Checkpoint {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return Checkpoint(layout: store.layout, store: id, environment: store.environment)
+    Checkpoint(of: try store.handle)
   }
 
   private func makeCheckpoint(_ store: TestStore) throws {
@@ -38,9 +37,7 @@ struct RemovalTests {
     isUrgent: Bool = false
   ) throws -> Retention.Done {
     let checkpoint = try checkpointing(store)
-    let present = try Log(
-      layout: store.layout, store: checkpoint.store, environment: store.environment
-    ).present()
+    let present = try Log(of: checkpoint.store).present()
     var options = store.options
     options.retention.keep = keep
     options.retention.checkpoints = 2
@@ -74,7 +71,7 @@ struct RemovalTests {
       }
     }
     let files = StoreFiles(
-      layout: store.layout, store: try checkpointing(store).store, environment: store.environment)
+      of: try store.handle)
     let error = #expect(throws: StoreError.self) {
       _ = try CheckpointPages.newest(upTo: TxID(3), files)
     }
@@ -112,11 +109,10 @@ struct RemovalTests {
   }
 
   private func makeStray(_ store: TestStore, _ number: UInt64) throws {
-    let file = try store.environment.fileSystem.create(
-      "\(store.layout.log)/\(StoreLayout.logName(number))", mode: 0o644)
+    let file = try store.environment.fileSystem.create(store.layout.segment(number), mode: 0o644)
     try file.resize(to: 1 << 20)
     let header = LogSegmentHeader(
-      store: try checkpointing(store).store, number: number, nonce: 99, term: 2, created_ms: 0,
+      store: try store.handle.id, number: number, nonce: 99, term: 2, created_ms: 0,
       holder: "late")
     try file.write(header.encoded(), at: Block.header)
   }
@@ -166,7 +162,7 @@ struct RemovalTests {
     let (store, snapshot, _) = try strayed(LateFiles(PosixFileSystem()))
     let fileSystem = store.environment.fileSystem
     for number in 2...4 as ClosedRange<UInt64> {
-      let path = "\(store.layout.oldLog)/\(StoreLayout.logName(number))"
+      let path = store.layout.oldSegment(number)
       // What is open here is of no use any more.
       try fileSystem.open(path, .write).write(
         [UInt8](repeating: 0xaa, count: 256 << 10), at: Block.firstLogFrame)
@@ -183,8 +179,7 @@ struct RemovalTests {
     let store = try TestStore()
     let writer = try store.writer()
     let first = try writer.submitBlocking(Batch([.init("CREATE TABLE t(a)")]))
-    let id = try checkpointing(store).store
-    let log = Log(layout: store.layout, store: id, environment: elsewhere(store))
+    let log = Log(of: try StoreHandle(at: store.layout, elsewhere(store)))
     var follower: LogFollower?
     try Applier(path: store.path, options: store.options, environment: store.environment).run(
       shouldStop: {
@@ -292,7 +287,7 @@ struct RemovalTests {
         try fileSystem.unlink("\(store.layout.checkpoints)/\(name)")
       }
     }
-    try fileSystem.unlink("\(store.layout.log)/\(StoreLayout.logName(3))")
+    try fileSystem.unlink(store.layout.segment(3))
     let error = #expect(throws: StoreError.self) {
       try Replay.compare(store: store.path, store.environment)
     }

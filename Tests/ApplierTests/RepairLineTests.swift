@@ -162,7 +162,7 @@ struct RepairLineTests {
     let plan = try store.newRepair().plan()
     let newest = try #require(store.segments().last)
     try store.store.environment.fileSystem.link(
-      newest, to: "\(store.layout.log)/\(StoreLayout.logName(7))")
+      newest, to: store.layout.segment(7))
     do {
       let error = #expect(throws: StoreError.self) {
         try store.newRepair().perform(plan)
@@ -257,8 +257,7 @@ struct RepairLineTests {
       #expect(try other.apply("INSERT INTO t(v) VALUES('next')").isApplied)
       let pages = try PageStore(path: other.path, environment: other.environment)
       #expect(pages.current.txid == TxID(8))
-      let checkpoint = Checkpoint(
-        layout: other.layout, store: pages.description.id, environment: other.environment)
+      let checkpoint = Checkpoint(of: pages.handle)
       #expect(try checkpoint.newest(upTo: other.store.present().published) == TxID(6))
     }
     // Its checksums alone, and with the database.

@@ -105,9 +105,7 @@ extension ReplayTests {
 
   private func makeCheckpoint(of txid: TxID, _ store: TestStore) throws {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published(.asOf(.txid(txid))))
+    try Checkpoint(of: pages.handle).make(of: pages.published(.asOf(.txid(txid))))
   }
 
   /// Pages differ from a commit on, in a byte that says nothing.
@@ -218,12 +216,10 @@ extension ReplayTests {
     let store = try worked()
     try work(store)
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published())
+    try Checkpoint(of: pages.handle).make(of: pages.published())
     try work(store)
     let txid = try pages.snapshot(.asOf(.txid(TxID(11)))).txid
-    let path = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+    let path = store.layout.sidecar(of: txid)
     let other = try CheckpointSidecar(
       path: path, store: pages.description.id, fileSystem: store.environment.fileSystem)
     var header = other.header

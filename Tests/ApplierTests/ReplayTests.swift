@@ -97,9 +97,7 @@ struct ReplayTests {
     let store = try worked()
     try work(store)
     let snapshot = try PageStore(path: store.path, environment: store.environment).published()
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    try Checkpoint(layout: store.layout, store: id, environment: store.environment)
-      .make(of: snapshot)
+    try Checkpoint(of: store.handle).make(of: snapshot)
     let end = snapshot.txid
     try work(store)
     let whole = try replay(store)
@@ -217,11 +215,8 @@ struct ReplayTests {
     #expect(alone.first == .zero && alone.last == end)
     #expect(try store.names(archive).sorted() == names, "nothing is written there")
 
-    let id = try StoreDescription.read(store.layout, fileSystem).id
-    let snapshot = try PageStore(path: store.path, environment: store.environment)
-      .published(.asOf(.txid(TxID(2))))
-    try Checkpoint(layout: store.layout, store: id, environment: store.environment)
-      .make(of: snapshot)
+    let pages = try PageStore(path: store.path, environment: store.environment)
+    try Checkpoint(of: pages.handle).make(of: pages.published(.asOf(.txid(TxID(2)))))
     for name in [StoreLayout.checkpointName(TxID(2)), StoreLayout.sidecarName(TxID(2))] {
       try fileSystem.link("\(store.layout.checkpoints)/\(name)", to: "\(archive)/\(name)")
     }
@@ -272,8 +267,7 @@ struct ReplayTests {
   /// Changes the first byte of a section of the commit `number`.
   private func damage(_ store: TestStore, _ number: UInt64, _ id: SectionID) throws {
     store.isDamagedOnPurpose = true
-    let description = try StoreDescription.read(store.layout, store.environment.fileSystem)
-    let log = Log(layout: store.layout, store: description.id, environment: store.environment)
+    let log = Log(of: try store.handle)
     var place: (path: String, offset: Int64)?
     var follower = LogFollower(after: .empty)
     try follower.advance(log, to: log.present()) {

@@ -57,9 +57,7 @@ struct ResourceTests {
     let writer = try store.writer()
     let receipt = try writer.submitBlocking(big)
     let behind = try writer.submitBlocking(Batch([Batch.Statement("DELETE FROM t WHERE a = 1")]))
-    let log = Log(
-      layout: store.layout, store: try StoreDescription.read(store.layout, real).id,
-      environment: store.environment)
+    let log = Log(of: try store.handle)
     // Others' batches of the same group, and of later terms, are applied; it waits, and its writer's next.
     for n in 1...2 {
       let small = Batch([Batch.Statement("INSERT INTO t VALUES (?, 'x')", [.integer(Int64(-n))])])

@@ -25,7 +25,7 @@ extension RetentionTests {
     try file.resize(to: 1 << 20)
     // As it is before its start frame: a header with a nonce of its own.
     let header = LogSegmentHeader(
-      store: try checkpointing(store).store, number: 3, nonce: 99, term: 2, created_ms: 0,
+      store: try store.handle.id, number: 3, nonce: 99, term: 2, created_ms: 0,
       holder: "late")
     try file.write(header.encoded(), at: 4096)
     #expect(stray.count == 8192)

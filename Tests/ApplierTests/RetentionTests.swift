@@ -28,8 +28,7 @@ struct RetentionTests {
   }
 
   func checkpointing(_ store: TestStore) throws -> Checkpoint {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return Checkpoint(layout: store.layout, store: id, environment: store.environment)
+    Checkpoint(of: try store.handle)
   }
 
   func settings(readers: Duration = .zero) -> RetentionSettings {
@@ -46,8 +45,7 @@ struct RetentionTests {
   func retire(
     _ store: TestStore, _ settings: RetentionSettings, isUrgent: Bool = false
   ) throws -> Retention.Done {
-    let log = Log(
-      layout: store.layout, store: try checkpointing(store).store, environment: store.environment)
+    let log = Log(of: try store.handle)
     let present = try log.present()
     var options = store.options
     options.retention = settings
@@ -145,9 +143,7 @@ struct RetentionTests {
     #expect(try numbers(store, store.layout.log).first != 1)
     // A new store states what is kept before there is a term.
     let fresh = try TestStore()
-    let beacon = try Log(
-      layout: fresh.layout, store: try checkpointing(fresh).store, environment: fresh.environment
-    ).present().beacon
+    let beacon = try Log(of: fresh.handle).present().beacon
     #expect(beacon.status.retention == RetentionSettings().stated)
   }
 
@@ -164,8 +160,7 @@ struct RetentionTests {
   @Test("The segment before a new one stays for longer than a listing takes")
   func unsettled() throws {
     let store = try worked()
-    let log = Log(
-      layout: store.layout, store: try checkpointing(store).store, environment: store.environment)
+    let log = Log(of: try store.handle)
     let present = try log.present()
     var options = store.options
     options.retention = settings()
@@ -246,8 +241,7 @@ struct RetentionTests {
         "\(String(describing: error))")
     }
     #expect(try pages.snapshot(.asOf(.txid(TxID(5)))).txid == TxID(5))
-    let log = Log(
-      layout: store.layout, store: pages.description.id, environment: store.environment)
+    let log = Log(of: pages.handle)
     let error = #expect(throws: StoreError.self) {
       try log.history(after: TxID(2), upTo: log.present())
     }

@@ -291,12 +291,10 @@ struct TermTests {
 
   /// Becomes the log's holder in the applier's place, and releases at once; false where it lost.
   private func takeOver(_ path: String, _ environment: Environment) throws(StoreError) -> Bool {
-    let layout = StoreLayout(path)
     let claim = LogClaim(
-      layout: layout, store: try PageStore(path: path, environment: environment).description.id,
-      environment: environment, holder: "thief",
+      of: try PageStore(path: path, environment: environment).handle, holder: "thief",
       engine: .init(sourceID: "", compileOptions: "", architecture: ""))
-    let log = Log(layout: layout, store: claim.store, environment: environment)
+    let log = Log(of: claim.store)
     let won = try claim.claim(
       successorOf: try log.listed()[0],
       firstBeacon: { holder, _ in holder.beacon(.released, ApplierStatus(), time_ms: 0) })

@@ -51,13 +51,15 @@ final class TestStore: VerifiedStore {
 
   var layout: StoreLayout { StoreLayout(path) }
 
+  var handle: StoreHandle { get throws { try StoreHandle(at: layout, environment) } }
+
   func writer() throws -> Writer { try Writer(store: path, environment: environment) }
 
   /// A writer's journal alone, under an id of its own.
   func journal(_ environment: Environment? = nil) throws -> JournalWriter {
     JournalWriter(
-      layout: layout, store: try StoreDescription.read(layout, self.environment.fileSystem).id,
-      environment: environment ?? self.environment)
+      to: StoreHandle(
+        layout: layout, id: try handle.id, environment: environment ?? self.environment))
   }
 
   /// Applies all that is in the journal, in this process, and releases.
@@ -91,10 +93,7 @@ final class TestStore: VerifiedStore {
   }
 
   /// What is published now.
-  func present() throws -> Log.Present {
-    let id = try StoreDescription.read(layout, environment.fileSystem).id
-    return try Log(layout: layout, store: id, environment: environment).present()
-  }
+  func present() throws -> Log.Present { try Log(of: handle).present() }
 
   func names(_ directory: String) throws -> [String] {
     try environment.fileSystem.list(directory)

@@ -42,9 +42,8 @@ struct TurnHolderIntakeTests {
     environment.clock = clock
     environment.fileSystem = SlowSegments(store.environment.fileSystem, clock)
     return try JournalIntake(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, environment.fileSystem).id,
-      environment: environment, name: "test", openFiles: 1000, log: store.options.logger)
+      of: StoreHandle(at: store.layout, environment), name: "test", openFiles: 1000,
+      log: store.options.logger)
   }
 
   @Test("Of more files than a look has time for, its own is read in the first look")

@@ -57,8 +57,7 @@ struct UncleanEndTests {
   }
 
   private func beacon() throws -> Beacon {
-    let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
-    return try Log(layout: store.layout, store: id, environment: store.environment).present().beacon
+    try Log(of: store.handle).present().beacon
   }
 
   private func outcome(_ receipt: Receipt, _ writer: Writer) throws -> Outcome {

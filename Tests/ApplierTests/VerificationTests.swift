@@ -30,9 +30,7 @@ struct VerificationTests {
 
   func checkpoint(_ store: TestStore) throws {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published())
+    try Checkpoint(of: pages.handle).make(of: pages.published())
   }
 
   func verify(_ store: TestStore) throws -> (

@@ -57,9 +57,7 @@ struct WorkedStore {
 
   static func checkpoint(_ store: TestStore) throws {
     let pages = try PageStore(path: store.path, environment: store.environment)
-    try Checkpoint(
-      layout: store.layout, store: pages.description.id, environment: store.environment
-    ).make(of: pages.published())
+    try Checkpoint(of: pages.handle).make(of: pages.published())
   }
 
   func rows() throws -> [[SQLValue]] { try store.query(Self.everything) }
@@ -143,8 +141,7 @@ struct WorkedStore {
     let header = LogSegmentHeader(
       store: try StoreDescription.read(store.layout, fileSystem).id, number: number, nonce: 9,
       term: 9, created_ms: 0, holder: "late")
-    let file = try fileSystem.create(
-      "\(store.layout.log)/\(StoreLayout.logName(number))", mode: 0o644)
+    let file = try fileSystem.create(store.layout.segment(number), mode: 0o644)
     try file.resize(to: 1 << 20)
     try file.write(header.encoded(), at: Block.header)
   }

@@ -147,8 +147,7 @@ struct RejectedCommandTests {
   /// Three batches in frames of their own, the second of which is damaged before it is read, put into quarantine.
   private func quarantined() throws -> String {
     let layout = StoreLayout(place.store)
-    let id = try StoreDescription.read(layout, PosixFileSystem()).id
-    let journal = JournalWriter(layout: layout, store: id, environment: .posix())
+    let journal = JournalWriter(to: try StoreHandle(at: layout, .posix()))
     for i in 1...3 {
       _ = try journal.flush([
         Batch([.init("INSERT INTO t VALUES(?)", [.integer(Int64(i))])], key: "k\(i)").encoded()

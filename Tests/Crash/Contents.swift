@@ -118,10 +118,10 @@ struct Contents {
       names.contains(StoreLayout.sidecarName($0))
     }
     for txid in complete {
-      let path = "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
+      let path = layout.database(of: txid)
       found += checkCheckpoint(txid, path, model)
       let sidecar = try CheckpointSidecar(
-        path: "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))", store: id,
+        path: layout.sidecar(of: txid), store: id,
         fileSystem: fileSystem)
       let file = try fileSystem.open(path, .fixed)
       let pageSize = Int(sidecar.header.pageSize)

@@ -72,9 +72,7 @@ final class Life {
   }
 
   private func log() throws(StoreError) -> Log {
-    Log(
-      layout: layout, store: try StoreDescription.read(layout, environment.fileSystem).id,
-      environment: environment)
+    Log(of: try StoreHandle(at: layout, environment))
   }
 
   // MARK: a round
@@ -184,10 +182,7 @@ final class Life {
   private func impatientPresent() throws(StoreError) -> TxID {
     var environment = environment
     environment.clock = ImpatientClock()
-    return try Log(
-      layout: layout, store: try StoreDescription.read(layout, environment.fileSystem).id,
-      environment: environment
-    ).present().extent.txid
+    return try Log(of: StoreHandle(at: layout, environment)).present().extent.txid
   }
 
   private func failPower(_ figures: inout Figures, _ sabotage: Sabotage?) throws {
@@ -264,8 +259,7 @@ final class Life {
       inspection.complain("\(segment) stays in the journal")
     }
     let pages = try PageStore(path: store, environment: environment)
-    try Checkpoint(layout: layout, store: pages.description.id, environment: environment)
-      .make(of: try pages.published(.latest))
+    try Checkpoint(of: pages.handle).make(of: try pages.published(.latest))
     try inspection.advance(log(), deaths: 0, &figures)
     try inspection.readAgain(log())
     try look(&figures)

@@ -44,9 +44,7 @@ struct PastStates {
   mutating func mayCheckpoint() throws {
     guard choose.chance(0.5) else { return }
     let pages = try PageStore(path: store, environment: environment)
-    try Checkpoint(
-      layout: pages.layout, store: pages.description.id, environment: environment
-    ).make(of: pages.published(.latest))
+    try Checkpoint(of: pages.handle).make(of: pages.published(.latest))
   }
 
   func check() throws -> Counts {

@@ -242,9 +242,7 @@ private final class RandomHistory {
     let snapshot = try pages.published()
     guard snapshot.txid > states.last?.0 ?? .zero else { return }
     if generator.choose.chance(0.3) {
-      try Checkpoint(
-        layout: pages.layout, store: pages.description.id, environment: environment
-      ).make(of: snapshot)
+      try Checkpoint(of: pages.handle).make(of: snapshot)
       checkpoints.append(snapshot.txid)
     }
     let seen = try Database(pages, executor: environment.executor).read { reader in
@@ -261,20 +259,19 @@ private final class RandomHistory {
 
   /// Removes what is older than the newest two checkpoints, as an applier would.
   func retire() throws {
-    let layout = StoreLayout(store)
-    let id = try StoreDescription.read(layout, environment.fileSystem).id
-    let present = try Log(layout: layout, store: id, environment: environment).present()
+    let handle = try StoreHandle(at: StoreLayout(store), environment)
+    let present = try Log(of: handle).present()
     var options = options
     options.retention.keep = .milliseconds(1)
     options.retention.checkpoints = 2
     options.retention.readers = .zero
     options.retention.listing = .zero
-    let checkpoint = Checkpoint(layout: layout, store: id, environment: environment)
+    let checkpoint = Checkpoint(of: handle)
     _ = try Retention(checkpoint, options, environment).run(
       Retention.Occasion(
         now_ms: environment.clock.wallTime_ms() + 30_000, published: present.published,
         segment: present.segment.number, isSettled: true))
-    let kept = try environment.fileSystem.list(layout.checkpoints)
+    let kept = try environment.fileSystem.list(handle.layout.checkpoints)
       .compactMap(StoreLayout.checkpointTxID).sorted()
     removed += checkpoints.count - kept.count
     checkpoints = kept

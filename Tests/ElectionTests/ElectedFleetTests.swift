@@ -31,7 +31,9 @@ struct ElectedFleetTests {
       let path: String
       let id: StoreID
 
-      func log() -> Log { Log(layout: StoreLayout(path), store: id, environment: .posix()) }
+      func log() -> Log {
+        Log(of: StoreHandle(layout: StoreLayout(path), id: id, environment: .posix()))
+      }
 
       func apply(_ sql: String, atMost limit: Duration = .seconds(60)) throws -> Duration {
         try timeToApply(sql, to: path, atMost: limit)

@@ -56,7 +56,9 @@ final class ElectedStore: VerifiedStore, Sendable {
     try timeToApply(sql, to: path, atMost: limit)
   }
 
-  func log() throws -> Log { Log(layout: StoreLayout(path), store: id, environment: .posix()) }
+  func log() throws -> Log {
+    Log(of: StoreHandle(layout: StoreLayout(path), id: id, environment: .posix()))
+  }
 
   /// Who published last.
   func holder() throws -> String { try log().present().segment.header.holder }

@@ -47,7 +47,7 @@ extension FuzzTarget {
 
   private static func attackLog(_ file: [UInt8], _ store: StoreID, _ number: UInt64) {
     let layout = StoreLayout("/s")
-    let path = "\(layout.log)/\(StoreLayout.logName(number))"
+    let path = layout.segment(number)
     let environment = fixedEnvironment(storeAround(file, path: path, store: store, layout))
     refusable {
       let segment = try LogSegment(path: path, store: store, environment: environment)
@@ -56,16 +56,14 @@ extension FuzzTarget {
       try walkFrames(segment, to: .max, environment)
       guard let beacon = try segment.control().believable else { return }
       attackStart(segment, beacon, environment)
-      attackStore(layout, store, environment)
+      attackStore(StoreHandle(layout: layout, id: store, environment: environment))
     }
   }
 
   /// What a reader makes of a store whose log is this segment.
-  private static func attackStore(
-    _ layout: StoreLayout, _ store: StoreID, _ environment: Environment
-  ) {
+  private static func attackStore(_ store: StoreHandle) {
     refusable {
-      let log = Log(layout: layout, store: store, environment: environment)
+      let log = Log(of: store)
       let present = try log.present()
       var follower = LogFollower(after: .empty)
       try follower.advance(log, to: present) { commit, cursor throws(StoreError) in
@@ -75,7 +73,9 @@ extension FuzzTarget {
       demand(follower.extent.txid <= TxID(UInt64(Int64.max)), "SQLite cannot hold a TxID")
     }
     refusable {
-      let snapshot = try PageStore(path: layout.root, environment: environment).snapshot(.latest)
+      let snapshot = try PageStore(
+        path: store.layout.root, environment: store.environment
+      ).snapshot(.latest)
       var page = [UInt8](repeating: 0, count: snapshot.pageSize)
       for number in 1...8 {
         try page.withUnsafeMutableBytes { try snapshot.read(page: UInt32(number), into: $0) }
@@ -108,8 +108,6 @@ extension FuzzTarget {
     _ segment: LogSegment, _ beacon: Beacon, _ environment: Environment
   ) {
     refusable {
-      let log = Log(
-        layout: StoreLayout("/s"), store: segment.header.store, environment: environment)
       let record = try segment.startRecord(at: beacon.position.startFrame)
       demand(try StartRecord(decoding: record.encoded()) == record, "a start record changes")
     }
@@ -125,8 +123,8 @@ extension FuzzTarget {
       rejected: 0)
     return [
       path: file, layout.description: Array(description.json.utf8),
-      "\(layout.checkpoints)/\(StoreLayout.sidecarName(.zero))": header.encoded(),
-      "\(layout.checkpoints)/\(StoreLayout.checkpointName(.zero))": [],
+      layout.sidecar(of: .zero): header.encoded(),
+      layout.database(of: .zero): [],
     ]
   }
 
@@ -138,11 +136,12 @@ extension FuzzTarget {
     let environment = Environment(
       fileSystem: fileSystem, clock: EagerClock(), executor: InlineExecutor(), random: { 7 })
     must("writing a segment") {
-      let path = "\(layout.log)/\(StoreLayout.logName(number))"
+      let path = layout.segment(number)
       try fileSystem.create(path, mode: 0o600).write(file, at: 0)
     }
+    let handle = StoreHandle(layout: layout, id: store, environment: environment)
     var claim = LogClaim(
-      layout: layout, store: store, environment: environment, holder: "claimant",
+      of: handle, holder: "claimant",
       engine: .init(sourceID: "", compileOptions: "", architecture: ""))
     claim.segmentBytes = 128 << 10
     claim.clockTolerance = nil
@@ -152,7 +151,7 @@ extension FuzzTarget {
           .active, ApplierStatus(after: inherited, survived: [], environment), time_ms: 1)
       }
       guard let won else { return }
-      let log = Log(layout: layout, store: store, environment: environment)
+      let log = Log(of: handle)
       let present = must("reading what a claimant published") { try log.present() }
       demand(present.segment.number == number + 1, "the present is not the claimant's")
       let start = must("reading a claimant's start frame") {

@@ -18,7 +18,7 @@ struct ExpectedNewsTests {
     var environment = store.environment
     environment.fileSystem = MemoryFileSystem(
       store.disk, clock: store.clock, client: 2, isNetwork: true, hook: hook)
-    let log = Log(layout: LogStore.layout, store: Samples.store, environment: environment)
+    let log = Log(of: LogStore.handle(environment))
     return (log, LogFollower(at: try log.present()))
   }
 

@@ -45,23 +45,24 @@ enum GoldenFiles {
     let environment = Environment(
       fileSystem: fileSystem, clock: ManualClock(), executor: InlineExecutor(),
       random: { number.wrappingAdd(1, ordering: .relaxed).newValue })
+    let handle = StoreHandle(layout: layout, id: Samples.store, environment: environment)
     var files: [String: [UInt8]] = [:]
-    let writer = JournalWriter(layout: layout, store: Samples.store, environment: environment)
+    let writer = JournalWriter(to: handle)
     let first = try writer.flush([
       Samples.batch.encoded(), Batch([.init("DELETE FROM t")]).encoded(),
     ])
     try writer.flush([many.encoded()])
     files["journal"] = content(
       fileSystem.disk, path(layout, JournalSegmentID(writer: first.writer, number: 1)))
-    let shot = JournalWriter(layout: layout, store: Samples.store, environment: environment)
+    let shot = JournalWriter(to: handle)
     let only = try shot.flush([Samples.batch.encoded()], ends: true)
     files["journal-one-shot"] = content(
       fileSystem.disk, path(layout, JournalSegmentID(writer: only.writer, number: 1)))
-    let pages = JournalWriter(layout: layout, store: Samples.store, environment: environment)
+    let pages = JournalWriter(to: handle)
     let turn = try pages.flush(try GoldenPages.batches.map { try $0.encoded() })
     files["journal-pages"] = content(
       fileSystem.disk, path(layout, JournalSegmentID(writer: turn.writer, number: 1)))
-    let parts = JournalWriter(layout: layout, store: Samples.store, environment: environment)
+    let parts = JournalWriter(to: handle)
     let batch = try GoldenPages.inParts(fileSystem)
     let inParts = parts.nextBatch()
     try parts.flush(
@@ -112,7 +113,7 @@ enum GoldenFiles {
 
     func claim(_ observed: UInt64, _ name: String) throws -> LogHolder {
       var claim = LogClaim(
-        layout: layout, store: Samples.store, environment: environment, holder: name,
+        of: StoreHandle(layout: layout, id: Samples.store, environment: environment), holder: name,
         engine: .init(sourceID: "source-id", compileOptions: "A=1\nB", architecture: "x86_64"))
       claim.segmentBytes = 128 << 10
       let won = try claim.claim(successorOf: observed) { holder, inherited in

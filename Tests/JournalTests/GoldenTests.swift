@@ -129,14 +129,16 @@ struct GoldenTests {
       try file.write(try golden("\(name)-\(number)"), at: 0)
     }
     let log = Log(
-      layout: layout, store: Samples.store, environment: Samples.environment(fileSystem))
+      of: StoreHandle(
+        layout: layout, id: Samples.store, environment: Samples.environment(fileSystem)))
     let present = try log.present()
     #expect(present.segment.header.holder == "host-3" && present.segment.header.term == 3)
     #expect(present.extent == LogExtent(txid: TxID(9), commits: 4, time_ms: 1_700_000_000_004))
     #expect(present.beacon.status == GoldenFiles.status)
     // Each as it is by its last frame, and as it is by its header.
     let other = Log(
-      layout: layout, store: Samples.store, environment: Samples.environment(fileSystem))
+      of: StoreHandle(
+        layout: layout, id: Samples.store, environment: Samples.environment(fileSystem)))
     let ended = try other.history(after: .zero, upTo: other.present(), byLastFrames: true)
     let spans = try log.history(after: .zero, upTo: present)
     #expect(ended.map(\.segment.header) == spans.map(\.segment.header))

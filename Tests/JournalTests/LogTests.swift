@@ -21,14 +21,18 @@ struct LogStore {
     fileSystem.makeDirectories([Self.layout.log, Self.layout.oldLog])
     environment = Samples.environment(wrap(fileSystem))
     holder = try #require(try Self.claim(successorOf: 0, environment)?.holder)
-    log = Log(layout: Self.layout, store: Samples.store, environment: environment)
+    log = Log(of: Self.handle(environment))
+  }
+
+  static func handle(_ environment: Environment) -> StoreHandle {
+    StoreHandle(layout: layout, id: Samples.store, environment: environment)
   }
 
   static func claim(successorOf number: UInt64, _ environment: Environment) throws
     -> LogClaim.Won?
   {
     try LogClaim(
-      layout: layout, store: Samples.store, environment: environment, holder: "test",
+      of: handle(environment), holder: "test",
       engine: .init(sourceID: "", compileOptions: "", architecture: "")
     ).claim(successorOf: number) { holder, _ in
       holder.beacon(.active, ApplierStatus(), time_ms: 0)
@@ -42,7 +46,7 @@ struct LogStore {
 
   /// A segment that somebody linked before it died, and that the file server may lose with its power.
   func stray(_ number: UInt64) throws {
-    let path = "\(Self.layout.log)/\(StoreLayout.logName(number))"
+    let path = Self.layout.segment(number)
     let file = try environment.fileSystem.create(path, mode: 0o644)
     try file.resize(to: 65536)
     try file.write(
@@ -182,7 +186,7 @@ struct LogTests {
   }
 
   private func follow(_ store: LogStore, _ environment: Environment) throws -> UInt64 {
-    let log = Log(layout: LogStore.layout, store: Samples.store, environment: environment)
+    let log = Log(of: LogStore.handle(environment))
     var follower = LogFollower(after: .empty)
     var commits: UInt64 = 0
     try follower.advance(log, to: try log.present()) { (_, _) throws(StoreError) in commits += 1 }
@@ -318,7 +322,7 @@ struct LogTests {
   @Test func aSegmentThatWasLostIsNotReadInPlaceOfItsSuccessor() throws {
     let store = try LogStore()
     try store.stray(2)
-    let path = "\(LogStore.layout.log)/\(StoreLayout.logName(2))"
+    let path = LogStore.layout.segment(2)
     #expect(try store.log.present().segment.number == 1)
     try store.environment.fileSystem.unlink(path)
     var environment = store.environment
@@ -333,7 +337,7 @@ struct LogTests {
   @Test func whatAClaimantReadsIsWhatItMarked() throws {
     let store = try LogStore()
     try store.stray(2)
-    let path = "\(LogStore.layout.log)/\(StoreLayout.logName(2))"
+    let path = LogStore.layout.segment(2)
     var first = store.environment
     first.random = { 80 }
     var second = store.environment

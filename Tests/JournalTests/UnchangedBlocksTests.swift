@@ -10,7 +10,7 @@ struct UnchangedBlocksTests {
     let store = try LogStore()
     var blind = store.environment
     blind.omittedChecks = [.lookBehindMark]
-    let blindLog = Log(layout: LogStore.layout, store: Samples.store, environment: blind)
+    let blindLog = Log(of: LogStore.handle(blind))
     for number in 1...5 {
       try store.commit()
       if number == 3 { try store.publish() }
@@ -37,8 +37,7 @@ struct UnchangedBlocksTests {
     let due = try Beacon.slot(of: store.log.present().beacon.counter + 1)
     let file = try store.environment.fileSystem.open(path, .write)
     try file.write([UInt8](repeating: 7, count: 512), at: due + 512)
-    let later = Log(
-      layout: LogStore.layout, store: Samples.store, environment: store.environment)
+    let later = Log(of: LogStore.handle(store.environment))
     #expect(throws: StoreError.self) { try later.present(waits: false) }
   }
 }

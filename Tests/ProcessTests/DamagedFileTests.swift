@@ -170,12 +170,11 @@ struct DamagedFileTests {
     try await onThread {
       let store = try makeStore()
       let expected = try readAll(store)
-      let checkpoint = Checkpoint(
-        layout: store.layout, store: try store.log().store, environment: store.environment)
+      let checkpoint = Checkpoint(of: try store.log().store)
       try checkpoint.make(of: try store.database().store.published(.latest))
       #expect(try readAll(store) == expected)
       let txid = try #require(try checkpoint.newest(upTo: store.present().published))
-      let path = "\(store.layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
+      let path = store.layout.database(of: txid)
       let size = try store.environment.fileSystem.status(path).size
       var errors = 0
       for offset in stride(from: Int64(19), to: size, by: 1501) {
@@ -184,7 +183,7 @@ struct DamagedFileTests {
         }
       }
       #expect(errors > 5)
-      let sidecar = "\(store.layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+      let sidecar = store.layout.sidecar(of: txid)
       for offset: Int64 in [4096, 4100, 8191] {
         try flip(sidecar, at: offset) {
           #expect(readsTruly(store, expected, sidecar, near: offset))

@@ -171,10 +171,9 @@ struct JournalRightsTests {
   func openFiles() async throws {
     try await onThread {
       let store = try TestStore()
-      let id = try StoreDescription.read(store.layout, store.environment.fileSystem).id
+      let handle = try StoreHandle(at: store.layout, store.environment)
       for n in 1...300 {
-        let journal = JournalWriter(
-          layout: store.layout, store: id, environment: store.environment)
+        let journal = JournalWriter(to: handle)
         try journal.flush([try TestStore.row(0, n).encoded()], ends: n % 3 == 0)
       }
       let end = try ChildProcess(

@@ -39,10 +39,7 @@ struct ManyStoresTests {
     func leaders() throws -> [String: Int] {
       var count: [String: Int] = [:]
       for path in paths {
-        let layout = StoreLayout(path)
-        let log = Log(
-          layout: layout, store: try StoreDescription.read(layout, PosixFileSystem()).id,
-          environment: .posix())
+        let log = Log(of: try StoreHandle(at: StoreLayout(path), .posix()))
         let present = try log.present()
         guard present.beacon.state == .active else { continue }
         count[present.segment.header.holder, default: 0] += 1

@@ -136,11 +136,7 @@ final class TestStore: VerifiedStore, Sendable {
     try names(layout.journal).filter { StoreLayout.journalSegment($0) != nil }
   }
 
-  func log() throws -> Log {
-    Log(
-      layout: layout, store: try StoreDescription.read(layout, environment.fileSystem).id,
-      environment: environment)
-  }
+  func log() throws -> Log { Log(of: try StoreHandle(at: layout, environment)) }
 
   /// Who published last, and how far.
   func present() throws -> Log.Present { try log().present() }

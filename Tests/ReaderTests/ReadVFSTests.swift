@@ -119,6 +119,26 @@ struct ReadVFSTests {
     #expect(try plain.scalar("SELECT count(*) FROM p") == 2)
   }
 
+  /// Others' calls fail meanwhile, and of an open that fails there is no connection to ask.
+  @Test func eachThreadIsToldOfItsOwnFailure() throws {
+    let store = try TestStore()
+    let root = store.root
+    @Sendable func open(_ name: String) -> String? {
+      _ = try? Connection(path: "file:\(root)/\(name)?vfs=sluice", flags: [.readOnly, .uri])
+      return ReadVFS.lastError?.path
+    }
+    #expect(open("here") == "\(root)/here")
+    let told = Monitor<[String?]>([])
+    for name in ["there", "elsewhere"] {
+      ThreadExecutor.shared.start {
+        let path = open(name)
+        told.withLock { $0.append(path) }
+      }.wait()
+    }
+    #expect(told.withLock { $0 } == ["\(root)/there", "\(root)/elsewhere"])
+    #expect(ReadVFS.lastError?.path == "\(root)/here")
+  }
+
   @Test func aPathThatLeadsNowhereMakesNoDatabase() throws {
     let store = try TestStore()
     let path = "\(store.root)/nowhere"

@@ -51,7 +51,7 @@ final class TestStore: VerifiedStore {
     plain = try Connection(path: "\(directory)/plain.sqlite", flags: [.readWrite, .create])
     try plain.execute("PRAGMA page_size = \(pageSize); PRAGMA auto_vacuum = NONE")
     try plain.execute(setup)
-    let claim = Self.claim(layout, id, environment)
+    let claim = Self.claim(StoreHandle(layout: layout, id: id, environment: environment))
     let won = try claim.claim(successorOf: 0) { holder, _ in
       holder.beacon(.active, ApplierStatus(), time_ms: 0)
     }
@@ -66,11 +66,9 @@ final class TestStore: VerifiedStore {
     _ = system("rm -rf \(directory)")
   }
 
-  private static func claim(_ layout: StoreLayout, _ id: StoreID, _ environment: Environment)
-    -> LogClaim
-  {
+  private static func claim(_ store: StoreHandle) -> LogClaim {
     LogClaim(
-      layout: layout, store: id, environment: environment, holder: "test",
+      of: store, holder: "test",
       engine: StartRecord.Engine(sourceID: "", compileOptions: "", architecture: ""))
   }
 
@@ -159,7 +157,8 @@ final class TestStore: VerifiedStore {
       try holder.finish()
       try publish()
     }
-    let claim = Self.claim(layout, description.id, environment)
+    let claim = Self.claim(
+      StoreHandle(layout: layout, id: description.id, environment: environment))
     let won = try claim.claim(successorOf: holder.header.number, rotating: finishing) {
       [checkpointTxID] holder, _ in
       var status = ApplierStatus()
@@ -170,10 +169,10 @@ final class TestStore: VerifiedStore {
   }
 
   var checkpointPath: String {
-    "\(layout.checkpoints)/\(StoreLayout.checkpointName(checkpointTxID))"
+    layout.database(of: checkpointTxID)
   }
-  var sidecarPath: String { "\(layout.checkpoints)/\(StoreLayout.sidecarName(checkpointTxID))" }
-  var segmentPath: String { "\(layout.log)/\(StoreLayout.logName(holder.header.number))" }
+  var sidecarPath: String { layout.sidecar(of: checkpointTxID) }
+  var segmentPath: String { layout.segment(holder.header.number) }
 
   /// Makes a checkpoint of the present.
   func checkpoint(publishing: Bool = true) throws {

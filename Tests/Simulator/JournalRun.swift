@@ -84,7 +84,8 @@ package final class JournalRun: @unchecked Sendable {
 
   private func writer(_ environment: Environment) throws(StoreError) {
     let writer = JournalWriter(
-      layout: JournalRun.layout, store: JournalRun.store, environment: environment)
+      to: StoreHandle(
+        layout: JournalRun.layout, id: JournalRun.store, environment: environment))
     // Batches whose fate a flush left unknown; the writer settles them before the next one.
     for _ in 0..<(1 + scheduler.random.below(12)) {
       let count = 1 + scheduler.random.below(3)

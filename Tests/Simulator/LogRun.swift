@@ -11,6 +11,10 @@ package final class LogRun: @unchecked Sendable {
   // Sendable: everything is touched by the thread that has the scheduler's baton only.
   static let layout = StoreLayout("/s")
   static let store = StoreID(high: 1, low: 2)
+
+  static func handle(_ environment: Environment) -> StoreHandle {
+    StoreHandle(layout: layout, id: store, environment: environment)
+  }
   static let engine = StartRecord.Engine(
     sourceID: "test", compileOptions: "", architecture: "test")
 
@@ -86,8 +90,7 @@ package final class LogRun: @unchecked Sendable {
 
   static func claim(_ environment: Environment, _ name: String) -> LogClaim {
     var claim = LogClaim(
-      layout: LogRun.layout, store: LogRun.store, environment: environment, holder: name,
-      engine: LogRun.engine)
+      of: handle(environment), holder: name, engine: LogRun.engine)
     claim.segmentBytes = 256 << 10
     return claim
   }
@@ -119,7 +122,7 @@ package final class LogRun: @unchecked Sendable {
     var name: String
     var process: Scheduler.Process
     var environment: Environment
-    var log: Log { Log(layout: LogRun.layout, store: LogRun.store, environment: environment) }
+    var log: Log { Log(of: LogRun.handle(environment)) }
   }
 
   private func reader(_ life: Life) throws(StoreError) {

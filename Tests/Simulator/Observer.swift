@@ -6,7 +6,6 @@ import SluiceShared
 /// what is published there may be believed by anybody from then on, so it must never be anything else,
 /// also where no reader happened to look.
 final class Observer {
-  let environment: Environment
   private let log: Log
   private var follower = LogFollower(after: .empty)
   /// The segment that was the present when it looked last, and how much had been published when it
@@ -29,14 +28,15 @@ final class Observer {
   /// The last batch of each writer in it.
   private(set) var last: [WriterID: SequenceNumber] = [:]
 
-  let store: StoreID
+  let store: StoreHandle
+  var environment: Environment { store.environment }
 
   init(_ disk: MemoryDisk, _ store: StoreID, _ clock: any Clock) {
-    self.store = store
-    environment = Environment(
+    let environment = Environment(
       fileSystem: MemoryFileSystem(disk), clock: clock, executor: InlineExecutor(),
       random: { 0 })
-    log = Log(layout: World.layout, store: store, environment: environment)
+    self.store = StoreHandle(layout: World.layout, id: store, environment: environment)
+    log = Log(of: self.store)
   }
 
   /// The present, as a reader would find it that waits for nothing; nil where none would, since a
@@ -53,7 +53,7 @@ final class Observer {
 
   private var readable: some Sequence<(segment: LogSegment, beacon: Beacon)> {
     // What it has open may be a file that is no more, in place of another of its number.
-    let log = Log(layout: World.layout, store: log.store, environment: environment)
+    let log = Log(of: store)
     return ((try? log.listed()) ?? []).lazy.compactMap { number in
       guard let segment = try? log.open(number), let beacon = try? segment.control().beacon else {
         return nil

@@ -23,7 +23,7 @@ final class LogRole: ScenarioRole {
     self.name = name
     self.environment = environment
     self.witness = witness
-    log = Log(layout: LogRun.layout, store: LogRun.store, environment: environment)
+    log = Log(of: LogRun.handle(environment))
   }
 
   func perform(_ action: Scenario.Action) throws(StoreError) -> Scenario.Ending {
@@ -63,7 +63,7 @@ final class LogRole: ScenarioRole {
   }
 
   private func freshLog() -> Log {
-    Log(layout: LogRun.layout, store: LogRun.store, environment: environment)
+    Log(of: LogRun.handle(environment))
   }
 
   private func commit(behind holder: LogHolder) throws(StoreError) {
@@ -97,8 +97,7 @@ final class JournalRole: ScenarioRole {
   init(_ environment: Environment, _ witness: JournalWitness) {
     self.environment = environment
     self.witness = witness
-    writer = JournalWriter(
-      layout: LogRun.layout, store: LogRun.store, environment: environment)
+    writer = JournalWriter(to: LogRun.handle(environment))
   }
 
   func perform(_ action: Scenario.Action) throws(StoreError) -> Scenario.Ending {

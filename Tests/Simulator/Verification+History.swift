@@ -36,8 +36,7 @@ extension Verification {
     // Who judges leaves no check out.
     var environment = life.environment
     environment.omittedChecks = []
-    let id = try StoreDescription.read(World.layout, environment.fileSystem).id
-    let log = Log(layout: World.layout, store: id, environment: environment)
+    let log = Log(of: try StoreHandle(at: World.layout, environment))
     if let what = world.observer.look() { world.oracle.violate(what) }
     let present = try log.present()
     let begins = try log.kept(after: .zero, upTo: present).first?.inherited ?? .empty

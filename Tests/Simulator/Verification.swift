@@ -60,9 +60,7 @@ struct Verification: @unchecked Sendable {
     world.live("checkpoint", on: machine, isReader: false) { life in
       // Compares the content with the checksum that the last commit states.
       let store = try PageStore(path: World.layout.root, environment: life.environment)
-      try Checkpoint(
-        layout: World.layout, store: store.description.id, environment: life.environment
-      ).make(of: try store.published())
+      try Checkpoint(of: store.handle).make(of: try store.published())
     }
     guard world.oracle.violation == nil, world.scheduler.random.chance(0.2) else { return }
     JournalDamageTrial(world).run()

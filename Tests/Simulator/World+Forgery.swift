@@ -41,7 +41,7 @@ extension World {
     throws(StoreError)
   {
     let header = JournalSegmentHeader(
-      store: observer.store, id: id, nonce: 1, firstSequence: first, predecessor: nil,
+      store: observer.store.id, id: id, nonce: 1, firstSequence: first, predecessor: nil,
       created_ms: 1)
     let block = header.encoded()
     let batch = try Batch([Batch.Statement("SELECT 'forged'")]).encoded()

@@ -64,7 +64,7 @@ extension World {
   }
 
   private func content(_ id: JournalSegmentID, isForeign: Bool) -> ([UInt8], SequenceNumber) {
-    let store = isForeign ? StoreID(high: 1, low: 2) : observer.store
+    let store = isForeign ? StoreID(high: 1, low: 2) : observer.store.id
     let nonce = scheduler.random.next()
     let header = JournalSegmentHeader(
       store: store, id: id, nonce: nonce, firstSequence: SequenceNumber(1), predecessor: nil,

@@ -22,7 +22,7 @@ extension World {
           .segmentRemovedFromAbove,
           "\(process.name) removes \(path) before \(lower), which is below it")
       }
-      let old = "\(World.layout.oldLog)/\(StoreLayout.logName(number))"
+      let old = World.layout.oldSegment(number)
       // A full disk may have no room for that name.
       guard disk.inode(of: old) == disk.inode(of: path) || statistics[.fullDisks] > 0 else {
         return oracle.violate(
@@ -103,9 +103,8 @@ extension World {
   }
 
   private var wholeCheckpoints: [TxID] {
-    let names = Set(disk.names(in: World.layout.checkpoints))
-    return names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) && $0 <= observer.extent.txid }.sorted()
+    CheckpointListing(disk.names(in: World.layout.checkpoints)).whole
+      .filter { $0 <= observer.extent.txid }
   }
 
   private func isDurable(_ txid: TxID) -> Bool {
@@ -124,7 +123,7 @@ extension Observer {
   }
 
   func hasBeacon(_ path: String) -> Bool {
-    let segment = try? LogSegment(path: path, store: store, environment: environment)
+    let segment = try? LogSegment(path: path, store: store.id, environment: environment)
     return (try? segment?.control().beacon) != nil
   }
 
@@ -138,19 +137,17 @@ extension Observer {
 
   /// The lowest segment that holds commits behind `txid`; nil where that cannot be told.
   func needed(after txid: TxID) -> UInt64? {
-    let log = Log(layout: World.layout, store: store, environment: environment)
+    let log = Log(of: store)
     guard let present = try? log.present(waits: false) else { return nil }
     return (try? log.kept(after: txid, upTo: present))?.first?.segment.number
   }
 
   /// The first state that can be read of all that was, as the files are now; nil where that cannot be told.
   var oldestState: TxID? {
-    let log = Log(layout: World.layout, store: store, environment: environment)
-    let names = Set(names(in: World.layout.checkpoints))
+    let log = Log(of: store)
     guard let present = try? log.present(waits: false),
       let begins = (try? log.kept(after: .zero, upTo: present))?.first?.inherited.txid
     else { return nil }
-    return names.compactMap(StoreLayout.checkpointTxID)
-      .filter { names.contains(StoreLayout.sidecarName($0)) && $0 >= begins }.min()
+    return CheckpointListing(names(in: World.layout.checkpoints)).whole.first { $0 >= begins }
   }
 }

@@ -43,7 +43,8 @@ struct WeekTests {
         [.integer(Int64(round)), .integer(Int64(bytes))]),
       .init("DELETE FROM op WHERE place > 1 AND place < (SELECT max(place) FROM op) - 50"),
     ])
-    let journal = JournalWriter(layout: layout, store: store, environment: environment)
+    let journal = JournalWriter(
+      to: StoreHandle(layout: layout, id: store, environment: environment))
     let batches = [[UInt8]](repeating: try batch.encoded(), count: Self.batchesPerRound)
     _ = try journal.flush(batches, ends: true)
   }

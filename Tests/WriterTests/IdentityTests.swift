@@ -13,7 +13,7 @@ struct IdentityTests {
     let process = Monitor<Int32>(100)
     var environment = store.environment()
     environment.processID = { process.withLock { $0 } }
-    let journal = JournalWriter(layout: store.layout, store: store.id, environment: environment)
+    let journal = JournalWriter(to: store.handle(environment))
     let parents = try journal.flush([content(1)])
     let promised = journal.nextBatch()
     process.withLock { $0 = 101 }
@@ -32,7 +32,7 @@ struct IdentityTests {
     let process = Monitor<Int32>(100)
     var environment = store.environment()
     environment.processID = { process.withLock { $0 } }
-    let journal = JournalWriter(layout: store.layout, store: store.id, environment: environment)
+    let journal = JournalWriter(to: store.handle(environment))
     try journal.flush([content(1)])
     process.withLock { $0 = 101 }
     journal.close()

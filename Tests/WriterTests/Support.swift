@@ -47,7 +47,7 @@ final class TestStore: VerifiedStore, Sendable {
     let header = CheckpointSidecar.Header(
       store: id, extent: .empty, pageSize: 4096, pageCount: 0, checksum: DatabaseChecksum(),
       rejected: 0)
-    let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(.zero))"
+    let sidecar = layout.sidecar(of: .zero)
     try CheckpointSidecar.write(header, checksums: [], to: base.create(sidecar, mode: 0o444))
     try base.replaceSymbolicLink(layout.current, target: "checkpoints/\(name)")
   }
@@ -65,8 +65,11 @@ final class TestStore: VerifiedStore, Sendable {
   func journal(
     clock: any Clock = SystemClock(), omitting omitted: Set<SafetyCheck> = []
   ) -> JournalWriter {
-    JournalWriter(
-      layout: layout, store: id, environment: environment(clock: clock, omitting: omitted))
+    JournalWriter(to: handle(environment(clock: clock, omitting: omitted)))
+  }
+
+  func handle(_ environment: Environment) -> StoreHandle {
+    StoreHandle(layout: layout, id: id, environment: environment)
   }
 
   func writer(_ change: (inout Writer.Options) -> Void = { _ in }) throws -> Writer {
@@ -80,7 +83,7 @@ final class TestStore: VerifiedStore, Sendable {
 
   func claim(successorOf number: UInt64, _ state: Beacon.State = .active) throws -> LogHolder {
     let claim = LogClaim(
-      layout: layout, store: id, environment: .posix(), holder: "test",
+      of: handle(.posix()), holder: "test",
       engine: .init(sourceID: "", compileOptions: "", architecture: ""))
     let won = try claim.claim(successorOf: number) { holder, _ in
       holder.beacon(state, ApplierStatus(), time_ms: 0)

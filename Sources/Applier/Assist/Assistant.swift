@@ -161,8 +161,7 @@ public final class Assistant: Assisting, @unchecked Sendable {
 
   private func openedLog() throws(StoreError) -> Log {
     if let log { return log }
-    let store = try StoreDescription.read(layout, environment.fileSystem).id
-    let made = Log(layout: layout, store: store, environment: environment)
+    let made = Log(of: try StoreHandle(at: layout, environment))
     log = made
     return made
   }

@@ -7,7 +7,7 @@ extension JournalIntake {
   var ownNextPoll: Duration? {
     var next: Duration?
     for queue in writers.all {
-      guard let segment = queue.segments.first, segment.isMarked || segment.isDoubtful,
+      guard let segment = queue.segments.first, segment.mark.isSet || segment.isDoubtful,
         !isHeldBack(segment.id.writer)
       else { continue }
       next = min(next ?? segment.nextPoll, segment.nextPoll)

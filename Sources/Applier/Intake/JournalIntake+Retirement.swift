@@ -33,17 +33,17 @@ extension JournalIntake {
         return true
       }
       // Acknowledged, says the successor, and not to be read: wait a little, then look closely.
-      guard segment.isMarked ? foundNothing : quiet >= .seconds(2) else { return false }
+      guard segment.mark.isSet ? foundNothing : quiet >= .seconds(2) else { return false }
       return try closeAndRead(segment, queue, acknowledgedUpTo: next.firstSequence)
     }
-    guard segment.isMarked ? foundNothing : quiet >= silence else { return false }
+    guard segment.mark.isSet ? foundNothing : quiet >= silence else { return false }
     return try closeAndRead(segment, queue, acknowledgedUpTo: nil)
   }
 
   /// The header of a segment before its turn.
   private func peek(_ segment: JournalSegmentReader) {
     openFiles.makeRoom(for: [segment])
-    do throws(StoreError) { try segment.peekHeader(store) } catch {
+    do throws(StoreError) { try segment.peekHeader(store.id) } catch {
       // What is wrong with it is told when its turn comes.
     }
     openFiles.note(segment)
@@ -54,7 +54,7 @@ extension JournalIntake {
     let now = environment.clock.elapsed()
     return writers.all.contains { queue in
       guard let first = queue.segments.first, !isHeldBack(first.id.writer) else { return false }
-      return first.isMarked || !first.wasRead || now - first.lastNews >= silence
+      return first.mark.isSet || !first.wasRead || now - first.lastNews >= silence
         || queue.segments.dropFirst().contains { $0.header != nil }
     }
   }
@@ -68,7 +68,7 @@ extension JournalIntake {
   ) throws(StoreError) -> Bool {
     // Behind what was due before: there may be any number of such files, of any length.
     segment.nextPoll = environment.clock.elapsed()
-    if !segment.isMarked {
+    if !segment.mark.isSet {
       try segment.close(by: name)
       if environment.makes(.rereadAfterMark) {
         return false  // and the next poll reads again
@@ -84,10 +84,8 @@ extension JournalIntake {
     if remains == .some {
       // A write that was on its way when the mark came may land between that reading and this one,
       // and in pieces: it is read as a frame then. Its writer finds the mark.
-      let now = environment.clock.elapsed()
-      let since = segment.remainsSince ?? now
-      segment.remainsSince = since
-      if now - since < JournalIntake.landing { return false }
+      let age = segment.mark.seesRemains(at: environment.clock.elapsed())
+      if age < JournalIntake.landing { return false }
     }
     if let size = segment.lostLength() {
       log.error(

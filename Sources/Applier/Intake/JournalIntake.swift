@@ -15,9 +15,9 @@ internal import SluiceShared
 /// and that ends the term. One look takes a bounded time, however many files wait and whatever is in
 /// them; who was not looked at comes first in the next.
 final class JournalIntake {
-  let layout: StoreLayout
-  let store: StoreID
-  let environment: Environment
+  let store: StoreHandle
+  var layout: StoreLayout { store.layout }
+  var environment: Environment { store.environment }
   let name: String
   let log: Logger
 
@@ -67,19 +67,15 @@ final class JournalIntake {
   /// When the last look began: what was durable by then was looked for (boot time).
   private(set) var lookBegan = Duration.zero
 
-  init(
-    layout: StoreLayout, store: StoreID, environment: Environment, name: String, openFiles: Int,
-    log: Logger
-  ) throws(StoreError) {
+  init(of store: StoreHandle, name: String, openFiles: Int, log: Logger) throws(StoreError) {
+    let environment = store.environment
     self.openFiles = OpenSegments(most: openFiles)
-    isNetwork = try environment.fileSystem.isNetwork(layout.journal)
-    self.layout = layout
+    isNetwork = try store.fileSystem.isNetwork(store.layout.journal)
     self.store = store
-    self.environment = environment
     self.name = name
     self.log = log
     writers = JournalWriters(environment)
-    quarantine = Quarantine(layout, environment, log)
+    quarantine = Quarantine(store.layout, environment, log)
     finished = FinishedSegments(environment, log)
     budget = LookBudget(environment)
   }
@@ -124,8 +120,8 @@ final class JournalIntake {
     }
     due = withRoom(inOrder(due))
     // What takes long is read alone and last, one in a look, so that nobody else waits for two.
-    var heavy = due.filter { $0.isHeavy || $0.isDoubtful }
-    let light = due.filter { !($0.isHeavy || $0.isDoubtful) }
+    var heavy = due.filter { $0.left == .large || $0.isDoubtful }
+    let light = due.filter { !($0.left == .large || $0.isDoubtful) }
     let bytes = isCrowded ? LookBudget.leastBytes : budget.bytes
     let largest = due.count == 1 ? .max : LookBudget.mostBytes
     var isCut = false
@@ -142,9 +138,9 @@ final class JournalIntake {
       let began = environment.clock.elapsed()
       for (segment, news) in zip(segments, read(segments, now, bytes, largest: largest)) {
         openFiles.note(segment)
-        if case .success(let news) = news, !news.isComplete, !news.wantsMore { isMoreThere = true }
+        if case .success(let news) = news, news.left == .more { isMoreThere = true }
         if try integrate(news, of: segment, now) { found = true }
-        if segment.isHeavy { heavy.append(segment) }
+        if segment.left == .large { heavy.append(segment) }
       }
       longestPiece = max(longestPiece, environment.clock.elapsed() - began)
     }
@@ -155,7 +151,7 @@ final class JournalIntake {
       let began = environment.clock.elapsed()
       let news = read([segment], now, largest: .max)[0]
       openFiles.note(segment)
-      segment.isHeavy = false
+      segment.left = .nothing
       if try integrate(news, of: segment, now) { found = true }
       if segment.isDoubtful { budget.didDoubt(since: began) }
     }
@@ -185,7 +181,7 @@ final class JournalIntake {
       [JournalSegmentReader]
     ) -> [Reading]
   {
-    { [store, isNetwork, executor = environment.executor] segments in
+    { [store = store.id, isNetwork, executor = environment.executor] segments in
       guard isNetwork, segments.count > 1 else {
         return segments.map { JournalIntake.read($0, store, now, bytes, largest) }
       }
@@ -227,18 +223,17 @@ final class JournalIntake {
         guard try belongs(segment) else { return true }
         found = found || !news.frames.isEmpty
         try add(news.frames, of: segment)
-        segment.isHeavy = news.wantsMore
-        segment.holdsMore = !news.isComplete && !news.wantsMore && segment.doubtfulUntil == nil
+        segment.left = news.left
         let quiet = now - segment.lastNews
-        if news.isComplete {
+        if news.left == .nothing {
           segment.nextPoll =
             now + (hintedPause ?? min(JournalIntake.slowestPoll, max(.zero, quiet / 128)))
         } else if let until = segment.doubtfulUntil {
           segment.nextPoll = until
-        } else if !news.wantsMore {
+        } else if news.left == .more {
           segment.nextPoll = now
         }
-        let foundNothing = news.frames.isEmpty && news.isComplete
+        let foundNothing = news.frames.isEmpty && news.left == .nothing
         guard let queue = writers[writer],
           try isDone(segment, queue, now, foundNothing: foundNothing)
         else {

@@ -15,7 +15,9 @@ final class JournalSegmentReader {
   let path: String
   /// So many names the file may have: one, and a second in quarantine.
   var names: UInt32
-  private(set) var file: (any File)?
+  /// nil: it is not open.
+  private var opened: Opened?
+  var file: (any File)? { opened?.file }
   /// The file as it was first opened: another one under the name is a new one.
   private var inode: UInt64?
   /// Who owns the file; the same for all segments of a writer. 0 before it was opened.
@@ -31,18 +33,13 @@ final class JournalSegmentReader {
   private(set) var offset = Block.firstJournalFrame
   /// Of that frame, or of the header.
   private var checksum: UInt32 = 0
-  private var frames: FrameChain?
   /// Parts behind the last batches, for the next ones.
   private var parts: [PlacedPart] = []
   private let environment: Environment
   /// A frame with the end flag was read.
   private(set) var isEnded = false
-  /// This process closed it.
-  private(set) var isMarked = false
-  /// It tried to: a mark that can be read now need not be durable.
-  private var isMarkInDoubt = false
-  /// When something behind the last whole frame of a closed segment was first seen (boot time).
-  var remainsSince: Duration?
+  /// What this process has done to its mark.
+  var mark = SegmentMark.untouched
   /// When something new was last found in it, and when it is to be read again (boot time).
   var lastNews: Duration
   var nextPoll: Duration = .zero
@@ -50,14 +47,10 @@ final class JournalSegmentReader {
   private(set) var lastUse: Duration = .zero
   /// What was there when it was opened was read.
   private(set) var wasRead = false
-  /// Its next frame is a large one.
-  var isHeavy = false
-  /// There was more of it than was read.
-  var holdsMore = false
+  /// What the last look left of it.
+  var left = Left.nothing
   /// Its date was taken into account.
   var isDated = false
-  /// It is among those that are counted as open.
-  var isCounted = false
   /// The listing that first showed it.
   var listing: UInt64 = 0
   /// Batches of it that were read and are in no commit yet.
@@ -68,6 +61,15 @@ final class JournalSegmentReader {
   private var unwhole: (checksum: UInt32, pause: Duration, until: Duration)?
   /// All between the last whole frame and this is zeros.
   private var zerosUpTo: Int64 = 0
+
+  /// What goes with the open file.
+  private struct Opened {
+    let file: any File
+    /// Those that were not read yet; nil before the header was read.
+    var frames: FrameChain?
+    /// It is among those that are counted as open.
+    var isCounted = false
+  }
 
   init(_ id: JournalSegmentID, path: String, names: UInt32, environment: Environment) {
     self.id = id
@@ -84,8 +86,8 @@ final class JournalSegmentReader {
     lastUse = environment.clock.elapsed()
     if let file { return file }
     let access: FileAccess = environment.makes(.sharedJournal) ? .shared : .fixed
-    let opened = try environment.fileSystem.open(path, access)
-    let status = try opened.status()
+    let found = try environment.fileSystem.open(path, access)
+    let status = try found.status()
     guard status.kind == .regular, status.links <= names else {
       throw StoreError(
         .foreign,
@@ -105,18 +107,20 @@ final class JournalSegmentReader {
       group = status.group
       modified_ms = status.modified_ms
     }
-    file = opened
-    frames = header.map { chain(of: opened, $0.nonce) }
-    return opened
+    opened = Opened(file: found, frames: header.map { chain(of: found, $0.nonce) })
+    return found
   }
 
   private var isBounded: Bool { environment.makes(.boundedLooks) }
 
   /// Forgets the open file; what was read stays known.
-  func closeFile() {
-    file = nil
-    frames = nil
-    isCounted = false
+  func closeFile() { opened = nil }
+
+  /// False where it is not open, or was counted already.
+  func takeForCounting() -> Bool {
+    guard opened?.isCounted == false else { return false }
+    opened?.isCounted = true
+    return true
   }
 
   /// The frames that were not read yet.
@@ -164,16 +168,6 @@ final class JournalSegmentReader {
     }
   }
 
-  /// What one look at the segment came to.
-  struct News {
-    /// Whole frames, in order.
-    var frames: [Frame] = []
-    /// All that is there now was looked at.
-    var isComplete = true
-    /// The next frame is larger than was allowed for.
-    var wantsMore = false
-  }
-
   /// Bytes read at once.
   private static let smallestRead = 16 << 10
   private static let largestRead = 1 << 20
@@ -184,7 +178,7 @@ final class JournalSegmentReader {
     throws(StoreError) -> News
   {
     _ = try open()
-    frames?.scanner.invalidate()
+    opened?.frames?.scanner.invalidate()
     var news = News()
     if header == nil {
       guard try readHeader(store) else {
@@ -194,24 +188,24 @@ final class JournalSegmentReader {
     }
     var total: Int64 = 0
     let start = offset
-    frames?.scanner.readAhead = JournalSegmentReader.smallestRead
+    opened?.frames?.scanner.readAhead = JournalSegmentReader.smallestRead
     while !isEnded {
       guard total < bytes || !isBounded else {
-        news.isComplete = false
+        news.left = .more
         break
       }
       let step: Step
       do throws(StoreError) { step = try nextFrame(largest) } catch {
         // What was read is taken in first; the error comes again.
         guard !news.frames.isEmpty || offset > start else { throw error }
-        news.isComplete = false
+        news.left = .more
         break
       }
       switch step {
       case .frame(let frame):
         // As much at once as was found so far: a new term reads whole segments, and each read is a
         // round trip; a term that is up to date reads no further than there is something.
-        frames?.scanner.readAhead = min(
+        opened?.frames?.scanner.readAhead = min(
           max(JournalSegmentReader.smallestRead, Int(offset - start)),
           JournalSegmentReader.largestRead)
         if let frame { news.frames.append(frame) }
@@ -220,17 +214,15 @@ final class JournalSegmentReader {
         if wasRead { lastNews = now }
         continue
       case .nothing: break
-      case .tooLarge:
-        news.wantsMore = true
-        news.isComplete = false
+      case .tooLarge: news.left = .large
       case .notAgainYet:
-        news.isComplete = false
+        news.left = .more
         wasRead = true
       }
       break
     }
-    if news.isComplete { wasRead = true }
-    frames?.scanner.invalidate()
+    if news.left == .nothing { wasRead = true }
+    opened?.frames?.scanner.invalidate()
     return news
   }
 
@@ -265,8 +257,8 @@ final class JournalSegmentReader {
       }
       header = decoded
       checksum = sum
-      frames = chain(of: file, decoded.nonce)
-      frames?.scanner.take(Array(read.dropFirst(Block.size)), at: Block.firstJournalFrame)
+      opened?.frames = chain(of: file, decoded.nonce)
+      opened?.frames?.scanner.take(Array(read.dropFirst(Block.size)), at: Block.firstJournalFrame)
       return true
     }
   }
@@ -283,7 +275,7 @@ final class JournalSegmentReader {
   }
 
   private func nextFrame(_ largest: Int64) throws(StoreError) -> Step {
-    guard let found = try frames?.ahead(), found.kind == .batches,
+    guard let found = try opened?.frames?.ahead(), found.kind == .batches,
       found.length <= Int64(Limits.journalFrameBytes),
       found.end <= Limits.mostJournalSegmentBytes,
       found.holdsItsBatches || !environment.makes(.countsAgainstBytes)
@@ -297,7 +289,7 @@ final class JournalSegmentReader {
       }
       guard section.storedBytes <= largest else { return .tooLarge }
       let began = environment.clock.elapsed()
-      guard let stored = try frames?.scanner.stored(section, of: found) else {
+      guard let stored = try opened?.frames?.scanner.stored(section, of: found) else {
         doubt(found, section, since: began)
         return .nothing
       }
@@ -310,7 +302,7 @@ final class JournalSegmentReader {
         PlacedPart(section, of: found).add(to: &parts)
       }
     }
-    frames?.pass(found)
+    opened?.frames?.pass(found)
     offset = found.end
     checksum = found.checksum
     isEnded = found.endsSegment
@@ -336,23 +328,24 @@ final class JournalSegmentReader {
 
   /// Whether its next frame was summed and found not to be whole, and until when that is believed.
   var isDoubtful: Bool { unwhole != nil }
+  /// There was more of it than was read.
+  var holdsMore: Bool { left == .more && !isDoubtful }
   var doubtfulUntil: Duration? { unwhole?.until }
 
   /// Closes the segment for its writer. What the writer acknowledged before is read by the next
   /// poll; what it flushes later it will not acknowledge.
   func close(by name: String) throws(StoreError) {
-    guard !isMarked else { return }
+    guard !mark.isSet else { return }
     // Only a mark that is there counts here. To the segment's owner a file too short to have one is
     // closed; but an owner that has just made the file, and not yet given it its size, would find
     // an empty mark after all, and acknowledge into a file that is being removed.
     let block = try open().read(Block.size, at: Block.mark)
-    if isMarkInDoubt || block.isZero {
-      isMarkInDoubt = true
+    if mark.isInDoubt || block.isZero {
+      mark.begin()
       let writable = try environment.fileSystem.open(path, .write)
       try Mark.write(to: writable, by: name, time_ms: environment.clock.wallTime_ms())
     }
-    isMarkInDoubt = false
-    isMarked = true
+    mark.finish()
     // It is summed once more, since its write may have ended before the mark.
     unwhole = nil
     zerosUpTo = 0

@@ -25,7 +25,7 @@ extension JournalIntake {
     let now = environment.clock.elapsed()
     var due = writers.all.compactMap(\.segments.first).filter { segment in
       (segment.holdsMore || hinted.contains(segment.id.writer)) && mayBeRead(segment)
-        && !(segment.isHeavy || segment.isDoubtful || segment.isMarked)
+        && !(segment.left == .large || segment.isDoubtful || segment.mark.isSet)
         && !isHeldBack(segment.id.writer)
     }
     guard !due.isEmpty else { return [] }
@@ -57,7 +57,7 @@ extension JournalIntake {
     var isMoreThere = false
     for (segment, news) in zip(look.segments, readings) {
       openFiles.note(segment)
-      if case .success(let news) = news, !news.isComplete, !news.wantsMore { isMoreThere = true }
+      if case .success(let news) = news, news.left == .more { isMoreThere = true }
       if try integrate(news, of: segment, now) { found = true }
     }
     if isMoreThere { budget.adapt(to: time) }

@@ -32,9 +32,7 @@ struct OpenSegments {
 
   /// A segment that may have been opened.
   mutating func note(_ segment: JournalSegmentReader) {
-    guard segment.file != nil, !segment.isCounted else { return }
-    segment.isCounted = true
-    segments.append(segment)
+    if segment.takeForCounting() { segments.append(segment) }
   }
 
   /// There were too many after all: others of this process have files open too.

@@ -65,9 +65,7 @@ struct LineCheckpoint {
 
   /// It opens, and says of itself what its name says.
   private func prove() throws(StoreError) {
-    let snapshot = try Snapshot(
-      checkpoint: extent.txid, layout: checkpoint.layout, store: checkpoint.store,
-      environment: checkpoint.environment)
+    let snapshot = try Snapshot(checkpoint: extent.txid, of: checkpoint.store)
     let reader = try DatabaseReader(snapshot, [], checkpoint.environment)
     let said = try reader.reading { (connection) throws(SQLiteError) in
       try connection.scalar("SELECT txid FROM _sluice_state")

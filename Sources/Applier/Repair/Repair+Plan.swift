@@ -23,10 +23,12 @@ extension Repair {
       if try !one.isThere(environment.fileSystem) { plan.steps.append(.directory(one.path)) }
     }
     plan.segments = Set(try numbers(layout.log) + numbers(layout.oldLog))
-    let salvage = try Salvage(layout, described.description.id, environment)
+    let store = StoreHandle(
+      layout: layout, id: described.description.id, environment: environment)
+    let salvage = try Salvage(of: store)
     plan.salvage = salvage
     plan.state = try salvage.state()
-    plan.losesUnknown = try newestIsLost(described.description.id, salvage)
+    plan.losesUnknown = try newestIsLost(store, salvage)
     try replay(&plan, salvage, summary)
     guard let state = plan.state else {
       throw StoreError(
@@ -52,11 +54,11 @@ extension Repair {
 
   /// Something may have been published that no file shows any more: the newest segment is closed, which one
   /// is only where a later one has its name, or it says nothing of itself, or there is none.
-  private func newestIsLost(_ store: StoreID, _ salvage: Salvage) throws(StoreError) -> Bool {
+  private func newestIsLost(_ store: StoreHandle, _ salvage: Salvage) throws(StoreError) -> Bool {
     guard let newest = try numbers(layout.log).last else { return true }
     do throws(StoreError) {
       let segment = try LogSegment(
-        path: "\(layout.log)/\(StoreLayout.logName(newest))", store: store,
+        path: layout.segment(newest), store: store.id,
         environment: environment)
       let control = try segment.control()
       guard segment.number == newest, !control.isTruncated else { return true }
@@ -75,10 +77,10 @@ extension Repair {
     let latest = salvage.latest.txid
     if state.txid < latest { plan.lost = [state.txid.next...latest] }
     for number in try numbers(layout.log) {
-      plan.steps.append(.putApart("\(layout.log)/\(StoreLayout.logName(number))"))
+      plan.steps.append(.putApart(layout.segment(number)))
     }
     for number in try numbers(layout.oldLog) {
-      plan.steps.append(.putApart("\(layout.oldLog)/\(StoreLayout.logName(number))"))
+      plan.steps.append(.putApart(layout.oldSegment(number)))
     }
     // Without the log behind them nobody can use them here; with it, `sluice replay --log` can.
     let names = try environment.fileSystem.list(layout.checkpoints)

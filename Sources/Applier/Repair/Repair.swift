@@ -77,31 +77,30 @@ public struct Repair {
   /// Does what `plan` says. Throws `.busy` while an applier leads, and `.notLeading` where one has begun to.
   public func perform(_ plan: Plan) throws(StoreError) {
     guard let description = plan.description, !plan.steps.isEmpty else { return }
-    try SilentStore(
-      layout: layout, store: description.id, environment: environment, silence: silence
-    ).wait()
+    let store = StoreHandle(layout: layout, id: description.id, environment: environment)
+    try SilentStore(store: store, silence: silence).wait()
     // Before anything else: each try that ended for want of one would leave another checkpoint.
     for one in layout.directories { try one.makeIfMissing(environment.fileSystem) }
     var apart = PutApart(layout, environment)
     if case .line(let state, let line)? = plan.steps.first(where: \.isLine) {
-      try begin(line, behind: state, plan, description, &apart)
+      try begin(line, behind: state, plan, description, store, &apart)
     } else {
-      try mend(plan, description, &apart)
+      try mend(plan, description, store, &apart)
     }
   }
 
   // MARK: without a loss
 
-  private func mend(_ plan: Plan, _ description: StoreDescription, _ apart: inout PutApart)
-    throws(StoreError)
-  {
-    let checkpoint = Checkpoint(layout: layout, store: description.id, environment: environment)
+  private func mend(
+    _ plan: Plan, _ description: StoreDescription, _ store: StoreHandle, _ apart: inout PutApart
+  ) throws(StoreError) {
+    let checkpoint = Checkpoint(of: store)
     for step in plan.steps {
       switch step {
       case .description: try write(description, &apart)
       case .directory: break
       case .putApart(let path): try apart.keep(path)
-      case .segment: try beginSegment(description)
+      case .segment: try beginSegment(of: store)
       case .checkpoint:
         // What is damaged has the name, where it is of the same batch.
         try apart.removeNames()
@@ -116,7 +115,7 @@ public struct Repair {
 
   private func makeCheckpoint(_ checkpoint: Checkpoint, _ plan: Plan) throws(StoreError) {
     guard let state = plan.state else { return }
-    let log = Log(layout: layout, store: checkpoint.store, environment: environment)
+    let log = Log(of: checkpoint.store)
     guard let published = PublishedSnapshot(state, upTo: try log.present().published) else {
       throw StoreError(
         .notLeading,
@@ -128,7 +127,7 @@ public struct Repair {
 
   /// Also where what it leads to has a higher number and is not there.
   private func pointCurrent(_ checkpoint: Checkpoint) throws(StoreError) {
-    guard let newest = try checkpoint.whole().max() else { return }
+    guard let newest = try CheckpointListing(of: checkpoint.store).whole.last else { return }
     let target = StoreLayout.currentTarget(newest)
     guard (try? environment.fileSystem.readSymbolicLink(layout.current)) != target else { return }
     try environment.fileSystem.replaceSymbolicLink(layout.current, target: target)
@@ -146,10 +145,10 @@ public struct Repair {
   }
 
   /// As an applier does that stops at once.
-  private func beginSegment(_ description: StoreDescription) throws(StoreError) {
-    let log = Log(layout: layout, store: description.id, environment: environment)
+  private func beginSegment(of store: StoreHandle) throws(StoreError) {
+    let log = Log(of: store)
     var status = ApplierStatus()
-    let won = try claim(description).claim(
+    let won = try claim(of: store).claim(
       successorOf: try log.listed().first ?? 0,
       firstBeacon: { holder, inherited in
         status = ApplierStatus(after: inherited, survived: [], environment)
@@ -165,10 +164,8 @@ public struct Repair {
       won.holder.beacon(.released, status, time_ms: environment.clock.wallTime_ms()))
   }
 
-  private func claim(_ description: StoreDescription) -> LogClaim {
-    var claim = LogClaim(
-      layout: layout, store: description.id, environment: environment, holder: name,
-      engine: Engine.current)
+  private func claim(of store: StoreHandle) -> LogClaim {
+    var claim = LogClaim(of: store, holder: name, engine: Engine.current)
     claim.clockTolerance = clockTolerance
     return claim
   }
@@ -188,7 +185,7 @@ public struct Repair {
   /// for anybody, and what is left to do behind it the next repair would do.
   private func begin(
     _ line: TxID, behind txid: TxID, _ plan: Plan, _ description: StoreDescription,
-    _ apart: inout PutApart
+    _ store: StoreHandle, _ apart: inout PutApart
   ) throws(StoreError) {
     guard let state = plan.state, let salvage = plan.salvage else { return }
     var described = description
@@ -199,7 +196,7 @@ public struct Repair {
     // What an earlier repair made that was cut off has the same name.
     for name in try unbegun() { try apart.keep("\(layout.checkpoints)/\(name)") }
     try apart.removeNames()
-    let checkpoint = Checkpoint(layout: layout, store: description.id, environment: environment)
+    let checkpoint = Checkpoint(of: store)
     try LineCheckpoint(checkpoint: checkpoint, description: described, extent: extent)
       .make(of: state)
     for step in plan.steps {
@@ -210,7 +207,7 @@ public struct Repair {
     status.checkpoint = line
     status.rejected = state.rejected
     status.clear()
-    try claim(description).beginLine(
+    try claim(of: store).beginLine(
       number, term: salvage.lastTerm + 1, behind: extent, known: plan.segments,
       firstBeacon: { holder in
         holder.beacon(.released, status, time_ms: environment.clock.wallTime_ms())

@@ -24,12 +24,10 @@ final class ReplayedState {
       throw StoreError(.damaged, "the replay ended at batch \(summary.last)", path: layout.log)
     }
     let rejected = try Self.rejected(path)
-    let made = StoreLayout(archive: directory.path)
-    try Checkpoint(layout: made, store: description.id, environment: environment)
-      .adopt(path, description, as: history.extent, rejected: rejected)
-    snapshot = try Snapshot(
-      checkpoint: history.extent.txid, layout: made, store: description.id,
-      environment: environment)
+    let made = StoreHandle(
+      layout: StoreLayout(archive: directory.path), id: description.id, environment: environment)
+    try Checkpoint(of: made).adopt(path, description, as: history.extent, rejected: rejected)
+    snapshot = try Snapshot(checkpoint: history.extent.txid, of: made)
     isSame = snapshot.checksum == recorded
   }
 

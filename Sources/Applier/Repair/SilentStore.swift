@@ -3,15 +3,13 @@ internal import SluiceShared
 
 /// Sees whether an applier leads, also where nobody can read what it says: its beacons change.
 struct SilentStore {
-  let layout: StoreLayout
-  let store: StoreID
-  let environment: Environment
+  let store: StoreHandle
   /// For how long a beacon that is not released must stay as it is.
   let silence: Duration
 
   /// Throws `.busy` where an applier leads.
   func wait() throws(StoreError) {
-    let clock = environment.clock
+    let clock = store.environment.clock
     let first = try look()
     let began = clock.elapsed()
     while let first, !first.isReleased, clock.elapsed() - began < silence {
@@ -19,7 +17,7 @@ struct SilentStore {
       guard try look() == first else {
         throw StoreError(
           .busy, "an applier leads this store; stop all of its appliers first (SIGTERM)",
-          path: layout.root)
+          path: store.layout.root)
       }
     }
   }
@@ -33,12 +31,12 @@ struct SilentStore {
 
   /// Of the newest segment; nil where there is none.
   private func look() throws(StoreError) -> Look? {
-    let names = try? environment.fileSystem.list(layout.log)
+    let names = try? store.fileSystem.list(store.layout.log)
     guard let number = names?.compactMap(StoreLayout.logNumber).max() else { return nil }
-    let path = "\(layout.log)/\(StoreLayout.logName(number))"
-    let beacons = try environment.fileSystem.open(path, .shared).read(
+    let path = store.layout.segment(number)
+    let beacons = try store.fileSystem.open(path, .shared).read(
       2 * Block.size, at: Block.beacons.0)
-    let segment = try? LogSegment(path: path, store: store, environment: environment)
+    let segment = try? LogSegment(path: path, store: store.id, environment: store.environment)
     let beacon = (try? segment?.control())?.beacon
     return Look(number: number, beacons: beacons, isReleased: beacon?.state == .released)
   }

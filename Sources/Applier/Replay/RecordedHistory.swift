@@ -20,11 +20,12 @@ public struct RecordedHistory {
   public init(store path: String, _ environment: Environment = .posix()) throws(StoreError) {
     let layout = StoreLayout(path)
     let description = try StoreDescription.read(layout, environment.fileSystem)
-    log = Log(layout: layout, store: description.id, environment: environment)
+    log = Log(
+      of: StoreHandle(layout: layout, id: description.id, environment: environment))
     present = try log.present()
     foreignKeys = description.foreignKeys
     extensions = try StoreExtensions.open(description, in: layout, environment)
-    checkpoints = try Self.checkpoints(layout, environment)
+    checkpoints = try CheckpointListing(of: log.store).whole
     self.environment = environment
     made = nil
   }
@@ -49,25 +50,25 @@ public struct RecordedHistory {
     if names.contains("store.json") {
       description = try StoreDescription.read(archive, fileSystem)
     }
-    let store: StoreID
+    let id: StoreID
     if let description {
-      store = description.id
+      id = description.id
     } else {
-      let path = "\(archive.log)/\(StoreLayout.logName(newest))"
-      store = try LogSegment.store(path, fileSystem)
+      let path = archive.segment(newest)
+      id = try LogSegment.store(path, fileSystem)
     }
-    var layout = archive
-    var checkpoints = try Self.checkpoints(archive, environment)
+    var store = StoreHandle(layout: archive, id: id, environment: environment)
+    var checkpoints = try CheckpointListing(of: store).whole
     var made: MadeDirectory?
     if checkpoints.isEmpty {
       let directory = try MadeDirectory(fileSystem, environment.random())
-      layout = StoreLayout(archive: archive.log, checkpoints: directory.path)
-      let log = Log(layout: layout, store: store, environment: environment)
-      try Self.makeFirst(layout, log, description, environment)
+      let layout = StoreLayout(archive: archive.log, checkpoints: directory.path)
+      store = StoreHandle(layout: layout, id: id, environment: environment)
+      try Self.makeFirst(of: store, description)
       checkpoints = [.zero]
       made = directory
     }
-    log = Log(layout: layout, store: store, environment: environment)
+    log = Log(of: store)
     present = try log.beginning()
     self.foreignKeys = description?.foreignKeys ?? foreignKeys
     if let description {
@@ -85,33 +86,27 @@ public struct RecordedHistory {
   /// How far the history goes.
   package var extent: LogExtent { present.extent }
 
-  private static func checkpoints(_ layout: StoreLayout, _ environment: Environment)
-    throws(StoreError) -> [TxID]
-  {
-    StoreLayout.checkpointTxIDs(try environment.fileSystem.list(layout.checkpoints)).sorted()
-  }
-
   /// Makes the database that an empty store begins with.
-  private static func makeFirst(
-    _ layout: StoreLayout, _ log: Log, _ description: StoreDescription?, _ environment: Environment
-  ) throws(StoreError) {
-    let path = "\(layout.checkpoints)/first"
-    defer { try? environment.fileSystem.unlink(path) }
-    let pageSize = if let description { description.pageSize } else { try firstPageSize(log) }
+  private static func makeFirst(of store: StoreHandle, _ description: StoreDescription?)
+    throws(StoreError)
+  {
+    let path = "\(store.layout.checkpoints)/first"
+    defer { try? store.fileSystem.unlink(path) }
+    let pageSize =
+      if let description { description.pageSize } else { try firstPageSize(Log(of: store)) }
     let size = try FirstDatabase(
       path: path, pageSize: pageSize, extensions: [], enforcesForeignKeys: false, note: { _ in }
     ).make(from: nil)
     var described =
       description
-      ?? StoreDescription(id: log.store, pageSize: size, lease: .file, foreignKeys: true)
+      ?? StoreDescription(id: store.id, pageSize: size, lease: .file, foreignKeys: true)
     described.pageSize = size
-    try Checkpoint(layout: layout, store: log.store, environment: environment)
-      .adopt(path, described, as: .empty, rejected: 0)
+    try Checkpoint(of: store).adopt(path, described, as: .empty, rejected: 0)
   }
 
   private static func firstPageSize(_ log: Log) throws(StoreError) -> Int {
     for span in try log.history(after: .zero, upTo: log.beginning()) {
-      var cursor = LogCursor(span.segment, to: span.end, environment: log.environment)
+      var cursor = LogCursor(span.segment, to: span.end, environment: log.store.environment)
       while let header = try cursor.next() {
         if header.kind == .commit { return Int(try cursor.commit(header).meta.pageSize) }
       }

@@ -70,8 +70,7 @@ extension Replay {
       let fileSystem = environment.fileSystem
       log = Set(try fileSystem.list(layout.log).compactMap(StoreLayout.logNumber))
       old = Set(try fileSystem.listed(ifThere: layout.oldLog).compactMap(StoreLayout.logNumber))
-      checkpoints = Set(
-        try fileSystem.list(layout.checkpoints).compactMap(StoreLayout.checkpointTxID))
+      checkpoints = Set(CheckpointListing(try fileSystem.list(layout.checkpoints)).databases)
     }
 
     /// Whether something of it was moved or removed until `now`.

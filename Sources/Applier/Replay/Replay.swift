@@ -90,8 +90,8 @@ public final class Replay {
     self.note = note
     self.onProgress = onProgress
     settings = Session.Settings(
-      replayingIn: history.log.store, foreignKeys: history.foreignKeys, history.extensions)
-    file = try ReplayedFile(temporary, base, history.log.store, history.environment)
+      replayingIn: history.log.store.id, foreignKeys: history.foreignKeys, history.extensions)
+    file = try ReplayedFile(temporary, base, history.log.store.id, history.environment)
     recorded = base
     session = try Session(base, settings, history.environment)
     owners = try DatabaseReader(base, history.extensions, history.environment)
@@ -303,9 +303,7 @@ public final class Replay {
   private func compare(checkpoint commit: ReplayedCommit) throws(StoreError) {
     let checkpoint: Snapshot
     do throws(StoreError) {
-      checkpoint = try Snapshot(
-        checkpoint: commit.last, layout: history.log.layout, store: history.log.store,
-        environment: history.environment)
+      checkpoint = try Snapshot(checkpoint: commit.last, of: history.log.store)
     } catch {
       return note("checkpoint \(commit.last) is passed without comparing: \(error)")
     }
@@ -344,13 +342,12 @@ extension RecordedHistory {
     var failure: StoreError?
     for txid in checkpoints where first == nil || txid == first {
       do throws(StoreError) {
-        let snapshot = try Snapshot(
-          checkpoint: txid, layout: log.layout, store: log.store, environment: environment)
+        let snapshot = try Snapshot(checkpoint: txid, of: log.store)
         guard point?.includes(snapshot.extent) ?? true else {
           throw StoreError(
             .snapshotExpired,
             "checkpoint \(txid) is later than \(point.map { "\($0)" } ?? ""); a replay begins with an earlier one",
-            path: log.layout.checkpoints)
+            path: log.store.layout.checkpoints)
         }
         _ = try log.history(after: txid, upTo: present)
         return snapshot
@@ -364,6 +361,6 @@ extension RecordedHistory {
     throw StoreError(
       .noSuchStore,
       first.map { "there is no checkpoint \($0) to begin with; there are: \(known)" }
-        ?? "there is no checkpoint to begin with", path: log.layout.checkpoints)
+        ?? "there is no checkpoint to begin with", path: log.store.layout.checkpoints)
   }
 }

@@ -49,7 +49,7 @@ final class RowExecution {
     let description = try StoreDescription.read(layout, environment.fileSystem)
     let extensions = try StoreExtensions.open(description, in: layout, environment)
     try self.init(
-      Log(layout: layout, store: description.id, environment: environment),
+      Log(of: StoreHandle(layout: layout, id: description.id, environment: environment)),
       foreignKeys: description.foreignKeys, extensions, environment)
   }
 
@@ -66,7 +66,7 @@ final class RowExecution {
       throw StoreError(.io, "SQLite cannot be asked how it tells rows: \(error)")
     }
     self.log = log
-    settings = Session.Settings(replayingIn: log.store, foreignKeys: foreignKeys, extensions)
+    settings = Session.Settings(replayingIn: log.store.id, foreignKeys: foreignKeys, extensions)
     self.environment = environment
   }
 
@@ -146,8 +146,7 @@ final class RowExecution {
         guard error.isRemoval else { throw error }
       }
       log.forgetFiles()
-      oldest = try environment.fileSystem.list(log.layout.checkpoints)
-        .compactMap(StoreLayout.checkpointTxID).min()
+      oldest = try CheckpointListing(of: log.store).databases.first
       if let oldest, last < oldest { return nil }
       environment.clock.sleep(.milliseconds(10 * attempt))
     }

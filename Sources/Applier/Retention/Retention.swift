@@ -116,8 +116,7 @@ final class Retention: @unchecked Sendable {
   private func bound(_ base: TxID, _ occasion: Occasion) throws(StoreError) -> UInt64 {
     // Not even those that hold nothing.
     guard settings.keep != nil || settings.bytes != nil else { return 0 }
-    let segments = try LogPlaces(
-      checkpoint.layout, checkpoint.store, environment, upTo: occasion.segment)
+    let segments = try LogPlaces(of: checkpoint.store, upTo: occasion.segment)
     var bound = occasion.segment
     if environment.makes(.retireSuperseded) {
       guard let needed = try segments.holding(base) else { return 0 }
@@ -135,8 +134,7 @@ final class Retention: @unchecked Sendable {
   }
 
   private func logBytes(from txid: TxID, _ occasion: Occasion) throws(StoreError) -> Int64 {
-    let segments = try LogPlaces(
-      checkpoint.layout, checkpoint.store, environment, upTo: occasion.segment)
+    let segments = try LogPlaces(of: checkpoint.store, upTo: occasion.segment)
     // A checkpoint that was made late has no log behind it any more; all that there is is later.
     guard let first = try segments.holding(txid) ?? segments.numbers.first else { return 0 }
     var bytes: Int64 = 0
@@ -163,17 +161,13 @@ final class Retention: @unchecked Sendable {
   }
 
   private func found(upTo published: PublishedTxID) throws(StoreError) -> Found {
-    let directory = checkpoint.layout.checkpoints
-    let names = Set(try environment.fileSystem.list(directory))
-    let databases = Set(names.compactMap(StoreLayout.checkpointTxID))
-    let sidecars = Set(names.compactMap(StoreLayout.sidecarTxID))
+    let layout = checkpoint.layout
+    let listing = try CheckpointListing(of: checkpoint.store)
     var found = Found()
-    for txid in databases.intersection(sidecars).sorted() where txid <= published.txid {
-      let database = "\(directory)/\(StoreLayout.checkpointName(txid))"
-      let sidecar = "\(directory)/\(StoreLayout.sidecarName(txid))"
+    for txid in listing.whole where txid <= published.txid {
       do throws(StoreError) {
-        let status = try environment.fileSystem.status(database)
-        let size = try environment.fileSystem.status(sidecar).size
+        let status = try environment.fileSystem.status(layout.database(of: txid))
+        let size = try environment.fileSystem.status(layout.sidecar(of: txid)).size
         found.whole.append(
           RetentionPlan.Checkpoint(
             txid: txid, made_ms: status.modified_ms, bytes: status.size + size))
@@ -183,12 +177,9 @@ final class Retention: @unchecked Sendable {
       }
     }
     let newest = found.whole.dropLast(RetentionSettings.leastCheckpoints - 1).last?.txid ?? .zero
-    for txid in databases.symmetricDifference(sidecars) where txid < newest {
-      let isDatabase = databases.contains(txid)
-      found.halves.append(
-        "\(directory)/\(isDatabase ? StoreLayout.checkpointName(txid) : StoreLayout.sidecarName(txid))"
-      )
-    }
+    found.halves =
+      listing.databasesAlone.filter { $0 < newest }.map(layout.database(of:))
+      + listing.sidecarsAlone.filter { $0 < newest }.map(layout.sidecar(of:))
     return found
   }
 
@@ -201,7 +192,7 @@ final class Retention: @unchecked Sendable {
     try environment.fileSystem.syncDirectory(directory)
     if try environment.fileSystem.isNetwork(directory) {
       _ = try passingFullDisk(occasion) { () throws(StoreError) in
-        try environment.changeDirectory(of: "\(directory)/\(StoreLayout.checkpointName(base))")
+        try environment.changeDirectory(of: checkpoint.layout.database(of: base))
       }
     }
   }
@@ -219,12 +210,12 @@ final class Retention: @unchecked Sendable {
 
   /// It says what it is, and has the length that it says.
   private func prove(_ base: TxID) throws(StoreError) {
-    let directory = checkpoint.layout.checkpoints
+    let layout = checkpoint.layout
     let sidecar = try CheckpointSidecar(
-      path: "\(directory)/\(StoreLayout.sidecarName(base))", store: checkpoint.store,
+      path: layout.sidecar(of: base), store: checkpoint.store.id,
       fileSystem: environment.fileSystem)
     let header = sidecar.header
-    let path = "\(directory)/\(StoreLayout.checkpointName(base))"
+    let path = layout.database(of: base)
     let size = try environment.fileSystem.status(path).size
     guard header.extent.txid == base, size == Int64(header.pageCount) * Int64(header.pageSize)
     else {
@@ -237,9 +228,8 @@ final class Retention: @unchecked Sendable {
 
   /// The database first: what is left where this is cut off is then known for what it is.
   private func remove(_ txid: TxID) throws(StoreError) {
-    let directory = checkpoint.layout.checkpoints
-    try unlink("\(directory)/\(StoreLayout.checkpointName(txid))")
-    try unlink("\(directory)/\(StoreLayout.sidecarName(txid))")
+    try unlink(checkpoint.layout.database(of: txid))
+    try unlink(checkpoint.layout.sidecar(of: txid))
   }
 
   /// Points `current.sqlite` to the newest checkpoint: an applier that stood still while it made one may have set

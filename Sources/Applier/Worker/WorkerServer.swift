@@ -110,11 +110,8 @@ private final class ServedSession {
 
   /// The question for a term must not wait for what is read before it.
   private var isReadable: Bool {
-    guard let store = try? StoreDescription.read(layout, environment.fileSystem).id else {
-      return false
-    }
-    let log = Log(layout: layout, store: store, environment: environment)
-    return (try? log.present(waits: false)) != nil
+    guard let store = try? StoreHandle(at: layout, environment) else { return false }
+    return (try? Log(of: store).present(waits: false)) != nil
   }
 
   private func follow() throws(StoreError) {
@@ -226,7 +223,7 @@ private final class ServedSession {
     if let segment, segment.number == number { return segment }
     guard let store else { throw StoreError(.invalid, "the applier sent what is no question") }
     let opened = try LogSegment(
-      path: "\(layout.log)/\(StoreLayout.logName(number))", store: store.description.id,
+      path: layout.segment(number), store: store.description.id,
       environment: environment)
     segment = opened
     return opened

@@ -13,8 +13,7 @@ public func sluice_store_status(
     }
     let environment = Environment.withoutThreads
     let layout = StoreLayout(try text(store, "the store's path"))
-    let id = try StoreDescription.read(layout, environment.fileSystem).id
-    let present = try Log(layout: layout, store: id, environment: environment).present()
+    let present = try Log(of: StoreHandle(at: layout, environment)).present()
     var read = sluice_status(present, now_ms: environment.clock.wallTime_ms())
     let room = UnsafeMutableRawBufferPointer(start: status, count: size)
     room.initializeMemory(as: UInt8.self, repeating: 0)

@@ -8,9 +8,7 @@ public import SluiceShared
 /// It needs the right to read the store, takes no lock there and waits for nobody. `docs/OPERATIONS.md` says
 /// what a copy is good for.
 public struct Backup: Sendable {
-  private let layout: StoreLayout
-  private let store: StoreID
-  private let environment: Environment
+  private let store: StoreHandle
 
   /// What was copied.
   public struct Summary: Sendable {
@@ -26,9 +24,7 @@ public struct Backup: Sendable {
 
   /// Of the store at `path`. Throws as `PageStore` does.
   public init(store path: String, _ environment: Environment = .posix()) throws(StoreError) {
-    layout = StoreLayout(path)
-    self.environment = environment
-    store = try StoreDescription.read(layout, environment.fileSystem).id
+    store = try StoreHandle(at: StoreLayout(path), environment)
   }
 
   /// How often a copy begins anew where retention removes what it reads.
@@ -41,7 +37,7 @@ public struct Backup: Sendable {
   public func write(
     into directory: String, onProgress: (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary {
-    let destination = try BackupDirectory(directory, of: layout, store, environment)
+    let destination = try BackupDirectory(directory, of: store)
     var attempt = 1
     while true {
       do throws(StoreError) {
@@ -59,13 +55,13 @@ public struct Backup: Sendable {
   private func writeAnew(
     _ destination: BackupDirectory, _ onProgress: (Int64, Int64) -> Void
   ) throws(StoreError) -> Summary {
-    let content = try BackupContent(layout, from: nil, environment)
+    let content = try BackupContent(store.layout, from: nil, store.environment)
     var summary = Summary(txid: content.extent.txid, isFirst: true)
     var progress = Progress(
       total: content.segments.reduce(content.checkpoint.byteCount) { $0 + $1.byteCount })
     try destination.clear()
     try destination.makeDirectories(of: content)
-    if !environment.makes(.describedLast) {
+    if !store.environment.makes(.describedLast) {
       try destination.describe(content.descriptionBytes)
     }
     try destination.write(extensions: content.extensions())
@@ -93,7 +89,7 @@ public struct Backup: Sendable {
     _ onProgress: (Int64, Int64) -> Void
   ) throws(StoreError) -> Summary {
     let number = whole.segment.number
-    let content = try BackupContent(layout, from: number, environment)
+    let content = try BackupContent(store.layout, from: number, store.environment)
     try connect(whole, to: content)
     try destination.tidy(whole)
     let first = content.segments.first { $0.number == number }
@@ -189,11 +185,12 @@ extension Backup {
     to output: @escaping ([UInt8]) throws(StoreError) -> Void,
     onProgress: (_ done: Int64, _ total: Int64) -> Void = { _, _ in }
   ) throws(StoreError) -> Summary {
-    let content = try BackupContent(layout, from: nil, environment)
+    let content = try BackupContent(store.layout, from: nil, store.environment)
     let extensions = try content.extensions()
     let total = content.segments.reduce(content.checkpoint.byteCount) { $0 + $1.byteCount }
     var tar = TarWriter(
-      owner: geteuid(), group: getegid(), time_s: environment.clock.wallTime_ms() / 1000, output)
+      owner: geteuid(), group: getegid(), time_s: store.environment.clock.wallTime_ms() / 1000,
+      output)
     for (name, mode) in content.directories { try tar.directory(name, mode: mode) }
     for (name, bytes) in extensions { try tar.file("extensions/\(name)", mode: 0o444, bytes) }
     let checkpoint = content.checkpoint
@@ -223,7 +220,7 @@ extension Backup {
       try tar.end()
     }
     try tar.symbolicLink("current.sqlite", to: current)
-    try tar.file(BackupDirectory.markName, mode: 0o600, CopyMark.content(store, isWhole: true))
+    try tar.file(BackupDirectory.markName, mode: 0o600, CopyMark.content(store.id, isWhole: true))
     try tar.file("store.json", mode: 0o444, content.descriptionBytes)
     try tar.finish()
     return Summary(

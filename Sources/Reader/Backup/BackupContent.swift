@@ -6,7 +6,6 @@ internal import SluiceShared
 /// A published position is read first, and the history goes up to that. So it is consistent whatever
 /// writers and the applier do meanwhile: nothing of it is written any more.
 struct BackupContent {
-  let layout: StoreLayout
   let description: StoreDescription
   /// `store.json` as it is.
   let descriptionBytes: [UInt8]
@@ -20,21 +19,19 @@ struct BackupContent {
   /// For each of `segments`: the last batch of what it took over from the one before it, published there or
   /// carried over.
   let carried: [TxID]
-  private let environment: Environment
+  private let store: StoreHandle
 
   /// `segment`: the copy that is made longer ends in it; nil: the history from the checkpoint on.
   init(_ layout: StoreLayout, from segment: UInt64?, _ environment: Environment) throws(StoreError)
   {
-    self.layout = layout
-    self.environment = environment
     descriptionBytes = try environment.fileSystem.open(layout.description, .shared)
       .read(64 << 10, at: 0)
     description = try StoreDescription.read(layout, environment.fileSystem)
-    let log = Log(layout: layout, store: description.id, environment: environment)
+    store = StoreHandle(layout: layout, id: description.id, environment: environment)
+    let log = Log(of: store)
     let present = try log.present()
     extent = present.extent
-    checkpoint = try CheckpointCopy(
-      layout, description.id, upTo: present.extent.txid, environment)
+    checkpoint = try CheckpointCopy(of: store, upTo: present.extent.txid)
     let spans =
       if let segment {
         try log.kept(from: segment, upTo: present)
@@ -62,7 +59,7 @@ struct BackupContent {
     var found: [(String, [UInt8])] = []
     for one in description.extensions {
       let name = StoreLayout.extensionName(one)
-      let file = try environment.fileSystem.open("\(layout.extensions)/\(name)", .fixed)
+      let file = try store.fileSystem.open("\(store.layout.extensions)/\(name)", .fixed)
       let bytes = try file.read(
         Int(min(file.status().size, Int64(Limits.extensionBytes) + 1)), at: 0)
       let hash = bytes.withUnsafeBytes(SHA256.hash).map { hexadecimal($0, width: 2) }.joined()
@@ -79,7 +76,7 @@ struct BackupContent {
 
   /// The directories of a store and their modes, as `init` makes them.
   var directories: [(path: String, mode: UInt32)] {
-    var made = layout.directories.map { (path: $0.name, mode: $0.mode) }
+    var made = store.layout.directories.map { (path: $0.name, mode: $0.mode) }
     if !description.extensions.isEmpty { made.append(("extensions", 0o755)) }
     return made
   }

@@ -13,22 +13,20 @@ final class BackupDirectory {
   /// The name of its mark.
   static let markName = "backup.json"
 
-  let layout: StoreLayout
-  let store: StoreID
+  /// The copy, which has the id of what it is a copy of.
+  private let store: StoreHandle
   /// Held while this is written to.
   private let mark: CopyMark
-  private let environment: Environment
-  private var fileSystem: any FileSystem { environment.fileSystem }
+  var layout: StoreLayout { store.layout }
+  private var environment: Environment { store.environment }
+  private var fileSystem: any FileSystem { store.fileSystem }
 
   /// Opens or makes `path` for a copy of `source`. Throws `.invalid` where there is something that is no
   /// copy, `.foreign` where it is another store's, `.busy` while another process writes to it.
-  init(_ path: String, of source: StoreLayout, _ store: StoreID, _ environment: Environment)
-    throws(StoreError)
-  {
-    layout = StoreLayout(path)
-    self.store = store
-    self.environment = environment
-    let fileSystem = environment.fileSystem
+  init(_ path: String, of source: StoreHandle) throws(StoreError) {
+    let layout = StoreLayout(path)
+    store = StoreHandle(layout: layout, id: source.id, environment: source.environment)
+    let fileSystem = source.fileSystem
     do throws(StoreError) {
       try fileSystem.makeDirectory(layout.root, mode: 0o755)
       try fileSystem.syncDirectory(Restoration.parts(layout.root).directory)
@@ -44,7 +42,7 @@ final class BackupDirectory {
     }
     if names.contains("store.json") {
       let here = try fileSystem.status(layout.description)
-      let there = try fileSystem.status(source.description)
+      let there = try fileSystem.status(source.layout.description)
       guard here.inode != there.inode || here.modified_ms != there.modified_ms else {
         throw StoreError(
           .invalid, "the store cannot be copied into itself; choose another directory",
@@ -52,7 +50,7 @@ final class BackupDirectory {
       }
     }
     mark = try CopyMark(
-      "\(layout.root)/\(Self.markName)", of: store,
+      "\(layout.root)/\(Self.markName)", of: source.id,
       isAlone: names.isSubset(of: [Self.markName]), fileSystem)
   }
 
@@ -80,35 +78,30 @@ final class BackupDirectory {
       return nil
     }
     let found = try StoreDescription.read(layout, fileSystem).id
-    guard found == store else {
+    guard found == store.id else {
       throw StoreError(
         .foreign,
-        "store.json of the copy is that of store \(found), and not of \(store); back up into a new directory",
+        "store.json of the copy is that of store \(found), and not of \(store.id); back up into a new directory",
         path: layout.description)
     }
-    let log = Log(layout: layout, store: store, environment: environment)
+    let log = Log(of: store)
     let present = try log.present()
     guard !present.isClosed else { throw isLed(present.segment) }
     return Whole(
       segment: present.segment, beacon: present.beacon,
       predecessor: try log.listed().first { $0 < present.segment.number },
-      checkpoints: Set(StoreLayout.checkpointTxIDs(try list(layout.checkpoints))))
+      checkpoints: Set(CheckpointListing(try list(layout.checkpoints)).whole))
   }
 
   /// Takes away what an earlier process left half made of a copy that is whole, which is gone on with now.
   func tidy(_ whole: Whole) throws(StoreError) {
     // Its predecessor is closed behind it.
     if let before = whole.predecessor { try close(before) }
-    let names = Set(try list(layout.checkpoints))
-    let half = Set(
-      names.compactMap(StoreLayout.temporaryTarget).compactMap(StoreLayout.checkpointTxID)
-        .filter {
-          names.contains(StoreLayout.sidecarName($0))
-            && !names.contains(StoreLayout.checkpointName($0))
-        })
+    let listing = CheckpointListing(try list(layout.checkpoints))
+    let half = listing.sidecarsAlone.filter(listing.unfinished.contains)
     // Without the temporary database beside it, page checksums are what is left of a checkpoint that was lost.
     for txid in half {
-      try fileSystem.unlink("\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))")
+      try fileSystem.unlink(layout.sidecar(of: txid))
     }
     if !half.isEmpty { try fileSystem.syncDirectory(layout.checkpoints) }
     try removeTemporaries()
@@ -215,7 +208,7 @@ final class BackupDirectory {
   func finish(_ segments: [UInt64]) throws(StoreError) {
     if environment.makes(.settledCopy) {
       for number in segments {
-        try fileSystem.open("\(layout.log)/\(StoreLayout.logName(number))", .write).sync()
+        try fileSystem.open(layout.segment(number), .write).sync()
       }
       for directory in [layout.log, layout.checkpoints, layout.root] {
         try fileSystem.syncDirectory(directory)
@@ -246,7 +239,7 @@ final class BackupDirectory {
       }
     } catch {
       guard error.isExistingFile else { throw error }
-      let there = try LogSegment(path: path, store: store, environment: environment)
+      let there = try LogSegment(path: path, store: store.id, environment: environment)
       throw isLed(there)
     }
     try fileSystem.syncDirectory(layout.log)
@@ -254,7 +247,7 @@ final class BackupDirectory {
   }
 
   private func close(_ number: UInt64) throws(StoreError) {
-    let path = "\(layout.log)/\(StoreLayout.logName(number))"
+    let path = layout.segment(number)
     let file = try fileSystem.open(path, .write)
     guard try !Mark.isClosed(file) else { return }
     try Mark.write(to: file, by: "backup", time_ms: environment.clock.wallTime_ms())

@@ -16,29 +16,25 @@ struct CheckpointCopy {
 
   /// The newest checkpoint that is whole by its header and not later than `last`. Throws with ENOENT where
   /// it was removed just now.
-  init(_ layout: StoreLayout, _ store: StoreID, upTo last: TxID, _ environment: Environment)
-    throws(StoreError)
-  {
-    let names = try environment.fileSystem.list(layout.checkpoints)
-    let txid = StoreLayout.checkpointTxIDs(names).filter { $0 <= last }.max()
-    guard let txid else {
+  init(of store: StoreHandle, upTo last: TxID) throws(StoreError) {
+    let (layout, fileSystem) = (store.layout, store.fileSystem)
+    guard let txid = try CheckpointListing(of: store).newest(upTo: last) else {
       throw StoreError(
         .damaged,
         "the store has no checkpoint to begin a copy with; make one (`sluice checkpoint`)",
         path: layout.checkpoints)
     }
-    let path = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
-    sidecar = try CheckpointSidecar(path: path, store: store, fileSystem: environment.fileSystem)
+    let path = layout.sidecar(of: txid)
+    sidecar = try CheckpointSidecar(path: path, store: store.id, fileSystem: fileSystem)
     guard sidecar.header.extent.txid == txid else {
       throw StoreError(
         .damaged, "a checkpoint's page checksums are those of batch \(sidecar.header.extent.txid)",
         path: path, offset: 32)
     }
-    sidecarFile = try environment.fileSystem.open(path, .fixed)
+    sidecarFile = try fileSystem.open(path, .fixed)
     sidecarBytes = try sidecarFile.status().size
-    database = try environment.fileSystem.open(
-      "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))", .fixed)
-    self.environment = environment
+    database = try fileSystem.open(layout.database(of: txid), .fixed)
+    environment = store.environment
   }
 
   /// Passes the database's bytes on in pieces.

@@ -10,21 +10,18 @@ package struct Salvage {
   private let files: StoreFiles
   private let checkpoints: [TxID]
 
-  package init(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment)
-    throws(StoreError)
-  {
-    log = try SalvagedLog(layout, store, environment)
-    files = StoreFiles(layout: layout, store: store, environment: environment)
-    let lines = try BegunLines(layout, environment.fileSystem)
-    let names = try environment.fileSystem.listed(ifThere: layout.checkpoints)
-    checkpoints = StoreLayout.checkpointTxIDs(names).filter { lines.include($0) }.sorted(by: >)
+  package init(of store: StoreHandle) throws(StoreError) {
+    log = try SalvagedLog(of: store)
+    files = StoreFiles(of: store)
+    let lines = try BegunLines(store.layout, store.fileSystem)
+    let listing = CheckpointListing(
+      try store.fileSystem.listed(ifThere: store.layout.checkpoints))
+    checkpoints = listing.whole.filter { lines.include($0) }.reversed()
     latest = try log.latest()
     logEnd = latest.txid
     // One half of a checkpoint shows that much, too.
-    for name in names {
-      guard let txid = StoreLayout.checkpointTxID(name) ?? StoreLayout.sidecarTxID(name),
-        lines.include(txid)
-      else { continue }
+    for txid in listing.whole + listing.databasesAlone + listing.sidecarsAlone
+    where lines.include(txid) {
       latest.txid = max(latest.txid, txid)
     }
   }

@@ -17,14 +17,13 @@ struct SalvagedLog {
 
   /// Ascending.
   private(set) var segments: [Segment] = []
-  private let environment: Environment
 
-  init(_ layout: StoreLayout, _ store: StoreID, _ environment: Environment) throws(StoreError) {
-    self.environment = environment
-    let log = Log(layout: layout, store: store, environment: environment)
-    for file in try SegmentFiles(layout, environment.fileSystem).all {
+  init(of store: StoreHandle) throws(StoreError) {
+    let log = Log(of: store)
+    for file in try SegmentFiles(store.layout, store.fileSystem).all {
       do throws(StoreError) {
-        let segment = try LogSegment(path: file.path, store: store, environment: environment)
+        let segment = try LogSegment(
+          path: file.path, store: store.id, environment: store.environment)
         let control = try segment.control()
         let start = try Self.start(of: segment, control.beacon, log)
         guard segment.number == file.number, start != nil || control.beacon != nil else { continue }

@@ -6,7 +6,7 @@ internal import SluiceShared
 final class LogVerification {
   let verification: Verification
   private let files: SegmentFiles
-  private let store: StoreID
+  private let store: StoreHandle
   private var segments: [VerifiedSegment] = []
   /// How far the history was read.
   private var reached: LogExtent?
@@ -16,7 +16,7 @@ final class LogVerification {
   /// A damage explains the next gap in the history.
   private var explained = false
 
-  init(_ verification: Verification, _ files: SegmentFiles, _ store: StoreID) {
+  init(_ verification: Verification, _ files: SegmentFiles, _ store: StoreHandle) {
     self.verification = verification
     self.files = files
     self.store = store
@@ -296,7 +296,7 @@ final class LogVerification {
   private func sidecar(_ txid: TxID) -> CheckpointSidecar? {
     guard verification.known.contains(txid) else { return nil }
     return try? CheckpointSidecar(
-      path: verification.sidecar(txid), store: store, fileSystem: verification.fileSystem)
+      path: verification.sidecar(txid), store: store.id, fileSystem: verification.fileSystem)
   }
 
   /// A checkpoint says the same as the log.

@@ -28,7 +28,7 @@ struct SegmentFiles {
     }
     for (number, path) in paths.sorted(by: { $0.key < $1.key }) {
       // Moved since it was listed, or removed.
-      let moved = "\(layout.oldLog)/\(StoreLayout.logName(number))"
+      let moved = layout.oldSegment(number)
       for path in [path, moved] {
         do throws(StoreError) {
           let size = try fileSystem.status(path).size

@@ -2,36 +2,18 @@ internal import SluiceJournal
 internal import SluiceShared
 
 extension Verification {
-  /// The names in `checkpoints/`, by batch.
-  struct Checkpoints {
-    /// Ascending.
-    var both: [TxID]
-    var databaseAlone: [TxID]
-    var sidecarAlone: [TxID]
-    /// Those whose database has a temporary name: who made it may have died before it got its own.
-    var unfinished: Set<TxID> = []
-  }
-
-  func listedCheckpoints() throws(StoreError) -> Checkpoints {
+  /// Of none where the directory is missing.
+  func listedCheckpoints() throws(StoreError) -> CheckpointListing {
     var names: [String] = []
     do throws(StoreError) { names = try fileSystem.list(layout.checkpoints) } catch {
       guard error.isNoSuchFile else { throw error }
     }
-    let databases = Set(names.compactMap(StoreLayout.checkpointTxID))
-    let sidecars = Set(names.compactMap(StoreLayout.sidecarTxID))
-    return Checkpoints(
-      both: databases.intersection(sidecars).sorted(),
-      databaseAlone: databases.subtracting(sidecars).sorted(),
-      sidecarAlone: sidecars.subtracting(databases).sorted(),
-      unfinished: Set(
-        names.compactMap(StoreLayout.temporaryTarget).compactMap(StoreLayout.checkpointTxID)))
+    return CheckpointListing(names)
   }
 
-  func database(_ txid: TxID) -> String {
-    "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))"
-  }
+  func database(_ txid: TxID) -> String { layout.database(of: txid) }
 
-  func sidecar(_ txid: TxID) -> String { "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))" }
+  func sidecar(_ txid: TxID) -> String { layout.sidecar(of: txid) }
 
   /// 0 where the name is gone.
   func size(of path: String) throws(StoreError) -> Int64 {
@@ -41,21 +23,23 @@ extension Verification {
     }
   }
 
-  func nameHalves(of checkpoints: Checkpoints, _ lines: BegunLines) throws(StoreError) {
+  func nameHalves(of checkpoints: CheckpointListing, _ lines: BegunLines) throws(StoreError) {
     // One may just be made, and a listing may miss a name that was made while it ran.
-    guard !(checkpoints.databaseAlone.isEmpty && checkpoints.sidecarAlone.isEmpty) else { return }
+    guard !(checkpoints.databasesAlone.isEmpty && checkpoints.sidecarsAlone.isEmpty) else {
+      return
+    }
     let now = try listedCheckpoints()
-    for txid in checkpoints.databaseAlone
-    where now.databaseAlone.contains(txid) && isBegun(txid, lines, database(txid)) {
+    for txid in checkpoints.databasesAlone
+    where now.databasesAlone.contains(txid) && isBegun(txid, lines, database(txid)) {
       report(
         database(txid), nil, "a checkpoint's page checksums are missing, so it is none",
         remains: isGiven(txid))
     }
     // Retention removes the database first, and never of the newest two: what is left of an older one was
     // being removed.
-    let superseded = now.both.filter(lines.include).dropLast().last ?? .zero
-    for txid in checkpoints.sidecarAlone
-    where now.sidecarAlone.contains(txid) && txid > superseded && !now.unfinished.contains(txid)
+    let superseded = now.whole.filter(lines.include).dropLast().last ?? .zero
+    for txid in checkpoints.sidecarsAlone
+    where now.sidecarsAlone.contains(txid) && txid > superseded && !now.unfinished.contains(txid)
       && isBegun(txid, lines, sidecar(txid))
     {
       report(
@@ -99,7 +83,7 @@ extension Verification {
     } catch {
       // Retention may have removed it, here or on another host.
       if error.isGoneOrLost,
-        try !listedCheckpoints().both.contains(txid)
+        try !listedCheckpoints().whole.contains(txid)
       {
         return false
       }
@@ -169,7 +153,7 @@ extension Verification {
   /// False, and told, where there is none.
   private func hasCheckpoint() throws(StoreError) -> Bool {
     // A listing may miss a name that was made while it ran.
-    guard known.isEmpty, try listedCheckpoints().both.isEmpty else { return true }
+    guard known.isEmpty, try listedCheckpoints().whole.isEmpty else { return true }
     report(
       layout.checkpoints, nil, "the store has no checkpoint",
       remains:
@@ -196,7 +180,7 @@ extension Verification {
         layout.current, nil, "current.sqlite leads to \(target), which is no checkpoint",
         remains: remains)
     }
-    if try !listedCheckpoints().both.contains(txid) {
+    if try !listedCheckpoints().whole.contains(txid) {
       report(
         layout.current, nil, "current.sqlite leads to checkpoint \(txid), which is not there",
         remains: remains)

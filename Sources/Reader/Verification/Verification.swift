@@ -80,13 +80,13 @@ public final class Verification {
   public func run() throws(StoreError) -> Summary {
     let files = try SegmentFiles(layout, fileSystem)
     let checkpoints = try listedCheckpoints()
-    guard let store = try identity(files, checkpoints) else { return summary }
+    guard let id = try identity(files, checkpoints) else { return summary }
     total = files.bytes
-    known = Set(checkpoints.both)
-    for txid in checkpoints.both { total += try size(of: database(txid)) }
+    known = Set(checkpoints.whole)
+    for txid in checkpoints.whole { total += try size(of: database(txid)) }
     let lines = try BegunLines(layout, fileSystem)
-    let begun = checkpoints.both.filter { isBegun($0, lines, database($0)) }
-    for txid in begun where try verify(checkpoint: txid, store) {
+    let begun = checkpoints.whole.filter { isBegun($0, lines, database($0)) }
+    for txid in begun where try verify(checkpoint: txid, id) {
       summary.checkpoints.append(txid)
     }
     try nameHalves(of: checkpoints, lines)
@@ -95,6 +95,7 @@ public final class Verification {
     try HandledBatches(layout, fileSystem).verify {
       report($0, remains: "the batch is not on the list of `sluice rejected`")
     }
+    let store = StoreHandle(layout: layout, id: id, environment: environment)
     try LogVerification(self, files, store).run()
     return summary
   }
@@ -134,14 +135,14 @@ public final class Verification {
   // MARK: store.json
 
   /// The store's id, from whatever says it; nil where nothing does.
-  private func identity(_ files: SegmentFiles, _ checkpoints: Checkpoints) throws(StoreError)
+  private func identity(_ files: SegmentFiles, _ checkpoints: CheckpointListing) throws(StoreError)
     -> StoreID?
   {
     var description: StoreDescription?
     do throws(StoreError) {
       description = try StoreDescription.read(layout, fileSystem)
     } catch {
-      if error.isNoSuchFile, files.all.isEmpty, checkpoints.both.isEmpty { throw error }
+      if error.isNoSuchFile, files.all.isEmpty, checkpoints.whole.isEmpty { throw error }
       report(
         layout.description, nil,
         error.isNoSuchFile ? "store.json is missing" : error.message,
@@ -165,12 +166,12 @@ public final class Verification {
   }
 
   /// How many files say that they are of which store.
-  private func said(_ files: SegmentFiles, _ checkpoints: Checkpoints) -> [StoreID: Int] {
+  private func said(_ files: SegmentFiles, _ checkpoints: CheckpointListing) -> [StoreID: Int] {
     var said: [StoreID: Int] = [:]
     for file in files.all {
       if let id = try? LogSegment.store(file.path, fileSystem) { said[id, default: 0] += 1 }
     }
-    for txid in checkpoints.both {
+    for txid in checkpoints.whole {
       if let id = try? CheckpointSidecar.store(sidecar(txid), fileSystem) {
         said[id, default: 0] += 1
       }
@@ -180,7 +181,7 @@ public final class Verification {
 
   /// What `store.json` says against its own form and against what lies beside it: earlier versions gave it no
   /// checksum.
-  private func compare(_ description: StoreDescription, _ checkpoints: Checkpoints)
+  private func compare(_ description: StoreDescription, _ checkpoints: CheckpointListing)
     throws(StoreError)
   {
     let bytes = try fileSystem.open(layout.description, .shared).read(64 << 10, at: 0)
@@ -207,9 +208,10 @@ public final class Verification {
   /// Checkpoints have a copy of it; the newest one has the last. Of what `sluice config` changes, the
   /// lease and the right to transactions, the file itself has the last word.
   private func compare(
-    _ description: StoreDescription, readFrom bytes: [UInt8], withCopyIn checkpoints: Checkpoints
+    _ description: StoreDescription, readFrom bytes: [UInt8],
+    withCopyIn checkpoints: CheckpointListing
   ) {
-    for txid in checkpoints.both.reversed() {
+    for txid in checkpoints.whole.reversed() {
       guard
         let header = try? CheckpointSidecar(
           path: sidecar(txid), store: description.id, fileSystem: fileSystem

@@ -12,23 +12,25 @@ struct VerifiedSegment {
 
   /// Opens what was listed as `file`; nil where retention has removed it since.
   static func open(
-    _ file: SegmentFiles.One, of files: SegmentFiles, _ store: StoreID, _ verification: Verification
+    _ file: SegmentFiles.One, of files: SegmentFiles, _ store: StoreHandle,
+    _ verification: Verification
   ) throws(StoreError) -> VerifiedSegment? {
     do throws(StoreError) {
       return try VerifiedSegment(file, of: files, store, verification)
     } catch {
       guard error.isGone else { throw error }
       // Retention may have moved it.
-      let now = try SegmentFiles(verification.layout, verification.fileSystem)
+      let now = try SegmentFiles(store.layout, store.fileSystem)
       guard let moved = now.all.first(where: { $0.number == file.number }) else { return nil }
       return try VerifiedSegment(moved, of: files, store, verification)
     }
   }
 
   private init(
-    _ file: SegmentFiles.One, of files: SegmentFiles, _ store: StoreID, _ verification: Verification
+    _ file: SegmentFiles.One, of files: SegmentFiles, _ store: StoreHandle,
+    _ verification: Verification
   ) throws(StoreError) {
-    segment = try LogSegment(path: file.path, store: store, environment: verification.environment)
+    segment = try LogSegment(path: file.path, store: store.id, environment: store.environment)
     guard segment.number == file.number else {
       throw StoreError(
         .damaged, "the header of a log segment says that it is number \(segment.number)",
@@ -37,8 +39,7 @@ struct VerifiedSegment {
     control = try Self.settled(
       segment, isNewest: file.number == files.all.last?.number,
       mayBeWritten: files.all.suffix(2).contains { $0.number == file.number }, verification)
-    try findStart(
-      Log(layout: verification.layout, store: store, environment: verification.environment))
+    try findStart(Log(of: store))
   }
 
   /// Blocks 0 to 3. Those of the newest segment may just be written, and those of the one before it, whose

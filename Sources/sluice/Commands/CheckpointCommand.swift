@@ -25,11 +25,10 @@ struct CheckpointCommand: ParsableCommand {
     let environment = Environment.posix()
     let store = try PageStore(path: place.store, environment: environment)
     let snapshot = try store.published(.latest)
-    try Checkpoint(layout: store.layout, store: store.description.id, environment: environment)
-      .make(of: snapshot)
+    try Checkpoint(of: store.handle).make(of: snapshot)
     var output = OutputFile()
     try output.write(
-      "\(snapshot.txid) \(store.layout.checkpoints)/\(StoreLayout.checkpointName(snapshot.txid))\n")
+      "\(snapshot.txid) \(store.layout.database(of: snapshot.txid))\n")
     try output.flush()
   }
 }

@@ -56,7 +56,8 @@ struct OutcomeCommand: ParsableCommand {
     let environment = Environment.posix()
     let layout = StoreLayout(place.store)
     let description = try StoreDescription.read(layout, environment.fileSystem)
-    let log = Log(layout: layout, store: description.id, environment: environment)
+    let log = Log(
+      of: StoreHandle(layout: layout, id: description.id, environment: environment))
     if let lost = description.lost(with: txid) {
       throw StoreError(
         .damaged,

@@ -25,20 +25,16 @@ struct KeptStatus {
 
   /// `log` is what `log/` holds: the bytes of it, and its first batch.
   init(
-    _ layout: StoreLayout, _ store: StoreID, _ settings: StatedRetention,
-    _ environment: Environment,
-    log: (bytes: Int64, oldest: TxID)
+    of store: StoreHandle, _ settings: StatedRetention, log: (bytes: Int64, oldest: TxID)
   ) throws(StoreError) {
     self.settings = settings
     bytes = log.bytes
-    let fileSystem = environment.fileSystem
-    let whole = StoreLayout.checkpointTxIDs(try fileSystem.list(layout.checkpoints)).sorted()
+    let (layout, fileSystem) = (store.layout, store.fileSystem)
     var made: [RetentionPlan.Checkpoint] = []
-    for txid in whole {
-      let sidecar = "\(layout.checkpoints)/\(StoreLayout.sidecarName(txid))"
+    for txid in try CheckpointListing(of: store).whole {
+      let sidecar = layout.sidecar(of: txid)
       do throws(StoreError) {
-        let status = try fileSystem.status(
-          "\(layout.checkpoints)/\(StoreLayout.checkpointName(txid))")
+        let status = try fileSystem.status(layout.database(of: txid))
         let size = status.size + (try fileSystem.status(sidecar).size)
         bytes += size
         checkpoints += 1
@@ -47,7 +43,7 @@ struct KeptStatus {
         made.append(
           RetentionPlan.Checkpoint(txid: txid, made_ms: status.modified_ms, bytes: size))
         if oldest == nil {
-          let header = try CheckpointSidecar(path: sidecar, store: store, fileSystem: fileSystem)
+          let header = try CheckpointSidecar(path: sidecar, store: store.id, fileSystem: fileSystem)
             .header
           oldest = (txid, header.extent.time_ms > 0 ? header.extent.time_ms : nil)
         }
@@ -59,7 +55,7 @@ struct KeptStatus {
       }
     }
     tellNext(made)
-    bytes += try Self.waiting(layout, store, environment)
+    bytes += try Self.waiting(in: store)
   }
 
   /// `made`: the checkpoints with the log behind them, ascending.
@@ -79,15 +75,13 @@ struct KeptStatus {
   }
 
   /// Bytes used in segments that are to be deleted.
-  private static func waiting(
-    _ layout: StoreLayout, _ store: StoreID, _ environment: Environment
-  ) throws(StoreError) -> Int64 {
+  private static func waiting(in store: StoreHandle) throws(StoreError) -> Int64 {
     var bytes: Int64 = 0
-    for name in try environment.fileSystem.listed(ifThere: layout.oldLog)
+    for name in try store.fileSystem.listed(ifThere: store.layout.oldLog)
     where StoreLayout.logNumber(name) != nil {
       // Whatever else it is, or gone by now: it is not of what can be said here.
       let segment = try? LogSegment(
-        path: "\(layout.oldLog)/\(name)", store: store, environment: environment)
+        path: "\(store.layout.oldLog)/\(name)", store: store.id, environment: store.environment)
       bytes += (try? segment?.control().beacon)?.position.end ?? Block.firstLogFrame
     }
     return bytes

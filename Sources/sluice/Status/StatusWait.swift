@@ -28,7 +28,7 @@ enum StatusWait: String, CaseIterable, ExpressibleByArgument {
   {
     switch self {
     case .led:
-      let log = Log(layout: store.layout, store: store.description.id, environment: environment)
+      let log = Log(of: store.handle)
       return {
         StoreStatus.Applier(try log.present(), environment.clock).state == .active
       }
@@ -59,7 +59,7 @@ final class DrainedByAnother {
   /// Who may not read the journal does not know what waits in it, and stands by.
   init(_ path: String, _ environment: Environment) throws(StoreError) {
     let store = try PageStore(path: path, environment: environment)
-    log = Log(layout: store.layout, store: store.description.id, environment: environment)
+    log = Log(of: store.handle)
     clock = environment.clock
     waiting = try? JournalEnds(store, environment)
     first = try? log.present().beacon

@@ -49,7 +49,7 @@ struct StoreStatus {
   static func read(_ path: String, _ environment: Environment) throws(StoreError) -> StoreStatus {
     let store = try PageStore(path: path, environment: environment)
     let layout = store.layout
-    let log = Log(layout: layout, store: store.description.id, environment: environment)
+    let log = Log(of: store.handle)
     let present = try log.present()
     let beacon = present.beacon
     let header = present.segment.header
@@ -67,11 +67,10 @@ struct StoreStatus {
       backlog: isActive
         ? Backlog(beacon.status)
         : try Backlog(counting: journal, in: store, environment, otherwise: beacon.status),
-      checkpoint: try checkpoint(layout, environment, now_ms),
+      checkpoint: try checkpoint(of: store.handle, now_ms),
       log: extent,
       kept: try KeptStatus(
-        layout, store.description.id, beacon.status.retention, environment,
-        log: (extent.bytes, extent.oldest)),
+        of: store.handle, beacon.status.retention, log: (extent.bytes, extent.oldest)),
       writers: isActive ? Int(beacon.status.writers) : Set(journal.map(\.writer)).count,
       rejected: beacon.status.rejected,
       quarantined: try environment.fileSystem.list(layout.quarantine)
@@ -81,17 +80,14 @@ struct StoreStatus {
   }
 
   private static func checkpoint(
-    _ layout: StoreLayout, _ environment: Environment, _ now_ms: Int64
+    of store: StoreHandle, _ now_ms: Int64
   ) throws(StoreError) -> (txid: TxID, bytes: Int64, age_s: Int64) {
-    let names = try environment.fileSystem.list(layout.checkpoints)
-    let newest = StoreLayout.checkpointTxIDs(names).max()
-    guard let newest else {
+    guard let newest = try CheckpointListing(of: store).whole.last else {
       throw StoreError(
-        .damaged, "the store has no checkpoint; restore one from a backup", path: layout.checkpoints
-      )
+        .damaged, "the store has no checkpoint; restore one from a backup",
+        path: store.layout.checkpoints)
     }
-    let file = try environment.fileSystem.status(
-      "\(layout.checkpoints)/\(StoreLayout.checkpointName(newest))")
+    let file = try store.fileSystem.status(store.layout.database(of: newest))
     return (newest, file.size, max(0, now_ms - file.modified_ms) / 1000)
   }
 

@@ -37,8 +37,7 @@ struct Findings {
   }
 
   private static func history(_ layout: StoreLayout, _ environment: Environment) throws -> History {
-    let id = try StoreDescription.read(layout, environment.fileSystem).id
-    let log = Log(layout: layout, store: id, environment: environment)
+    let log = Log(of: try StoreHandle(at: layout, environment))
     var follower = LogFollower(after: .empty)
     var history = History()
     try follower.advance(log, to: try log.present()) { (commit, cursor) throws(StoreError) in
