@@ -106,7 +106,7 @@ package final class DynamoTable: LockTable, Sendable {
       )
     case .timedOut:
       return LockFailure(
-        isPassing: true,
+        isPassing: true, isLate: true,
         "\(endpoint) does not answer in time (\(failure.message)); if it stays so, look at routes, the gateway endpoint for DynamoDB, and security groups"
       )
     case .certificate:

@@ -82,11 +82,14 @@ package struct LockFailure: Error, Hashable, Sendable {
   /// True: the same again may work (throttling, an error of the server's, no answer). False: somebody
   /// has to change something.
   package var isPassing: Bool
+  /// It took all the time that it had: the table may be overloaded.
+  package var isLate: Bool
   /// What is wrong, and what to do.
   package var message: String
 
-  package init(isPassing: Bool, _ message: String) {
+  package init(isPassing: Bool, isLate: Bool = false, _ message: String) {
     self.isPassing = isPassing
+    self.isLate = isLate
     self.message = message
   }
 }

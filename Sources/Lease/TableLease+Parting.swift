@@ -22,12 +22,12 @@ extension TableLease {
       let item = beat(of: held.item, .released)
       switch perform(.update(item, if: condition(of: held.item))).result {
       case .success(let answer):
+        wasAnswered()
         if case .refused(let found) = answer { sees(found) } else { sees(item) }
         return tenure = nil
       case .failure(let failure):
         reason = failure.message
-        guard failure.isPassing else { break }
-        pacing.failed(at: now, environment.random())
+        guard failure.isPassing, mayRepeat(failure) else { break }
         environment.clock.sleep(pacing.notBefore - now)
         continue
       }
@@ -97,11 +97,14 @@ extension TableLease {
   func parted(_ result: Result<LockAnswer, LockFailure>, _ item: LockItem) {
     switch result {
     case .success(let answer):
+      wasAnswered()
       parting = nil
       if case .refused(let found) = answer { sees(found) } else { sees(item) }
     case .failure(let failure):
-      pacing.failed(at: now, environment.random())
-      guard !failure.isPassing || now >= parting?.until ?? .zero else { return }
+      // It is due no second time.
+      guard !failure.isPassing || now >= parting?.until ?? .zero || !mayRepeat(failure) else {
+        return
+      }
       parting = nil
       tellKept(failure.message)
     }

@@ -24,14 +24,15 @@ extension TableLease {
     let sent = now
     let work = environment.executor.start {
       [table, limit = timing.request, clock = environment.clock, onAnswer] in
-      // It may have waited behind those of other stores; what is sent later than this is worth nothing.
+      // It may have waited behind those of other stores. An answer that comes too late is worth nothing, and would
+      // cost the table the same: where half of the time is over it is not sent.
       let left = limit - (clock.elapsed() - sent)
       let answer: Result<LockAnswer, LockFailure> =
-        left > .zero
+        left > limit / 2
         ? table.perform(request, atMost: left)
         : .failure(
           LockFailure(
-            isPassing: true,
+            isPassing: true, isLate: true,
             "too many requests wait for an answer (this one was not sent); see why the table answers slowly"
           ))
       result.withLock { $0 = (answer, clock.elapsed()) }
@@ -68,7 +69,7 @@ extension TableLease {
     switch purpose {
     case .look:
       defer { looked(sent: sent, at: at) }
-      guard case .item(let item)? = try success(result) else { return }
+      guard case .item(let item)? = try success(result, due: sent + lookPause) else { return }
       doubtful = nil
       lastSeen = at
       candidacy.sees(item, at: at)
@@ -83,7 +84,7 @@ extension TableLease {
   ) throws(StoreError) {
     if case .failure = result { doubtful = item }
     let before = candidacy.holder
-    switch try success(result) {
+    switch try success(result, due: sent + lookPause) {
     case nil, .item: return
     case .refused(let found):
       sees(found)
@@ -109,7 +110,7 @@ extension TableLease {
   private func renewalAnswered(
     _ result: Result<LockAnswer, LockFailure>, sent: Duration
   ) throws(StoreError) {
-    switch try success(result) {
+    switch try success(result, due: sent + timing.renewal) {
     case nil, .item: break
     case .written: tenure?.renewed(from: environment.makes(.deadlineFromRequest) ? sent : now)
     case .refused(let found):
@@ -129,15 +130,16 @@ extension TableLease {
     if let found { candidacy.sees(found, at: now) } else { candidacy.forget() }
   }
 
-  /// nil: it failed, which is seen to.
-  private func success(_ result: Result<LockAnswer, LockFailure>) throws(StoreError) -> LockAnswer?
-  {
+  /// nil: it failed, which is seen to. `due`: when it would be sent next if it had been answered.
+  private func success(
+    _ result: Result<LockAnswer, LockFailure>, due: Duration
+  ) throws(StoreError) -> LockAnswer? {
     switch result {
     case .failure(let failure):
-      try failed(failure)
+      try failed(failure, due: due)
       return nil
     case .success(let answer):
-      pacing.succeeded()
+      wasAnswered()
       if lastReport != nil { report(LeaseReport(.info, "the lock table answers again", [])) }
       lastReport = nil
       hasBeenAnswered = true
@@ -147,9 +149,9 @@ extension TableLease {
 
   /// Throws where nobody ever was answered and waiting does not help: somebody looks at a process that
   /// was just started. Later it may be what mends itself (rights, credentials).
-  private func failed(_ failure: LockFailure) throws(StoreError) {
-    pacing.failed(at: now, environment.random())
-    tenure?.asked(at: pacing.notBefore, renewal: .zero)
+  private func failed(_ failure: LockFailure, due: Duration) throws(StoreError) {
+    if !mayRepeat(failure) { pacing.failed(due: due) }
+    tenure?.failed(next: pacing.notBefore)
     guard failure.isPassing || hasBeenAnswered else { throw StoreError(.io, failure.message) }
     // What the library or the server says is in brackets, and different each time.
     let kind = String(failure.message.prefix { $0 != "(" })
@@ -161,6 +163,42 @@ extension TableLease {
         failure.isPassing ? .warning : .error, "the lock table gives no answer",
         [("reason", failure.message)]))
   }
+
+  // MARK: What is sent again
+
+  /// Whether what failed is sent again before it is due; when is in `pacing` then.
+  func mayRepeat(_ failure: LockFailure) -> Bool {
+    // What the last try drew is lost.
+    drawn = 0
+    switch budget.draw(isLate: failure.isLate) {
+    case .granted(let cost):
+      drawn = cost
+      pacing.failed(at: now, environment.random())
+      return true
+    case .refused(let isNews):
+      if isNews {
+        report(
+          LeaseReport(
+            .warning, "requests to the lock table that fail are not repeated before they are due",
+            [
+              (
+                "reason",
+                "too many of this process's fail; see why the table does not answer, give it more capacity, or the stores a longer --ttl"
+              )
+            ]))
+      }
+      return false
+    }
+  }
+
+  func wasAnswered() {
+    budget.answered(drawn: drawn)
+    drawn = 0
+    pacing.succeeded()
+  }
+
+  /// Between two looks at an item, or tries to take it, of which none fails.
+  var lookPause: Duration { waits ? timing.look : max(timing.look, pace.beat) }
 
   // MARK: What is written
 
