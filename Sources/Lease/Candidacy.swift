@@ -63,6 +63,9 @@ struct Candidacy {
   /// Whose it was when it was seen last.
   var holder: String? { if case .item(let item) = sight { item.holder } else { nil } }
 
+  /// What it had when it was seen last.
+  var lockID: String? { if case .item(let item) = sight { item.lockID } else { nil } }
+
   /// The item for a new term of one's own.
   func successor(lockID: String, expires_s: Int64) -> LockItem {
     let term: Int64 = if case .item(let item) = sight { item.term } else { 0 }

@@ -82,7 +82,12 @@ extension TableLease {
   /// Takes an answer that has come, and sends what is next where an item is given back.
   func progress() throws(StoreError) {
     try land()
-    guard flight == nil, let going = parting else { return }
+    guard let going = parting else { return }
+    // It goes back behind that.
+    if let sent = flight?.sent {
+      flight?.hasten(sent + timing.request * 2)
+      return
+    }
     guard now < going.until else {
       parting = nil
       return tellKept("the time is up")

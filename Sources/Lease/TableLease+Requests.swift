@@ -4,11 +4,30 @@ internal import SluiceShared
 extension TableLease {
   /// One at a time.
   struct Flight {
-    var work: any StartedWork
+    /// nil: it runs on no thread of its own.
+    var work: (any StartedWork)?
     var sent: Duration
-    /// With when it came.
-    var result: Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>
+    var arrival: Monitor<Arrival>
     var purpose: Purpose
+    /// Where the answer is as expected nobody is told of it, and it is taken then.
+    var isTaken: Duration
+
+    var isDone: Bool { work?.isDone ?? arrival.withLock { $0.answer != nil } }
+    func wait() {
+      if let work { work.wait() } else { arrival.wait { $0.answer == nil ? nil : () } }
+    }
+
+    /// Somebody waits for it, whatever it is. One that is there already is taken by `land`.
+    mutating func hasten(_ latest: Duration) {
+      arrival.withLock { $0.isAwaited = true }
+      isTaken = min(isTaken, latest)
+    }
+  }
+
+  struct Arrival {
+    /// With when it came.
+    var answer: (result: Result<LockAnswer, LockFailure>, at: Duration)?
+    var isAwaited = false
   }
 
   /// What a request is for.
@@ -20,25 +39,53 @@ extension TableLease {
   }
 
   func send(_ request: LockRequest, _ purpose: Purpose) {
-    let result = Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>(nil)
-    let sent = now
-    let work = environment.executor.start {
-      [table, limit = timing.request, clock = environment.clock, onAnswer] in
-      // It may have waited behind those of other stores. An answer that comes too late is worth nothing, and would
-      // cost the table the same: where half of the time is over it is not sent.
-      let left = limit - (clock.elapsed() - sent)
-      let answer: Result<LockAnswer, LockFailure> =
-        left > limit / 2
-        ? table.perform(request, atMost: left)
-        : .failure(
-          LockFailure(
-            isPassing: true, isLate: true,
-            "too many requests wait for an answer (this one was not sent); see why the table answers slowly"
-          ))
-      result.withLock { $0 = (answer, clock.elapsed()) }
-      onAnswer?()
+    let arrival = Monitor(Arrival())
+    let (sent, clock) = (now, environment.clock)
+    let (isExpected, isTaken) = expectation(of: purpose, sent)
+    let arrived: @Sendable (Result<LockAnswer, LockFailure>) -> Void = { [onAnswer] result in
+      let isAwaited = arrival.withLock {
+        $0.answer = (result, clock.elapsed())
+        return $0.isAwaited
+      }
+      arrival.wakeAll()
+      if isAwaited || !isExpected(result) { onAnswer?() }
     }
-    flight = Flight(work: work, sent: sent, result: result, purpose: purpose)
+    var work: (any StartedWork)?
+    if waits || !table.start(request, atMost: timing.request, done: arrived) {
+      work = environment.executor.start { [table, limit = timing.request] in
+        let left = limit - (clock.elapsed() - sent)
+        arrived(left >= limit / 4 ? table.perform(request, atMost: left) : .failure(.notSent))
+      }
+    }
+    flight = Flight(
+      work: work, sent: sent, arrival: arrival, purpose: purpose, isTaken: isTaken)
+  }
+
+  /// Which answers nobody need be told of, and when such a one is taken: when the next request is due. Among many stores
+  /// nearly all are such, and to wake a thread for each costs as much as the request.
+  ///
+  /// What has come is known with when it came, so it says the same later: a holder that was renewed takes that
+  /// before it looks at its time (`renewed`), and a standby counts from when it was there. A standby is told at once
+  /// of all that may be a chance, or makes it wait for less long.
+  private func expectation(of purpose: Purpose, _ sent: Duration) -> (
+    isExpected: @Sendable (Result<LockAnswer, LockFailure>) -> Bool, isTaken: Duration
+  ) {
+    switch purpose {
+    case .look:
+      let (seen, me, lease) = (candidacy.lockID, holder, duration)
+      return (
+        {
+          guard case .success(.item(let item?)) = $0 else { return false }
+          return item.lockID != seen && item.state == .active && item.holder != me
+            && item.lease >= lease
+        }, sent + pace.pause(afterSilence: .zero)
+      )
+    case .renewal:
+      return (
+        { if case .success(.written) = $0 { true } else { false } }, sent + timing.restingRenewal
+      )
+    case .taking, .parting: return ({ _ in false }, sent + timing.request * 2)
+    }
   }
 
   func perform(_ request: LockRequest) -> (
@@ -51,11 +98,11 @@ extension TableLease {
   /// Takes the answer of the request on its way, where it is there or `waits`.
   func land(waits: Bool = false) throws(StoreError) {
     guard let flight else { return }
-    var arrived = flight.result.withLock { $0 }
+    var arrived = flight.arrival.withLock { $0.answer }
     if arrived == nil {
-      guard waits || flight.work.isDone else { return }
-      flight.work.wait()
-      arrived = flight.result.withLock { $0 }
+      guard waits || flight.isDone else { return }
+      flight.wait()
+      arrived = flight.arrival.withLock { $0.answer }
     }
     self.flight = nil
     // nil: the work was never run, as in a process that dies.

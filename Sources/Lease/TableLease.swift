@@ -122,7 +122,10 @@ package final class TableLease: Lease {
   private func hurries(_ seen: LeaseObservation) -> Bool {
     guard seen.isReleased else { return false }
     if seen.segment != hurried.segment { hurried = (seen.segment, 0) }
-    guard waits || flight == nil else { return false }
+    guard waits || flight == nil else {
+      if let sent = flight?.sent { flight?.hasten(sent + timing.request * 2) }
+      return false
+    }
     hurried.looks += 1
     return hurried.looks <= TableLease.hurriedLooks
   }
@@ -146,7 +149,8 @@ package final class TableLease: Lease {
     let silence = candidacy.silence(at: at)
     // Looks for what should be there by now come on top of those that are due, as what is sent again does.
     let pause = budget.isSpent ? pace.beat : pace.pause(afterSilence: silence)
-    nextRead = max(sent + timing.look, now + pause)
+    // An answer that was expected may be taken only now.
+    nextRead = max(sent + timing.look, (silence == .zero ? sent : at) + pause)
     if isStopping { nextRead = now + timing.look / 5 }
   }
 
@@ -159,11 +163,16 @@ package final class TableLease: Lease {
   }
 
   package var nextLook: Duration? {
-    if let flight { return flight.sent + timing.request * 2 }
+    if let flight { return nextTry(of: flight) }
     if tenure != nil { return now }
     if parting != nil { return max(now, pacing.notBefore) }
     let due = chance != nil ? nextTake : min(nextRead, candidacy.nextChance ?? nextRead)
     return max(due, pacing.notBefore)
+  }
+
+  /// When its answer is looked for next, unless somebody says that it is there (`onAnswer`).
+  private func nextTry(of flight: Flight) -> Duration {
+    now < flight.isTaken ? flight.isTaken : now + timing.request / 4
   }
 
   package func goOn() throws(StoreError) -> Bool {
@@ -247,7 +256,7 @@ package final class TableLease: Lease {
 
   package var nextKeep: Duration? {
     guard let held = tenure else { return nil }
-    if let flight { return min(held.deadline, flight.sent + timing.request * 2) }
+    if let flight { return min(held.deadline, nextTry(of: flight)) }
     return min(held.deadline, max(held.nextRenewal + restingDelay, pacing.notBefore))
   }
 
