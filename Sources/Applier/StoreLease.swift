@@ -6,13 +6,19 @@ internal import SluiceShared
 
 /// The lease that a store's description names.
 enum StoreLease {
-  /// For each table: one that does not answer keeps no request to another waiting.
-  private static let requests = ProcessLocal<[String: ThreadExecutor]> { [:] }
+  /// What all leases by one table share: one that does not answer keeps no request to another waiting, and has what is
+  /// sent to it again counted by itself.
+  private struct Shared {
+    let executor = ThreadExecutor(threadLimit: Limits.requestsAtOnce)
+    let budget = RetryBudget()
+  }
 
-  private static func executor(_ table: String) -> ThreadExecutor {
-    requests.withLock { requests in
-      let known = requests[table] ?? ThreadExecutor(threadLimit: Limits.requestsAtOnce)
-      requests[table] = known
+  private static let tables = ProcessLocal<[String: Shared]> { [:] }
+
+  private static func shared(_ table: String) -> Shared {
+    tables.withLock { tables in
+      let known = tables[table] ?? Shared()
+      tables[table] = known
       return known
     }
   }
@@ -26,13 +32,14 @@ enum StoreLease {
     case .dynamodb(let name):
       // Requests wait for answers; publishing must not wait for them.
       var environment = environment
-      environment.executor = executor(name)
+      let shared = shared(name)
+      environment.executor = shared.executor
       let table = MeteredTable(
         try DynamoTable(table: name, store: description.id, environment: environment),
         store: layout.root, clock: environment.clock)
       return TableLease(
         table, duration: options.leaseTime, name: options.holder, environment: environment,
-        onAnswer: options.many?.onAnswer
+        budget: shared.budget, onAnswer: options.many?.onAnswer
       ) { [logger = options.logger] in logger.log($0) }
     }
   }

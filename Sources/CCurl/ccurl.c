@@ -10,6 +10,7 @@
 // The part of libcurl's ABI that is used here. It has been the same since libcurl.so.4; options are
 // looked up by their names, so their numbers are libcurl's own.
 typedef void CURL;
+typedef void CURLM;
 struct curl_slist;
 struct curl_easyoption {
   const char *name;
@@ -17,7 +18,25 @@ struct curl_easyoption {
   int type;
   unsigned flags;
 };
-enum { CURLE_OK = 0, CURL_GLOBAL_DEFAULT = 3, CURL_HTTP_VERSION_1_1 = 2, CURLINFO_RESPONSE_CODE = 0x200002 };
+struct curl_message {
+  int message;
+  CURL *easy;
+  union {
+    void *whatever;
+    int result;
+  } data;
+};
+enum {
+  CURLE_OK = 0,
+  CURLE_OUT_OF_MEMORY = 27,
+  CURL_GLOBAL_DEFAULT = 3,
+  CURL_HTTP_VERSION_1_1 = 2,
+  CURLINFO_RESPONSE_CODE = 0x200002,
+  CURLINFO_PRIVATE = 0x100000 + 21,
+  CURLMSG_DONE = 1,
+  // Options of a group have no names to look them up by.
+  CURLMOPT_MAXCONNECTS = 6,
+};
 
 static struct {
   int (*global_init)(long);
@@ -32,19 +51,27 @@ static struct {
   void (*free_all)(struct curl_slist *);
   const struct curl_easyoption *(*option)(const char *);
   const char *(*version)(void);
+  CURLM *(*multi_init)(void);
+  int (*multi_setopt)(CURLM *, int, ...);
+  int (*multi_add)(CURLM *, CURL *);
+  int (*multi_remove)(CURLM *, CURL *);
+  int (*multi_perform)(CURLM *, int *);
+  int (*multi_poll)(CURLM *, void *, unsigned, int, int *);
+  int (*multi_wakeup)(CURLM *);
+  struct curl_message *(*multi_read)(CURLM *, int *);
 } curl;
 
 // In this order in `names`, which are looked up once.
 enum {
-  URL, POSTFIELDS, POSTFIELDSIZE, CUSTOMREQUEST, HTTPHEADER, AWS_SIGV4, USERNAME, PASSWORD, CAINFO, TIMEOUT_MS,
-  CONNECTTIMEOUT_MS, NOSIGNAL, PROXY, HTTP_VERSION, ERRORBUFFER, WRITEFUNCTION, WRITEDATA, USERAGENT,
+  URL, COPYPOSTFIELDS, POSTFIELDSIZE, CUSTOMREQUEST, HTTPHEADER, CAINFO, TIMEOUT_MS, CONNECTTIMEOUT_MS, NOSIGNAL, PROXY,
+  HTTP_VERSION, ERRORBUFFER, WRITEFUNCTION, WRITEDATA, USERAGENT, PRIVATE,
   // The newest of them.
   QUICK_EXIT, ALL,
 };
 static const char *const names[ALL] = {
-  "URL", "POSTFIELDS", "POSTFIELDSIZE", "CUSTOMREQUEST", "HTTPHEADER", "AWS_SIGV4", "USERNAME", "PASSWORD",
-  "CAINFO", "TIMEOUT_MS", "CONNECTTIMEOUT_MS", "NOSIGNAL", "PROXY", "HTTP_VERSION", "ERRORBUFFER",
-  "WRITEFUNCTION", "WRITEDATA", "USERAGENT", "QUICK_EXIT",
+  "URL", "COPYPOSTFIELDS", "POSTFIELDSIZE", "CUSTOMREQUEST", "HTTPHEADER", "CAINFO", "TIMEOUT_MS",
+  "CONNECTTIMEOUT_MS", "NOSIGNAL", "PROXY", "HTTP_VERSION", "ERRORBUFFER", "WRITEFUNCTION", "WRITEDATA", "USERAGENT",
+  "PRIVATE", "QUICK_EXIT",
 };
 static int numbers[ALL];
 static char load_error[256];
@@ -67,6 +94,13 @@ static void load(void) {
     {"curl_easy_getinfo", &curl.getinfo},    {"curl_easy_strerror", &curl.strerror},
     {"curl_slist_append", &curl.append},     {"curl_slist_free_all", &curl.free_all},
     {"curl_version", &curl.version},         {"curl_easy_option_by_name", &curl.option},
+    {"curl_multi_init", &curl.multi_init},   {"curl_multi_setopt", &curl.multi_setopt},
+    {"curl_multi_add_handle", &curl.multi_add},
+    {"curl_multi_remove_handle", &curl.multi_remove},
+    {"curl_multi_perform", &curl.multi_perform},
+    {"curl_multi_poll", &curl.multi_poll},
+    {"curl_multi_wakeup", &curl.multi_wakeup},
+    {"curl_multi_info_read", &curl.multi_read},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     void *function = dlsym(library, functions[i].name);
@@ -94,6 +128,10 @@ static void load(void) {
 
 struct ccurl {
   CURL *easy;
+  struct curl_slist *headers;
+  struct ccurl_response response;
+  /// What it is set for: POST to that URL. NULL: for nothing.
+  char *url;
 };
 
 ccurl *ccurl_open(char error[256]) {
@@ -112,10 +150,20 @@ ccurl *ccurl_open(char error[256]) {
   return handle;
 }
 
+static void clear(struct ccurl_response *response) {
+  free(response->body);
+  memset(response, 0, sizeof *response);
+}
+
 void ccurl_close(ccurl *handle) {
   curl.cleanup(handle->easy);
+  curl.free_all(handle->headers);
+  clear(&handle->response);
+  free(handle->url);
   free(handle);
 }
+
+const struct ccurl_response *ccurl_answer(const ccurl *handle) { return &handle->response; }
 
 static size_t take(char *bytes, size_t size, size_t count, void *context) {
   struct ccurl_response *response = context;
@@ -130,58 +178,120 @@ static size_t take(char *bytes, size_t size, size_t count, void *context) {
   return length;
 }
 
-void ccurl_perform(ccurl *handle, const struct ccurl_request *request, struct ccurl_response *response) {
-  memset(response, 0, sizeof *response);
-  CURL *easy = handle->easy;
-  struct curl_slist *headers = NULL;
+#define SET(option, value) \
+  if (code == CURLE_OK) code = curl.setopt(handle->easy, numbers[option], value)
+
+// What all requests to one place have in common, once.
+static int aim(ccurl *handle, const struct ccurl_request *request) {
+  bool stays = request->method == NULL && request->body != NULL;
+  if (stays && handle->url != NULL && strcmp(handle->url, request->url) == 0) return CURLE_OK;
   int code = CURLE_OK;
   // Connections are kept through it.
-  curl.reset(easy);
-#define SET(option, value) \
-  if (code == CURLE_OK) code = curl.setopt(easy, numbers[option], value)
-  for (const char *const *line = request->headers; *line != NULL; line++) {
-    struct curl_slist *longer = curl.append(headers, *line);
-    if (longer == NULL) code = 27;  // CURLE_OUT_OF_MEMORY
-    if (longer != NULL) headers = longer;
-  }
-  SET(ERRORBUFFER, response->error);
+  curl.reset(handle->easy);
+  free(handle->url);
+  handle->url = stays ? strdup(request->url) : NULL;
+  SET(ERRORBUFFER, handle->response.error);
   SET(URL, request->url);
-  SET(HTTPHEADER, headers);
-  if (request->body != NULL) {
-    SET(POSTFIELDSIZE, (long)request->body_length);
-    SET(POSTFIELDS, request->body);
-  }
   if (request->method != NULL) SET(CUSTOMREQUEST, request->method);
-  if (request->signature != NULL) {
-    SET(AWS_SIGV4, request->signature);
-    SET(USERNAME, request->key);
-    SET(PASSWORD, request->secret);
-  }
   if (request->certificates != NULL) SET(CAINFO, request->certificates);
-  SET(TIMEOUT_MS, request->limit_ms);
-  SET(CONNECTTIMEOUT_MS, request->limit_ms);
   SET(NOSIGNAL, 1L);
   // Whatever the environment says: the lease does not depend on a proxy.
   SET(PROXY, "");
   SET(HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   SET(USERAGENT, "sluice");
   SET(WRITEFUNCTION, take);
-  SET(WRITEDATA, (void *)response);
+  SET(WRITEDATA, (void *)&handle->response);
+  SET(PRIVATE, (void *)handle);
   // With a name server that does not answer, the time limit holds only so.
   SET(QUICK_EXIT, 1L);
-#undef SET
-  if (code == CURLE_OK) code = curl.perform(easy);
-  if (code == CURLE_OK) code = curl.getinfo(easy, CURLINFO_RESPONSE_CODE, &response->status);
+  return code;
+}
+
+static int prepare(ccurl *handle, const struct ccurl_request *request) {
+  clear(&handle->response);
+  int code = aim(handle, request);
+  for (const char *const *line = request->headers; *line != NULL; line++) {
+    struct curl_slist *longer = curl.append(handle->headers, *line);
+    if (longer == NULL) code = CURLE_OUT_OF_MEMORY;
+    if (longer != NULL) handle->headers = longer;
+  }
+  SET(HTTPHEADER, handle->headers);
+  if (request->body != NULL) {
+    SET(POSTFIELDSIZE, (long)request->body_length);
+    SET(COPYPOSTFIELDS, request->body);
+  }
+  SET(TIMEOUT_MS, request->limit_ms);
+  SET(CONNECTTIMEOUT_MS, request->limit_ms);
+  return code;
+}
+
+static void finish(ccurl *handle, int code) {
+  struct ccurl_response *response = &handle->response;
+  if (code == CURLE_OK) code = curl.getinfo(handle->easy, CURLINFO_RESPONSE_CODE, &response->status);
   response->code = code;
   if (code != CURLE_OK && response->error[0] == 0) {
     snprintf(response->error, sizeof response->error, "%.200s", curl.strerror(code));
   }
-  // Nothing of this call's stays in the handle.
-  curl.reset(easy);
-  curl.free_all(headers);
+  // What this request was allowed by does not stay in the handle.
+  curl.setopt(handle->easy, numbers[HTTPHEADER], NULL);
+  curl.free_all(handle->headers);
+  handle->headers = NULL;
+  if (handle->url == NULL) curl.reset(handle->easy);
 }
 
-void ccurl_free(struct ccurl_response *response) {
-  free(response->body);
-  response->body = NULL;
+void ccurl_perform(ccurl *handle, const struct ccurl_request *request) {
+  int code = prepare(handle, request);
+  if (code == CURLE_OK) code = curl.perform(handle->easy);
+  finish(handle, code);
 }
+
+#undef SET
+
+// MARK: many at once
+
+struct ccurl_group {
+  CURLM *multi;
+};
+
+ccurl_group *ccurl_group_open(long connections) {
+  ccurl_group *group = calloc(1, sizeof *group);
+  if (group != NULL) group->multi = curl.multi_init();
+  if (group == NULL || group->multi == NULL) {
+    free(group);
+    return NULL;
+  }
+  curl.multi_setopt(group->multi, CURLMOPT_MAXCONNECTS, connections);
+  return group;
+}
+
+bool ccurl_begin(ccurl_group *group, ccurl *handle, const struct ccurl_request *request) {
+  int code = prepare(handle, request);
+  if (code == CURLE_OK && curl.multi_add(group->multi, handle->easy) != 0) code = CURLE_OUT_OF_MEMORY;
+  if (code != CURLE_OK) finish(handle, code);
+  return code == CURLE_OK;
+}
+
+ccurl *ccurl_next(ccurl_group *group) {
+  int left;
+  for (;;) {
+    struct curl_message *message = curl.multi_read(group->multi, &left);
+    if (message == NULL) return NULL;
+    if (message->message != CURLMSG_DONE) continue;
+    // The message goes with the handle.
+    int code = message->data.result;
+    ccurl *handle = NULL;
+    curl.getinfo(message->easy, CURLINFO_PRIVATE, &handle);
+    curl.multi_remove(group->multi, message->easy);
+    finish(handle, code);
+    return handle;
+  }
+}
+
+void ccurl_go_on(ccurl_group *group) {
+  int running;
+  curl.multi_perform(group->multi, &running);
+}
+
+void ccurl_wait(ccurl_group *group, int limit_ms) { curl.multi_poll(group->multi, NULL, 0, limit_ms, NULL); }
+
+void ccurl_wake(ccurl_group *group) { curl.multi_wakeup(group->multi); }

@@ -28,6 +28,14 @@ struct DynamoRefusal {
     DynamoRefusal.expiries.contains(type) || DynamoRefusal.strangers.contains(type)
   }
 
+  /// It may be allowed, or known, where each is asked for by itself.
+  var isOfBatches: Bool {
+    [
+      "AccessDeniedException", "AccessDenied", "UnknownOperationException", "UnknownOperation",
+      "ValidationException",
+    ].contains(type)
+  }
+
   func explained(
     table: String, region: String, endpoint: String, key: String, operation: String
   ) -> LockFailure {

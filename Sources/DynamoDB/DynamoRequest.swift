@@ -42,6 +42,14 @@ struct DynamoRequest {
     }
   }
 
+  /// Looks at several items.
+  init(looks keys: [String], table: String) {
+    // A key that is named twice would be refused.
+    let keys = Set(keys).map { "{\"pk\": {\"S\": \(quoted($0))}}" }.joined(separator: ", ")
+    operation = "BatchGetItem"
+    body = "{\"RequestItems\": {\(quoted(table)): {\"ConsistentRead\": true, \"Keys\": [\(keys)]}}}"
+  }
+
   /// A condition with the names and values that it uses. Names have aliases since some are reserved words.
   private static func expression(_ condition: LockCondition) -> (
     String, names: [(String, String)], values: [(String, String)]

@@ -9,6 +9,7 @@ final class DynamoService: Sendable {
   let client: any HTTPClient
   let credentials: CredentialStore
   let gate = SilenceGate()
+  let looks = LookBatch()
 
   private static let known = ProcessLocal<[Settings: DynamoService]> { [:] }
 

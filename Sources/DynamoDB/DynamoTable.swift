@@ -5,10 +5,10 @@ package import SluiceShared
 ///
 /// GetItem, PutItem and UpdateItem on that one key, signed, over libcurl.
 package final class DynamoTable: LockTable, Sendable {
-  private let table: String
+  let table: String
   private let key: String
-  private let service: DynamoService
-  private let clock: any Clock
+  let service: DynamoService
+  let clock: any Clock
   private var settings: Settings { service.settings }
 
   /// Throws `.invalid` where region, endpoint, profile or credentials cannot be meant; nothing is sent.
@@ -24,6 +24,11 @@ package final class DynamoTable: LockTable, Sendable {
     key = DynamoTable.key(store)
     self.service = service
     self.clock = clock
+  }
+
+  /// That of another store.
+  private init(_ other: DynamoTable, key: String) {
+    (table, self.key, service, clock) = (other.table, key, other.service, other.clock)
   }
 
   package static func key(_ store: StoreID) -> String { "sluice#\(store)" }
@@ -49,7 +54,45 @@ package final class DynamoTable: LockTable, Sendable {
     }
   }
 
-  private func call(_ request: DynamoRequest, _ credentials: Credentials) -> HTTPRequest {
+  package func start(
+    _ request: LockRequest, atMost limit: Duration,
+    done: @escaping @Sendable (Result<LockAnswer, LockFailure>) -> Void
+  ) -> Bool {
+    // Where credentials have to be waited for, a thread of one's own does.
+    guard case .success(let current) = service.credentials.current(atMost: .zero) else {
+      return false
+    }
+    if case .read = request {
+      look(LookBatch.Look(key: key, asked: clock.elapsed(), limit: limit, done: done), current)
+    } else {
+      begin(DynamoRequest(request, table: table, key: key), limit, current, done)
+    }
+    return true
+  }
+
+  /// One of those that could not be read together.
+  func begin(_ look: LookBatch.Look, _ current: Credentials) {
+    let other = DynamoTable(self, key: look.key)
+    let left = max(.milliseconds(50), look.limit - (clock.elapsed() - look.asked))
+    other.begin(DynamoRequest(.read, table: table, key: look.key), left, current, look.done)
+  }
+
+  private func begin(
+    _ request: DynamoRequest, _ limit: Duration, _ current: Credentials,
+    _ done: @escaping LookBatch.Done
+  ) {
+    guard service.gate.enter() else { return done(.failure(silent)) }
+    service.client.start(atMost: limit, make: { [self] in call(request, current) }) {
+      [self] result in
+      service.gate.leave(result)
+      switch result {
+      case .failure(let failure): done(.failure(explain(failure)))
+      case .success(let response): done(answer(response, to: request, current))
+      }
+    }
+  }
+
+  func call(_ request: DynamoRequest, _ credentials: Credentials) -> HTTPRequest {
     var call = HTTPRequest("\(settings.endpoint)/")
     call.headers = [
       ("Content-Type", "application/x-amz-json-1.0"),
@@ -62,7 +105,7 @@ package final class DynamoTable: LockTable, Sendable {
     return call
   }
 
-  private func answer(
+  func answer(
     _ response: HTTPResponse, to request: DynamoRequest, _ used: Credentials
   ) -> Result<LockAnswer, LockFailure> {
     let json = try? JSON.parse(response.body)
@@ -83,14 +126,14 @@ package final class DynamoTable: LockTable, Sendable {
   }
 
   /// The requests of other stores say why.
-  private var silent: LockFailure {
+  var silent: LockFailure {
     LockFailure(
       isPassing: true,
       "\(settings.endpoint) answers no store of this process; if it stays so, look at routes, the gateway endpoint for DynamoDB, and security groups"
     )
   }
 
-  private func explain(_ failure: HTTPFailure) -> LockFailure {
+  func explain(_ failure: HTTPFailure) -> LockFailure {
     let endpoint = settings.endpoint
     switch failure.kind {
     case .noLibrary: return LockFailure(isPassing: false, failure.message)
@@ -106,7 +149,7 @@ package final class DynamoTable: LockTable, Sendable {
       )
     case .timedOut:
       return LockFailure(
-        isPassing: true,
+        isPassing: true, isLate: true,
         "\(endpoint) does not answer in time (\(failure.message)); if it stays so, look at routes, the gateway endpoint for DynamoDB, and security groups"
       )
     case .certificate:
@@ -114,6 +157,7 @@ package final class DynamoTable: LockTable, Sendable {
         isPassing: false,
         "the certificate of \(endpoint) is not believed (\(failure.message)); install ca-certificates, or name a file of certificates in AWS_CA_BUNDLE"
       )
+    case .notSent: return .notSent
     case .broken:
       return LockFailure(
         isPassing: true, "the connection to \(endpoint) broke (\(failure.message))")

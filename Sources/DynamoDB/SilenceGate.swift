@@ -21,20 +21,30 @@ final class SilenceGate: Sendable {
   func pass(
     _ send: () -> Result<HTTPResponse, HTTPFailure>
   ) -> Result<HTTPResponse, HTTPFailure>? {
-    let isOpen = state.withLock { state in
+    guard enter() else { return nil }
+    let result = send()
+    leave(result)
+    return result
+  }
+
+  /// Whether one may be sent; `leave` is called with what became of it then.
+  func enter() -> Bool {
+    state.withLock { state in
       guard state.unanswered < SilenceGate.patience || state.sent < SilenceGate.probes else {
         return false
       }
       state.sent += 1
       return true
     }
-    guard isOpen else { return nil }
-    let result = send()
+  }
+
+  func leave(_ result: Result<HTTPResponse, HTTPFailure>) {
     state.withLock { state in
       state.sent -= 1
+      // Of what was not sent nobody knows.
+      if case .failure(let failure) = result, failure.kind == .notSent { return }
       state.unanswered = SilenceGate.isAnswer(result) ? 0 : state.unanswered + 1
     }
-    return result
   }
 
   private static func isAnswer(_ result: Result<HTTPResponse, HTTPFailure>) -> Bool {
@@ -43,7 +53,7 @@ final class SilenceGate: Sendable {
     case .failure(let failure):
       switch failure.kind {
       case .timedOut, .noHost, .noConnection: false
-      case .certificate, .broken, .noLibrary: true
+      case .certificate, .broken, .noLibrary, .notSent: true
       }
     }
   }

@@ -63,6 +63,9 @@ struct Candidacy {
   /// Whose it was when it was seen last.
   var holder: String? { if case .item(let item) = sight { item.holder } else { nil } }
 
+  /// What it had when it was seen last.
+  var lockID: String? { if case .item(let item) = sight { item.lockID } else { nil } }
+
   /// The item for a new term of one's own.
   func successor(lockID: String, expires_s: Int64) -> LockItem {
     let term: Int64 = if case .item(let item) = sight { item.term } else { 0 }
@@ -79,6 +82,8 @@ struct Tenure {
   private(set) var deadline: Duration
   /// When the next renewal is due.
   private(set) var nextRenewal: Duration
+  /// The last one failed: the next one does not wait for longer because its holder rests.
+  private(set) var hasFailed = false
 
   /// The item was written by a request that was sent at `sent`.
   init(_ item: LockItem, sent: Duration, renewal: Duration) {
@@ -87,12 +92,18 @@ struct Tenure {
     nextRenewal = sent + renewal
   }
 
-  mutating func renewed(from start: Duration) { deadline = max(deadline, start + item.lease) }
+  mutating func renewed(from start: Duration) {
+    deadline = max(deadline, start + item.lease)
+    hasFailed = false
+  }
 
   mutating func asked(at now: Duration, renewal: Duration) { nextRenewal = now + renewal }
+
+  mutating func failed(next: Duration) { (nextRenewal, hasFailed) = (next, true) }
 }
 
-/// When a request that failed is sent again: exponential backoff with full jitter.
+/// When a request that failed is sent again: exponential backoff with full jitter, or, where nothing is left for that
+/// (`RetryBudget`), when it is due anyway.
 struct RetryPacing {
   private let longest: Duration
   private var failures = 0
@@ -104,6 +115,12 @@ struct RetryPacing {
     let most = min(longest, .milliseconds(50) * (1 << min(failures, 10)))
     failures += 1
     notBefore = now + most * Double(random >> 11) / Double(1 << 53)
+  }
+
+  /// It is not sent again before it is due.
+  mutating func failed(due: Duration) {
+    failures += 1
+    notBefore = due
   }
 
   mutating func succeeded() {

@@ -6,6 +6,20 @@ package protocol LockTable: Sendable {
   ///
   /// An answer may be lost, and a request may be carried out late, or twice.
   func perform(_ request: LockRequest, atMost limit: Duration) -> Result<LockAnswer, LockFailure>
+
+  /// As `perform`, beside the caller: `done` is called once, from any thread. False: not here, or not now, and it is
+  /// not called; a thread may `perform` it.
+  func start(
+    _ request: LockRequest, atMost limit: Duration,
+    done: @escaping @Sendable (Result<LockAnswer, LockFailure>) -> Void
+  ) -> Bool
+}
+
+extension LockTable {
+  package func start(
+    _ request: LockRequest, atMost limit: Duration,
+    done: @escaping @Sendable (Result<LockAnswer, LockFailure>) -> Void
+  ) -> Bool { false }
 }
 
 /// A store's item.
@@ -82,11 +96,23 @@ package struct LockFailure: Error, Hashable, Sendable {
   /// True: the same again may work (throttling, an error of the server's, no answer). False: somebody
   /// has to change something.
   package var isPassing: Bool
+  /// It took all the time that it had: the table may be overloaded.
+  package var isLate: Bool
   /// What is wrong, and what to do.
   package var message: String
 
-  package init(isPassing: Bool, _ message: String) {
+  package init(isPassing: Bool, isLate: Bool = false, _ message: String) {
     self.isPassing = isPassing
+    self.isLate = isLate
     self.message = message
+  }
+
+  /// It waited behind those of other stores. An answer that comes too late is worth nothing, and would cost the table
+  /// the same: where less than a quarter of its time is left a request is not sent.
+  package static var notSent: LockFailure {
+    LockFailure(
+      isPassing: true,
+      "too many requests wait for an answer (this one was not sent); see why the table answers slowly"
+    )
   }
 }

@@ -25,17 +25,38 @@ package struct MeteredTable: LockTable {
   package func perform(_ request: LockRequest, atMost limit: Duration) -> Result<
     LockAnswer, LockFailure
   > {
+    count(request)
+    let began = clock.elapsed()
+    let result = base.perform(request, atMost: limit)
+    count(result, since: began)
+    return result
+  }
+
+  package func start(
+    _ request: LockRequest, atMost limit: Duration,
+    done: @escaping @Sendable (Result<LockAnswer, LockFailure>) -> Void
+  ) -> Bool {
+    let began = clock.elapsed()
+    let isStarted = base.start(request, atMost: limit) { result in
+      count(result, since: began)
+      done(result)
+    }
+    if isStarted { count(request) }
+    return isStarted
+  }
+
+  private func count(_ request: LockRequest) {
     switch request {
     case .read: reads.increment()
     case .put: puts.increment()
     case .update: updates.increment()
     }
-    let began = clock.elapsed()
-    let result = base.perform(request, atMost: limit)
+  }
+
+  private func count(_ result: Result<LockAnswer, LockFailure>, since began: Duration) {
     switch result {
     case .success: seconds.record(clock.elapsed() - began)
     case .failure: failures.increment()
     }
-    return result
   }
 }

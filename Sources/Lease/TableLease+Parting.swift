@@ -22,12 +22,12 @@ extension TableLease {
       let item = beat(of: held.item, .released)
       switch perform(.update(item, if: condition(of: held.item))).result {
       case .success(let answer):
+        wasAnswered()
         if case .refused(let found) = answer { sees(found) } else { sees(item) }
         return tenure = nil
       case .failure(let failure):
         reason = failure.message
-        guard failure.isPassing else { break }
-        pacing.failed(at: now, environment.random())
+        guard failure.isPassing, mayRepeat(failure) else { break }
         environment.clock.sleep(pacing.notBefore - now)
         continue
       }
@@ -82,7 +82,12 @@ extension TableLease {
   /// Takes an answer that has come, and sends what is next where an item is given back.
   func progress() throws(StoreError) {
     try land()
-    guard flight == nil, let going = parting else { return }
+    guard let going = parting else { return }
+    // It goes back behind that.
+    if let sent = flight?.sent {
+      flight?.hasten(sent + timing.request * 2)
+      return
+    }
     guard now < going.until else {
       parting = nil
       return tellKept("the time is up")
@@ -97,11 +102,14 @@ extension TableLease {
   func parted(_ result: Result<LockAnswer, LockFailure>, _ item: LockItem) {
     switch result {
     case .success(let answer):
+      wasAnswered()
       parting = nil
       if case .refused(let found) = answer { sees(found) } else { sees(item) }
     case .failure(let failure):
-      pacing.failed(at: now, environment.random())
-      guard !failure.isPassing || now >= parting?.until ?? .zero else { return }
+      // It is due no second time.
+      guard !failure.isPassing || now >= parting?.until ?? .zero || !mayRepeat(failure) else {
+        return
+      }
       parting = nil
       tellKept(failure.message)
     }

@@ -4,11 +4,30 @@ internal import SluiceShared
 extension TableLease {
   /// One at a time.
   struct Flight {
-    var work: any StartedWork
+    /// nil: it runs on no thread of its own.
+    var work: (any StartedWork)?
     var sent: Duration
-    /// With when it came.
-    var result: Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>
+    var arrival: Monitor<Arrival>
     var purpose: Purpose
+    /// Where the answer is as expected nobody is told of it, and it is taken then.
+    var isTaken: Duration
+
+    var isDone: Bool { work?.isDone ?? arrival.withLock { $0.answer != nil } }
+    func wait() {
+      if let work { work.wait() } else { arrival.wait { $0.answer == nil ? nil : () } }
+    }
+
+    /// Somebody waits for it, whatever it is. One that is there already is taken by `land`.
+    mutating func hasten(_ latest: Duration) {
+      arrival.withLock { $0.isAwaited = true }
+      isTaken = min(isTaken, latest)
+    }
+  }
+
+  struct Arrival {
+    /// With when it came.
+    var answer: (result: Result<LockAnswer, LockFailure>, at: Duration)?
+    var isAwaited = false
   }
 
   /// What a request is for.
@@ -20,24 +39,53 @@ extension TableLease {
   }
 
   func send(_ request: LockRequest, _ purpose: Purpose) {
-    let result = Monitor<(answer: Result<LockAnswer, LockFailure>, at: Duration)?>(nil)
-    let sent = now
-    let work = environment.executor.start {
-      [table, limit = timing.request, clock = environment.clock, onAnswer] in
-      // It may have waited behind those of other stores; what is sent later than this is worth nothing.
-      let left = limit - (clock.elapsed() - sent)
-      let answer: Result<LockAnswer, LockFailure> =
-        left > .zero
-        ? table.perform(request, atMost: left)
-        : .failure(
-          LockFailure(
-            isPassing: true,
-            "too many requests wait for an answer (this one was not sent); see why the table answers slowly"
-          ))
-      result.withLock { $0 = (answer, clock.elapsed()) }
-      onAnswer?()
+    let arrival = Monitor(Arrival())
+    let (sent, clock) = (now, environment.clock)
+    let (isExpected, isTaken) = expectation(of: purpose, sent)
+    let arrived: @Sendable (Result<LockAnswer, LockFailure>) -> Void = { [onAnswer] result in
+      let isAwaited = arrival.withLock {
+        $0.answer = (result, clock.elapsed())
+        return $0.isAwaited
+      }
+      arrival.wakeAll()
+      if isAwaited || !isExpected(result) { onAnswer?() }
     }
-    flight = Flight(work: work, sent: sent, result: result, purpose: purpose)
+    var work: (any StartedWork)?
+    if waits || !table.start(request, atMost: timing.request, done: arrived) {
+      work = environment.executor.start { [table, limit = timing.request] in
+        let left = limit - (clock.elapsed() - sent)
+        arrived(left >= limit / 4 ? table.perform(request, atMost: left) : .failure(.notSent))
+      }
+    }
+    flight = Flight(
+      work: work, sent: sent, arrival: arrival, purpose: purpose, isTaken: isTaken)
+  }
+
+  /// Which answers nobody need be told of, and when such a one is taken: when the next request is due. Among many stores
+  /// nearly all are such, and to wake a thread for each costs as much as the request.
+  ///
+  /// What has come is known with when it came, so it says the same later: a holder that was renewed takes that
+  /// before it looks at its time (`renewed`), and a standby counts from when it was there. A standby is told at once
+  /// of all that may be a chance, or makes it wait for less long.
+  private func expectation(of purpose: Purpose, _ sent: Duration) -> (
+    isExpected: @Sendable (Result<LockAnswer, LockFailure>) -> Bool, isTaken: Duration
+  ) {
+    switch purpose {
+    case .look:
+      let (seen, me, lease) = (candidacy.lockID, holder, duration)
+      return (
+        {
+          guard case .success(.item(let item?)) = $0 else { return false }
+          return item.lockID != seen && item.state == .active && item.holder != me
+            && item.lease >= lease
+        }, sent + pace.pause(afterSilence: .zero)
+      )
+    case .renewal:
+      return (
+        { if case .success(.written) = $0 { true } else { false } }, sent + timing.restingRenewal
+      )
+    case .taking, .parting: return ({ _ in false }, sent + timing.request * 2)
+    }
   }
 
   func perform(_ request: LockRequest) -> (
@@ -50,11 +98,11 @@ extension TableLease {
   /// Takes the answer of the request on its way, where it is there or `waits`.
   func land(waits: Bool = false) throws(StoreError) {
     guard let flight else { return }
-    var arrived = flight.result.withLock { $0 }
+    var arrived = flight.arrival.withLock { $0.answer }
     if arrived == nil {
-      guard waits || flight.work.isDone else { return }
-      flight.work.wait()
-      arrived = flight.result.withLock { $0 }
+      guard waits || flight.isDone else { return }
+      flight.wait()
+      arrived = flight.arrival.withLock { $0.answer }
     }
     self.flight = nil
     // nil: the work was never run, as in a process that dies.
@@ -68,7 +116,7 @@ extension TableLease {
     switch purpose {
     case .look:
       defer { looked(sent: sent, at: at) }
-      guard case .item(let item)? = try success(result) else { return }
+      guard case .item(let item)? = try success(result, due: sent + lookPause) else { return }
       doubtful = nil
       lastSeen = at
       candidacy.sees(item, at: at)
@@ -83,7 +131,7 @@ extension TableLease {
   ) throws(StoreError) {
     if case .failure = result { doubtful = item }
     let before = candidacy.holder
-    switch try success(result) {
+    switch try success(result, due: sent + lookPause) {
     case nil, .item: return
     case .refused(let found):
       sees(found)
@@ -109,7 +157,7 @@ extension TableLease {
   private func renewalAnswered(
     _ result: Result<LockAnswer, LockFailure>, sent: Duration
   ) throws(StoreError) {
-    switch try success(result) {
+    switch try success(result, due: sent + timing.renewal) {
     case nil, .item: break
     case .written: tenure?.renewed(from: environment.makes(.deadlineFromRequest) ? sent : now)
     case .refused(let found):
@@ -129,15 +177,16 @@ extension TableLease {
     if let found { candidacy.sees(found, at: now) } else { candidacy.forget() }
   }
 
-  /// nil: it failed, which is seen to.
-  private func success(_ result: Result<LockAnswer, LockFailure>) throws(StoreError) -> LockAnswer?
-  {
+  /// nil: it failed, which is seen to. `due`: when it would be sent next if it had been answered.
+  private func success(
+    _ result: Result<LockAnswer, LockFailure>, due: Duration
+  ) throws(StoreError) -> LockAnswer? {
     switch result {
     case .failure(let failure):
-      try failed(failure)
+      try failed(failure, due: due)
       return nil
     case .success(let answer):
-      pacing.succeeded()
+      wasAnswered()
       if lastReport != nil { report(LeaseReport(.info, "the lock table answers again", [])) }
       lastReport = nil
       hasBeenAnswered = true
@@ -147,9 +196,9 @@ extension TableLease {
 
   /// Throws where nobody ever was answered and waiting does not help: somebody looks at a process that
   /// was just started. Later it may be what mends itself (rights, credentials).
-  private func failed(_ failure: LockFailure) throws(StoreError) {
-    pacing.failed(at: now, environment.random())
-    tenure?.asked(at: pacing.notBefore, renewal: .zero)
+  private func failed(_ failure: LockFailure, due: Duration) throws(StoreError) {
+    if !mayRepeat(failure) { pacing.failed(due: due) }
+    tenure?.failed(next: pacing.notBefore)
     guard failure.isPassing || hasBeenAnswered else { throw StoreError(.io, failure.message) }
     // What the library or the server says is in brackets, and different each time.
     let kind = String(failure.message.prefix { $0 != "(" })
@@ -161,6 +210,42 @@ extension TableLease {
         failure.isPassing ? .warning : .error, "the lock table gives no answer",
         [("reason", failure.message)]))
   }
+
+  // MARK: What is sent again
+
+  /// Whether what failed is sent again before it is due; when is in `pacing` then.
+  func mayRepeat(_ failure: LockFailure) -> Bool {
+    // What the last try drew is lost.
+    drawn = 0
+    switch budget.draw(isLate: failure.isLate) {
+    case .granted(let cost):
+      drawn = cost
+      pacing.failed(at: now, environment.random())
+      return true
+    case .refused(let isNews):
+      if isNews {
+        report(
+          LeaseReport(
+            .warning, "requests to the lock table that fail are not repeated before they are due",
+            [
+              (
+                "reason",
+                "too many of this process's fail; see why the table does not answer, give it more capacity, or the stores a longer --ttl"
+              )
+            ]))
+      }
+      return false
+    }
+  }
+
+  func wasAnswered() {
+    budget.answered(drawn: drawn)
+    drawn = 0
+    pacing.succeeded()
+  }
+
+  /// Between two looks at an item, or tries to take it, of which none fails.
+  var lookPause: Duration { waits ? timing.look : max(timing.look, pace.beat) }
 
   // MARK: What is written
 

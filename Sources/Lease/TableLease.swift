@@ -27,6 +27,9 @@ package final class TableLease: Lease {
   var parting: Parting?
   var flight: Flight?
   var pacing: RetryPacing
+  let budget: RetryBudget
+  /// From that, for the request that is sent next, or on its way.
+  var drawn = 0
   private var nextRead: Duration = .zero
   /// After a try to take the item that came to nothing: when the next one may be made.
   var nextTake: Duration = .zero
@@ -36,7 +39,7 @@ package final class TableLease: Lease {
   /// When the item was looked at last, and answered.
   var lastSeen: Duration = .zero
   private var seen: LeaseObservation?
-  private var pace: StandbyPace
+  private(set) var pace: StandbyPace
   var hasBeenAnswered = false
   var lastReport: (message: String, at: Duration)?
 
@@ -45,6 +48,7 @@ package final class TableLease: Lease {
     /// Between two renewals: 2 s of 10.
     var renewal: Duration
     /// … of a holder at rest: 5 s. One that goes unanswered is sent again within two, and that twice is in time.
+    /// So many are due even where nothing may be repeated (`RetryBudget`).
     var restingRenewal: Duration
     /// Between two looks of a standby: 1 s, less where the lease is under 4 s.
     var look: Duration
@@ -66,11 +70,13 @@ package final class TableLease: Lease {
   /// in here waits for an answer; when one is there this is called, from any thread, and `goOn` takes it.
   package init(
     _ table: any LockTable, duration: Duration, name: String, environment: Environment,
-    onAnswer: (@Sendable () -> Void)? = nil, report: @escaping (LeaseReport) -> Void
+    budget: RetryBudget = RetryBudget(), onAnswer: (@Sendable () -> Void)? = nil,
+    report: @escaping (LeaseReport) -> Void
   ) {
     self.table = table
     self.duration = duration
     self.environment = environment
+    self.budget = budget
     self.onAnswer = onAnswer
     self.report = report
     timing = Timing(duration)
@@ -116,7 +122,10 @@ package final class TableLease: Lease {
   private func hurries(_ seen: LeaseObservation) -> Bool {
     guard seen.isReleased else { return false }
     if seen.segment != hurried.segment { hurried = (seen.segment, 0) }
-    guard waits || flight == nil else { return false }
+    guard waits || flight == nil else {
+      if let sent = flight?.sent { flight?.hasten(sent + timing.request * 2) }
+      return false
+    }
     hurried.looks += 1
     return hurried.looks <= TableLease.hurriedLooks
   }
@@ -138,7 +147,10 @@ package final class TableLease: Lease {
     guard !waits else { return }
     let isStopping = seen?.isReleased == true && hurried.looks < TableLease.hurriedLooks
     let silence = candidacy.silence(at: at)
-    nextRead = max(sent + timing.look, now + pace.pause(afterSilence: silence))
+    // Looks for what should be there by now come on top of those that are due, as what is sent again does.
+    let pause = budget.isSpent ? pace.beat : pace.pause(afterSilence: silence)
+    // An answer that was expected may be taken only now.
+    nextRead = max(sent + timing.look, (silence == .zero ? sent : at) + pause)
     if isStopping { nextRead = now + timing.look / 5 }
   }
 
@@ -151,11 +163,16 @@ package final class TableLease: Lease {
   }
 
   package var nextLook: Duration? {
-    if let flight { return flight.sent + timing.request * 2 }
+    if let flight { return nextTry(of: flight) }
     if tenure != nil { return now }
     if parting != nil { return max(now, pacing.notBefore) }
     let due = chance != nil ? nextTake : min(nextRead, candidacy.nextChance ?? nextRead)
     return max(due, pacing.notBefore)
+  }
+
+  /// When its answer is looked for next, unless somebody says that it is there (`onAnswer`).
+  private func nextTry(of flight: Flight) -> Duration {
+    now < flight.isTaken ? flight.isTaken : now + timing.request / 4
   }
 
   package func goOn() throws(StoreError) -> Bool {
@@ -202,7 +219,7 @@ package final class TableLease: Lease {
       try answered(result, .renewal, sent: sent, at: now)
       guard let held = tenure else { break }
       if now < held.deadline { return }
-      guard now < until else { break }
+      guard max(now, pacing.notBefore) < until else { break }
       environment.clock.sleep(max(.milliseconds(10), pacing.notBefore - now))
     }
     throw lost()
@@ -230,13 +247,16 @@ package final class TableLease: Lease {
   /// The item is what others elect by, so at rest it alone is kept, and a beat may come much later.
   package func keep() throws(StoreError) -> Bool { try renewed(later: restingDelay) }
 
-  private var restingDelay: Duration { timing.restingRenewal - timing.renewal }
+  /// Where the last renewal failed it rests no more until one is answered.
+  private var restingDelay: Duration {
+    tenure?.hasFailed == true ? .zero : timing.restingRenewal - timing.renewal
+  }
 
   package func longestPauseBetweenBeats(isHeard: Bool) -> Duration? { Limits.longestRestingBeat }
 
   package var nextKeep: Duration? {
     guard let held = tenure else { return nil }
-    if let flight { return min(held.deadline, flight.sent + timing.request * 2) }
+    if let flight { return min(held.deadline, nextTry(of: flight)) }
     return min(held.deadline, max(held.nextRenewal + restingDelay, pacing.notBefore))
   }
 

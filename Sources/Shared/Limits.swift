@@ -273,6 +273,18 @@ package enum Limits {
   /// Connections to DynamoDB that a process keeps, and requests to one table that are on their way at once.
   package static let idleConnections = 16
   package static let requestsAtOnce = 64
+  /// Requests that nobody waits for which one thread has on their way at once, and connections that it keeps; and for how
+  /// long it lets what comes at about the same time come together.
+  package static let groupedRequests = 32
+  package static let pauseForRequests = Duration.milliseconds(5)
+  /// Items that one request reads: DynamoDB's own limit.
+  package static let itemsInBatch = 100
+  /// What a process may spend on sending requests to a table again (`RetryBudget`), what one costs that was refused or
+  /// whose connection broke, what one costs that was not answered in time, and what an answer to a first try adds.
+  package static let retryCapacity = 500
+  package static let retryCost = 5
+  package static let lateRetryCost = 10
+  package static let retryRefill = 1
   /// A store that failed is tried again after this, where the process has others: twice as long each time.
   package static let shortestPauseAfterFailure = Duration.milliseconds(500)
   package static let longestPauseAfterFailure = Duration.seconds(10)

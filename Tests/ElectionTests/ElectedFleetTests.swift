@@ -203,7 +203,9 @@ struct ElectedFleetTests {
     func counts() throws -> (reads: Int, updates: Int, puts: Int) {
       let seen = try proxies.flatMap { try $0.seen() }
       func count(_ name: String) -> Int { seen.count { $0.operation == name } }
-      return (count("GetItem"), count("UpdateItem"), count("PutItem"))
+      return (
+        count("GetItem") + count("BatchGetItem"), count("UpdateItem"), count("PutItem")
+      )
     }
     let before = try counts()
     let started = SystemClock().elapsed()

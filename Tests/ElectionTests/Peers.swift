@@ -146,7 +146,7 @@ final class Peers: Sendable {
   private func makeUser() throws {
     let policy = """
       {"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
-        "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+        "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchGetItem"],
         "Resource": "arn:aws:dynamodb:*:*:table/locks-*"}]}
       """
     try boto(.ministack, "create_user", ["UserName": "applier"], service: "iam")

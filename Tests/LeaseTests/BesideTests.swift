@@ -138,6 +138,39 @@ struct BesideTests {
     #expect(table.item?.state == .active)
   }
 
+  @Test(
+    "An answer that is as expected wakes nobody, but who gives the item back, or is told that it was given back"
+  )
+  func expected() throws {
+    let (a, b) = (Process(table, "a"), Process(table, "b"))
+    #expect(try a.take(active))
+    try a.lease.claimed(at: clock.elapsed())
+    var told = a.answers.withLock { $0 }
+    for isGoing in [false, true] {
+      clock.sleep(try #require(a.lease.nextKeep) - clock.elapsed())
+      #expect(try a.lease.keep() && a.post.waiting == 1)
+      #expect(try #require(a.lease.nextKeep) - clock.elapsed() >= .seconds(4))
+      if isGoing { try a.lease.release() }
+      a.post.deliver()
+      #expect(a.answers.withLock { $0 } == told + (isGoing ? 1 : 0))
+      if !isGoing { #expect(try a.lease.keep()) }
+      told = a.answers.withLock { $0 }
+    }
+    // The renewal is there, and what gives it back goes out.
+    #expect(try !a.lease.goOn() && a.post.waiting == 1 && table.item?.state == .active)
+    // Who stands by looks meanwhile, and is told nothing, before it sees in the beacon that it should be.
+    #expect(try !b.lease.mayClaim(active) && b.post.waiting == 1)
+    #expect(try #require(b.lease.nextLook) - clock.elapsed() >= .seconds(4))
+    #expect(try !b.lease.mayClaim(released) && b.post.waiting == 1)
+    b.post.deliver()
+    #expect(b.answers.withLock { $0 } == 1)
+    a.post.deliver()
+    _ = try a.lease.goOn()
+    #expect(!a.lease.isParting && table.item?.state == .released)
+    #expect(try !b.lease.goOn())
+    #expect(try #require(b.lease.nextLook) - clock.elapsed() <= .milliseconds(250))
+  }
+
   @Test("An item whose taking was not answered, or came too late to be wanted, is given back")
   func unwanted() throws {
     for isLost in [true, false] {

@@ -71,7 +71,8 @@ struct RetryPacingTests {
       fileSystem: MemoryFileSystem(MemoryDisk(), clock: table.clock), clock: table.clock,
       executor: InlineExecutor(), random: random)
     let lease = TableLease(
-      table, duration: .seconds(30), name: "a", environment: environment, report: { _ in })
+      table, duration: .seconds(30), name: "a", environment: environment,
+      budget: RetryBudget(capacity: .max), report: { _ in })
     let seen = LeaseObservation(segment: 1, counter: 1, isReleased: false)
     #expect(try lease.mayClaim(seen) && lease.acquire())
     table.clock.sleep(.seconds(6))

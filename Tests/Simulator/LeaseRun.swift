@@ -4,7 +4,8 @@ import SluiceShared
 
 /// One run of the lease in a table alone: three processes, their real lease, a table whose answers are lost,
 /// late and doubled, and of the log no more than who claimed its newest segment. In every second run they wait for no
-/// answer, as a process with many stores does.
+/// answer, as a process with many stores does. In two of three each process may repeat little that fails, or nothing
+/// (`RetryBudget`).
 ///
 /// What is checked is the lease's own account, for no promise rests on it: nobody leads when the item has
 /// been another's for a while, nobody keeps the item who stands by, and with nothing in the way the store
@@ -16,6 +17,7 @@ final class LeaseRun: @unchecked Sendable {
   private let omitted: Set<SafetyCheck>
   private let trace: ((String) -> Void)?
   private let lease: Duration
+  private let retries: Int
   /// Nobody waits for the table (`TableLease`, `onAnswer`).
   let isBeside: Bool
   private var violation: Violation?
@@ -40,6 +42,7 @@ final class LeaseRun: @unchecked Sendable {
     self.omitted = omitted
     self.trace = trace
     isBeside = Simulation.waitsForNoAnswer(seed)
+    retries = [Limits.retryCapacity, 2 * Limits.lateRetryCost, 0][Int(seed / 2 % 3)]
     lease = .milliseconds([1000, 3000, 10_000][scheduler.random.below(3)])
   }
 
@@ -102,7 +105,7 @@ final class LeaseRun: @unchecked Sendable {
     let answered: @Sendable () -> Void = {}
     let lease = TableLease(
       way, duration: lease, name: process.name, environment: environment,
-      onAnswer: isBeside ? answered : nil
+      budget: RetryBudget(capacity: retries), onAnswer: isBeside ? answered : nil
     ) { [self] in note("\(process.name): \($0.message)") }
     let poll = min(self.lease / 10, .milliseconds(200))
     do throws(StoreError) {
