@@ -229,7 +229,7 @@ let package = Package(
       path: "Tests/ElectionTests", exclude: ["Peers"], swiftSettings: settings),
     // As a program of another package: it sees what is public, and imports one module.
     .testTarget(
-      name: "SluiceAPITests", dependencies: ["Sluice", "SluiceTeardown", "CSQLite"],
+      name: "SluiceAPITests", dependencies: ["Sluice", "SluiceTeardown", "CSQLite", coreMetrics],
       path: "Tests/APITests",
       packageAccess: false, swiftSettings: settings),
     tests("Metrics", ["SluiceShared", "SluiceMetrics", coreMetrics]),

@@ -48,6 +48,8 @@ def check(binary):
     for library in re.findall(r"\(NEEDED\)\s+Shared library: \[(.+)\]", read("readelf", "--dynamic", "--wide", binary)):
         if library not in LIBRARIES:
             found.append(f"needs {library}, which is not there: link it statically")
+    if re.search(r"\s\.(symtab|debug_info)\s", read("readelf", "--sections", "--wide", binary)):
+        found.append("has symbols that nobody needs: strip it")
     for line in read("objdump", "--dynamic-syms", binary).splitlines():
         match = re.search(r"\*UND\*.*?\(?\b([A-Z]+)_([0-9.]+)\)?\s+(\S+)$", line)
         if match and match[1] in NEWEST:

@@ -1,3 +1,4 @@
+internal import CoreMetrics
 internal import Glibc
 
 /// Everything a core gets from outside: what the simulator replaces.
@@ -27,10 +28,14 @@ public struct Environment: Sendable {
     processID = { getpid() }
   }
 
-  /// The real thing: POSIX files, the system's clocks, a few threads, UDP.
+  /// The real thing: POSIX files, the system's clocks, a few threads, UDP. What is asked of the file server is counted
+  /// where the program has bootstrapped its `MetricsSystem` before.
   public static func posix() -> Environment {
+    let files = PosixFileSystem()
+    let isMeasured = !(MetricsSystem.factory is NOOPMetricsHandler)
     var environment = Environment(
-      fileSystem: PosixFileSystem(), clock: SystemClock(), executor: ThreadExecutor.shared,
+      fileSystem: isMeasured ? MeteredFileSystem(files) : files, clock: SystemClock(),
+      executor: ThreadExecutor.shared,
       random: { UInt64.random(in: .min ... .max) })
     environment.hints = UDPHints()
     return environment

@@ -1,3 +1,4 @@
+import CoreMetrics
 import Foundation
 import Sluice
 import SluiceTeardown
@@ -79,14 +80,24 @@ struct ProgramTests {
     #expect(try repair.plan().steps.isEmpty)
   }
 
+  /// Of a process that measures, all environments that are made later.
+  private static let registry = {
+    let registry = MetricsRegistry()
+    MetricsSystem.bootstrap(registry)
+    return registry
+  }()
+
   @Test func manyStoresAreServedAndMeasured() throws {
     defer { remove() }
+    let registry = Self.registry
     try make()
     var options = ApplierOptions(holder: "program")
     options.hints = HintAddress(host: "127.0.0.1", port: 0)
     options.retention.keep = .seconds(3600)
     let stop = Date().addingTimeInterval(0.2)
     #expect(try Fleet(.these([store]), options: options).run { Date() > stop }.isEmpty)
-    #expect(MetricsRegistry().prometheusText.isEmpty)
+    let text = registry.prometheusText
+    #expect(text.contains("sluice_file_operations_total{operation=\"read\"}"), "\(text)")
+    #expect(text.contains("sluice_txid"), "\(text)")
   }
 }

@@ -236,10 +236,14 @@ struct FleetTests {
     second.stop()
   }
 
-  /// Who is given the same list shares it, in whatever order; who has another list of the same directory takes no part.
-  @Test func twoShareAListAndOneTakesOverTheOthers() throws {
+  /// Who is given the same list shares it, in whatever order and wherever its stores are; who has another list of the same
+  /// directory takes no part.
+  @Test(arguments: [false, true])
+  func twoShareAListAndOneTakesOverTheOthers(isSpread: Bool) throws {
     let directory = try #require(directory)
-    let stores = try (0..<6).map { try directory.make("listed \($0)") }
+    let stores = try (0..<6).map {
+      try directory.make("listed \($0)", in: isSpread && $0 % 2 == 0 ? "place \($0)" : nil)
+    }
     let rest = try (0..<2).map { try directory.make("another's \($0)") }
     let lease = Duration.seconds(10)
     let first = try RunningFleet(.these(stores)) { $0.leaseTime = lease }

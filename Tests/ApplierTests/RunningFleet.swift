@@ -20,13 +20,23 @@ final class FleetDirectory {
   }
 
   deinit {
+    for place in places { teardown.verifyStores(in: place) }
     teardown.verifyStores(in: path)
     try? FileManager.default.removeItem(atPath: path)
   }
 
+  /// Directories in it with stores of their own.
+  private var places: [String] = []
+
   @discardableResult
-  func make(_ name: String) throws -> String {
-    let store = "\(path)/\(name)"
+  func make(_ name: String, in place: String? = nil) throws -> String {
+    let directory = place.map { "\(path)/\($0)" } ?? path
+    if place != nil {
+      try FileManager.default.createDirectory(
+        atPath: directory, withIntermediateDirectories: true)
+      places.append(directory)
+    }
+    let store = "\(directory)/\(name)"
     try StoreCreation().make(at: store, environment: .posix())
     return store
   }

@@ -102,7 +102,7 @@ struct TransportTests {
     #include <unistd.h>
     int getaddrinfo(const char *a, const char *b, const struct addrinfo *c, struct addrinfo **d) {
       (void)a, (void)b, (void)c, (void)d;
-      sleep(30);
+      sleep(600);
       return EAI_AGAIN;
     }
     """

@@ -19,10 +19,10 @@ class Dist(unittest.TestCase):
         self.addCleanup(place.cleanup)
         self.place = pathlib.Path(place.name)
 
-    def compiled(self, text, *arguments):
+    def compiled(self, text, *arguments, linking=("-s",)):
         source = self.place / "a.c"
         source.write_text(text)
-        subprocess.run(["gcc", "-o", self.place / "a", source, *arguments], check=True)
+        subprocess.run(["gcc", "-o", self.place / "a", source, *linking, *arguments], check=True)
         return self.place / "a"
 
     def test_a_newer_symbol_is_named(self):
@@ -39,6 +39,10 @@ class Dist(unittest.TestCase):
         ))
         self.assertEqual(len(found), 1)
         self.assertIn("libsqlite3.so.0", found[0])
+
+    def test_symbols_that_nobody_needs_are_named(self):
+        found = dist.check(self.compiled("int main(void) { return 0; }", linking=()))
+        self.assertEqual(found, ["has symbols that nobody needs: strip it"])
 
     def test_what_is_there_may_be_used(self):
         self.assertEqual(dist.check(self.compiled("#include <stdio.h>\nint main(void) { puts(\"\"); }")), [])
@@ -74,7 +78,7 @@ class Dist(unittest.TestCase):
         source = self.place / "library.c"
         for text, code in [("int a;", 0), ("#include <stdlib.h>\nint a(void) { return arc4random() == 0; }", 1)]:
             source.write_text(text)
-            subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source], check=True)
+            subprocess.run(["gcc", "-shared", "-fPIC", "-s", "-o", library, source], check=True)
             self.assertEqual(dist.make(binary, self.place / "made", [library]), code)
             if code == 0:
                 (archive,) = (self.place / "made").glob("*.tar.gz")

@@ -80,6 +80,7 @@ struct ApplierProcessTests {
       let watcher = try Watcher(store)
       var leader = try store.startApplier("0", ttl: 30)
       try wait("0 leads") { try store.holder() == "0" }
+      var times: [Duration] = []
       for round in 1...4 {
         let next = try store.startApplier("\(round)", ttl: 30)
         try wait("a standby") { try next.errorsSoFar().contains("standing by") }
@@ -99,8 +100,11 @@ struct ApplierProcessTests {
         print("from SIGTERM until the next one applies: \(took)")
         // Nobody waits for a lease.
         #expect(took < .seconds(10))
+        times.append(took)
         leader = next
       }
+      // Nor for the next look of a standby, which may be two seconds away; on a busy machine one of them shows it.
+      #expect(try #require(times.min()) < .seconds(1), "\(times)")
       try load.finish()
       try watcher.finish()
     }

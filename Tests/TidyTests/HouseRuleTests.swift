@@ -52,6 +52,15 @@ struct HouseRuleTests {
     }
   }
 
+  /// It is opened with the first request to a table, and costs 8 ms.
+  @Test func libcurlIsInOneFolder() throws {
+    let files = try SourceFile.all(in: ["Sources"], ["swift", "c", "h"])
+    let using = files.filter { file in
+      file.code.contains { $0.contains(#/import CCurl|libcurl\.so|ccurl_open/#) }
+    }
+    #expect(Set(using.map { $0.path.split(separator: "/")[1] }) == ["CCurl", "DynamoDB"])
+  }
+
   @Test func limitsAreInLimits() throws {
     let limit =
       #/static let (most|longest|largest|least|smallest|shortest|max|min)[A-Z]\w*(: \w+)? = [^"]/#

@@ -36,15 +36,22 @@ final class FleetUpkeep {
     renewPresence()
   }
 
-  /// Where those that serve the same stores meet: the directory that all of them are in.
+  /// Where those that serve the same stores meet: the directory that they are in; of a list, that of the store that comes
+  /// first by its path, and a digest says which list it is. What all paths begin with is left out of that: on
+  /// another host the file system may be mounted elsewhere.
   private var ground: (directory: String, serves: String)? {
     guard !fleet.template.drains else { return nil }
     switch fleet.stores {
     case .all(let directory): return (directory, "*")
     case .these(let paths):
-      let parents = Set(paths.map(FleetUpkeep.parent))
-      guard let parent = parents.first, parents.count == 1 else { return nil }
-      let names = paths.map { FleetUpkeep.trimmed($0).split(separator: "/").last ?? "" }.sorted()
+      let listed = paths.map { String(FleetUpkeep.trimmed($0)) }.sorted()
+      guard let first = listed.first else { return nil }
+      let parent = FleetUpkeep.parent(first)
+      let parts = listed.map { $0.split(separator: "/") }
+      let common = parts.dropFirst().reduce(parts[0].dropLast()[...]) { common, other in
+        common.prefix(zip(common, other.dropLast()).prefix { $0 == $1 }.count)
+      }
+      let names = parts.map { $0.dropFirst(common.count).joined(separator: "/") }.sorted()
       let digest = names.joined(separator: "/").utf8.map { $0 }.withUnsafeBytes { SHA256.hash($0) }
       return (parent, digest.prefix(8).map { hexadecimal(UInt64($0), width: 2) }.joined())
     }

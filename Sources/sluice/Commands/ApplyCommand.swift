@@ -157,7 +157,7 @@ struct ApplyCommand: ParsableCommand {
       logging.logger("applier").info("metrics are shown", metadata: ["port": "\(port)"])
     }
     defer { metrics?.finish() }
-    let environment = metrics == nil ? Environment.posix() : MetricsOutput.environment
+    let environment = Environment.posix()
     StopSignal.install()
     if isOne { return try apply(stores[0], hints, environment) }
     let logger = logging.logger("applier")

@@ -43,13 +43,6 @@ struct MetricsOutput {
   /// Where Prometheus is answered.
   var port: UInt16? { server?.port }
 
-  /// With what is asked of the file server counted.
-  static var environment: Environment {
-    var environment = Environment.posix()
-    environment.fileSystem = MeteredFileSystem(environment.fileSystem)
-    return environment
-  }
-
   /// What was measured last goes out, too.
   func finish() { lines?.finish() }
 }

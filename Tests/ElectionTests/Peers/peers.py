@@ -72,7 +72,8 @@ def ministack():
     port = free_port()
     # What it keeps and what it listens on beside this is not wanted.
     os.environ.update(
-        AUTH="true", BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), IOT_MTLS_ENABLED="0", LOG_LEVEL="ERROR"
+        AUTH="true", BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), IOT_MTLS_ENABLED="0", LOG_LEVEL="ERROR",
+        MINISTACK_IMDS_V2_REQUIRED="1"
     )
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
