@@ -34,7 +34,7 @@ MEMORY_MIB = 512
 IDLE_PERCENT = 2.0
 # 16 look after stores; the rest are hints, metrics, upkeep and what is kept ready. None is there for each store.
 THREADS = 24
-# Requests to a table wait for answers on threads of their own.
+# Requests for which the first credentials have to be waited for do so on threads of their own.
 THREADS_OF_TABLE = THREADS + 64
 # What rounding, the ends of the time that is measured, and stores that change their leader may add to requests.
 MARGIN = 1.25

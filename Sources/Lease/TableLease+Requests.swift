@@ -217,6 +217,11 @@ extension TableLease {
   func mayRepeat(_ failure: LockFailure) -> Bool {
     // What the last try drew is lost.
     drawn = 0
+    // What is given back was not sent: many are given back at once where a process stops, and it lasts for a moment.
+    if parting != nil, failure == .notSent {
+      pacing.failed(at: now, environment.random())
+      return true
+    }
     switch budget.draw(isLate: failure.isLate) {
     case .granted(let cost):
       drawn = cost

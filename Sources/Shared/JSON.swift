@@ -81,6 +81,11 @@ package enum JSON: Hashable, Sendable {
   /// Appends `text` as a JSON string, quotes included.
   package static func append(quoting text: some StringProtocol, to line: inout String) {
     line.append("\"")
+    // Nearly all is plain, and then all of it goes at once.
+    guard text.utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C }) else {
+      line.append(contentsOf: text)
+      return line.append("\"")
+    }
     for scalar in text.unicodeScalars {
       switch scalar {
       case "\"": line.append("\\\"")

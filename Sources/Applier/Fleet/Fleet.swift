@@ -42,6 +42,8 @@ public final class Fleet: @unchecked Sendable {
   let environment: Environment
   let state: Monitor<State>
   private let hints: SharedHints?
+  /// Of several processes on one host each does it at another moment.
+  private let phase_ms: Int64
   private let many = OneOfMany(
     workers: WorkerPlaces(), housekeeping: ThreadExecutor(threadLimit: 2))
   private lazy var upkeep = FleetUpkeep(self)
@@ -62,6 +64,7 @@ public final class Fleet: @unchecked Sendable {
     template = options
     self.adapt = adapt
     self.environment = environment
+    phase_ms = Int64(environment.random() % 250)
     state = Monitor(
       State(
         schedule: Schedule(slots: Fleet.slots(options)), sharing: Sharing(lease: options.leaseTime))
@@ -222,15 +225,18 @@ public final class Fleet: @unchecked Sendable {
     finish(turn.key, rest, store)
   }
 
-  /// What is due at about the same time is done at once, by few threads.
-  private static let tick_ms: Int64 = 50
+  /// What is due at about the same time is done at once, by few threads, as far as it rests for so long that this makes
+  /// little difference: half as many are woken, and what many do alike in a row takes each of them less.
+  private static func tick_ms(_ rest: Duration) -> Int64? {
+    rest >= .milliseconds(1500) ? 250 : rest >= .milliseconds(250) ? 50 : nil
+  }
 
   private func finish(_ key: Int, _ rest: Schedule<Int>.Rest, _ store: FleetStore?) {
     let now = environment.clock.elapsed()
     var rest = rest
-    if case .until(let due) = rest, due - now >= .milliseconds(5 * Fleet.tick_ms) {
-      rest = .until(
-        .milliseconds((due.wholeMilliseconds / Fleet.tick_ms + 1) * Fleet.tick_ms))
+    if case .until(let due) = rest, let tick_ms = Fleet.tick_ms(due - now) {
+      let ticks = (due.wholeMilliseconds - phase_ms) / tick_ms + 1
+      rest = .until(.milliseconds(ticks * tick_ms + phase_ms))
     }
     let isServed = state.withLock { state in
       if state.schedule.done(key, rest, at: now) { return true }
