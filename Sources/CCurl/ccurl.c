@@ -63,13 +63,13 @@ static struct {
 
 // In this order in `names`, which are looked up once.
 enum {
-  URL, COPYPOSTFIELDS, POSTFIELDSIZE, CUSTOMREQUEST, HTTPHEADER, CAINFO, TIMEOUT_MS, CONNECTTIMEOUT_MS, NOSIGNAL, PROXY,
+  URL, COPYPOSTFIELDS, POSTFIELDSIZE, CUSTOMREQUEST, HTTPHEADER, AWS_SIGV4, USERNAME, PASSWORD, CAINFO, TIMEOUT_MS, CONNECTTIMEOUT_MS, NOSIGNAL, PROXY,
   HTTP_VERSION, ERRORBUFFER, WRITEFUNCTION, WRITEDATA, USERAGENT, PRIVATE,
   // The newest of them.
   QUICK_EXIT, ALL,
 };
 static const char *const names[ALL] = {
-  "URL", "COPYPOSTFIELDS", "POSTFIELDSIZE", "CUSTOMREQUEST", "HTTPHEADER", "CAINFO", "TIMEOUT_MS",
+  "URL", "COPYPOSTFIELDS", "POSTFIELDSIZE", "CUSTOMREQUEST", "HTTPHEADER", "AWS_SIGV4", "USERNAME", "PASSWORD", "CAINFO", "TIMEOUT_MS",
   "CONNECTTIMEOUT_MS", "NOSIGNAL", "PROXY", "HTTP_VERSION", "ERRORBUFFER", "WRITEFUNCTION", "WRITEDATA", "USERAGENT",
   "PRIVATE", "QUICK_EXIT",
 };
@@ -216,6 +216,9 @@ static int prepare(ccurl *handle, const struct ccurl_request *request) {
     if (longer != NULL) handle->headers = longer;
   }
   SET(HTTPHEADER, handle->headers);
+  SET(AWS_SIGV4, request->signature);
+  SET(USERNAME, request->key);
+  SET(PASSWORD, request->secret);
   if (request->body != NULL) {
     SET(POSTFIELDSIZE, (long)request->body_length);
     SET(COPYPOSTFIELDS, request->body);
@@ -233,7 +236,8 @@ static void finish(ccurl *handle, int code) {
     snprintf(response->error, sizeof response->error, "%.200s", curl.strerror(code));
   }
   // What this request was allowed by does not stay in the handle.
-  curl.setopt(handle->easy, numbers[HTTPHEADER], NULL);
+  static const int rights[] = {HTTPHEADER, AWS_SIGV4, USERNAME, PASSWORD};
+  for (size_t i = 0; i < sizeof rights / sizeof *rights; i++) curl.setopt(handle->easy, numbers[rights[i]], NULL);
   curl.free_all(handle->headers);
   handle->headers = NULL;
   if (handle->url == NULL) curl.reset(handle->easy);

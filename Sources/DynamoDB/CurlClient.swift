@@ -8,7 +8,6 @@ internal import SluiceShared
 /// that is not answered keeps no other waiting.
 package final class CurlClient: HTTPClient, Sendable {
   private let certificates: String?
-  private let signature = Signature()
   /// The one that was used last is at the end, and is used next: of many that were needed once, those that are not needed
   /// any more fall silent.
   private let idle = ProcessLocal<[CurlHandle]> { [] }
@@ -54,14 +53,14 @@ package final class CurlClient: HTTPClient, Sendable {
   private func call<R>(
     _ request: HTTPRequest, _ limit: Duration, _ body: (UnsafePointer<ccurl_request>) -> R
   ) -> R {
-    let headers = request.signing.map {
-      signature.headers(of: request, $0, at: SystemClock().wallTime_ms())
-    }
-    let lines = (headers ?? request.headers).filter { !$0.value.isEmpty }
+    let lines = request.headers.filter { !$0.value.isEmpty }
       .map { strdup("\($0.name): \($0.value)") }
-    let strings = [request.url, request.method, request.body, certificates].map {
-      $0.flatMap { strdup($0) }
-    }
+    let signing = request.signing
+    let strings = [
+      request.url, request.method, request.body, certificates,
+      signing.map { "aws:amz:\($0.region):\($0.service)" }, signing?.credentials.keyID,
+      signing?.credentials.secret,
+    ].map { $0.flatMap { strdup($0) } }
     defer { for string in lines + strings { free(string) } }
     let pointers: [UnsafePointer<CChar>?] = lines.map { UnsafePointer($0) } + [nil]
     return pointers.withUnsafeBufferPointer { pointers in
@@ -72,6 +71,9 @@ package final class CurlClient: HTTPClient, Sendable {
       call.body_length = request.body?.utf8.count ?? 0
       call.headers = pointers.baseAddress
       call.certificates = UnsafePointer(strings[3])
+      call.signature = UnsafePointer(strings[4])
+      call.key = UnsafePointer(strings[5])
+      call.secret = UnsafePointer(strings[6])
       call.limit_ms = Int(max(1, limit.wholeMilliseconds))
       return body(&call)
     }

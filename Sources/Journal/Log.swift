@@ -51,7 +51,7 @@ package final class Log {
       var read: (offset: Int64, bytes: [UInt8])?
       let control = try control(of: newest) { (segment) throws(StoreError) in
         guard let offset else {
-          if let same = try segment.lastControlIfUnchanged() { return same }
+          if let same = segment.lastControlIfUnchanged() { return same }
           return try segment.control()
         }
         let (control, frames) = try segment.control(andFrames: offset)

@@ -141,19 +141,20 @@ package final class LogSegment: @unchecked Sendable {
   /// that was published has changed the first bytes there; a mark that was durable before a later segment
   /// published has changed the first bytes of block 0. A block that is torn by the power's failure need not have changed
   /// its first bytes, but whoever remembers what it was before has ended then.
-  func lastControlIfUnchanged() throws(StoreError) -> Control? {
+  func lastControlIfUnchanged() -> Control? {
     guard isOwn, let last = lastControl.withLock({ $0 }), !last.control.isClosed,
       let counter = last.control.believable?.counter
     else { return nil }
     let due = Beacon.slot(of: counter + 1)
-    if looksBehindMark { guard try isAsItWas(last.blocks, at: Block.mark) else { return nil } }
-    guard try isAsItWas(last.blocks, at: due) else { return nil }
+    if looksBehindMark { guard isAsItWas(last.blocks, at: Block.mark) else { return nil } }
+    guard isAsItWas(last.blocks, at: due) else { return nil }
     return last.control
   }
 
-  /// Whether a block's first bytes are still the same: of a beacon those with its counter.
-  private func isAsItWas(_ blocks: [UInt8], at offset: Int64) throws(StoreError) -> Bool {
-    let now = try file.read(Self.firstBytes, at: offset)
+  /// Whether a block's first bytes are still the same: of a beacon those with its counter. Whoever then reads the whole
+  /// block meets what this meets.
+  private func isAsItWas(_ blocks: [UInt8], at offset: Int64) -> Bool {
+    guard let now = try? file.read(Self.firstBytes, at: offset) else { return false }
     return now[...] == blocks[Int(offset)..<Int(offset) + Self.firstBytes]
   }
 

@@ -44,7 +44,7 @@ struct StatusBesideRemovalTests {
     var environment = Environment.posix()
     environment.fileSystem = HookedFileSystem { operation in
       guard operation.action == .read, operation.path == lowest,
-        operation.offset >= Block.firstLogFrame
+        operation.offset >= Block.header
       else { return .done }
       failed.withLock { $0 = true }
       return .fails(.posix(ESTALE, lowest))

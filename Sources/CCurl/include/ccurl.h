@@ -13,6 +13,9 @@ struct ccurl_request {
   size_t body_length;
   /// Lines "Name: value", closed by NULL.
   const char *const *headers;
+  /// CURLOPT_AWS_SIGV4; NULL: not signed.
+  const char *signature;
+  const char *key, *secret;
   /// A file of certificates; NULL: libcurl's own. The same for all requests of a handle to one URL.
   const char *certificates;
   long limit_ms;
