@@ -369,7 +369,7 @@ private final class FailingOnce: HookedFileSystem, @unchecked Sendable {
   func arm() { state.withLock { $0.isArmed = true } }
 
   override func fate(of operation: FileOperation) -> FileFate {
-    guard operation.action == .read, operation.offset >= Block.firstLogFrame,
+    guard operation.action == .read, operation.offset >= Block.header,
       operation.path.contains("/log/")
     else { return .done }
     let fails = state.withLock { state in

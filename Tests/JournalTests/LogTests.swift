@@ -362,7 +362,7 @@ private final class CountingFileSystemBox {
   private(set) var counting = CountingFileSystem(MemoryFileSystem())
 
   func wrap(_ base: MemoryFileSystem) -> any FileSystem {
-    counting = CountingFileSystem(base)
+    counting = CountingFileSystem(base, isOwn: true)
     return counting
   }
 }
