@@ -62,17 +62,29 @@ extension Leader {
     lookAhead()
   }
 
-  /// Begins to read the next group, while one is executed. Not where batches are named before they are decoded, nor
-  /// while a turn is out, whose holder comes first. (Of many stores others do their work meanwhile.)
-  func lookAhead() {
-    guard isExecuting, options.many == nil, !status.isWatched, turn == nil, intake.ahead == nil,
+  /// Begins to read and to open the next group, while one of `count` batches is executed (nil: what is known of it was
+  /// opened). Of many stores others do their work meanwhile.
+  func lookAhead(behind count: Int? = nil) {
+    guard isExecuting, mayOpenAhead, options.many == nil, intake.mayLookAhead,
       environment.executor.startsThreads
     else { return }
     desk?.take()
     let hinted = desk.map { $0.isProven ? $0.wantedWriters : [] } ?? []
-    let begun = intake.lookAhead(at: hinted)
+    // What a child process executes, it decodes: that may be what ends it.
+    let opening: FramesAhead? =
+      options.worker == nil ? count.map { framesAhead(behind: $0) } ?? FramesAhead() : nil
+    let begun = intake.lookAhead(at: hinted, opening: opening)
     aheadHinted = begun.intersection(hinted)
     desk?.looks(at: aheadHinted)
+  }
+
+  /// Not where batches are named before they are decoded, nor while a turn is out, whose holder comes first.
+  private var mayOpenAhead: Bool { !status.isWatched && turn == nil }
+
+  /// What the next group is likely to have, behind the first `count` batches that wait.
+  func framesAhead(behind count: Int) -> FramesAhead {
+    guard mayOpenAhead else { return FramesAhead() }
+    return intake.framesAhead(behind: count, most: min(groupBound, Limits.batchesOpenedAhead))
   }
 
   func takeAhead() throws(StoreError) -> Bool {

@@ -169,6 +169,7 @@ final class Leader {
         mayLackBatches: { [intake] in intake.mayLackBatches($0) })
       request.prunesBeside = try writersToKeep(request.time_ms)
       request.turn = turn?.number
+      request.ahead = { [unowned self] in framesAhead(behind: $0).frames }
       let done = try commit(request)
       charge(done, of: request.batches)
       turn = turn(after: done, of: request.batches)
@@ -217,7 +218,7 @@ final class Leader {
     let (began, bytes) = (environment.clock.elapsed(), holder.usedBytes)
     isExecuting = true
     defer { isExecuting = false }
-    lookAhead()
+    lookAhead(behind: request.batches.count)
     let done = try execution.commit(request) { [self] (content) throws(StoreError) in
       let pages = try holder.commit(content) { () throws(StoreError) in beatDuringExecution() }
       return (pages, segment)

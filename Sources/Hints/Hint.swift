@@ -52,43 +52,52 @@ package struct Hint: Hashable, Sendable {
   static let sealedBytes = 48
 
   /// As it goes over the wire to or from whoever has this token in its beacon.
-  package func sealed(with token: Identifier128) -> [UInt8] {
+  package func sealed(with seal: HintSeal) -> [UInt8] {
     var writer = ByteWriter(reserving: Limits.hintBytes)
     writer.append(Self.magic)
     writer.append(kind.rawValue)
-    writer.append(raw: HintEndpoint.name(token))
+    writer.append(raw: seal.name)
     writer.append(nonce)
     writer.append(batch.writer)
     writer.append(batch.sequence.rawValue)
     writer.append(txid.rawValue)
-    writer.append(raw: Self.seal(writer.bytes, token))
+    writer.append(raw: seal.sum(writer.bytes))
     return writer.bytes
   }
 
-  /// nil: it is none of ours, or not sealed with this token.
+  package func sealed(with token: Identifier128) -> [UInt8] { sealed(with: HintSeal(token)) }
+
+  /// nil: it is none of ours, or not sealed with this token. Most of what strangers send is found out before anything
+  /// is summed.
+  package init?(_ bytes: [UInt8], sealedWith seal: HintSeal) {
+    guard bytes.count == Limits.hintBytes, bytes[5..<8].elementsEqual(seal.name),
+      let hint = bytes.withUnsafeBytes({ Hint(content: $0) })
+    else { return nil }
+    let sum = seal.sum([UInt8](bytes[..<Self.sealedBytes]))
+    guard Self.areSame(bytes[Self.sealedBytes...], sum) else { return nil }
+    self = hint
+  }
+
   package init?(_ bytes: [UInt8], sealedWith token: Identifier128) {
-    guard bytes.count == Limits.hintBytes else { return nil }
-    let content = [UInt8](bytes[..<Self.sealedBytes])
-    guard Self.areSame(bytes[Self.sealedBytes...], Self.seal(content, token)) else { return nil }
-    let decoded = content.withUnsafeBytes { raw -> Hint? in
-      var reader = ByteReader(raw)
-      do throws(DecodingError) {
-        guard try reader.integer(UInt32.self) == Self.magic,
-          let kind = Kind(rawValue: try reader.integer())
-        else { return nil }
-        _ = try reader.take(3)
-        let nonce = try reader.integer(UInt64.self)
-        let writer = try reader.identifier()
-        let sequence = SequenceNumber(try reader.integer())
-        return Hint(
-          kind, nonce: nonce, batch: BatchID(writer: writer, sequence: sequence),
-          txid: TxID(try reader.integer()))
-      } catch {
-        return nil
-      }
+    self.init(bytes, sealedWith: HintSeal(token))
+  }
+
+  private init?(content: UnsafeRawBufferPointer) {
+    var reader = ByteReader(content)
+    do throws(DecodingError) {
+      guard try reader.integer(UInt32.self) == Self.magic,
+        let kind = Kind(rawValue: try reader.integer())
+      else { return nil }
+      _ = try reader.take(3)
+      let nonce = try reader.integer(UInt64.self)
+      let writer = try reader.identifier()
+      let sequence = SequenceNumber(try reader.integer())
+      self.init(
+        kind, nonce: nonce, batch: BatchID(writer: writer, sequence: sequence),
+        txid: TxID(try reader.integer()))
+    } catch {
+      return nil
     }
-    guard let decoded else { return nil }
-    self = decoded
   }
 
   /// The name in a datagram, before anything of it is checked; nil: it is none of ours.
@@ -96,14 +105,26 @@ package struct Hint: Hashable, Sendable {
     datagram.count == Limits.hintBytes ? [UInt8](datagram[5..<8]) : nil
   }
 
-  static func seal(_ content: [UInt8], _ token: Identifier128) -> [UInt8] {
-    var key = ByteWriter(reserving: 16)
-    key.append(token)
-    return [UInt8](SHA256.authenticate(content, key: key.bytes).prefix(16))
-  }
-
   /// In a time that does not tell where they differ.
   private static func areSame(_ a: ArraySlice<UInt8>, _ b: [UInt8]) -> Bool {
     a.count == b.count && zip(a, b).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+  }
+}
+
+/// What seals the hints to and from one applier: the token of its beacon.
+package struct HintSeal: Sendable {
+  private let key: [UInt8]
+  /// Whose hints these are (`HintEndpoint.name`).
+  package let name: [UInt8]
+
+  package init(_ token: Identifier128) {
+    var writer = ByteWriter(reserving: 16)
+    writer.append(token)
+    key = writer.bytes
+    name = HintEndpoint.name(token)
+  }
+
+  func sum(_ content: [UInt8]) -> [UInt8] {
+    [UInt8](SHA256.authenticate(content, key: key).prefix(16))
   }
 }

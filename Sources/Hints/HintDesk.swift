@@ -24,6 +24,8 @@ package final class HintDesk {
   private let clock: any Clock
   private var proof = HintProof()
   private var questions = HintQuestions()
+  private var questionBudget = QuestionBudget()
+  private let seal: HintSeal
 
   /// What is known of one writer's batches: the highest numbers that were hinted at, read and published.
   private struct Known {
@@ -57,7 +59,8 @@ package final class HintDesk {
   /// Throws `.io` where there can be no socket at `address`.
   package init(at address: HintAddress, _ environment: Environment) throws(StoreError) {
     let token = Identifier128(high: environment.random(), low: environment.random())
-    socket = try environment.hints.open(at: address, for: HintEndpoint.name(token))
+    seal = HintSeal(token)
+    socket = try environment.hints.open(at: address, for: seal.name)
     clock = environment.clock
     endpoint = HintEndpoint(
       address: socket.address, token: token,
@@ -128,8 +131,13 @@ package final class HintDesk {
   }
 
   private func receive(_ datagram: HintDatagram) {
-    guard let hint = Hint(datagram.bytes, sealedWith: endpoint.token) else { return }
+    guard let hint = Hint(datagram.bytes, sealedWith: seal) else { return }
     counts.received &+= 1
+    // Who asks more than that is not answered, and polls: it costs no more than the sum over its datagrams.
+    if hint.kind.isQuestion, !questionBudget.hears(datagram.sender, at: clock.elapsed()) {
+      if hint.kind == .question { note(hint.batch) }
+      return
+    }
     switch hint.kind {
     case .written: note(hint.batch)
     case .question:
@@ -167,7 +175,7 @@ package final class HintDesk {
   private func answer(_ kind: Hint.Kind, _ question: Hint, _ sender: HintAddress) {
     counts.sent &+= 1
     let hint = Hint(kind, nonce: question.nonce, batch: question.batch, txid: txid)
-    socket.send(hint.sealed(with: endpoint.token), to: sender)
+    socket.send(hint.sealed(with: seal), to: sender)
   }
 
   // MARK: looking

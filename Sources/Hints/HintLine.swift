@@ -16,17 +16,21 @@ package final class HintLine: Sendable {
     /// What was asked for has come, they say.
     var isAnswered = false
 
-    /// When it is asked again.
-    var isDue: Duration {
-      // A leader that a standby asks takes it to be heard (`HintDesk.isAskedByStandby`).
-      let longest = hint.kind == .standby ? 7 : 5
-      return sent
-        + (unheard == 0 ? HintLine.renewal : HintLine.patience * (1 << min(unheard - 1, longest)))
+    /// When it is asked again. `isReliedOnHost`: an answer is most unlikely to be lost.
+    func isDue(_ isReliedOnHost: Bool) -> Duration {
+      guard unheard == 0 else {
+        // A leader that a standby asks takes it to be heard (`HintDesk.isAskedByStandby`).
+        let longest = hint.kind == .standby ? 7 : 5
+        return sent + HintLine.patience * (1 << min(unheard - 1, longest))
+      }
+      let isRare = isReliedOnHost && hint.kind == .question
+      return sent + (isRare ? Limits.hintQuestionRenewalOnHost : HintLine.renewal)
     }
   }
 
   fileprivate struct State {
     var endpoint: HintEndpoint?
+    var seal: HintSeal?
     var socket: (any HintSocket)?
     var questions: [Question] = []
     /// Asked no more, since a look found what was asked for before an answer came (boot time); the oldest first.
@@ -47,7 +51,7 @@ package final class HintLine: Sendable {
 
   private static let patience = Duration.milliseconds(50)
   private static let renewal = Duration.seconds(1)
-  private static let trustedAfter = 3
+  fileprivate static let trustedAfter = 3
   /// Sendings in a row without any answer, after which nobody is taken to be there.
   private static let silentAfter = 3
 
@@ -61,11 +65,12 @@ package final class HintLine: Sendable {
       guard endpoint != state.endpoint else { return }
       state.endpoint = endpoint
       (state.questions, state.untold, state.answered, state.socket) = ([], nil, 0, nil)
-      (state.outrun, state.lastAnswer) = ([], nil)
+      (state.outrun, state.lastAnswer, state.seal) = ([], nil, nil)
       guard let endpoint, endpoint.isReachable(on: environment.hints) else { return }
+      let seal = HintSeal(endpoint.token)
+      state.seal = seal
       // Where there can be no socket, everything polls.
-      state.socket = try? environment.hints.open(
-        at: endpoint.address.sender, for: HintEndpoint.name(endpoint.token))
+      state.socket = try? environment.hints.open(at: endpoint.address.sender, for: seal.name)
     }
   }
 
@@ -99,7 +104,7 @@ package final class HintLine: Sendable {
           state.send(hint)
           continue
         }
-        if !known.isAnswered, now >= known.isDue {
+        if !known.isAnswered, now >= known.isDue(state.isReliedOnHost) {
           known.sent = now
           known.unheard += 1
           state.send(known.hint)
@@ -118,7 +123,10 @@ package final class HintLine: Sendable {
   package func wait(atMost limit: Duration) -> Hint? {
     let now = environment.clock.elapsed()
     if let untold = state.withLock({ $0.untold.take() }) { return untold }
-    let due = state.withLock { $0.questions.filter { !$0.isAnswered }.map(\.isDue).min() }
+    let due = state.withLock { state in
+      let isReliedOnHost = state.isReliedOnHost
+      return state.questions.filter { !$0.isAnswered }.map { $0.isDue(isReliedOnHost) }.min()
+    }
     return receive(atMost: min(limit, (due ?? now + limit) - now))
   }
 
@@ -147,6 +155,9 @@ package final class HintLine: Sendable {
     state.withLock { $0.socket != nil && $0.answered >= Self.trustedAfter }
   }
 
+  /// The same of who is on this host, where hardly a datagram is lost.
+  package var isReliedOnHost: Bool { state.withLock { $0.isReliedOnHost } }
+
   /// Whether somebody answers what is asked now.
   package var isHeard: Bool {
     state.withLock { state in
@@ -160,25 +171,25 @@ package final class HintLine: Sendable {
   }
 
   private func receive(atMost limit: Duration) -> Hint? {
-    guard let (socket, endpoint) = state.withLock({ $0.place }) else { return nil }
+    guard let (socket, _, seal) = state.withLock({ $0.place }) else { return nil }
     guard let datagram = socket.receive(atMost: max(.zero, limit)) else {
       _ = socket.takeInterrupt()
       return nil
     }
-    return take(datagram, endpoint)
+    return take(datagram, seal)
   }
 
   private func drain() {
-    guard let (socket, endpoint) = state.withLock({ $0.place }) else { return }
+    guard let (socket, _, seal) = state.withLock({ $0.place }) else { return }
     for _ in 0..<Limits.hintsAtOnce {
       guard let datagram = socket.receive(atMost: .zero) else { return }
-      guard let hint = take(datagram, endpoint), hint.kind != .heard else { continue }
+      guard let hint = take(datagram, seal), hint.kind != .heard else { continue }
       state.withLock { $0.untold = hint }
     }
   }
 
-  private func take(_ datagram: HintDatagram, _ endpoint: HintEndpoint) -> Hint? {
-    guard let hint = Hint(datagram.bytes, sealedWith: endpoint.token) else { return nil }
+  private func take(_ datagram: HintDatagram, _ seal: HintSeal) -> Hint? {
+    guard let hint = Hint(datagram.bytes, sealedWith: seal) else { return nil }
     let now = environment.clock.elapsed()
     return state.withLock { $0.take(hint, now) }
   }
@@ -191,15 +202,19 @@ extension Hint {
 }
 
 extension HintLine.State {
-  fileprivate var place: (any HintSocket, HintEndpoint)? {
-    guard let socket, let endpoint else { return nil }
-    return (socket, endpoint)
+  fileprivate var isReliedOnHost: Bool {
+    socket != nil && answered >= HintLine.trustedAfter && endpoint?.address.isLoopback == true
+  }
+
+  fileprivate var place: (any HintSocket, HintEndpoint, HintSeal)? {
+    guard let socket, let endpoint, let seal else { return nil }
+    return (socket, endpoint, seal)
   }
 
   fileprivate mutating func send(_ hint: Hint) {
-    guard let (socket, endpoint) = place else { return }
+    guard let (socket, endpoint, seal) = place else { return }
     counts.sent &+= 1
-    socket.send(hint.sealed(with: endpoint.token), to: endpoint.address)
+    socket.send(hint.sealed(with: seal), to: endpoint.address)
   }
 
   /// An answer, once; nil where nothing was asked that it answers.

@@ -144,6 +144,11 @@ package enum Limits {
   /// Memory of batches that a term has read and not executed, and how much of it each user has beside that.
   package static let waitingBytes = 2 * batchBytesPerCommit
   package static let waitingBytesOfUser = waitingBytes / 4
+  /// Of what comes next so many batches are looked at while a group is executed, and their frames decompressed, as far as
+  /// one comes to this, and all to that: a few milliseconds of work, and less than a group.
+  package static let batchesOpenedAhead = 1024
+  package static let frameBytesOpenedAhead: Int64 = 1 << 20
+  package static let bytesOpenedAhead: Int64 = 4 << 20
   /// Batches that are counted as missing between two frames of a writer at most: the numbers are what it says.
   package static let missingAtOnce: UInt64 = 1 << 20
   /// Messages of one kind about single journal files in a minute; of more only their number is told.
@@ -219,6 +224,13 @@ package enum Limits {
   package static let hintQuestions = 4096
   package static let hintQuestionsOfOneSocket = 64
   package static let hintQuestionsOfOneHost = 2048
+  /// Questions that it hears in a second of one socket, of one host and of all. 16 threads of a process that each waited
+  /// 4 ms for a batch asked as many.
+  package static let hintQuestionsOfOneSocketInSecond = 4096
+  package static let hintQuestionsOfOneHostInSecond = 16_384
+  package static let hintQuestionsInSecond = 65_536
+  /// Sockets and hosts of which those are counted one by one.
+  package static let hintSendersCounted = 8192
   /// How seldom those that stand no more are looked for where there is no room.
   package static let hintQuestionsSweep = Duration.seconds(1)
   package static let hintWriters = 16_384
@@ -226,6 +238,8 @@ package enum Limits {
   package static let hintQuestionsOfProcess = 16
   /// For how long a question stands that is not asked again.
   package static let hintQuestionTime = Duration.seconds(20)
+  /// How seldom who waits on the leader's host asks again, once it was heard: one such question may be lost, and it stands.
+  package static let hintQuestionRenewalOnHost = Duration.seconds(8)
   /// Pieces of news in a row that came with a hint before polls become slow, at first and at most; one
   /// without doubles them.
   package static let leastHintProof = 8
@@ -234,6 +248,9 @@ package enum Limits {
   /// themselves.
   package static let shortestHintedPause = Duration.seconds(1)
   package static let longestHintedPause = Duration.seconds(5)
+  /// Of who waits on the leader's host. What is published it hears within 8 s, as its question is answered when it is
+  /// asked again: a look is for a leader that answers and does not tell.
+  package static let longestHintedPauseOnHost = Duration.seconds(30)
   /// The longest pause between two looks at the journal of who has the turn, where hints have proven themselves.
   package static let lookDuringTurn = Duration.milliseconds(100)
   /// How long after its news a hint may come and still prove itself.

@@ -64,12 +64,15 @@ struct LookPace {
   /// When to look next. The pause is the longer the longer the newest waiter has waited; at first half of
   /// what outcomes usually take, since looking earlier finds nothing and takes the processor from the
   /// applier, or its share of reads from the file server. `jitter`: of 256. `isHinted`: a hint is to tell of
-  /// what is new, and a look is made only in case it does not.
-  mutating func due_ns(at now_ns: UInt64, jitter: Int, isHinted: Bool) -> UInt64 {
+  /// what is new, and a look is made only in case it does not; `isOnHost`: of a leader on this host.
+  mutating func due_ns(at now_ns: UInt64, jitter: Int, isHinted: Bool, isOnHost: Bool = false)
+    -> UInt64
+  {
     hasNew = false
     let waited = Duration.nanoseconds(Int64(now_ns - min(now_ns, newest_ns)))
     if isHinted {
-      let pause = min(max(waited, Self.hintedPause), Limits.longestHintedPause)
+      let longest = isOnHost ? Limits.longestHintedPauseOnHost : Limits.longestHintedPause
+      let pause = min(max(waited, Self.hintedPause), longest)
       return max(looked_ns, first_ns ?? 0).saturating(adding: pause * jitter / 256)
     }
     let usual = Duration.nanoseconds(Int64(min(usual_ns, 1_000_000_000)))

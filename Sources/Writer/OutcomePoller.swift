@@ -201,8 +201,7 @@ extension OutcomePoller {
   }
 
   private func cancel(_ waiter: Int) {
-    let waker = state.withLock { $0.waiters.remove(waiter) }
-    waker?.answer(.cancelled)
+    state.withLock { $0.waiters.remove(waiter) }?.answer(.cancelled)
   }
 
   private func give(_ turn: Turn) {
@@ -331,11 +330,12 @@ extension OutcomePoller {
       let questions = state.withLock { $0.ledger.oldest(ofAtMost: Limits.hintQuestionsOfProcess) }
       let asks = line.ask((questions ?? []).map { Hint(.question, batch: $0) })
       let isHinted = asks && line.isTrusted
+      let isOnHost = isHinted && line.isReliedOnHost
       let now = environment.clock.bootTime_ns()
       let (look, late) = state.withLock { state in
         state.listens = asks
         return (
-          state.pace.due_ns(at: now, jitter: jitter, isHinted: isHinted),
+          state.pace.due_ns(at: now, jitter: jitter, isHinted: isHinted, isOnHost: isOnHost),
           state.waiters.deadline_ns
         )
       }
@@ -345,7 +345,8 @@ extension OutcomePoller {
         guard isHinted, look > now else { return .due }
         return line.answer()?.kind == .published ? .told : .late
       }
-      let rest = Duration.nanoseconds(Int64(min(due - now, 1_000_000_000)))
+      // On the leader's host who waits is woken by its answers, and to ask again.
+      let rest = Duration.nanoseconds(Int64(min(due - now, isOnHost ? .max / 4 : 1_000_000_000)))
       if asks {
         let answer = line.wait(atMost: rest)
         state.withLock { $0.listens = false }
@@ -355,10 +356,9 @@ extension OutcomePoller {
         }
         // No time passes for a process that has ended in a simulator.
         if environment.clock.bootTime_ns() == now { return .due }
-      } else if environment.clock.wait(on: state, atMost: rest, { $0.pace.hasNew ? () : nil })
-        == nil
-      {
-        return .due
+      } else {
+        let isNew = environment.clock.wait(on: state, atMost: rest) { $0.pace.hasNew ? true : nil }
+        if isNew == nil { return .due }
       }
     }
   }

@@ -26,6 +26,10 @@ struct LookAheadTests {
     }
   }
 
+  private static func row(_ number: Int) -> Batch {
+    Batch([Batch.Statement("INSERT INTO t VALUES (?, 'x')", [.integer(Int64(number))])])
+  }
+
   /// Applies what waits; `first` is called with the first batch that is executed.
   private func drain(
     _ files: ReadsFileSystem, _ executor: any Executor, first: @escaping @Sendable () -> Void = {}
@@ -72,6 +76,56 @@ struct LookAheadTests {
     // Where one look ends and the next one begins may be another place.
     #expect(with.reads <= without.reads + 8, "\(with) and \(without)")
     #expect(with.bytes <= without.bytes + 64 << 10, "\(with) and \(without)")
+  }
+
+  /// What a hint tells of while a group is executed, of a segment that was read to its end before.
+  @Test func whatAHintTellsOfIsReadBeforeTheCommitEnds() throws {
+    let files = ReadsFileSystem(store.environment.fileSystem)
+    let (writer, other) = (try store.writer(), try store.writer())
+    let first = Monitor<BatchID?>(nil)
+    var (options, environment) = (store.options, store.environment)
+    environment.fileSystem = files
+    options.hints = .loopback
+    options.beforeBatch = { batch in
+      guard let first = first.withLock({ $0 }), batch.writer == first.writer else { return }
+      if batch == first {
+        files.counts.withLock { $0 = .init() }
+        _ = try? other.submitBlocking(Self.row(9999))
+        // The hint is there when the second batch of the group begins.
+        SystemClock().sleep(Limits.hearingPause * 4)
+      } else if batch.sequence == first.sequence.advanced(by: 2) {
+        _ = SystemClock().wait(on: files.counts, atMost: .seconds(10)) {
+          $0.beside > 0 ? () : nil
+        }
+      }
+    }
+    let stops = Monitor(false)
+    nonisolated(unsafe) let applier = try Applier(
+      path: store.path, options: options, environment: environment)
+    let running = ThreadExecutor.shared.start {
+      files.begin()
+      try? applier.run { stops.withLock { $0 } }
+    }
+    defer {
+      stops.withLock { $0 = true }
+      running.wait()
+    }
+    var last: BatchID?
+    // Both are known to the leader, and hints prove themselves.
+    for number in 1000..<1060 {
+      let receipt = try (number < 1030 ? other : writer).submitBlocking(Self.row(number))
+      _ = try writer.outcomeBlocking(of: receipt, timeout: .seconds(20))
+      last = receipt.batch
+    }
+    let known = try #require(last)
+    first.withLock {
+      $0 = BatchID(writer: known.writer, sequence: known.sequence.advanced(by: 1))
+    }
+    // One frame, and so one group.
+    let receipts = try writer.submitBlocking((3000..<3003).map(Self.row)).map { try $0.get() }
+    #expect(receipts.first?.batch == first.withLock { $0 })
+    _ = try writer.outcomeBlocking(of: receipts[2], timeout: .seconds(30))
+    #expect(files.counts.withLock { $0.beside } > 0)
   }
 
   /// Whose batch finds no room on the scratch disk, its segments are given up; more of one is being read then.

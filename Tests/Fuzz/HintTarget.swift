@@ -33,10 +33,16 @@ extension FuzzTarget {
     if let hint = Hint(bytes, sealedWith: token) {
       demand(hint.sealed(with: token).count == bytes.count, "a hint of another length")
     }
-    let content = [UInt8](bytes.prefix(Hint.sealedBytes))
-    guard let hint = Hint(content + Hint.seal(content, token), sealedWith: token) else { return }
+    guard let hint = Hint(sealed(bytes, HintSeal(token)), sealedWith: token) else { return }
     let again = Hint(hint.sealed(with: token), sealedWith: token)
     demand(again == hint, "a hint is read as another from its own bytes")
+  }
+
+  /// What is sealed by somebody who knows the token, whatever it says beside the name.
+  private static func sealed(_ bytes: some Collection<UInt8>, _ seal: HintSeal) -> [UInt8] {
+    var content = [UInt8](bytes.prefix(Hint.sealedBytes))
+    if content.count >= 8 { content.replaceSubrange(5..<8, with: seal.name) }
+    return content + seal.sum(content)
   }
 
   /// One step of the applier's before each datagram.
@@ -57,10 +63,9 @@ extension FuzzTarget {
       var txid = TxID(10)
       var count: UInt64 = 0
       while let step = rest.popFirst() {
-        let content = [UInt8](rest.prefix(Hint.sealedBytes))
+        let sealed = sealed(rest, HintSeal(desk.endpoint.token))
         // A seed's own seal is passed over.
         rest = rest.dropFirst(Limits.hintBytes)
-        let sealed = content + Hint.seal(content, desk.endpoint.token)
         let hint = Hint(sealed, sealedWith: desk.endpoint.token)
         act(step, hint?.batch ?? Hint.noBatch, &txid, desk, environment)
         network.arrive(sealed)

@@ -59,6 +59,8 @@ extension World {
       case reorderedHints = "of them out of order"
       case doubledHints = "of them doubled"
       case forgedHints = "and forged ones"
+      case forgedStandbys = "of them questions of standbys"
+      case forgedFollowers = "of them questions of who follows"
       case slow = "operations of seconds"
       case lateAnswers = "late answers"
       case staleHandles = "stale handles"

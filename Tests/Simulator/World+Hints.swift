@@ -32,7 +32,8 @@ extension World {
       if scheduler.random.chance(0.05) { return Hint(.released).sealed(with: endpoint.token) }
       let isQuestion = hint.kind.isQuestion || hint.kind == .written
       let kinds: [Hint.Kind] =
-        isQuestion ? [.written, .question] : [.published, .heard, .released]
+        isQuestion
+        ? [.written, .question, .standby, .follower] : [.published, .heard, .released]
       hint.kind = kinds[scheduler.random.below(kinds.count)]
       if scheduler.random.chance(0.3) {
         hint.batch = BatchID(
@@ -41,6 +42,9 @@ extension World {
       }
       if scheduler.random.chance(0.5) { hint.txid = TxID(UInt64(scheduler.random.below(1000))) }
       if scheduler.random.chance(0.1) { hint.nonce = scheduler.random.next() }
+      // As of somebody who stands by or follows, of whom there may be none.
+      if hint.kind == .standby { count(.forgedStandbys) }
+      if hint.kind == .follower { count(.forgedFollowers) }
       return hint.sealed(with: endpoint.token)
     }
     return (0..<length).map { _ in UInt8(truncatingIfNeeded: scheduler.random.next()) }

@@ -6,7 +6,7 @@ import SluiceShared
 import SluiceSimulator
 import SluiceWriter
 
-/// Two machines and a file server in simulated time, where each file operation takes one round trip and each
+/// Machines, mostly two, and a file server in simulated time, where each file operation takes one round trip and each
 /// batch some time to execute; nothing else takes any. So what is measured is the same on every machine, and
 /// is what its users would wait for.
 final class Distance: @unchecked Sendable {
@@ -15,6 +15,8 @@ final class Distance: @unchecked Sendable {
   static let lease = Duration.seconds(3)
   /// Of its appliers.
   var lease = Distance.lease
+  /// Where its appliers take hints: of all machines.
+  var hintAddress = HintAddress(high: 0, port: 0)
   private let roundTrip: Duration
   private let execution: Duration
   private let costs: Costs
@@ -68,7 +70,8 @@ final class Distance: @unchecked Sendable {
 
   init(
     _ template: StoreTemplate, roundTrip: Duration, execution: Duration, costs: Costs = .each,
-    hasHints: Bool = false, wakesReceivers: Bool = false, seed: UInt64 = 1
+    hasHints: Bool = false, wakesReceivers: Bool = false, machines: UInt64 = 2,
+    seed: UInt64 = 1
   ) {
     self.roundTrip = roundTrip
     self.execution = execution
@@ -81,7 +84,7 @@ final class Distance: @unchecked Sendable {
     hints?.wakesReceivers = wakesReceivers
     let disk = template.disk.copy(clock: SimulatedClock(scheduler))
     self.disk = disk
-    hosts = (0..<2).map {
+    hosts = (0..<machines).map {
       MemoryHost(
         disk, clock: SimulatedClock(scheduler), random: SeededRandom(seed: seed * 2 + $0),
         kind: .network)
@@ -132,7 +135,7 @@ final class Distance: @unchecked Sendable {
     var options = ApplierOptions(
       holder: life.process.name, logger: Logger(label: "") { _ in SwiftLogNoOpLogHandler() })
     options.leaseTime = lease
-    if hints != nil { options.hints = HintAddress(high: 0, port: 0) }
+    if hints != nil { options.hints = hintAddress }
     options.beforeBatch = { [scheduler, execution] _ in
       scheduler.sleep(Distance.nanoseconds(execution))
     }

@@ -46,6 +46,9 @@ extension Session {
     var mayLackBatches: (WriterID) -> Bool = { _ in false }
     /// Writers with files in the journal, where silent ones are forgotten now.
     var prunesBeside: WritersWithFiles?
+    /// Frames that are likely to come behind the first so many batches, to be opened while these are committed. (In the
+    /// applier's process they are opened by another thread: `LookAhead`.)
+    var ahead: (Int) -> [PendingFrame] = { _ in [] }
     /// Where the batches are executed again: what the history says of the first time.
     var recorded: Recorded?
   }

@@ -142,6 +142,8 @@ final class JournalSegmentReader {
     let rawBytes: Int64
     /// What comes before it of a page batch.
     var parts: [PlacedPart] = []
+    /// Its batches, once somebody has opened it; the same for all copies of this.
+    let opened = OpenedFrame()
 
     /// One more than a frame may have, and so refused.
     static let mostRawBytes = Int64(Limits.journalFrameBytes) + 1
@@ -152,20 +154,6 @@ final class JournalSegmentReader {
 
     /// About the memory that it takes while it waits.
     var weight: Int64 { rawBytes + Int64(count) * Frame.bytesPerBatch }
-
-    /// The frame's batches; throws where they are not what the header says.
-    func batches() throws(DecodingError) -> (bytes: [UInt8], ranges: [Range<Int>]) {
-      var bytes = stored
-      if codec == .zstd {
-        guard rawBytes <= Int64(Limits.journalFrameBytes),
-          let raw = stored.withUnsafeBytes({
-            Decompressor().decompress($0, count: Int(rawBytes))
-          })
-        else { throw DecodingError("its batches cannot be decompressed") }
-        bytes = raw
-      }
-      return (bytes, try BatchList.ranges(bytes, count: Int(count)))
-    }
   }
 
   /// Bytes read at once.

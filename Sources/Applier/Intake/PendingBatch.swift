@@ -21,8 +21,9 @@ final class PendingFrame {
   /// When it was, as far as is known (boot time); nil in a child process.
   let found: Duration?
   private(set) var frame: JournalSegmentReader.Frame
-  /// Opened when its first batch is, never before: decoding may be what ends the process.
-  private var opened: Result<(bytes: [UInt8], ranges: [Range<Int>]), DecodingError>?
+  /// nil before its first batch was asked for. Decoding may be what ends the process: see `Leader.lookAhead` for when
+  /// it is done before.
+  private var opened: OpenedFrame.Content?
 
   init(_ segment: JournalSegmentReader, _ frame: JournalSegmentReader.Frame) {
     self.segment = segment
@@ -51,19 +52,21 @@ final class PendingFrame {
   /// It was opened, and its batches are not what its header says.
   var isBroken: Bool { if case .failure = opened { true } else { false } }
 
+  /// So that nobody has to wait for it who asks for its batches.
+  func open() {
+    guard opened == nil else { return }
+    opened = frame.opened.content(of: frame)
+    // The applier has them: a child process needs no more of them than what came out.
+    if isOpen, segment == nil, frame.codec == .zstd { frame.stored = [] }
+  }
+
+  var isOpen: Bool { if case .success = opened { true } else { false } }
+
   /// The bytes of the batch at `index`.
   func withBatch<R>(
     _ index: Int, _ body: (Result<UnsafeRawBufferPointer, DecodingError>) -> R
   ) -> R {
-    if opened == nil {
-      do throws(DecodingError) {
-        opened = .success(try frame.batches())
-        // The applier has them: a child process needs no more of them than what came out.
-        if segment == nil, frame.codec == .zstd { frame.stored = [] }
-      } catch {
-        opened = .failure(error)
-      }
-    }
+    open()
     switch opened {
     case .success(let (bytes, ranges)):
       return bytes.withUnsafeBytes {

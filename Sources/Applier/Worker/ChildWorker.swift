@@ -21,7 +21,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
   private let clock: any Clock
   /// Counts what the child asks of the file system, too.
   private let meter: MeteredFileSystem?
-  private var frames = SentFrames()
+  private(set) var frames = SentFrames()
   private(set) var extent = LogExtent.empty
   private let patience: WorkerPatience
   private var watch: BatchWatch
@@ -154,6 +154,7 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     }
     // The index of many pages is large, and `content` has it.
     answer.parts = []
+    try openAhead(request, behind: done.count)
     let placed: (pages: [PageEntry], segment: LogSegment)
     do throws(StoreError) { placed = try write(content, done) } catch { throw .failed(error) }
     var reply = ByteWriter(reserving: 24)
@@ -166,6 +167,15 @@ final class ChildWorker: ExecutionWorker, PreparedWorker {
     try? process.channel.send(Channel.Message(.placed, [reply.bytes]), onTick)
     frames.finish(request.batches.prefix(done.count))
     return done
+  }
+
+  /// The child opens what comes next while the commit is made durable. What it ends with then is no fault of the
+  /// group's, which is whole: the child's end is found with the next question.
+  private func openAhead(_ request: Session.Request, behind count: Int) throws(WorkerEnd) {
+    guard let message = frames.message(opening: request.ahead(count)) else { return }
+    do throws(WorkerEnd) { try process.channel.send(message, onTick) } catch {
+      guard case .ended = error, !isStuck else { throw error }
+    }
   }
 
   private func content(_ answer: Channel.Message, _ frame: SectionContent?) throws(WorkerEnd)

@@ -51,7 +51,7 @@ final class Execution {
   private var prepared: (any PreparedWorker)?
   private let logger: Logger
   private let environment: Environment
-  private var worker: (any ExecutionWorker)? {
+  private(set) var worker: (any ExecutionWorker)? {
     didSet { place = worker == nil ? nil : place ?? places?.take() }
   }
   /// Where many stores have few workers; nil: no others are.
@@ -185,6 +185,8 @@ final class Execution {
   private func planned(_ request: Session.Request) -> Session.Request {
     guard !suspicions.isEmpty, request.verdict == nil else { return request }
     var attempt = request
+    // What ends the worker is to be found out by who executes it.
+    attempt.ahead = { _ in [] }
     for (index, batch) in request.batches.enumerated() {
       switch suspicions[batch.id] {
       case nil: continue

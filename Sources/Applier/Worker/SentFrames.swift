@@ -8,16 +8,23 @@ internal import SluiceShared
 //            frame, first index, count
 //   part 1   the stored bytes of new frames that are short, one after the other
 //   part 2 … those of the others
+//
+// Beside a commit the worker is told which frames come next, and opens them while the commit is made durable: part 0
+// says the new frames and the numbers of all that are to be opened, the others are as above. What the next request asks
+// for nothing of is forgotten with it.
 
 /// The applier's side: which frames its worker has.
 struct SentFrames {
   /// Longer ones have a part of their own, and so are not copied.
   static let short = 64 << 10
 
+  /// By what of a frame is the same wherever it is (`OpenedFrame`).
   private var numbers: [ObjectIdentifier: UInt64] = [:]
   /// What keeps the identifiers from being used again.
   private var frames: [UInt64: PendingFrame] = [:]
   private var last: UInt64 = 0
+  /// Those that the worker was told to open.
+  private(set) var opened: Set<UInt64> = []
 
   mutating func message(_ request: Session.Request) -> Channel.Message {
     var runs = ByteWriter(reserving: 64)
@@ -27,16 +34,7 @@ struct SentFrames {
     var rest = request.batches
     while let first = rest.first {
       let frame = first.frame
-      let number: UInt64
-      if let known = numbers[ObjectIdentifier(frame)] {
-        number = known
-      } else {
-        last += 1
-        number = last
-        numbers[ObjectIdentifier(frame)] = number
-        frames[number] = frame
-        added.append((number, frame))
-      }
+      let number = number(of: frame, &added)
       needed.insert(number)
       let count = rest.prefix { $0.frame === frame }.count
       runs.append(varint: number)
@@ -51,8 +49,47 @@ struct SentFrames {
     head.append(varint: UInt64(forgotten.count))
     for number in forgotten {
       head.append(varint: number)
-      if let frame = frames.removeValue(forKey: number) { numbers[ObjectIdentifier(frame)] = nil }
+      if let frame = frames.removeValue(forKey: number) { forget(frame, number) }
     }
+    let parts = append(added, to: &head)
+    head.append(varint: runCount)
+    head.append(raw: runs.bytes)
+    return Channel.Message(.execute, [head.bytes] + parts)
+  }
+
+  /// Of frames that are likely to be asked for next; nil where the worker knows all that.
+  mutating func message(opening ahead: [PendingFrame]) -> Channel.Message? {
+    var added: [(number: UInt64, frame: PendingFrame)] = []
+    let wanted = ahead.map { number(of: $0, &added) }.filter { opened.insert($0).inserted }
+    guard !wanted.isEmpty else { return nil }
+    var head = ByteWriter(reserving: 64 + added.count * 64)
+    let parts = append(added, to: &head)
+    head.append(varint: UInt64(wanted.count))
+    for number in wanted { head.append(varint: number) }
+    return Channel.Message(.ahead, [head.bytes] + parts)
+  }
+
+  private mutating func number(
+    of frame: PendingFrame, _ added: inout [(number: UInt64, frame: PendingFrame)]
+  ) -> UInt64 {
+    let identity = ObjectIdentifier(frame.frame.opened)
+    if let known = numbers[identity] { return known }
+    last += 1
+    numbers[identity] = last
+    frames[last] = frame
+    added.append((last, frame))
+    return last
+  }
+
+  private mutating func forget(_ frame: PendingFrame, _ number: UInt64) {
+    numbers[ObjectIdentifier(frame.frame.opened)] = nil
+    opened.remove(number)
+  }
+
+  /// Says which frames are new; returns the parts behind the first.
+  private func append(
+    _ added: [(number: UInt64, frame: PendingFrame)], to head: inout ByteWriter
+  ) -> [[UInt8]] {
     var together = ByteWriter()
     var parts: [[UInt8]] = []
     head.append(varint: UInt64(added.count))
@@ -69,17 +106,16 @@ struct SentFrames {
         parts.append(pending.frame.stored)
       }
     }
-    head.append(varint: runCount)
-    head.append(raw: runs.bytes)
-    return Channel.Message(.execute, [head.bytes, together.bytes] + parts)
+    return [together.bytes] + parts
   }
 
   /// These batches are in a commit: a frame that ends with one is forgotten, here and by the worker, since
   /// it may be large and nobody asks for it again.
   mutating func finish(_ batches: ArraySlice<PendingBatch>) {
     for batch in batches where batch.isLastOfFrame {
-      if let number = numbers.removeValue(forKey: ObjectIdentifier(batch.frame)) {
+      if let number = numbers[ObjectIdentifier(batch.frame.frame.opened)] {
         frames[number] = nil
+        forget(batch.frame, number)
       }
     }
   }
@@ -110,31 +146,7 @@ struct ReceivedFrames {
     let request = message.read(0) { (reader) throws(DecodingError) -> Session.Request in
       var request = try ReceivedFrames.request(&reader)
       for _ in 0..<(try reader.count()) { held[try reader.varint()] = nil }
-      var nextPart = 2
-      var together = 0
-      for _ in 0..<(try reader.count()) {
-        let number = try reader.varint()
-        let segment = JournalSegmentID(
-          writer: try reader.identifier(), number: try reader.integer())
-        let owner: UInt32 = try reader.integer()
-        let group: UInt32 = try reader.integer()
-        let frame = try JournalSegmentReader.Frame(from: &reader) {
-          (count) throws(DecodingError) in
-          if count > SentFrames.short {
-            nextPart += 1
-            guard message.parts.indices.contains(nextPart - 1) else {
-              throw DecodingError("a frame is missing")
-            }
-            return message.parts[nextPart - 1]
-          }
-          guard message.parts.count > 1, together + count <= message.parts[1].count else {
-            throw DecodingError("a frame is missing")
-          }
-          together += count
-          return Array(message.parts[1][together - count..<together])
-        }
-        held[number] = PendingFrame(segment, owner: owner, group: group, frame)
-      }
+      try ReceivedFrames.addFrames(of: message, &reader, to: &held)
       var batches: [PendingBatch] = []
       for _ in 0..<(try reader.count()) {
         let number = try reader.varint()
@@ -152,6 +164,54 @@ struct ReceivedFrames {
     }
     frames = held
     return request
+  }
+
+  /// Opens what is told to come next; false where the message is none.
+  mutating func open(_ message: Channel.Message) -> Bool {
+    var held = frames
+    let wanted = message.read(0) { (reader) throws(DecodingError) -> [PendingFrame] in
+      try ReceivedFrames.addFrames(of: message, &reader, to: &held)
+      var wanted: [PendingFrame] = []
+      for _ in 0..<(try reader.count()) {
+        guard let frame = held[try reader.varint()] else { throw DecodingError("no frame") }
+        wanted.append(frame)
+      }
+      return wanted
+    }
+    guard let wanted else { return false }
+    frames = held
+    for frame in wanted { frame.open() }
+    return true
+  }
+
+  private static func addFrames(
+    of message: Channel.Message, _ reader: inout ByteReader, to held: inout [UInt64: PendingFrame]
+  ) throws(DecodingError) {
+    var nextPart = 2
+    var together = 0
+    for _ in 0..<(try reader.count()) {
+      let number = try reader.varint()
+      let segment = JournalSegmentID(
+        writer: try reader.identifier(), number: try reader.integer())
+      let owner: UInt32 = try reader.integer()
+      let group: UInt32 = try reader.integer()
+      let frame = try JournalSegmentReader.Frame(from: &reader) {
+        (count) throws(DecodingError) in
+        if count > SentFrames.short {
+          nextPart += 1
+          guard message.parts.indices.contains(nextPart - 1) else {
+            throw DecodingError("a frame is missing")
+          }
+          return message.parts[nextPart - 1]
+        }
+        guard message.parts.count > 1, together + count <= message.parts[1].count else {
+          throw DecodingError("a frame is missing")
+        }
+        together += count
+        return Array(message.parts[1][together - count..<together])
+      }
+      held[number] = PendingFrame(segment, owner: owner, group: group, frame)
+    }
   }
 
   /// See `SentFrames.finish`.

@@ -3,7 +3,8 @@ internal import SluiceReader
 internal import SluiceShared
 
 /// What an applier and its worker say to each other: an applier's question, the worker's answer; within
-/// the answer to `execute`, `content` is itself a question (make this durable), answered by `placed`.
+/// the answer to `execute`, `content` is itself a question (make this durable), answered by `placed`. Before that
+/// may come `ahead`, which has no answer.
 ///
 /// `prepare` comes first, then any number of `follow`, each answered by `ready`; then `open`, which says where
 /// the term begins, and all others after it.
@@ -16,6 +17,7 @@ enum WorkerMessage: UInt32 {
   case passScratch
   case prepare
   case follow
+  case ahead
   // The worker's.
   case opened = 16
   case content

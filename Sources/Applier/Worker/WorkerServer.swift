@@ -238,8 +238,16 @@ private final class ServedSession {
   }
 
   private func received() throws(StoreError) -> Channel.Message {
-    do throws(WorkerEnd) { return try channel.receive() } catch {
-      throw StoreError(.io, "the applier has gone")
+    while true {
+      let message: Channel.Message
+      do throws(WorkerEnd) { message = try channel.receive() } catch {
+        throw StoreError(.io, "the applier has gone")
+      }
+      guard message.kind == WorkerMessage.ahead.rawValue else { return message }
+      // No batch is to blame for what becomes of this process here: the commit has all it needs.
+      guard frames.open(message) else {
+        throw StoreError(.invalid, "the applier sent what is no frame")
+      }
     }
   }
 }
