@@ -71,9 +71,12 @@ struct LookPace {
     hasNew = false
     let waited = Duration.nanoseconds(Int64(now_ns - min(now_ns, newest_ns)))
     if isHinted {
+      // As of the last look: what grows with each time that it is asked would be due a moment later each time.
+      let begun_ns = max(looked_ns, first_ns ?? 0)
+      let waited = Duration.nanoseconds(Int64(begun_ns - min(begun_ns, newest_ns)))
       let longest = isOnHost ? Limits.longestHintedPauseOnHost : Limits.longestHintedPause
-      let pause = min(max(waited, Self.hintedPause), longest)
-      return max(looked_ns, first_ns ?? 0).saturating(adding: pause * jitter / 256)
+      return begun_ns.saturating(
+        adding: min(max(waited, Self.hintedPause), longest) * jitter / 256)
     }
     let usual = Duration.nanoseconds(Int64(min(usual_ns, 1_000_000_000)))
     let eager = max(waited / 64, usual / 32, Self.shortestPause)
