@@ -82,9 +82,7 @@ struct OpenedAheadTests {
     // All in one segment.
     let id = try submit(0..<5, writer)
     let intake = try JournalIntake(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, store.environment.fileSystem).id,
-      environment: store.environment, name: "test", openFiles: 1000, log: store.options.logger)
+      of: store.handle, name: "test", openFiles: 1000, log: store.options.logger)
     while try intake.poll() {}
     try submit(5..<10, writer)
     let begun = intake.lookAhead(at: [id], opening: isOpened ? FramesAhead() : nil)
@@ -102,9 +100,7 @@ struct OpenedAheadTests {
     try submit(0..<1, writer, bytes: one + 1)
     try submit(1..<30, writer, bytes: one / 2 - 200)
     let intake = try JournalIntake(
-      layout: store.layout,
-      store: try StoreDescription.read(store.layout, store.environment.fileSystem).id,
-      environment: store.environment, name: "test", openFiles: 1000, log: store.options.logger)
+      of: store.handle, name: "test", openFiles: 1000, log: store.options.logger)
     while try intake.poll() {}
     let frames = intake.framesAhead(behind: 0, most: 100).frames
     #expect(frames.allSatisfy { $0.frame.rawBytes <= Limits.frameBytesOpenedAhead })

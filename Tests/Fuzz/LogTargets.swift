@@ -44,6 +44,9 @@ extension FuzzTarget {
     case .start:
       let record = try StartRecord(decoding: bytes)
       demand(try StartRecord(decoding: record.encoded()) == record, "a start record changes")
+    case .segmentHeader:
+      guard let (header, _) = LogSegmentHeader.decode(copied: bytes) else { return }
+      demand(header.copied() == bytes, "a segment's header changes")
     case .pages, .pruned, .padding, .part, nil:
       let outcome = try Outcome(decoding: bytes)
       let again = outcome.encoded
