@@ -56,7 +56,6 @@ struct RecordingFileSystem: FileSystem {
     try base.readSymbolicLink(path)
   }
   func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
-  func isOwn(_ path: String) throws(StoreError) -> Bool { try base.isOwn(path) }
   func scratchFile() throws(StoreError) -> any File { try base.scratchFile() }
   func room(in directory: String) -> DiskRoom? { base.room(in: directory) }
   var scratchDiskBytes: Int64? { base.scratchDiskBytes }

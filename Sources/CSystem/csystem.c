@@ -152,35 +152,17 @@ static int is_nfs_mount(dev_t device) {
   return found;
 }
 
-// By the magic numbers of statfs(2). File systems that several hosts mount from one device (OCFS2, GFS2) are not
-// among them, nor are those whose files another machine has (FUSE, 9p, CIFS, Ceph).
-static int kind_of_type(uint32_t type) {
-  switch (type) {
-  case 0x6969:
-    return csystem_nfs;
-  case 0xEF53:     // ext2, ext3, ext4
-  case 0x58465342: // XFS
-  case 0x9123683E: // Btrfs
-  case 0x2FC12FC1: // ZFS
-  case 0xF2F52010: // F2FS
-  case 0x01021994: // tmpfs
-    return csystem_own_file_system;
-  default:
-    return csystem_other_file_system;
-  }
-}
-
-int csystem_file_system_of(const char *path) {
+int csystem_is_network(const char *path) {
   struct statx status;
   // Nothing but the device is wanted, which no server needs to be asked for.
   if (statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, 0, &status) != 0) return -errno;
-  // What has no device of this host may be a server's.
-  if (status.stx_dev_major == 0
-      && is_nfs_mount(makedev(status.stx_dev_major, status.stx_dev_minor)) == 1)
-    return csystem_nfs;
+  // On a device of this host.
+  if (status.stx_dev_major != 0) return 0;
+  int known = is_nfs_mount(makedev(status.stx_dev_major, status.stx_dev_minor));
+  if (known >= 0) return known;
   struct statfs s;
   if (statfs(path, &s) != 0) return -errno;
-  return kind_of_type((uint32_t)s.f_type);
+  return s.f_type == 0x6969; // NFS_SUPER_MAGIC
 }
 
 uint64_t csystem_boottime_ns(void) {

@@ -166,11 +166,7 @@ package struct Beacon: Hashable, Sendable {
 
   static let magic: UInt64 = 0x4E4F_4341_4542_4C53  // "SLBEACON"
 
-  var slot: Int64 { Self.slot(of: counter) }
-
-  static func slot(of counter: UInt64) -> Int64 {
-    counter % 2 == 0 ? Block.beacons.0 : Block.beacons.1
-  }
+  var slot: Int64 { counter % 2 == 0 ? Block.beacons.0 : Block.beacons.1 }
 
   func encoded() -> [UInt8] {
     var writer = ByteWriter(reserving: Block.size)

@@ -50,10 +50,7 @@ package final class Log {
       let offset = isNetwork(newest) ? follower?.place(in: newest) : nil
       var read: (offset: Int64, bytes: [UInt8])?
       let control = try control(of: newest) { (segment) throws(StoreError) in
-        guard let offset else {
-          if let same = segment.lastControlIfUnchanged() { return same }
-          return try segment.control()
-        }
+        guard let offset else { return try segment.control() }
         let (control, frames) = try segment.control(andFrames: offset)
         read = (offset, frames)
         return control

@@ -12,9 +12,6 @@ package final class LogSegment: @unchecked Sendable {
   package let headerChecksum: UInt32
   package let file: any File
   private let checksSections: Bool
-  private let looksBehindMark: Bool
-  /// Of a file system that this host has alone.
-  private let isOwn: Bool
   /// What blocks 0–3 were when they were last read, and what that says: where nothing is new, it is the same.
   private let lastControl = Monitor<(blocks: [UInt8], control: Control)?>(nil)
   /// The start frame's, once it was read whole: nothing is ever written over it.
@@ -29,8 +26,6 @@ package final class LogSegment: @unchecked Sendable {
     let access: FileAccess = environment.makes(.sharedLog) ? .shared : .fixed
     file = try environment.fileSystem.open(path, access)
     checksSections = environment.makes(.wholeLogFrames)
-    looksBehindMark = environment.makes(.lookBehindMark)
-    isOwn = (try? environment.fileSystem.isOwn(file.path)) ?? false
     // With the blocks that come first of the frames: mostly the start frame is there.
     let head = try file.read(Self.headBytes, at: Block.header)
     var result: Result<(header: LogSegmentHeader, checksum: UInt32), StoreError> = .failure(
@@ -64,8 +59,6 @@ package final class LogSegment: @unchecked Sendable {
     self.header = header
     headerChecksum = checksum
     checksSections = environment.makes(.wholeLogFrames)
-    looksBehindMark = environment.makes(.lookBehindMark)
-    isOwn = (try? environment.fileSystem.isOwn(file.path)) ?? false
     knownStart = Monitor((startFrame, start))
   }
 
@@ -106,8 +99,6 @@ package final class LogSegment: @unchecked Sendable {
       store: store, number: 0, nonce: nonce, term: 0, created_ms: 0, holder: "")
     headerChecksum = 0
     checksSections = true
-    looksBehindMark = true
-    isOwn = false
     knownStart = Monitor(nil)
   }
 
@@ -132,33 +123,6 @@ package final class LogSegment: @unchecked Sendable {
       return hasUnreadableSlot && beacon.state != .released ? nil : beacon
     }
   }
-
-  /// What `control` said last, where the file shows that nothing came since; nil: it is to be asked. For a file
-  /// system that this host has alone.
-  ///
-  /// A latest read there costs a copy of the blocks 0 to 3 otherwise, which takes longer than a point query. It is as
-  /// good as that: the counters say into which of the two slots the next beacon goes, and a beacon
-  /// that was published has changed the first bytes there; a mark that was durable before a later segment
-  /// published has changed the first bytes of block 0. A block that is torn by the power's failure need not have changed
-  /// its first bytes, but whoever remembers what it was before has ended then.
-  func lastControlIfUnchanged() -> Control? {
-    guard isOwn, let last = lastControl.withLock({ $0 }), !last.control.isClosed,
-      let counter = last.control.believable?.counter
-    else { return nil }
-    let due = Beacon.slot(of: counter + 1)
-    if looksBehindMark { guard isAsItWas(last.blocks, at: Block.mark) else { return nil } }
-    guard isAsItWas(last.blocks, at: due) else { return nil }
-    return last.control
-  }
-
-  /// Whether a block's first bytes are still the same: of a beacon those with its counter. Whoever then reads the whole
-  /// block meets what this meets.
-  private func isAsItWas(_ blocks: [UInt8], at offset: Int64) -> Bool {
-    guard let now = try? file.read(Self.firstBytes, at: offset) else { return false }
-    return now[...] == blocks[Int(offset)..<Int(offset) + Self.firstBytes]
-  }
-
-  private static let firstBytes = 16
 
   package func control() throws(StoreError) -> Control {
     do throws(StoreError) { return control(try file.read(4 * Block.size, at: 0)) } catch {

@@ -33,9 +33,6 @@ package protocol FileSystem: Sendable {
   func readSymbolicLink(_ path: String) throws(StoreError) -> String
   /// True where the path lies on a network file system, and caches must be bypassed.
   func isNetwork(_ path: String) throws(StoreError) -> Bool
-  /// True where it lies on a file system that this host has alone: what any process wrote is read by each at once,
-  /// and when the power fails no process goes on.
-  func isOwn(_ path: String) throws(StoreError) -> Bool
   /// statvfs(3): the room on the file system that a directory is on; nil where it cannot be told.
   func room(in directory: String) -> DiskRoom?
   /// An unlinked temporary file on the local disk.

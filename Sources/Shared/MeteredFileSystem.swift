@@ -92,8 +92,6 @@ package struct MeteredFileSystem: FileSystem {
 
   package func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
 
-  package func isOwn(_ path: String) throws(StoreError) -> Bool { try base.isOwn(path) }
-
   package func room(in directory: String) -> DiskRoom? {
     try? counts.count(.status) { () throws(StoreError) in base.room(in: directory) }
   }

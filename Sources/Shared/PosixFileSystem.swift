@@ -4,7 +4,7 @@ internal import Glibc
 /// Files as the operating system has them: Linux, local or NFSv4.1.
 package struct PosixFileSystem: FileSystem {
   private let scratchDirectory: Result<String, StoreError>
-  private let kinds = Monitor<[ExactText: csystem_file_system]>([:])
+  private let networks = Monitor<[ExactText: Bool]>([:])
 
   /// `scratchDirectory` must be on a local disk; default `$TMPDIR`, else `/tmp`.
   package init(scratchDirectory: String? = nil) {
@@ -168,24 +168,15 @@ package struct PosixFileSystem: FileSystem {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  package func isNetwork(_ path: String) throws(StoreError) -> Bool {
-    try kind(of: path) == csystem_nfs
-  }
-
-  package func isOwn(_ path: String) throws(StoreError) -> Bool {
-    try kind(of: path) == csystem_own_file_system
-  }
-
   /// Asked once for each directory.
-  private func kind(of path: String) throws(StoreError) -> csystem_file_system {
+  package func isNetwork(_ path: String) throws(StoreError) -> Bool {
     let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    if let known = kinds.withLock({ $0[ExactText(directory)] }) { return known }
+    if let known = networks.withLock({ $0[ExactText(directory)] }) { return known }
     // Of the directory, since the file itself may be removed by now.
-    let result = csystem_file_system_of(directory.isEmpty ? "/" : directory)
+    let result = csystem_is_network(directory.isEmpty ? "/" : directory)
     guard result >= 0 else { throw posixError("statfs", directory, -result) }
-    let kind = csystem_file_system(UInt32(result))
-    kinds.withLock { $0[ExactText(directory)] = kind }
-    return kind
+    networks.withLock { $0[ExactText(directory)] = result == 1 }
+    return result == 1
   }
 
   /// EFS tells 8 EiB, of which nothing is used.

@@ -149,7 +149,6 @@ private final class MeetingFileSystem: HookedFileSystem, @unchecked Sendable {
   private let clock = Environment.posix().clock
 
   override func isNetwork(_ path: String) -> Bool { true }
-  override func isOwn(_ path: String) -> Bool { false }
 
   override func fate(of operation: FileOperation) throws(StoreError) -> FileFate {
     guard operation.action == .open, operation.path.hasSuffix(".seg"),

@@ -348,7 +348,6 @@ private final class LateFiles: HookedFileSystem, @unchecked Sendable {
   var openedAgain: Int { state.withLock { $0.openedAgain } }
 
   override func isNetwork(_ path: String) -> Bool { true }
-  override func isOwn(_ path: String) -> Bool { false }
 
   override func fate(of operation: FileOperation) -> FileFate {
     let isOld = operation.path.contains("/log/old/")
@@ -384,7 +383,6 @@ private final class FailingOnce: HookedFileSystem, @unchecked Sendable {
 private final class NamelessDisk: HookedFileSystem, @unchecked Sendable {
   // Sendable: it has no state.
   override func isNetwork(_ path: String) -> Bool { true }
-  override func isOwn(_ path: String) -> Bool { false }
 
   override func fate(of operation: FileOperation) -> FileFate {
     switch operation.action {

@@ -1,23 +1,12 @@
 package import SluiceShared
 
-/// Any file system, with what was asked of each path counted: round trips, so that it is read as over a network, unless
-/// `isOwn` says otherwise.
+/// Any file system, with what was asked of each path counted.
 package final class CountingFileSystem: HookedFileSystem, @unchecked Sendable {
   // Sendable: the counts are under a lock.
   private let counted = Monitor([FileOperation.Action: [String: Int]]())
   private let read = Monitor([String: Int]())
 
-  private let countsOwn: Bool
-
-  package init(_ base: any FileSystem, isOwn: Bool = false) {
-    countsOwn = isOwn
-    super.init(base)
-  }
-
-  package override func isOwn(_ path: String) throws(StoreError) -> Bool {
-    guard countsOwn else { return false }
-    return try super.isOwn(path)
-  }
+  package init(_ base: any FileSystem) { super.init(base) }
 
   /// How often `action` was done, to paths that contain `part`; to all without it.
   package func count(_ action: FileOperation.Action, _ part: String? = nil) -> Int {

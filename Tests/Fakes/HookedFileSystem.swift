@@ -141,8 +141,6 @@ package class HookedFileSystem: FileSystem, @unchecked Sendable {
 
   package func isNetwork(_ path: String) throws(StoreError) -> Bool { try base.isNetwork(path) }
 
-  package func isOwn(_ path: String) throws(StoreError) -> Bool { try base.isOwn(path) }
-
   package func scratchFile() throws(StoreError) -> any File {
     let file = try perform(FileOperation(.scratchFile, "(scratch)")) { () throws(StoreError) in
       try base.scratchFile()

@@ -352,8 +352,6 @@ package struct MemoryFileSystem: FileSystem {
   }
 
   package func isNetwork(_ path: String) throws(StoreError) -> Bool { network }
-
-  package func isOwn(_ path: String) throws(StoreError) -> Bool { !network }
 }
 
 extension StoreError {

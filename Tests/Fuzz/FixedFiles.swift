@@ -72,8 +72,6 @@ final class FixedFiles: FileSystem {
 
   func isNetwork(_ path: String) throws(StoreError) -> Bool { false }
 
-  func isOwn(_ path: String) throws(StoreError) -> Bool { true }
-
   func create(_ path: String, mode: UInt32) throws(StoreError) -> any File { throw refusal(path) }
   func createUncached(_ path: String, mode: UInt32) throws(StoreError) -> any File {
     throw refusal(path)

@@ -14,10 +14,9 @@ struct LogStore {
   var environment: Environment
 
   init(
-    isNetwork: Bool = false, _ wrap: (MemoryFileSystem) -> any FileSystem = { $0 },
-    hook: FileHook? = nil
+    _ wrap: (MemoryFileSystem) -> any FileSystem = { $0 }, hook: FileHook? = nil
   ) throws {
-    let fileSystem = MemoryFileSystem(disk, clock: clock, isNetwork: isNetwork, hook: hook)
+    let fileSystem = MemoryFileSystem(disk, clock: clock, hook: hook)
     fileSystem.makeDirectories([Self.layout.log, Self.layout.oldLog])
     environment = Samples.environment(wrap(fileSystem))
     holder = try #require(try Self.claim(successorOf: 0, environment)?.holder)
@@ -87,16 +86,14 @@ struct LogTests {
 
   private static let name = "000000000001.log"
 
-  /// Or two of 16 bytes, where a read is no round trip.
-  @Test(arguments: [false, true])
-  func latestCostsOneReadWhenNothingIsNew(isNetwork: Bool) throws {
+  @Test func latestCostsOneReadWhenNothingIsNew() throws {
     let memory = CountingFileSystemBox()
-    let store = try LogStore(isNetwork: isNetwork) { memory.wrap($0) }
+    let store = try LogStore { memory.wrap($0) }
     _ = try store.log.present()
     memory.counting.reset()
     for _ in 0..<10 { _ = try store.log.present() }
-    #expect(memory.counting.count(.read) == (isNetwork ? 10 : 20))
-    #expect(memory.counting.total == memory.counting.count(.read))
+    #expect(memory.counting.count(.read) == 10)
+    #expect(memory.counting.total == 10)
   }
 
   @Test func aCommitCostsOneWriteOneSyncAndOneRead() throws {
@@ -362,7 +359,7 @@ private final class CountingFileSystemBox {
   private(set) var counting = CountingFileSystem(MemoryFileSystem())
 
   func wrap(_ base: MemoryFileSystem) -> any FileSystem {
-    counting = CountingFileSystem(base, isOwn: true)
+    counting = CountingFileSystem(base)
     return counting
   }
 }

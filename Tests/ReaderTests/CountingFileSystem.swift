@@ -3,7 +3,7 @@ import SluiceShared
 
 @testable import SluiceFakes
 
-/// The real files, as if a server had them, with every operation counted; `onRead` runs before each read. A file made stale
+/// The real files, with every operation counted; `onRead` runs before each read. A file made stale
 /// is one that another NFS client removed.
 final class CountingFileSystem: HookedFileSystem, @unchecked Sendable {
   // Sendable: what changes is under locks.
@@ -22,9 +22,6 @@ final class CountingFileSystem: HookedFileSystem, @unchecked Sendable {
   private let stale = Monitor<Set<String>>([])
 
   init() { super.init() }
-
-  /// What is counted are round trips, so it is read as over a network.
-  override func isOwn(_ path: String) -> Bool { false }
 
   func makeStale(_ path: String) { _ = stale.withLock { $0.insert(path) } }
 

@@ -47,15 +47,9 @@ int csystem_read_both(int descriptor, struct csystem_piece pieces[2]);
 /// How many files this process may have open; `raise`: raised before to what it may be raised to.
 int64_t csystem_open_file_limit(int raise);
 
-/// Where a path lies: on NFS, on a file system that only this host has, or on another one.
-enum csystem_file_system {
-  csystem_other_file_system,
-  csystem_nfs,
-  csystem_own_file_system,
-};
-
-/// One of these, or -errno. Asks the kernel's table of mounts first, because statfs is a request to a server.
-int csystem_file_system_of(const char *path);
+/// 1 where the path lies on NFS, 0 where not, -errno. Asks the kernel's table of mounts, because
+/// statfs is a request to the server, and statfs only where that does not say.
+int csystem_is_network(const char *path);
 
 /// Continues the CRC-32C (Castagnoli) `crc` over `length` bytes. Start with 0.
 uint32_t csystem_crc32c(uint32_t crc, const void *bytes, size_t length);
