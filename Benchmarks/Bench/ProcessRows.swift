@@ -11,7 +11,7 @@ import SluiceWriter
 func manyProcesses(_ work: WorkDirectory) throws -> Round {
   let store = work["store"]
   let applier = try startStore(store, work, schema: Deposits.schema)
-  let ours = try throughput("submit", store, work)
+  let ours = try throughput("submit", store, work, applier)
   try applier.stop()
   let written = try Database(path: store).read { try $0.scalar("SELECT count(*) FROM deposits") }
   guard written == .integer(Int64(ours.writes)) else {
@@ -22,15 +22,27 @@ func manyProcesses(_ work: WorkDirectory) throws -> Round {
   try PlainSQLite(path).execute(Deposits.schema)
   let baseline = try throughput("write", path, work)
   let bare = try throughput("block", work["bare"], work)
+  // As long as nothing else is its limit.
+  let limit = ours.perSecond / ours.busy
   return Round(
     ours: ours.perSecond, baseline: baseline.perSecond,
     notes: [
       ("one durable 4 KiB write after another, each process", rate(bare.perSecond)),
-      (
-        "processors busy",
-        "\(Int(ours.busy.all * 100)) %, in the kernel \(Int(ours.busy.kernel * 100)) %"
-      ),
-    ])
+      ("processors busy", "\(fixed(ours.busy * 100, 0)) %"),
+    ],
+    limit: ("if the processors had nothing to wait for", limit),
+    cause:
+      "a batch takes \(ours.perBatch) of the processors, and a write with the lock \(baseline.perBatch): if they were busy all the time it would be \(fixed(limit / baseline.perSecond, 1)) ×"
+  )
+}
+
+/// Row 24: the same where a disk answers at once.
+func manyProcessesOnQuickDisk() throws -> Round {
+  let memory = "/dev/shm"
+  guard access(memory, W_OK) == 0, try fileSystemType(of: memory) == "tmpfs" else {
+    throw Skipped(reason: "\(memory) is no file system in memory")
+  }
+  return try manyProcesses(try WorkDirectory(in: memory, prefix: "sluice-bench"))
 }
 
 /// Makes a store, starts an applier for it in a process of its own, and has it execute `schema`.
@@ -47,9 +59,19 @@ func startStore(_ store: String, _ work: WorkDirectory, schema: String) throws -
   return applier
 }
 
-private func throughput(_ role: String, _ path: String, _ work: WorkDirectory) throws
-  -> (perSecond: Double, writes: Int, busy: (all: Double, kernel: Double))
-{
+/// What 32 processes did.
+private struct Throughput {
+  let perSecond: Double
+  let writes: Int
+  /// The share of the time that the processors were busy.
+  let busy: Double
+  /// What each batch took of them, in words.
+  let perBatch: String
+}
+
+private func throughput(
+  _ role: String, _ path: String, _ work: WorkDirectory, _ applier: ChildProcess? = nil
+) throws -> Throughput {
   let processes = 32
   let starting: UInt64 = 700_000_000
   let duration: UInt64 = 2_000_000_000
@@ -66,19 +88,37 @@ private func throughput(_ role: String, _ path: String, _ work: WorkDirectory) t
     let now = clock.bootTime_ns()
     if now < time { clock.sleep(.nanoseconds(Int64(time - now))) }
   }
+  func use() throws -> (ProcessorTime, ProcessUse?) {
+    (try ProcessorTime(), try applier.map { try ProcessUse(of: $0.pid) })
+  }
   wait(until: begin)
-  let idle = try ProcessorTime()
+  let before = try use()
   wait(until: begin + duration)
-  let busy = try ProcessorTime().busy(since: idle)
-  var writes = 0
+  let after = try use()
+  var (writes, microseconds) = (0, 0.0)
   for (number, child) in children.enumerated() {
     try child.expectSuccess(atMost: .seconds(60))
-    guard let count = try readLines(work["\(role)-\(number).out"]).first.flatMap({ Int($0) }) else {
+    let said = try readLines(work["\(role)-\(number).out"]).first?.split(separator: " ")
+    guard let said, said.count == 2, let count = Int(said[0]), let used = Double(said[1]) else {
       throw RunError("\(child.name) said nothing")
     }
     writes += count
+    microseconds += used
   }
-  return (Double(writes) / Double(duration) * 1e9, writes, busy)
+  let busy = after.0.busy(since: before.0).all
+  func each(_ microseconds: Double) -> String {
+    time(microseconds: microseconds / Double(max(1, writes)))
+  }
+  let all = busy * Double(duration) / 1000 * Double(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+  var parts = [("the process that writes", microseconds)]
+  if let before = before.1, let after = after.1 {
+    parts.append(("the applier", after.own - before.own))
+    parts.append(("the one that executes", after.children - before.children))
+  }
+  parts.append(("the kernel beside them", max(0, all - parts.reduce(0) { $0 + $1.1 })))
+  return Throughput(
+    perSecond: Double(writes) / Double(duration) * 1e9, writes: writes, busy: busy,
+    perBatch: each(all) + " (" + parts.map { "\($0) \(each($1))" }.joined(separator: ", ") + ")")
 }
 
 /// Row 6: one submit each 20 ms, and a reader that looks without pause until it sees the batch.

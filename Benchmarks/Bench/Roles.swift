@@ -25,17 +25,19 @@ struct Interval: ParsableArguments {
   @Argument var begin_ns: UInt64
   @Argument var end_ns: UInt64
 
-  /// Calls `step` again and again from the beginning to the end, and prints how often that was.
+  /// Calls `step` again and again from the beginning to the end, and prints how often that was, and the
+  /// microseconds of a processor that it took.
   func `repeat`(_ step: () throws -> Void) rethrows {
     let clock = SystemClock()
     let now = clock.bootTime_ns()
     if now < begin_ns { clock.sleep(.nanoseconds(Int64(begin_ns - now))) }
     var count = 0
+    let before = ProcessUse.ofThisProcess()
     while clock.bootTime_ns() < end_ns {
       try step()
       count += 1
     }
-    print(count)
+    print(count, Int(ProcessUse.ofThisProcess() - before))
   }
 }
 

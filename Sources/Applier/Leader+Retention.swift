@@ -9,7 +9,7 @@ extension Leader {
   func retire() throws(StoreError) {
     guard !options.retention.removesNothing else { return }
     try takeRetired()
-    guard retirer.isDue else { return }
+    guard retirer.isDue(publisher.publishedTxID) else { return }
     retirer.start(occasion(), now_ms: askedTime)
   }
 

@@ -13,6 +13,9 @@ public struct RetentionSettings: Hashable, Sendable {
   public var readers: Duration = .seconds(3600)
   /// How often it is looked at, beside after each checkpoint.
   public var pause: Duration = .seconds(60)
+  /// At rest, where nothing is committed and nothing was to be removed, pauses double, up to this and an eighth of
+  /// `keep`.
+  public var restingPause: Duration = .seconds(600)
   /// The segment before the newest with a beacon stays for so long: longer than a listing of `log/` takes.
   public var listing: Duration = .seconds(60)
 
@@ -44,6 +47,8 @@ public struct RetentionSettings: Hashable, Sendable {
       RetentionSettings.leastCheckpoints, Int(clamping: stated.checkpoints))
     return adopted
   }
+
+  var longestPause: Duration { max(pause, min(restingPause, keep.map { $0 / 8 } ?? restingPause)) }
 
   /// As beacons say it, for `status`.
   var stated: StatedRetention {

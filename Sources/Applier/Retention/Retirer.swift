@@ -1,3 +1,4 @@
+internal import SluiceJournal
 internal import SluiceShared
 
 /// Decides when it is time to remove what is old, and has it done beside the applier's work.
@@ -7,7 +8,12 @@ final class Retirer {
   private let environment: Environment
   private var work: (any StartedWork)?
   private let result = Monitor<Result<Retention.Done, StoreError>?>(nil)
-  private var next: Duration?
+  /// When it was looked at last; nil: it is to be looked at now.
+  private var began: Duration?
+  /// What was published then.
+  private var seen: PublishedTxID?
+  /// How long that serves where nothing is committed meanwhile.
+  private var rest: Duration
   /// Something met a full disk.
   private var lacksRoom = false
 
@@ -19,24 +25,29 @@ final class Retirer {
     self.retention = retention
     self.settings = settings
     self.environment = environment
-    if !startsAtOnce { next = environment.clock.elapsed() + settings.pause }
+    rest = settings.pause
+    if !startsAtOnce { began = environment.clock.elapsed() }
   }
 
-  var isDue: Bool {
+  /// Where only time goes by, what is kept ages, and nothing else: pauses grow from one look that removed nothing
+  /// to the next.
+  func isDue(_ published: PublishedTxID) -> Bool {
     guard work == nil else { return false }
-    return next.map { environment.clock.elapsed() >= $0 } ?? true
+    guard let began else { return true }
+    return environment.clock.elapsed() >= began + (published == seen ? rest : settings.pause)
   }
 
   /// Something is superseded now.
-  func hurry() { next = nil }
+  func hurry() { began = nil }
 
   /// There was no room: readers are not waited for.
-  func hurryForRoom() { (next, lacksRoom) = (nil, true) }
+  func hurryForRoom() { (began, lacksRoom) = (nil, true) }
 
   /// `now_ms` asks for the file server's time, and is told whether the disk may be full; where that time is not
   /// known nothing goes.
   func start(_ occasion: Retention.Occasion, now_ms: @escaping @Sendable (Bool) -> Int64?) {
-    next = environment.clock.elapsed() + settings.pause
+    if occasion.published != seen { rest = settings.pause }
+    (began, seen) = (environment.clock.elapsed(), occasion.published)
     let lacksRoom = lacksRoom
     self.lacksRoom = false
     let retention = retention
@@ -59,10 +70,12 @@ final class Retirer {
   func finished() -> Result<Retention.Done, StoreError>? {
     guard let work, work.isDone else { return nil }
     self.work = nil
-    return result.withLock { result in
+    let result = result.withLock { result in
       defer { result = nil }
       return result
     }
+    rest = result.leftNothing ? min(rest * 2, settings.longestPause) : settings.pause
+    return result
   }
 
   func wait() { work?.wait() }
@@ -74,5 +87,13 @@ final class Retirer {
     var occasion = occasion
     occasion.isUrgent = true
     return try retention.run(occasion)
+  }
+}
+
+extension Result<Retention.Done, StoreError>? {
+  /// It was looked at whole, and there was nothing to remove.
+  fileprivate var leftNothing: Bool {
+    guard case .success(let done) = self else { return false }
+    return done.isEmpty && !done.waitsForRebase && !done.wasUrgent
   }
 }

@@ -96,7 +96,7 @@ struct IdleCostTests {
 
   @Test func withALongerLeaseOfAFile() throws {
     let rates = try rest(IdlePair(lease: .seconds(30), onTable: false))
-    expect(rates.dollars, is: try said("`--ttl 30` makes $", " of the $0.58"))
+    expect(rates.dollars, is: try said("`--ttl 30` makes $", " of the $0.53"))
     #expect(rates.dollars <= 1)
   }
 
@@ -120,7 +120,7 @@ struct IdleCostTests {
     let rates = try rest(IdlePair(lease: .seconds(30), onTable: true))
     expect(rates.fileDollars, is: try said("With `--ttl 30` it is $", " and $"))
     expect(
-      rates.tableDollars, is: try said("With `--ttl 30` it is $0.42 and $", ". **The"))
+      rates.tableDollars, is: try said("With `--ttl 30` it is $0.37 and $", ". **The"))
     #expect(rates.dollars <= 1)
     expect(rates.writes * 30, is: 1)
   }
