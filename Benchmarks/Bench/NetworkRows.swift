@@ -11,7 +11,7 @@ let networkRows: [Row] = ["ganesha", "knfsd"].enumerated().flatMap { place, serv
     _ round: @escaping @Sendable (Figures) throws -> Round
   ) -> Row {
     Row(
-      number: 15 + 4 * place + number, work: "\(server), 3 ms: \(work)", against: against, aim: aim,
+      number: 15 + 5 * place + number, work: "\(server), 3 ms: \(work)", against: against, aim: aim,
       unit: unit, isLong: true
     ) { _ in
       do { return try round(Figures(figures.measured())) } catch let missing as Figures.Missing {
@@ -27,13 +27,14 @@ let networkRows: [Row] = ["ganesha", "knfsd"].enumerated().flatMap { place, serv
       2, "the same, applied", "the six round trips that it needs", .atMost(1.3), .microseconds
     ) { try $0.alone("applied", trips: 6, hints: 2) },
     row(
-      3, "visible to another process's latest read then", "one round trip", .atMost(1.15),
+      3, "visible to another host's latest read then", "one round trip", .atMost(1.15),
       .microseconds
     ) { try $0.alone("latest", trips: 1, hints: 0) },
     row(
       4, "8 busy processes on two hosts, applied", "a lock around each write", .atLeast(1000),
       .perSecond
     ) { try $0.busy() },
+    row(5, "READs then", "WRITEs", .atMost(1), .perSecond) { try $0.requests() },
   ]
 }
 
@@ -71,15 +72,34 @@ private struct Figures {
 
   func busy() throws -> Round {
     let (ours, baseline, working) = (try self("busy"), try self("locked"), try self("working"))
-    let (reads, writes) = (try self("reads"), try self("writes"))
     // As long as nothing else is its limit.
     let limit = ours * 100 / max(1, working)
     return Round(
       ours: ours, baseline: baseline,
-      notes: [("READs a WRITE", fixed(reads / max(1, writes), 2))],
       limit: ("if the applier's host had nothing to wait for", limit),
       cause:
         "the applier's host has one processor, busy for \(fixed(working, 0)) %, for four writers, the applier and the process that executes: \(time(microseconds: working * 10_000 / ours)) of it a batch"
+    )
+  }
+}
+
+extension Figures {
+  /// What both hosts ask of the file server under that load.
+  fileprivate func requests() throws -> Round {
+    let (reads, writes) = (try self("reads"), try self("writes"))
+    let (writerReads, flushes) = (try self("writer-reads"), max(1, try self("writer-writes")))
+    // Of the applier: a commit and a beacon each time.
+    let commits = max(1, (writes - flushes) / 2)
+    let seconds = try self("seconds")
+    // A writer reads its mark behind the flush, then beacon and commit for the outcome; the applier reads the flush, and
+    // its own mark behind the commit.
+    let needed = 4 * flushes + commits
+    func each(_ count: Double, _ of: Double) -> String { fixed(count / of, 2) }
+    return Round(
+      ours: reads / seconds, baseline: writes / seconds,
+      limit: ("what the protocol needs", needed / seconds),
+      cause:
+        "\(fixed(flushes, 0)) flushes shared \(fixed(commits, 0)) commits, \(each(flushes, commits)) each. A flush is a write, and its mark, its frame, the beacon and the commit with its outcome are read: 4; a commit is two writes, and its mark is read. That makes \(each(needed, writes)) READs a WRITE. The writers asked for \(each(writerReads, flushes)) READs a flush where 3 are needed, the applier for \(each(max(0, reads - writerReads), flushes + commits)) a flush or commit where 1 is"
     )
   }
 }

@@ -36,7 +36,7 @@ func manyProcesses(_ work: WorkDirectory) throws -> Round {
   )
 }
 
-/// Row 24: the same where a disk answers at once.
+/// Row 26: the same where a disk answers at once.
 func manyProcessesOnQuickDisk() throws -> Round {
   let memory = "/dev/shm"
   guard access(memory, W_OK) == 0, try fileSystemType(of: memory) == "tmpfs" else {

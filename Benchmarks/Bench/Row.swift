@@ -138,6 +138,6 @@ private let localRows: [Row] = [
 ]
 
 private let quickDiskRow = Row(
-  number: 24, work: "32 processes as above, files in memory",
+  number: 26, work: "32 processes as above, files in memory",
   against: "SQLite rollback journal, flock around each write", aim: .atLeast(5),
   unit: .perSecond, measure: { _ in try manyProcessesOnQuickDisk() })

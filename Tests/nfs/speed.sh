@@ -29,7 +29,8 @@ speed() {
   must "tables are made" on 1 "sluice-nfs-probe write --setup /mnt/efs/speed x /tmp/x" || return
   for host in 1 2; do must "latency" on $host "latency 3" || return; done
   must "round trips are measured" on 2 "sluice-nfs-probe speed bare /mnt/efs/bare 100" >"$RUN/speed.bare" || return
-  must "a lone writer is measured" on 2 "sluice-nfs-probe speed lone /mnt/efs/speed 100" >"$RUN/speed.lone" || return
+  must "another host reads" on 1 "sluice-nfs-probe speed latest /mnt/efs/speed 10.77.0.11:7500 >/dev/null 2>\$OUT/latest.log &" || return
+  must "a lone writer is measured" on 2 "sluice-nfs-probe speed lone /mnt/efs/speed 100 10.77.0.11:7500" >"$RUN/speed.lone" || return
   for host in 1 2; do requests $host before$host; done
   processor 1 idle
   must "busy writers are measured" each_host busy "busy /mnt/efs/speed NAME $seconds" || return
@@ -43,8 +44,11 @@ speed() {
   {
     echo "trips $(($(figure bare write) + $(figure bare read)))"
     echo "read $(figure bare read)"
+    echo "seconds $seconds"
     echo "reads $(more READ)"
     echo "writes $(more WRITE)"
+    echo "writer-reads $(figure busy reads)"
+    echo "writer-writes $(figure busy writes)"
     echo "working $(busier idle worked)"
     for name in durable applied latest processor; do echo "$name $(figure lone $name)"; done
     echo "busy $(figure busy rate)"

@@ -53,14 +53,15 @@ extension SpeedRole {
     }
   }
 
-  /// One batch after the other, each waited for; then another process reads the present.
+  /// One batch after the other, each waited for; then another host reads the present.
   struct Lone: ParsableCommand {
     @Argument var store: String
     @Argument var count: Int
+    @Argument(help: "The address at which another host's `latest` listens.") var reader: String
 
     func run() throws {
       let writer = try Writer(store: store)
-      let reader = try OtherReader(store)
+      let reader = try Conversation(to: reader)
       var (durable, applied, latest) = (Times(), Times(), Times())
       var idle = try ProcessorTime()
       for number in 0..<count + 40 {
@@ -71,16 +72,17 @@ extension SpeedRole {
         let isDurable = SystemClock().elapsed() - began
         let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(60))
         let isApplied = SystemClock().elapsed() - began
-        let (read, snapshot) = try reader.latest()
-        guard snapshot >= outcome.txid else { throw RunError("\(outcome.txid) is not shown") }
+        let answer = try reader.ask()
+        guard answer.snapshot >= outcome.txid.rawValue else {
+          throw RunError("\(outcome.txid) is not shown")
+        }
         guard number >= 40 else { continue }
         durable.add(isDurable)
         applied.add(isApplied)
-        latest.add(read)
+        latest.add(.microseconds(Int64(answer.took_us)))
       }
       let busy = try ProcessorTime().busy(since: idle).all
       writer.closeBlocking()
-      try reader.end()
       durable.tell("durable")
       applied.tell("applied")
       latest.tell("latest")
@@ -88,44 +90,21 @@ extension SpeedRole {
     }
   }
 
-  /// The process that reads: for each byte that comes, what a latest read took and shows.
+  /// The other host: whenever it is asked, what a latest read took and shows. It ends with the one who asks.
   struct Latest: ParsableCommand {
     @Argument var store: String
-    @Argument var descriptor: Int32
+    @Argument(help: "The address to listen at, such as 10.0.0.1:7500.") var address: String
 
     func run() throws {
       let database = try Database(path: store)
-      var byte: UInt8 = 0
-      while read(descriptor, &byte, 1) == 1 {
+      try Conversation(at: address).answer {
         let began = SystemClock().elapsed()
         let snapshot = try database.read(.latest) { $0.txid }
         let took = SystemClock().elapsed() - began
-        var answer = [UInt64(took / .microseconds(1)), snapshot.rawValue]
-        guard write(descriptor, &answer, 16) == 16 else { return }
+        return Conversation.Answer(
+          took_us: UInt64(took / .microseconds(1)), snapshot: snapshot.rawValue)
       }
     }
-  }
-
-  /// The other end of it.
-  private final class OtherReader {
-    private let process: AnsweringProcess
-
-    init(_ store: String) throws {
-      process = try AnsweringProcess(
-        "reader", "/proc/self/exe", ["speed", "latest", store], output: "/dev/null",
-        log: "/dev/stderr")
-    }
-
-    func latest() throws -> (took: Duration, snapshot: TxID) {
-      var byte: UInt8 = 1
-      var answer: [UInt64] = [0, 0]
-      guard write(process.descriptor, &byte, 1) == 1,
-        recv(process.descriptor, &answer, 16, Int32(MSG_WAITALL)) == 16
-      else { throw RunError("the process that reads is gone") }
-      return (.microseconds(Int64(answer[0])), TxID(answer[1]))
-    }
-
-    func end() throws { try process.end(atMost: .seconds(30)) }
   }
 
   /// Many batches at once, for so many seconds, each waited for.
@@ -136,7 +115,16 @@ extension SpeedRole {
     @Option var atOnce: Int64 = 200
 
     func run() throws {
-      let writer = try Writer(store: store)
+      let asked = Monitor((reads: 0, writes: 0))
+      var environment = Environment.posix()
+      environment.fileSystem = MeteredFileSystem(PosixFileSystem()) { operation, count, number in
+        guard count == .asked else { return }
+        asked.withLock {
+          if operation == .read { $0.reads += number }
+          if operation == .write { $0.writes += number }
+        }
+      }
+      let writer = try Writer(store: store, environment: environment)
       let began = SystemClock().elapsed()
       var number: Int64 = 0
       while SystemClock().elapsed() - began < .seconds(seconds) {
@@ -147,6 +135,9 @@ extension SpeedRole {
         }
       }
       print("rate", Int(Double(number) / ((SystemClock().elapsed() - began) / .seconds(1))))
+      let (reads, writes) = asked.withLock { ($0.reads, $0.writes) }
+      print("reads", reads)
+      print("writes", writes)
       writer.closeBlocking()
     }
   }
