@@ -18,8 +18,8 @@ SOURCES := Package.swift Sources Tests Benchmarks
 SEED ?=
 ROUNDS ?= 2000
 
-.PHONY: help run test sanitize simulate nfs crash fuzz differential bench bench-django stores build dist extension \
-  hosts stress wheel \
+.PHONY: help run test sanitize simulate nfs crash fuzz differential bench bench-django stores large build dist \
+  extension hosts stress wheel \
   environment python django site lint format clean deps
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make fuzz          every decoder against a fuzzer: SECONDS=60 each, JOBS=1, TARGETS="beacon mark"'
 	@echo 'make differential  random SQL through the queue and through SQLite alone, compared'
 	@echo 'make stores        1,000 stores on four processes: what they take at rest, and one killed'
+	@echo 'make large         a table of 2 GiB, indexed and written anew by a batch each: the memory that takes'
 	@echo 'make bench         speed, as ratios to bare files and plain SQLite'
 	@echo 'make bench-django  a Django site, against the lock in DynamoDB around each write'
 	@echo 'make build         the command, for release: .build/release/sluice'
@@ -132,6 +133,13 @@ differential: deps
 stores: deps
 	$(SWIFT) build $(RELEASE) --product sluice
 	Benchmarks/Stores/measure.py .build/release/sluice $(ARGS)
+
+# The command for release, held by a test. The database and its log, 8 GB together, lie under TMPDIR meanwhile.
+large: deps
+	$(SWIFT) build $(RELEASE) --product sluice
+	$(SWIFT) build --build-tests $(DEBUG)
+	SLUICE_TEST_MEGABYTES=$(or $(MEGABYTES),2048) SLUICE_TEST_PROGRAM=$(CURDIR)/.build/release/sluice \
+	  $(SWIFT) test --skip-build --filter 'LargeBatchTests/index'
 
 # Litestream, for the rows that measure beside it, in an environment of its own.
 LITESTREAM := .build/litestream

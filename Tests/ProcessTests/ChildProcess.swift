@@ -138,8 +138,9 @@ private func temporaryDescriptor() throws -> Int32 {
   return descriptor
 }
 
-/// The command that was built with the tests: it lies beside them.
+/// The command that was built with the tests: it lies beside them. Or the one that is named.
 let program: String = {
+  if let named = getenv("SLUICE_TEST_PROGRAM") { return String(cString: named) }
   var path = [CChar](repeating: 0, count: 4096)
   let count = readlink("/proc/self/exe", &path, path.count - 1)
   let tests = String(decoding: path[..<max(0, count)].map { UInt8(bitPattern: $0) }, as: UTF8.self)
