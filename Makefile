@@ -11,7 +11,7 @@ RELEASE := -c release --static-swift-stdlib $(BARE)
 # SwiftPM finds tests by an index, which needs no part of the system's modules.
 INDEX := -Xswiftc -index-ignore-system-modules
 DEBUG := $(BARE) $(INDEX)
-PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev libssl-dev libcurl4 libmicrohttpd12 sqlite3 gcc libc6-dev \
+PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev libssl-dev libcurl4 libmicrohttpd12 sqlite3 zstd gcc libc6-dev \
   python3 python3-venv
 SOURCES := Package.swift Sources Tests Benchmarks
 
