@@ -129,7 +129,7 @@ differential: deps
 	$(SWIFT) build $(RELEASE) --product sluice-differential
 	.build/release/sluice-differential $(if $(SEED),--seed $(SEED) --seeds 1) $(if $(SECONDS),--seconds $(SECONDS) --seeds 1000000) $(ARGS)
 
-stores: deps
+stores: deps $(if $(findstring dynamodb,$(ARGS)),$(PEERS)/ready)
 	$(SWIFT) build $(RELEASE) --product sluice
 	Benchmarks/Stores/measure.py .build/release/sluice $(ARGS)
 
