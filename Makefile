@@ -11,7 +11,7 @@ RELEASE := -c release --static-swift-stdlib $(BARE)
 # SwiftPM finds tests by an index, which needs no part of the system's modules.
 INDEX := -Xswiftc -index-ignore-system-modules
 DEBUG := $(BARE) $(INDEX)
-PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev libssl-dev libcurl4 libmicrohttpd12 sqlite3 gcc libc6-dev \
+PACKAGES := libsqlite3-dev libzstd-dev libjansson-dev libssl-dev libcurl4 libmicrohttpd12 sqlite3 zstd gcc libc6-dev \
   python3 python3-venv
 SOURCES := Package.swift Sources Tests Benchmarks
 
@@ -130,7 +130,7 @@ differential: deps
 	$(SWIFT) build $(RELEASE) --product sluice-differential
 	.build/release/sluice-differential $(if $(SEED),--seed $(SEED) --seeds 1) $(if $(SECONDS),--seconds $(SECONDS) --seeds 1000000) $(ARGS)
 
-stores: deps
+stores: deps $(if $(findstring dynamodb,$(ARGS)),$(PEERS)/ready)
 	$(SWIFT) build $(RELEASE) --product sluice
 	Benchmarks/Stores/measure.py .build/release/sluice $(ARGS)
 

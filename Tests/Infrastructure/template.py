@@ -1,6 +1,7 @@
 """The template, parsed."""
 
 import pathlib
+import re
 
 from cfnlint.decode import decode
 
@@ -35,3 +36,20 @@ def policies_of(role):
         if {"Ref": role} in policy["Roles"]
         for statement in statements(name)
     ]
+
+
+def resolved(value, **values):
+    """A value with what `Ref`, `Fn::Sub` and `Fn::GetAtt` stand for: a parameter's default, or one of `values` by its
+    name (`LeaseTable`, `LeaseTable.Arn`). Tasks and functions get texts, so numbers are texts here, too."""
+    known = {name: str(one["Default"]) for name, one in TEMPLATE["Parameters"].items()} | values
+    if isinstance(value, list):
+        return [resolved(one, **values) for one in value]
+    if not isinstance(value, dict):
+        return str(value)
+    if set(value) == {"Ref"}:
+        return known[value["Ref"]]
+    if set(value) == {"Fn::Sub"}:
+        return re.sub(r"\$\{([\w:.]+)\}", lambda found: known[found[1]], value["Fn::Sub"])
+    if set(value) == {"Fn::GetAtt"}:
+        return known[".".join(value["Fn::GetAtt"])]
+    return {name: resolved(one, **values) for name, one in value.items()}

@@ -9,10 +9,9 @@ import tempfile
 import time
 import unittest
 
-from template import PATH, RESOURCES, TEMPLATE, of_type, properties
-from test_functions import SLUICE
+from documented import OPERATIONS, SLUICE
+from template import RESOURCES, TEMPLATE, of_type, properties
 
-OPERATIONS = (PATH.parents[1] / "docs/OPERATIONS.md").read_text()
 STORE = {"Name": "store", "Value": {"Fn::Sub": "/mnt/efs/${StoreName}"}}
 FILE_SYSTEM = {"Name": "FileSystemId", "Value": {"Ref": "FileSystem"}}
 OF_A_STORE = ("NoLiveApplier", "OldestUnapplied", "BatchesRejected", "SegmentsQuarantined")

@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
+import tempfile
 import time
 import unittest
 import zipfile
 
+from documented import Shell, block
 from peers import REGION, Peer
 from template import PATH
 
@@ -72,6 +75,18 @@ class Deployment:
         self.assertIn(ids["InitTask"], self.outputs["InitCommand"])
         self.assertIn(ids["SubnetA"], self.outputs["InitCommand"])
         self.assertIn("assignPublicIp=DISABLED", self.outputs["InitCommand"])
+
+    def test_operations_finds_what_was_made(self):
+        # The lines that set a variable, and the function that they call.
+        lines = [line for line in block("Deploying", "output()").splitlines() if re.match(r"[A-Z_]+=|output\(\)", line)]
+        self.assertEqual(len(lines), 4)
+        with tempfile.TemporaryDirectory(prefix="sluice-outputs-") as place:
+            shown = 'printf "%s\\n" "$REPOSITORY" "$INIT_COMMAND" "$LOGS"'
+            said = Shell(place, self.peer).run("\n".join([*lines, shown]))
+        made = {one["OutputKey"]: one["OutputValue"] for one in
+                self.call("cloudformation").describe_stacks(StackName="orders")["Stacks"][0]["Outputs"]}
+        self.assertEqual(said.splitlines(), [made[name] for name in ("RepositoryUri", "InitCommand", "ApplierLogGroup")])
+        self.assertEqual(said.splitlines()[2], self.ids["ApplierLogs"])
 
     def test_the_file_system(self):
         systems = self.call("efs").describe_file_systems(FileSystemId=self.ids["FileSystem"])

@@ -195,7 +195,9 @@ class Rights(unittest.TestCase):
             for one in policies_of(role):
                 self.assertFalse([action for action in one["Action"] if action.startswith("dynamodb")], role)
         (lease,) = [one for one in policies_of("ApplierRole") if "dynamodb" in one["Action"][0]]
-        self.assertEqual(set(lease["Action"]), {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"})
+        self.assertEqual(set(lease["Action"]), {
+            f"dynamodb:{name}" for name in ("BatchGetItem", "GetItem", "PutItem", "UpdateItem")
+        })
         self.assertEqual(lease["Resource"], [{"Fn::GetAtt": ["LeaseTable", "Arn"]}])
         self.assertEqual(lease["Condition"], {
             "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [{"Fn::Sub": "sluice#${StoreId}"}]},
