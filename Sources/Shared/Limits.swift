@@ -99,6 +99,10 @@ package enum Limits {
   /// Bytes of what claims to be a frame in such a segment, and is none, that are summed before the rest is
   /// left: four of the largest.
   package static let bytesSummedInVain = 4 * Int64(journalFrameBytes)
+  /// So much of the history from before a quarantined segment was made is looked at before its batches are submitted
+  /// again: a key is remembered for a day, and what was in doubt for a day is written again; and two hours by which
+  /// clocks may differ.
+  package static let historyBeforeSegment = Duration.seconds(26 * 3600)
   package static let filesNamedByRepair = 4
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   package static let commitBytes: Int64 = 4 << 30
