@@ -1,4 +1,5 @@
 internal import Logging
+internal import SluiceHints
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
@@ -9,6 +10,7 @@ extension Leader {
   func retire() throws(StoreError) {
     guard !options.retention.removesNothing else { return }
     try takeRetired()
+    retirer.lookForRoom(isTold: desk?.takeRoomWanted() ?? false, lastWork: lastWork)
     guard retirer.isDue else { return }
     retirer.start(occasion(), now_ms: askedTime)
   }

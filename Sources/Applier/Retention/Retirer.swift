@@ -10,6 +10,11 @@ final class Retirer {
   private var next: Duration?
   /// Something met a full disk.
   private var lacksRoom = false
+  /// When it was last begun, and when the room that is left was last looked at (boot time).
+  private var lastStart: Duration?
+  private var lastRoomLook: Duration?
+  /// The last time for want of room nothing could go.
+  private var wasFruitless = false
 
   /// A term has other things to do in its first minute, unless it is to end before.
   init(
@@ -33,10 +38,24 @@ final class Retirer {
   /// There was no room: readers are not waited for.
   func hurryForRoom() { (next, lacksRoom) = (nil, true) }
 
+  /// Whoever writes may fill the disk long before the next usual look. So while something is written the room that
+  /// is left is looked at more often; and who found none may say so (`isTold`). `lastWork`: when something was
+  /// last committed (boot time).
+  func lookForRoom(isTold: Bool, lastWork: Duration) {
+    let now = environment.clock.elapsed()
+    guard work == nil, lastStart.map({ now - $0 >= Limits.roomPause }) ?? true else { return }
+    if isTold { return hurry() }
+    guard !wasFruitless, lastRoomLook.map({ lastWork > $0 && now - $0 >= Limits.roomPause }) ?? true
+    else { return }
+    lastRoomLook = now
+    if retention.isRoomScarce { hurry() }
+  }
+
   /// `now_ms` asks for the file server's time, and is told whether the disk may be full; where that time is not
   /// known nothing goes.
   func start(_ occasion: Retention.Occasion, now_ms: @escaping @Sendable (Bool) -> Int64?) {
-    next = environment.clock.elapsed() + settings.pause
+    let now = environment.clock.elapsed()
+    (lastStart, next) = (now, now + settings.pause)
     let lacksRoom = lacksRoom
     self.lacksRoom = false
     let retention = retention
@@ -59,10 +78,12 @@ final class Retirer {
   func finished() -> Result<Retention.Done, StoreError>? {
     guard let work, work.isDone else { return nil }
     self.work = nil
-    return result.withLock { result in
+    let done = result.withLock { result in
       defer { result = nil }
       return result
     }
+    if case .success(let done)? = done { wasFruitless = done.wasUrgent && done.isEmpty }
+    return done
   }
 
   func wait() { work?.wait() }
