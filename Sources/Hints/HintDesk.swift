@@ -53,6 +53,8 @@ package final class HintDesk {
   private var lastVainLook = Duration.zero
   /// Somebody found no room, and nobody was told of it yet.
   private var isRoomWanted = false
+  /// Before this nobody is heard again saying so (boot time): who repeats it wakes nobody more often.
+  private var nextRoomHint = Duration.zero
   /// When a standby last asked, and was answered (boot time).
   private var lastStandby: Duration?
   /// Told of each batch that a hint says is durable.
@@ -158,7 +160,9 @@ package final class HintDesk {
         hear(hint, datagram.sender)
       }
     case .standby: hear(hint, datagram.sender)
-    case .full: isRoomWanted = true
+    case .full:
+      let now = clock.elapsed()
+      if now >= nextRoomHint { (isRoomWanted, nextRoomHint) = (true, now + Limits.roomPause) }
     case .heard, .published, .released: break
     }
   }
