@@ -1,4 +1,5 @@
 internal import Logging
+internal import SluiceHints
 internal import SluiceJournal
 internal import SluiceReader
 internal import SluiceShared
@@ -7,8 +8,11 @@ internal import SluiceShared
 extension Leader {
   /// Once in a while, and when a checkpoint was made.
   func retire() throws(StoreError) {
+    // A rest ends as long as it is not taken.
+    let isTold = desk?.takeRoomWanted() ?? false
     guard !options.retention.removesNothing else { return }
     try takeRetired()
+    retirer.lookForRoom(isTold: isTold, lastWork: lastWork)
     guard retirer.isDue(publisher.publishedTxID) else { return }
     retirer.start(occasion(), now_ms: askedTime)
   }

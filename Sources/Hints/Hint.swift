@@ -28,6 +28,8 @@ package struct Hint: Hashable, Sendable {
     case published = 6
     /// The term has ended in order.
     case released = 7
+    /// A writer found no room on the disk. No answer.
+    case full = 8
 
     package var isQuestion: Bool { self == .question || self == .standby || self == .follower }
   }

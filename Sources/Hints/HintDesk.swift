@@ -51,6 +51,10 @@ package final class HintDesk {
   /// Writers at whose batches hints came that are not read.
   private var wanted: Set<WriterID> = []
   private var lastVainLook = Duration.zero
+  /// Somebody found no room, and nobody was told of it yet.
+  private var isRoomWanted = false
+  /// Before this nobody is heard again saying so (boot time): who repeats it wakes nobody more often.
+  private var nextRoomHint = Duration.zero
   /// When a standby last asked, and was answered (boot time).
   private var lastStandby: Duration?
   /// Told of each batch that a hint says is durable.
@@ -74,7 +78,7 @@ package final class HintDesk {
     self.txid = txid
     (proof, questions, writers) = (HintProof(), HintQuestions(), [:])
     (unpublished, unhinted, wanted, isJudging) = ([], [], [], false)
-    lastStandby = nil
+    (lastStandby, isRoomWanted) = (nil, false)
   }
 
   /// It has ended in order.
@@ -109,7 +113,9 @@ package final class HintDesk {
       let hasCome = take(atMost: deadline - clock.elapsed())
       if socket.takeInterrupt() { return true }
       let now = clock.elapsed()
-      guard now < deadline, !isLookWanted(at: now), hasCome || !wanted.isEmpty else { return false }
+      guard now < deadline, !isLookWanted(at: now), !isRoomWanted, hasCome || !wanted.isEmpty else {
+        return false
+      }
     }
   }
 
@@ -154,6 +160,9 @@ package final class HintDesk {
         hear(hint, datagram.sender)
       }
     case .standby: hear(hint, datagram.sender)
+    case .full:
+      let now = clock.elapsed()
+      if now >= nextRoomHint { (isRoomWanted, nextRoomHint) = (true, now + Limits.roomPause) }
     case .heard, .published, .released: break
     }
   }
@@ -211,6 +220,12 @@ package final class HintDesk {
   /// Whether a hint wants a look now.
   package func isLookWanted(at now: Duration) -> Bool {
     !wanted.isEmpty && now >= lastVainLook + Limits.hintedLookPause
+  }
+
+  /// Whether somebody found no room since this was last asked.
+  package func takeRoomWanted() -> Bool {
+    defer { isRoomWanted = false }
+    return isRoomWanted
   }
 
   /// Whose files hints were about: a look is about to be made.

@@ -86,6 +86,9 @@ package final class HintLine: Sendable {
     state.withLock { $0.send(Hint(.written, batch: batch)) }
   }
 
+  /// A write has found no room.
+  package func tellFullDisk() { state.withLock { $0.send(Hint(.full)) } }
+
   // MARK: asking
 
   /// Asks these questions, those anew that are due, and gives up all others. False: there is nobody to ask.

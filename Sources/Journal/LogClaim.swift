@@ -236,10 +236,8 @@ package struct LogClaim {
     var frames: [WholeFrame] = []
     var start: StartRecord?
     while let frame = try chain.nextWhole() {
-      if frame.header.kind == .start, start == nil,
-        let bytes = try chain.scanner.section(.start, of: frame.header, limit: 1 << 20)
-      {
-        start = try? StartRecord(decoding: bytes)
+      if frame.header.kind == .start, start == nil {
+        start = try chain.scanner.startRecord(of: frame.header)
       }
       frames.append(frame)
     }

@@ -76,6 +76,12 @@ package enum Limits {
   /// for a log segment, and for what writers put into the journal until the next look.
   package static let scarceBytes = 2 * logSegmentBytes
   package static let partsOfScarceDisk: Int64 = 16
+  /// How long a submit waits on a full disk for whoever leads to make room.
+  package static let fullDiskPatience = Duration.seconds(10)
+  /// Between its tries: twice as long each time, from the one to the other.
+  package static let fullDiskPauses = Duration.milliseconds(50)...Duration.seconds(1)
+  /// Between two looks of a leader whether room is left, and two removals for want of it.
+  package static let roomPause = Duration.seconds(1)
   /// What a reader keeps of the newest log segment: so many reads of so many blocks each.
   package static let recentWindows = 16
   package static let blocksPerWindow: Int64 = 3
@@ -99,6 +105,10 @@ package enum Limits {
   /// Bytes of what claims to be a frame in such a segment, and is none, that are summed before the rest is
   /// left: four of the largest.
   package static let bytesSummedInVain = 4 * Int64(journalFrameBytes)
+  /// So much of the history from before a quarantined segment was made is looked at before its batches are submitted
+  /// again: a key is remembered for a day, and what was in doubt for a day is written again; and two hours by which
+  /// clocks may differ.
+  package static let historyBeforeSegment = Duration.seconds(26 * 3600)
   package static let filesNamedByRepair = 4
   /// Bytes of changed pages in one commit; a batch that changes more is rejected.
   package static let commitBytes: Int64 = 4 << 30
@@ -211,6 +221,8 @@ package enum Limits {
   package static let functionAnswerBytes = 6 << 20
   /// What a function leaves of its time, to answer before Lambda ends it.
   package static let functionReserve = Duration.seconds(2)
+  /// How long its submit waits on a full disk; its caller can wait more cheaply.
+  package static let functionFullDiskPatience = Duration.seconds(1)
   /// And what giving a lease back may take it beside that.
   package static let functionAssistReserve = Duration.seconds(2)
   /// In place of both where a query is interrupted, which leaves nothing behind.

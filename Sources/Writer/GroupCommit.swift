@@ -69,7 +69,10 @@ final class GroupCommit: @unchecked Sendable {
     self.environment = environment
     self.journal = journal
     self.poller = poller
-    if let poller { journal.onWritten = { poller.tell(written: $0) } }
+    if let poller {
+      journal.onWritten = { poller.tell(written: $0) }
+      journal.room.tell = { poller.tellFullDisk() }
+    }
     state = Monitor(State(process: environment.processID()))
   }
 

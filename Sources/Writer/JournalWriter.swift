@@ -26,6 +26,8 @@ package final class JournalWriter {
   private let mostSegmentBytes: Int64
   /// Told of the last batch of each frame that is durable; it need not be acknowledged.
   var onWritten: ((BatchID) -> Void)?
+  /// How a flush waits on a full disk.
+  var room = RoomWait()
 
   /// `segmentBytes`: of the first segment, and of the largest.
   package init(
@@ -256,6 +258,8 @@ extension JournalWriter {
       .io, "an applier closed every segment as it was written", path: layout.journal)
     var failures = 0
     var closures = 0
+    var room = room
+    defer { room.end() }
     repeat {
       do throws(StoreError) {
         if try writeOnce(&group, ends: ends) { return }
@@ -264,9 +268,9 @@ extension JournalWriter {
         failure = error
         failures += 1
         if environment.makes(.newJournalSegmentAfterError) { segment = nil }
-        guard identity.journal != nil, group.mayHaveLanded || error.mayPass,
-          failures < Limits.flushTries
-        else { break }
+        guard identity.journal != nil, group.mayHaveLanded || error.mayPass else { break }
+        if error.isFullDisk, room.wait(environment.clock) { continue }
+        guard failures < Limits.flushTries else { break }
         environment.clock.sleep(.milliseconds(1 << (2 * min(failures - 1, 3))))
       }
     } while closures < Limits.closuresPerFlush && !isExpired(group)

@@ -116,6 +116,7 @@ extension OutcomePoller {
 
   /// A batch is durable, and all before it of its writer. It need not be acknowledged: who is told looks.
   func tell(written batch: BatchID) { line.tell(written: batch) }
+  func tellFullDisk() { line.tellFullDisk() }
 
   func rename(_ first: BatchID, to other: BatchID) {
     state.withLock { $0.ledger.rename(first, to: other) }

@@ -33,10 +33,13 @@ package struct OutcomeReport: Sendable {
     if case .rejected(let rejection)? = outcome { rejection } else { nil }
   }
 
-  /// An object, what does not apply left out: `status`, `txid`, `changes`, `lastRowID`, `rows`, `id` and, of
-  /// a rejection, `error` with `code`, `message` and what `place` adds.
-  package func json(place: (inout JSONObject) -> Void = { _ in }) -> String {
+  /// An object, what does not apply left out: what `head` adds, `status`, `txid`, `changes`, `lastRowID`, `rows`,
+  /// `id` and, of a rejection, `error` with `code`, `message` and what `place` adds.
+  package func json(
+    head: (inout JSONObject) -> Void = { _ in }, place: (inout JSONObject) -> Void = { _ in }
+  ) -> String {
     var line = JSONObject()
+    head(&line)
     line.add("status", status.rawValue)
     if let txid { line.add("txid", txid.rawValue) }
     if case .applied(let applied)? = outcome {

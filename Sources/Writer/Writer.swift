@@ -29,6 +29,11 @@ public final class Writer: Sendable {
     /// as large.
     public var segmentBytes = Limits.journalSegmentBytes
 
+    /// How long a submit waits on a full disk for whoever leads to remove what is superseded.
+    package var fullDiskPatience = Limits.fullDiskPatience
+    /// Leads where nobody does, while a submit waits for that.
+    package var assistant: (any Assisting)?
+
     public init() {}
   }
 
@@ -53,8 +58,9 @@ public final class Writer: Sendable {
     backlog = Backlog(limit: max(1, options.backlogBytes))
     // Before the first submit: the poller finds what is applied after it was made.
     poller = options.followsOutcomes ? try OutcomePoller.shared(of: handle) : nil
-    group = GroupCommit(
-      JournalWriter(to: handle, segmentBytes: options.segmentBytes), poller, metrics, environment)
+    let journal = JournalWriter(to: handle, segmentBytes: options.segmentBytes)
+    (journal.room.patience, journal.room.assistant) = (options.fullDiskPatience, options.assistant)
+    group = GroupCommit(journal, poller, metrics, environment)
   }
 
   deinit { group.stop() }

@@ -76,6 +76,17 @@ struct PageBatchTests {
     #expect(try store.query("SELECT count(*) FROM t WHERE id = 2") != [[1]])
   }
 
+  @Test("Of more pages than a commit may change it is to be split", arguments: [1, 2])
+  func tooManyPages(_ most: Int) throws {
+    let store = try store()
+    let edited = try edited(store, "UPDATE t SET v = 'two'")
+    store.environment.commitSizes.commitPages = most
+    let outcome = try submit(store, edited)
+    #expect(outcome.rejectionCode == (most == 1 ? Code.resources : nil), "\(outcome)")
+    guard case .rejected(let rejection) = outcome else { return }
+    #expect(rejection.message.hasSuffix("1 pages; split it"))
+  }
+
   @Test("In one group with others each is where it was submitted")
   func inGroup() throws {
     let store = try store()

@@ -111,12 +111,12 @@ struct PresenceTests {
     files.makeDirectories(["/stores"])
   }
 
-  private func presence(_ serves: String = "*") -> Presence {
+  private func presence(_ serves: String = "*", hints: HintAddress? = nil) -> Presence {
     var environment = Environment.posix()
     environment.fileSystem = files
     environment.clock = clock
     return Presence(
-      of: "/stores", serves: serves, holder: "a", patience: .seconds(20), environment)
+      of: "/stores", serves: serves, holder: "a", hints: hints, patience: .seconds(20), environment)
   }
 
   @Test func eachSeesTheOthersAndWhoStops() throws {
@@ -178,5 +178,40 @@ struct PresenceTests {
     clock.advance(by: .seconds(60))
     _ = try a.renew(leads: 1)
     #expect(try files.list("/stores/.sluice").count == 3)
+  }
+
+  /// Each bit of another's file. Who looks goes on, counts it at most once, and tells of releases at one address at
+  /// most; when it has written again all is right, and where it has died it is forgotten as ever.
+  @Test func aChangedBitIsOfNoLastingConsequence() throws {
+    let there = HintAddress(high: 10 << 56 | 1 << 32, port: 7000)
+    let (a, b) = (presence(), presence(hints: there))
+    _ = try b.renew(leads: 3)
+    let name = try #require(files.list("/stores/.sluice").first)
+    _ = try a.renew(leads: 1)
+    let path = "/stores/.sluice/\(name)"
+    var (ignored, counted) = (0, 0)
+    let text = try files.open(path, .shared).read(4096, at: 0).prefix { $0 != 0 }.count
+    for bit in 0..<(text + 2) * 8 {
+      _ = try b.renew(leads: 3)
+      _ = try a.renew(leads: 1)
+      try #require(a.processes == 2 && a.peers == [there] && b.processes == 2, "bit \(bit)")
+      try flip(path, bit)
+      _ = try a.renew(leads: 1)
+      #expect((1...2).contains(a.processes) && a.peers.count <= 1, "bit \(bit)")
+      a.processes == 1 ? (ignored += 1) : (counted += 1)
+      // Some changes have it die in what is seen of it only.
+      if bit % 16 == 3 {
+        clock.advance(by: .seconds(21))
+        _ = try a.renew(leads: 1)
+        #expect(a.processes == 1, "bit \(bit)")
+      }
+    }
+    #expect(ignored > 50 && counted > 500, "\(ignored) \(counted)")
+  }
+
+  private func flip(_ path: String, _ bit: Int) throws {
+    let file = try files.open(path, .write)
+    let byte = try file.read(1, at: Int64(bit / 8))[0]
+    try file.write([byte ^ (1 << (bit % 8))], at: Int64(bit / 8))
   }
 }

@@ -230,56 +230,6 @@ extension RetentionTests {
     #expect(try damages(store) == [])
   }
 
-  /// With segments in `log/old/` that are in their hour.
-  private func superseded() throws -> TestStore {
-    let store = try worked()
-    try retire(store, settings(readers: .seconds(3600)))
-    try #require(try numbers(store, store.layout.oldLog) == Array(1...6))
-    store.options.retention = settings(readers: .seconds(3600))
-    store.options.retention.keep = .seconds(3600)
-    return store
-  }
-
-  private static let room = DiskRoom(freeBytes: Limits.scarceBytes, totalBytes: 1 << 40)
-
-  @Test(
-    "Where little room is left, what may go goes before a writer is refused",
-    arguments: [
-      (nil, false), (room, false),
-      (DiskRoom(freeBytes: room.freeBytes - 1, totalBytes: 1 << 40), true),
-      (DiskRoom(freeBytes: 16 << 20, totalBytes: 256 << 20), false),
-      (DiskRoom(freeBytes: (16 << 20) - 1, totalBytes: 256 << 20), true),
-    ] as [(DiskRoom?, Bool)])
-  func scarce(_ said: DiskRoom?, isScarce: Bool) throws {
-    let store = try superseded()
-    let device = ScarceDisk(store.environment.fileSystem, for: "/journal/", saying: said)
-    store.environment.fileSystem = device
-    let log = NotedLog()
-    store.options.logger = log.logger
-    let batch = Batch([.init("INSERT INTO t VALUES('full')")])
-    do {
-      let writer = try store.writer()
-      #expect(throws: StoreError.self) { try writer.submitBlocking(batch) }
-      writer.closeBlocking()
-    }
-    // It has nothing to write.
-    try store.drain()
-    #expect(try numbers(store, store.layout.oldLog) == (isScarce ? [] : Array(1...6)))
-    let told = log.text.contains("the disk is full; what is older than what is kept was removed")
-    #expect(told == isScarce, "\(log.text)")
-    let writer = try store.writer()
-    if isScarce {
-      let receipt = try writer.submitBlocking(batch)
-      try store.drain()
-      #expect(try writer.outcomeBlocking(of: receipt, timeout: .seconds(30)).outcome.isApplied)
-    } else {
-      #expect(throws: StoreError.self) { try writer.submitBlocking(batch) }
-    }
-    writer.closeBlocking()
-    // Of checkpoints and the log what is kept is there.
-    #expect(try damages(store) == [])
-  }
-
   @Test("Where a checkpoint finds no room, what may go goes, and it is made at once")
   func noRoomForCheckpoint() throws {
     let store = try superseded()

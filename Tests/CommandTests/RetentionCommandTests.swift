@@ -96,6 +96,21 @@ struct RetentionCommandTests {
     #expect(kept["next"]?["afterBytes"]?.integer == (1 << 30) - bytes)
     #expect(
       try sluice(["status", place.store]).output.contains("; from batch 1 on after "))
+    #expect(
+      try kept["next"]?["bytes"]?.integer == checkpointBytes(0, place) + logBytes(1...2, place))
+  }
+
+  private func checkpointBytes(_ txid: UInt64, _ place: Workplace) throws -> Int64 {
+    let layout = StoreLayout(place.store)
+    return try [layout.database(of: TxID(txid)), layout.sidecar(of: TxID(txid))]
+      .reduce(0) { $0 + (try PosixFileSystem().status($1).size) }
+  }
+
+  /// Up to what is published in each.
+  private func logBytes(_ numbers: ClosedRange<UInt64>, _ place: Workplace) throws -> Int64 {
+    let store = try StoreHandle(at: StoreLayout(place.store), .posix())
+    let places = try LogPlaces(of: store, upTo: numbers.upperBound)
+    return try numbers.reduce(0) { $0 + (try places.usedBytes($1)) }
   }
 
   /// When a checkpoint was made, and an hour more.
@@ -130,7 +145,10 @@ struct RetentionCommandTests {
     let time = try anHour(behind: 1, place)
     #expect(kept["next"]?["txid"]?.integer == 1 && kept["next"]?["at"]?.string == time)
     #expect(kept["next"]?["afterBytes"] == nil && kept["thinned"] == nil)
-    #expect(try sluice(["status", place.store]).output.contains("; from batch 1 on at \(time)\n"))
+    let bytes = try checkpointBytes(0, place) + logBytes(1...2, place)
+    #expect(kept["next"]?["bytes"]?.integer == bytes)
+    let text = "; from batch 1 on at \(time), which frees \(bytes) bytes\n"
+    #expect(try sluice(["status", place.store]).output.contains(text))
   }
 
   @Test("Where checkpoints are more than are kept, status says which go, and looks behind that")
@@ -144,9 +162,14 @@ struct RetentionCommandTests {
     #expect(kept["thinned"] == .array([.integer(1)]))
     let time = try anHour(behind: 2, place)
     #expect(kept["next"]?["txid"]?.integer == 2 && kept["next"]?["at"]?.string == time)
+    let bytes = try checkpointBytes(0, place) + logBytes(1...3, place)
+    let thinned = try checkpointBytes(1, place)
+    #expect(kept["next"]?["bytes"]?.integer == bytes)
+    #expect(kept["thinnedBytes"]?.integer == thinned)
     #expect(
       try sluice(["status", place.store]).output.contains(
-        "; from batch 2 on at \(time); checkpoint 1 goes, being one too many\n"))
+        "; from batch 2 on at \(time), which frees \(bytes) bytes; checkpoint 1 goes, being one too many, \(thinned) bytes\n"
+      ))
   }
 
   @Test("In status, in what a feed says, and by an error of its own")

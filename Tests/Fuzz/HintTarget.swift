@@ -13,7 +13,7 @@ extension FuzzTarget {
         Hint(.question, nonce: 7, batch: batch), Hint(.written, batch: batch),
         Hint(.follower, nonce: 8, txid: TxID(9)), Hint(.standby, nonce: 10),
         Hint(.published, nonce: 7, batch: batch, txid: TxID(4)), Hint(.released, nonce: 10),
-        Hint(.heard, nonce: 8),
+        Hint(.heard, nonce: 8), Hint(.full),
       ]
       let sealed = hints.map { $0.sealed(with: SilentNetwork.token) }
       // Each with what happens before it, and all of them.

@@ -51,7 +51,7 @@ struct HintAnswerTests {
     #expect(network.socket.sent.allSatisfy { $0.bytes.count == Limits.hintBytes })
   }
 
-  @Test(arguments: [Hint.Kind.written, .heard, .published, .released])
+  @Test(arguments: [Hint.Kind.written, .full, .heard, .published, .released])
   func whatIsNoQuestionHasNone(_ kind: Hint.Kind) {
     send(hint(kind, 1, nonce: 5), from: .loopback)
     publish(1)
@@ -87,7 +87,7 @@ struct HintAnswerTests {
         standbys.insert(place)
         answers += 1
       case .question, .follower: answers += 1
-      case .written, .heard, .published, .released: break
+      case .written, .full, .heard, .published, .released: break
       }
     }
 
@@ -114,7 +114,7 @@ struct HintAnswerTests {
     let kinds: [Hint.Kind] =
       areOfWriters
       ? [.question, .written]
-      : [.question, .standby, .follower, .written, .heard, .published, .released]
+      : [.question, .standby, .follower, .written, .full, .heard, .published, .released]
     var random = SeededRandom(seed: 16)
     let senders = (1...3 as ClosedRange<UInt64>).map { HintAddress(high: $0 << 32, port: 7) }
     var published: UInt64 = 0

@@ -70,6 +70,28 @@ struct HintDeskTests {
     #expect(desk.counts.received == sent && desk.counts.sent == sent)
   }
 
+  @Test func whoFindsNoRoomWakesTheLeaderOnceASecond() {
+    let line = line()
+    let rest = Duration.milliseconds(400)
+    /// Whether the leader rested for as long as it liked, on the socket's clock.
+    func rested() -> Bool {
+      let began = SystemClock().elapsed()
+      _ = desk.wait(atMost: rest)
+      return SystemClock().elapsed() - began >= rest
+    }
+    #expect(rested() && !desk.takeRoomWanted())
+    line.tellFullDisk()
+    #expect(!rested())
+    #expect(desk.takeRoomWanted() && !desk.takeRoomWanted())
+    // However often it is said.
+    for _ in 0..<5 { line.tellFullDisk() }
+    #expect(rested() && !desk.takeRoomWanted())
+    clock.advance(by: .seconds(1))
+    line.tellFullDisk()
+    #expect(!rested() && desk.takeRoomWanted())
+    #expect(!desk.isLookWanted(at: clock.elapsed()) && desk.counts.sent == 0)
+  }
+
   @Test func theLastAnswerIsOfWhoIsAsked() {
     let line = line()
     #expect(line.lastAnswer(from: desk.endpoint) == nil)

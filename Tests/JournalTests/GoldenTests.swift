@@ -120,25 +120,14 @@ struct GoldenTests {
   /// `log-earlier`: as versions wrote it that said nothing of the segment in its merged index.
   @Test(arguments: ["log", "log-earlier"])
   func theLog(name: String) throws {
-    let layout = StoreLayout("/s")
-    let fileSystem = MemoryFileSystem()
-    fileSystem.makeDirectories([layout.log, layout.oldLog])
-    for number in 1...3 {
-      let file = try fileSystem.create(
-        "\(layout.log)/\(StoreLayout.logName(UInt64(number)))", mode: 0o644)
-      try file.write(try golden("\(name)-\(number)"), at: 0)
-    }
-    let log = Log(
-      of: StoreHandle(
-        layout: layout, id: Samples.store, environment: Samples.environment(fileSystem)))
+    let store = try store(withLog: name)
+    let log = Log(of: store)
     let present = try log.present()
     #expect(present.segment.header.holder == "host-3" && present.segment.header.term == 3)
     #expect(present.extent == LogExtent(txid: TxID(9), commits: 4, time_ms: 1_700_000_000_004))
     #expect(present.beacon.status == GoldenFiles.status)
     // Each as it is by its last frame, and as it is by its header.
-    let other = Log(
-      of: StoreHandle(
-        layout: layout, id: Samples.store, environment: Samples.environment(fileSystem)))
+    let other = Log(of: store)
     let ended = try other.history(after: .zero, upTo: other.present(), byLastFrames: true)
     let spans = try log.history(after: .zero, upTo: present)
     #expect(ended.map(\.segment.header) == spans.map(\.segment.header))
@@ -156,6 +145,46 @@ struct GoldenTests {
     }
     #expect(commits.map(\.first) == [TxID(1), TxID(6), TxID(7), TxID(8)])
     try checkEnd(of: spans[0])
+  }
+
+  private func store(withLog name: String) throws -> StoreHandle {
+    let layout = StoreLayout("/s")
+    let fileSystem = MemoryFileSystem()
+    fileSystem.makeDirectories([layout.log, layout.oldLog])
+    for number in 1...3 {
+      let file = try fileSystem.create(layout.segment(UInt64(number)), mode: 0o644)
+      try file.write(try golden("\(name)-\(number)"), at: 0)
+    }
+    return StoreHandle(
+      layout: layout, id: Samples.store, environment: Samples.environment(fileSystem))
+  }
+
+  @Test(
+    "A segment is opened by its last frame only where that is the very one that its successor names"
+  )
+  func byItsLastFrame() throws {
+    let store = try store(withLog: "log")
+    let log = Log(of: store)
+    let spans = try log.history(after: .zero, upTo: log.present())
+    let named = try #require(spans[1].start.parent)
+    let path = store.layout.segment(named.segment)
+    func isOpened(_ store: StoreHandle, _ change: (inout LogPosition) -> Void) -> Bool {
+      var position = named
+      change(&position)
+      return LogSegment.finished(path, endingAt: position, of: store) != nil
+    }
+    #expect(isOpened(store) { _ in })
+    let changes: [(String, (inout LogPosition) -> Void)] = [
+      ("checksum", { $0.checksum ^= 1 }), ("nonce", { $0.nonce ^= 1 }),
+      ("segment", { $0.segment += 1 }), ("end", { $0.end += Int64(Block.size) }),
+      ("a shorter end", { $0.end -= Int64(Block.size) }),
+      ("lastFrame", { $0.lastFrame = $0.startFrame }),
+    ]
+    for (what, change) in changes { #expect(!isOpened(store, change), "\(what)") }
+    let other = StoreHandle(
+      layout: store.layout, id: StoreID(high: store.id.high, low: store.id.low ^ 1),
+      environment: store.environment)
+    #expect(!isOpened(other) { _ in })
   }
 
   private func check(_ commit: Commit, _ cursor: inout LogCursor) throws(StoreError) {

@@ -53,8 +53,11 @@ final class TestStore: VerifiedStore, Sendable {
 
   // MARK: In this process
 
+  /// Which says at once where there is no room.
   func writer(_ environment: Environment? = nil) throws -> Writer {
-    try Writer(store: path, environment: environment ?? self.environment)
+    var options = Writer.Options()
+    options.fullDiskPatience = .zero
+    return try Writer(store: path, options: options, environment: environment ?? self.environment)
   }
 
   static func row(_ writer: Int, _ n: Int) -> Batch {

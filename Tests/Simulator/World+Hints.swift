@@ -30,10 +30,10 @@ extension World {
       guard var hint = Hint(datagram.bytes, sealedWith: endpoint.token) else { continue }
       // As of a process that serves many stores, which tells without being asked.
       if scheduler.random.chance(0.05) { return Hint(.released).sealed(with: endpoint.token) }
-      let isQuestion = hint.kind.isQuestion || hint.kind == .written
+      let isQuestion = hint.kind.isQuestion || [.written, .full].contains(hint.kind)
       let kinds: [Hint.Kind] =
         isQuestion
-        ? [.written, .question, .standby, .follower] : [.published, .heard, .released]
+        ? [.written, .full, .question, .standby, .follower] : [.published, .heard, .released]
       hint.kind = kinds[scheduler.random.below(kinds.count)]
       if scheduler.random.chance(0.3) {
         hint.batch = BatchID(

@@ -194,13 +194,13 @@ extension Session {
   private func tooLarge(_ pages: EncodedPageBatch) -> Outcome.Rejection? {
     let new = max(0, Int64(pages.pageCount) - Int64(snapshot.pageCount))
     let written = new + Int64(pages.changed)
-    guard
-      written * Int64(snapshot.pageSize) > Limits.commitBytes || written > Limits.commitPages
+    let sizes = environment.commitSizes
+    guard written * Int64(snapshot.pageSize) > sizes.commitBytes || written > sizes.commitPages
     else { return nil }
     return Outcome.Rejection(
       code: Outcome.Rejection.Code.resources,
       message:
-        "the transaction makes \(new) new pages of \(snapshot.pageSize) bytes, free ones among them; a commit changes at most \(Limits.commitBytes) bytes of pages, and \(Limits.commitPages) pages"
+        "the transaction makes \(new) new pages of \(snapshot.pageSize) bytes, free ones among them; a commit changes at most \(sizes.commitBytes) bytes of pages, and \(sizes.commitPages) pages; split it"
     )
   }
 

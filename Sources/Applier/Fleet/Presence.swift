@@ -118,7 +118,9 @@ final class Presence {
     others = others.filter { present.contains($0.key) }
     for other in listed where other != name && Identifier128(other) != nil {
       guard let content = read(other) else { continue }
-      if var known = others[other], known.content == content {
+      let values = Presence.values(content)
+      // What cannot be read any more has not been written by a process that lives.
+      if var known = others[other], known.content == content || values == nil {
         // It died. Where it only slept it makes another file.
         if now - known.since >= patience {
           try? environment.fileSystem.unlink("\(directory)/\(other)")
@@ -127,7 +129,7 @@ final class Presence {
         }
         continue
       }
-      guard let values = Presence.values(content) else { continue }
+      guard let values else { continue }
       others[other] = Other(
         content: content, since: now, serves: values["serves"] ?? "",
         hints: values["hints"].flatMap { Presence.address($0, environment.hints.loopback) })

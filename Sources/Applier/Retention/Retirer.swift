@@ -16,6 +16,11 @@ final class Retirer {
   private var rest: Duration
   /// Something met a full disk.
   private var lacksRoom = false
+  /// When it was last begun, and when the room that is left was last looked at (boot time).
+  private var lastStart: Duration?
+  private var lastRoomLook: Duration?
+  /// The last time for want of room nothing could go.
+  private var wasFruitless = false
 
   /// A term has other things to do in its first minute, unless it is to end before.
   init(
@@ -43,11 +48,28 @@ final class Retirer {
   /// There was no room: readers are not waited for.
   func hurryForRoom() { (began, lacksRoom) = (nil, true) }
 
+  /// Whoever writes may fill the disk long before the next usual look. So while something is written the room that
+  /// is left is looked at more often, and at rest as often as before pauses grew; and who found none may say so
+  /// (`isTold`). `lastWork`: when something was last committed (boot time).
+  func lookForRoom(isTold: Bool, lastWork: Duration) {
+    let now = environment.clock.elapsed()
+    guard work == nil, lastStart.map({ now - $0 >= Limits.roomPause }) ?? true else { return }
+    if isTold { return hurry() }
+    let isDue =
+      lastRoomLook.map { look in
+        now - look >= (lastWork > look ? Limits.roomPause : settings.pause)
+      } ?? true
+    guard isDue, !wasFruitless else { return }
+    lastRoomLook = now
+    if retention.isRoomScarce { hurry() }
+  }
+
   /// `now_ms` asks for the file server's time, and is told whether the disk may be full; where that time is not
   /// known nothing goes.
   func start(_ occasion: Retention.Occasion, now_ms: @escaping @Sendable (Bool) -> Int64?) {
+    let now = environment.clock.elapsed()
     if occasion.published != seen { rest = settings.pause }
-    (began, seen) = (environment.clock.elapsed(), occasion.published)
+    (began, lastStart, seen) = (now, now, occasion.published)
     let lacksRoom = lacksRoom
     self.lacksRoom = false
     let retention = retention
@@ -75,6 +97,7 @@ final class Retirer {
       return result
     }
     rest = result.leftNothing ? min(rest * 2, settings.longestPause) : settings.pause
+    if case .success(let done)? = result { wasFruitless = done.wasUrgent && done.isEmpty }
     return result
   }
 

@@ -17,6 +17,7 @@ struct RejectedCommand: ParsableCommand {
         sluice log STORE --from 12 --json | head -1     (what batch 12 was to do)
         sluice resubmit STORE 12 --id order-4711-again
         sluice discard STORE 12
+        sluice resubmit STORE SEGMENT                   (what of one can be read, and was not executed)
 
       Reading a quarantined segment needs the applier's rights.
       """)

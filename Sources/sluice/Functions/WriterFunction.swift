@@ -31,6 +31,8 @@ struct WriterFunction: FunctionHandler {
     var options = Writer.Options()
     // The caller can wait more cheaply than a function.
     options.whenBacklogFull = .fail
+    options.fullDiskPatience = Limits.functionFullDiskPatience
+    options.assistant = assistant
     writer = try Writer(store: store, options: options)
   }
 
@@ -47,18 +49,18 @@ struct WriterFunction: FunctionHandler {
         "the batch is not in the journal: \(invocation.remaining(clock)) are left of the function's time; give it more"
       )
     }
+    let end = clock.elapsed() + max(.zero, invocation.remaining(clock) - reserve)
+    assistanceEnd.withLock { $0 = end }
     let receipt = try writer.submitBlocking(batch)
-    let outcome = try outcome(
-      of: receipt, within: max(.zero, invocation.remaining(clock) - reserve))
+    let outcome = try outcome(of: receipt, until: end)
     return BatchReport(key: batch.key, outcome).json()
   }
 
   /// What became of the batch; nil: it is durable, and will be applied when an applier runs.
-  private func outcome(of receipt: Receipt, within time: Duration) throws -> AppliedOutcome? {
-    let end = clock.elapsed() + time
-    assistanceEnd.withLock { $0 = end }
+  private func outcome(of receipt: Receipt, until end: Duration) throws -> AppliedOutcome? {
     do throws(StoreError) {
-      return try writer.outcomeBlocking(of: receipt, timeout: time, assistedBy: assistant)
+      return try writer.outcomeBlocking(
+        of: receipt, timeout: max(.zero, end - clock.elapsed()), assistedBy: assistant)
     } catch {
       guard error.code == .timeout else { throw error }
       return nil

@@ -16,6 +16,8 @@ struct InputBatch: Hashable {
   var line: Int
   /// False for what stands on the command line, where nobody needs to be told the place.
   var isFromFile = true
+  /// The number that it had in another writer's journal before.
+  var sequence: SequenceNumber?
   /// Of a script: the line on which each of the batch's statements begins.
   var statementLines: [Int] = []
   /// What whoever reads the outcome should know of the input, on its last batch.

@@ -21,7 +21,9 @@ struct BatchReport {
 
   /// `input` is where the batch stands in an input.
   func json(of input: InputBatch? = nil) -> String {
-    known.json { error in
+    known.json(head: { line in
+      if let sequence = input?.sequence { line.add("sequence", sequence.rawValue) }
+    }) { error in
       guard let rejection,
         let place = input.flatMap({ StatementPlace(rejection, in: $0) })
       else { return }
@@ -34,7 +36,8 @@ struct BatchReport {
   /// One line, then a line for each row that the batch returned. Where the batch stands in an input
   /// is shown where something has to be looked up there.
   func text(of input: InputBatch? = nil) -> String {
-    var line = known.status.rawValue
+    var line = input?.sequence.map { "batch \($0): " } ?? ""
+    line += known.status.rawValue
     if isDuplicate { line += " of" }
     if let txid = known.txid { line += " \(txid)" }
     switch known.outcome {

@@ -8,37 +8,29 @@ struct QuarantineReport {
   let segment: QuarantinedSegment
   /// Batches in it that were executed, or refused.
   private(set) var done = 0
+  /// Others that were submitted again since, by `sluice resubmit` or under their own key.
+  private(set) var doneAgain = 0
   /// Whole batches in it that the history does not have: behind a damage no applier reads.
   private(set) var left: [QuarantinedSegment.Held] = []
+  private(set) var leftCount = 0
   /// The header is damaged.
   var isUnreadable: Bool { reach == .nothing }
   private let reach: QuarantinedSegment.Reach
-  /// The last batch of its writer that the history has; nil where that is forgotten, or never was one.
-  let last: SequenceNumber?
+  private let fates: QuarantineFates
   /// There are files of the same writer in the journal.
   let hasSuccessors: Bool
 
-  private(set) var leftCount = 0
-
   init(_ id: JournalSegmentID, _ layout: StoreLayout, _ transaction: ReadTransaction) throws {
-    let fileSystem = PosixFileSystem()
-    segment = try QuarantinedSegment(id, layout, fileSystem)
-    let row = try transaction.query(
-      "SELECT sequence FROM _sluice_writers WHERE hex(writer) = ?",
-      [.text(id.writer.description.replacing("-", with: "").uppercased())])
-    if case .integer(let sequence)? = row.first?.first {
-      last = SequenceNumber(UInt64(max(0, sequence)))
-    } else {
-      last = nil
-    }
-    hasSuccessors = try fileSystem.list(layout.journal).compactMap(StoreLayout.journalSegment)
-      .contains { $0.writer == id.writer }
-    let last = last
-    var (done, left, count, bytes) = (0, [QuarantinedSegment.Held](), 0, 0)
+    segment = try QuarantinedSegment(id, layout, PosixFileSystem())
+    hasSuccessors = try Self.writersWithFiles(layout).contains(id.writer)
+    let fates = try QuarantineFates(segment, layout.root, transaction)
+    self.fates = fates
+    var (done, again, left, count, bytes) = (0, 0, [QuarantinedSegment.Held](), 0, 0)
     reach = try segment.read { held in
-      if let last, held.batch.sequence <= last {
-        done += 1
-      } else {
+      switch fates.fate(of: held) {
+      case .executed: done += 1
+      case .submittedAgain: again += 1
+      case .open:
         count += 1
         bytes += held.bytes
         let isListed =
@@ -46,7 +38,13 @@ struct QuarantineReport {
         if isListed { left.append(held) }
       }
     }
-    (self.done, self.left, leftCount) = (done, left, count)
+    (self.done, doneAgain, self.left, leftCount) = (done, again, left, count)
+  }
+
+  static func writersWithFiles(_ layout: StoreLayout) throws(StoreError) -> Set<WriterID> {
+    Set(
+      try PosixFileSystem().list(layout.journal).compactMap(StoreLayout.journalSegment)
+        .map(\.writer))
   }
 
   var name: String { StoreLayout.journalName(segment.id) }
@@ -58,12 +56,17 @@ struct QuarantineReport {
       first += "nothing in it can be read, its header is damaged"
     } else {
       first += "\(done) of its batches are in the history, \(leftCount) whole ones are not"
+      if doneAgain > 0 { first += "; \(doneAgain) were submitted again since" }
+      if !fates.isComplete {
+        first +=
+          "; the log does not go back to when it was written, so some of these may have been executed"
+      }
     }
     if case .offset(let offset) = reach {
       first +=
         "; from byte \(offset) on it was not looked at, there is too much that only claims to be a batch"
     }
-    if last == nil { first += "; its writer is not remembered" }
+    if fates.last == nil { first += "; its writer is not remembered" }
     if hasSuccessors { first += "; its writer has files in the journal, so it stays where it is" }
     let more = leftCount - left.count
     return [first] + left.map(Self.text) + (more > 0 ? ["  and \(more) more"] : [])
@@ -82,7 +85,9 @@ struct QuarantineReport {
     object.add("readable", !isUnreadable)
     if case .offset(let offset) = reach { object.add("readUpTo", offset) }
     object.add("executed", done)
+    object.add("submittedAgain", doneAgain)
     object.add("notExecuted", leftCount)
+    object.add("isCertain", fates.isComplete)
     object.add("isNeeded", hasSuccessors)
     let batches = left.map { held in
       var batch = JSONObject()

@@ -16,19 +16,23 @@ struct KeptStatus {
   /// When what is kept will begin later, unless more bytes than are allowed make it earlier, and with which
   /// batch's state; nil where that hangs on a checkpoint that is still to be made.
   var next: (txid: TxID, at_ms: Int64)?
+  /// What goes then takes so many bytes, of the log and of the checkpoint before it.
+  var nextBytes: Int64 = 0
   /// Where bytes are limited: with which batch's state it will begin when that is reached, and how many more
   /// bytes there is room for.
   var nextByBytes: (txid: TxID, left: Int64)?
   /// Checkpoints that go because there are more than are kept. Each state can be read as before, from an earlier
   /// one.
   var thinned: [TxID] = []
+  /// These take so many.
+  var thinnedBytes: Int64 = 0
 
-  /// `log` is what `log/` holds: the bytes of it, and its first batch.
+  /// `log` is what `log/` holds: the bytes used in each segment, and its first batch.
   init(
-    of store: StoreHandle, _ settings: StatedRetention, log: (bytes: Int64, oldest: TxID)
+    of store: StoreHandle, _ settings: StatedRetention, log: (bytes: [UInt64: Int64], oldest: TxID)
   ) throws(StoreError) {
     self.settings = settings
-    bytes = log.bytes
+    bytes = log.bytes.values.reduce(0, +)
     let (layout, fileSystem) = (store.layout, store.fileSystem)
     var made: [RetentionPlan.Checkpoint] = []
     for txid in try CheckpointListing(of: store).whole {
@@ -54,23 +58,44 @@ struct KeptStatus {
         }
       }
     }
-    tellNext(made)
+    if let base = tellNext(made) {
+      nextBytes += try Self.bytes(before: base, of: log.bytes, in: store)
+    }
     bytes += try Self.waiting(in: store)
   }
 
-  /// `made`: the checkpoints with the log behind them, ascending.
-  private mutating func tellNext(_ made: [RetentionPlan.Checkpoint]) {
-    guard settings.checkpoints > 0 else { return }
+  /// `made`: the checkpoints with the log behind them, ascending. Returns the one with which what is kept will begin.
+  private mutating func tellNext(_ made: [RetentionPlan.Checkpoint]) -> TxID? {
+    guard settings.checkpoints > 0 else { return nil }
     let kept = RetentionPlan.kept(of: made, atMost: Int(settings.checkpoints))
-    thinned = made.map(\.txid).filter { txid in !kept.contains { $0.txid == txid } }
-    guard kept.count > RetentionSettings.leastCheckpoints else { return }
+    let surplus = made.filter { one in !kept.contains { $0.txid == one.txid } }
+    (thinned, thinnedBytes) = (surplus.map(\.txid), surplus.reduce(0) { $0 + $1.bytes })
+    guard kept.count > RetentionSettings.leastCheckpoints else { return nil }
     // What is thinned out is gone by then.
     let base = kept[1]
+    guard settings.keep_ms > 0 || settings.bytes > 0 else { return nil }
+    nextBytes = kept[0].bytes
     if settings.keep_ms > 0 {
       next = (base.txid, base.made_ms + Int64(clamping: settings.keep_ms))
     }
     if settings.bytes > 0 {
       nextByBytes = (base.txid, max(0, Int64(clamping: settings.bytes) - bytes))
+    }
+    return base.txid
+  }
+
+  /// Bytes used in the segments below the one that holds what is behind `base`.
+  private static func bytes(
+    before base: TxID, of segments: [UInt64: Int64], in store: StoreHandle
+  ) throws(StoreError) -> Int64 {
+    guard let newest = segments.keys.max() else { return 0 }
+    do throws(StoreError) {
+      let needed = try LogPlaces(of: store, upTo: newest).holding(base) ?? 0
+      return segments.reduce(0) { $0 + ($1.key < needed ? $1.value : 0) }
+    } catch {
+      // Some of them are just going.
+      guard error.isRemoval else { throw error }
+      return 0
     }
   }
 
@@ -111,9 +136,13 @@ struct KeptStatus {
       object.add("txid", txid.rawValue)
       if let next { object.add("at", timestamp(next.at_ms)) }
       if let nextByBytes { object.add("afterBytes", nextByBytes.left) }
+      object.add("bytes", nextBytes)
       kept.add("next", object)
     }
-    if !thinned.isEmpty { kept.add("thinned", thinned.map { "\($0)" }) }
+    if !thinned.isEmpty {
+      kept.add("thinned", thinned.map { "\($0)" })
+      kept.add("thinnedBytes", thinnedBytes)
+    }
     return kept
   }
 
@@ -140,10 +169,12 @@ struct KeptStatus {
         ? "; from batch \(nextByBytes.txid) on after \(nextByBytes.left) more bytes"
         : ", or after \(nextByBytes.left) more bytes"
     }
+    if next != nil || nextByBytes != nil { text += ", which frees \(nextBytes) bytes" }
     if let first = thinned.first {
       text += "; checkpoint \(first)"
       if thinned.count > 1 { text += " and \(thinned.count - 1) more" }
       text += thinned.count > 1 ? " go, being too many" : " goes, being one too many"
+      text += ", \(thinnedBytes) bytes"
     }
     return text
   }

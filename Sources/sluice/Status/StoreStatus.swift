@@ -18,7 +18,9 @@ struct StoreStatus {
   var beatAge_ms: Int64
   var backlog: Backlog
   var checkpoint: (txid: TxID, bytes: Int64, age_s: Int64)
-  var log: (segments: Int, bytes: Int64, oldest: TxID)
+  /// Bytes by the segment.
+  var log: (segments: Int, bytes: [UInt64: Int64], oldest: TxID)
+  var logBytes: Int64 { log.bytes.values.reduce(0, +) }
   var kept: KeptStatus
   var writers: Int
   var rejected: UInt64
@@ -93,10 +95,10 @@ struct StoreStatus {
 
   /// What `log/` holds: segments, bytes used in them (they are preallocated), the first batch.
   private static func extent(of log: Log) throws(StoreError)
-    -> (segments: Int, bytes: Int64, oldest: TxID)
+    -> (segments: Int, bytes: [UInt64: Int64], oldest: TxID)
   {
     let numbers = try log.listed()
-    var bytes: Int64 = 0
+    var bytes: [UInt64: Int64] = [:]
     var begun: [(segment: LogSegment, startFrame: Int64)] = []
     for number in numbers {
       do throws(StoreError) {
@@ -104,7 +106,7 @@ struct StoreStatus {
         guard let segment = try log.open(number), let beacon = try segment.control().beacon else {
           continue
         }
-        bytes += beacon.position.end
+        bytes[number] = beacon.position.end
         begun.append((segment, beacon.position.startFrame))
       } catch {
         guard error.isRemoval else { throw error }
@@ -140,7 +142,7 @@ extension StoreStatus {
     checkpoint.add("age_s", self.checkpoint.age_s)
     var log = JSONObject()
     log.add("segments", self.log.segments)
-    log.add("bytes", self.log.bytes)
+    log.add("bytes", logBytes)
     log.add("oldestTxid", self.log.oldest.rawValue)
     var line = JSONObject()
     line.add("store", store)
@@ -175,7 +177,7 @@ extension StoreStatus {
       applier      \(applier)
       backlog      \(waiting)
       checkpoint   \(checkpoint.txid), \(checkpoint.bytes) bytes, \(checkpoint.age_s) s old
-      log          \(log.segments) segments, \(log.bytes) bytes, from batch \(log.oldest) on
+      log          \(log.segments) segments, \(logBytes) bytes, from batch \(log.oldest) on
       kept         \(kept.text)
       writers      \(writers)
       rejected     \(rejected)

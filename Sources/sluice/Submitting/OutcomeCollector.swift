@@ -117,9 +117,13 @@ struct OutcomeCollector {
   private func whereToGoOn(_ end: SubmitStream.End?) -> String {
     guard let end, let lastDurable else { return "" }
     if let next = unsubmitted ?? end.unsubmitted {
+      guard next.isFromFile else { return "; \(next.input) and those behind it were not submitted" }
       return "; \(next.input) was not submitted from line \(next.line) on"
     }
     guard !end.isComplete else { return "" }
+    guard lastDurable.isFromFile else {
+      return "; those behind \(lastDurable.input) were not submitted"
+    }
     return
       "; \(lastDurable.input) was not submitted behind the batch that begins on line \(lastDurable.line)"
   }

@@ -17,4 +17,10 @@ struct ReportPrinter: ~Copyable {
     try output.flush()
     for note in input?.notes ?? [] { Sluice.warn(note) }
   }
+
+  /// What is no batch's outcome.
+  mutating func tell(_ text: String, _ object: JSONObject) throws(StoreError) {
+    try output.write((json ? object.text : text) + "\n")
+    try output.flush()
+  }
 }

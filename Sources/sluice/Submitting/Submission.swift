@@ -16,6 +16,8 @@ struct Submission {
     var options = Writer.Options()
     options.followsOutcomes = waitsForOutcome
     options.whenBacklogFull = .wait(atMost: timeout.duration)
+    options.fullDiskPatience = min(options.fullDiskPatience, timeout.duration)
+    options.assistant = assistance?.whileWaiting
     return options
   }
 

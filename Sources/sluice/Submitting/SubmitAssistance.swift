@@ -40,6 +40,9 @@ struct SubmitAssistance {
     return try writer.outcomeBlocking(of: receipt, timeout: timeout)
   }
 
+  /// For who waits before there is an outcome to wait for.
+  var whileWaiting: any Assisting { assistant }
+
   /// Returns when the lease is given back.
   func finish() { assistant.finishBlocking(SystemClock()) }
 }
