@@ -1,10 +1,10 @@
 internal import SluiceReader
 internal import SluiceShared
 
-/// What the pages that a commit changed look like, each read once in both states.
+/// What the pages that a commit changed look like.
 struct ChangeScan {
-  /// A rowid of each changed page that looks like one of a table's tree, in either state; ascending. (That it is one is
-  /// not known, nor needed: a probe too many costs the reading of some interior pages.)
+  /// A rowid of each changed page that looks like one of a table's tree in the state before; ascending. (That it is one
+  /// is not known, nor needed: a probe too many costs the reading of some interior pages.)
   private(set) var probes: [Int64] = []
   /// Pages that look like pages of overflow in both states, where SQLite may have overwritten a value whose row's own
   /// page is as it was.
@@ -18,15 +18,12 @@ struct ChangeScan {
     let bytes = try pair.page(1, .before).bytes
     first = CandidatePages(base: bytes, first: bytes, pageCount: pair.before.pageCount)
     for page in pair.changed where page > 1 && !isMap(page) {
-      var isSuspect = true
-      for side in StatePair.Side.allCases {
-        let bytes = try pair.page(page, side)
-        if let probe = bytes.anyRowID { probes.append(probe) }
-        isSuspect = isSuspect && mayBeOverflow(bytes, side)
-      }
-      if isSuspect { suspects.insert(page) }
+      let bytes = try pair.page(page, .before)
+      if let probe = bytes.anyRowID { probes.append(probe) }
+      guard mayBeOverflow(bytes, .before) else { continue }
+      if mayBeOverflow(try pair.page(page, .behind), .behind) { suspects.insert(page) }
     }
-    // Those that are in one state only are below a page that was changed.
+    // What is in a tree in one state only is below a page that was changed.
     probes.sort()
   }
 

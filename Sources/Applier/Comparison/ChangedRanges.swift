@@ -6,7 +6,7 @@
 /// reading one: a changed page has a key, its probe, between the bounds of all pages above it.
 struct ChangedRanges {
   private let pair: StatePair
-  /// A key of each changed page of any table, ascending.
+  /// A key of each changed page of any table, as it was before; ascending.
   private let probes: [Int64]
   private var before: TreeCursor
   private var behind: TreeCursor

