@@ -208,7 +208,7 @@ let package = Package(
       "Command",
       [
         "sluice", "SluiceShared", "SluiceJournal", "SluiceSQLite", "SluiceReader", "SluiceWriter",
-        "SluiceTeardown", "CSQLite", arguments, logging,
+        "SluiceEdits", "SluiceTeardown", "CSQLite", arguments, logging,
       ]),
     tests(
       "Process",

@@ -176,6 +176,9 @@ package enum Limits {
   /// Bytes of the rows that the batches of one commit changed, as a feed of rows keeps them in memory; of a
   /// batch with more it is told how many there are.
   package static let rowChangeBytes = 256 << 20
+  /// Pages that a feed of rows knows the interior pages of tables to refer to, of 24 bytes of memory each; beyond it
+  /// forgets all and begins anew.
+  package static let rememberedTreeLinks = 1 << 20
   /// Batches that a sequence of changes reads ahead.
   package static let batchesReadAhead = 256
   /// Bytes of memory of what it reads ahead, and one batch with its rows beyond.

@@ -8,11 +8,11 @@ struct BTreePage {
     var isOverflow: Bool
   }
 
-  private let bytes: [UInt8]
+  let bytes: [UInt8]
   /// Bytes of it that SQLite uses.
   private let usable: Int
   /// Page 1 has the database's header before its own.
-  private let start: Int
+  let start: Int
 
   init(_ bytes: [UInt8], number: UInt32, usable: Int) {
     self.bytes = bytes
@@ -22,7 +22,7 @@ struct BTreePage {
 
   /// The pages that a page of a tree refers to.
   var links: [Link] {
-    guard let kind = Kind(rawValue: bytes[start]) else { return [] }
+    guard let kind else { return [] }
     let pointers = start + (kind.isInterior ? 12 : 8)
     var links: [Link] = []
     for cell in 0..<integer16(start + 3) {
@@ -38,7 +38,10 @@ struct BTreePage {
 
   /// Whether it looks like a page of a tree. (The first byte of a page of overflow is that of a page's number, which
   /// is as large in databases of 2²⁵ pages and more only.)
-  var isOfTree: Bool { Kind(rawValue: bytes[start]) != nil }
+  var isOfTree: Bool { kind != nil }
+
+  /// nil: it is no page of a tree.
+  var kind: Kind? { Kind(rawValue: bytes[start]) }
 
   /// The page behind this one of a value's overflow.
   var overflowLinks: [Link] {
@@ -46,17 +49,18 @@ struct BTreePage {
     return next > 0 ? [Link(page: next, isOverflow: true)] : []
   }
 
-  private enum Kind: UInt8 {
+  enum Kind: UInt8 {
     case indexInterior = 2
     case tableInterior = 5
     case indexLeaf = 10
     case tableLeaf = 13
 
     var isInterior: Bool { self == .indexInterior || self == .tableInterior }
+    var isOfTable: Bool { self == .tableInterior || self == .tableLeaf }
   }
 
   /// The first overflow page of the cell at `place`; nil where all of it is here.
-  private func overflow(of place: Int, _ kind: Kind) -> UInt32? {
+  func overflow(of place: Int, _ kind: Kind) -> UInt32? {
     var place = place + (kind.isInterior ? 4 : 0)
     guard let payload = varint(&place) else { return nil }
     if kind == .tableLeaf, varint(&place) == nil { return nil }
@@ -67,32 +71,33 @@ struct BTreePage {
     return integer32(place + (fitting <= most ? fitting : least))
   }
 
-  private func integer16(_ place: Int) -> Int {
+  func integer16(_ place: Int) -> Int {
     guard place >= 0, place + 2 <= bytes.count else { return 0 }
     return Int(bytes[place]) << 8 | Int(bytes[place + 1])
   }
 
-  private func integer32(_ place: Int) -> UInt32 {
+  func integer32(_ place: Int) -> UInt32 {
     guard place >= 0, place + 4 <= bytes.count else { return 0 }
     return bytes.bigEndian32(at: place)
   }
 
-  /// SQLite's own: big-endian, seven bits a byte, nine bytes at most. nil: over 2³¹, or outside of the page.
+  /// As `number`, of what is no rowid: over 2³¹ only the lower bits.
   private func varint(_ place: inout Int) -> Int? {
+    number(&place).map { Int(truncatingIfNeeded: $0 & 0x7FFF_FFFF) }
+  }
+
+  /// SQLite's own: big-endian, seven bits a byte, nine bytes at most. nil: outside of the page.
+  func number(_ place: inout Int) -> UInt64? {
     var value: UInt64 = 0
     for index in 0..<9 {
-      guard place < bytes.count else { return nil }
+      guard place >= 0, place < bytes.count else { return nil }
       let byte = UInt64(bytes[place])
       place += 1
-      if index == 8 {
-        value = value << 8 | byte
-        break
-      }
+      if index == 8 { return value << 8 | byte }
       value = value << 7 | byte & 0x7F
       if byte < 0x80 { break }
     }
-    // A rowid may be any number, and is not looked at.
-    return Int(truncatingIfNeeded: value & 0x7FFF_FFFF)
+    return value
   }
 }
 

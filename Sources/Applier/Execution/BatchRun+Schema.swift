@@ -105,10 +105,16 @@ extension BatchRun {
 
   /// Whether SQLite keeps others from writing to the table, which it says when that is compiled.
   func isShadow(_ table: String, of virtual: [String]) throws(Stop) -> Bool {
+    Self.isShadow(table, of: virtual) { (sql) throws(SQLiteError) in _ = try prepareOwn(sql) }
+  }
+
+  /// The same of any connection in DEFENSIVE mode.
+  static func isShadow(
+    _ table: String, of virtual: [String], prepare: (String) throws(SQLiteError) -> Void
+  ) -> Bool {
     let name = table.lowercased()
     guard virtual.contains(where: { name.hasPrefix($0 + "_") }) else { return false }
-    do throws(SQLiteError) { _ = try prepareOwn("DELETE FROM main.\(quoted(table)) WHERE 0") } catch
-    {
+    do throws(SQLiteError) { try prepare("DELETE FROM main.\(quoted(table)) WHERE 0") } catch {
       return error.message.contains("may not be modified")
     }
     return false

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import SluiceSQLite
 internal import SluiceShared
 
@@ -176,27 +175,6 @@ private struct TableRows {
   }
 
   func equals(_ other: TableRows) -> Bool {
-    (0..<statement.columnCount).allSatisfy { column in
-      let type = statement.columnType(column)
-      guard type == other.statement.columnType(column) else { return false }
-      switch type {
-      case .null: return true
-      case .integer: return statement.columnInteger(column) == other.statement.columnInteger(column)
-      case .real:
-        return statement.columnReal(column).bitPattern
-          == other.statement.columnReal(column).bitPattern
-      case .text:
-        return Self.same(
-          statement.columnTextBytes(column), other.statement.columnTextBytes(column))
-      case .blob:
-        return Self.same(statement.columnBlob(column), other.statement.columnBlob(column))
-      }
-    }
-  }
-
-  private static func same(_ a: UnsafeRawBufferPointer?, _ b: UnsafeRawBufferPointer?) -> Bool {
-    guard let a, let b, a.count == b.count else { return a?.count == b?.count }
-    guard let first = a.baseAddress, let second = b.baseAddress else { return true }
-    return memcmp(first, second, a.count) == 0
+    (0..<statement.columnCount).allSatisfy { statement.isSame($0, as: other.statement, $0) }
   }
 }

@@ -44,6 +44,9 @@ final class DatabaseReader {
     set { file.pages = newValue }
   }
 
+  /// Why the pages could not be read.
+  var failure: StoreError? { file.failure }
+
   /// Runs `body`, and says of its failure what the pages say.
   func reading<R>(_ body: (Connection) throws(SQLiteError) -> R) throws(StoreError) -> R {
     do throws(SQLiteError) { return try body(connection) } catch {

@@ -4,7 +4,8 @@ internal import SluiceSQLite
 internal import SluiceShared
 
 /// Executes the commits of a history again, one after the other, each on the recorded state before it, to see
-/// what it does to rows.
+/// what it does to rows. Of an interactive transaction, which has no statements, it compares the two states
+/// (`RowComparison`).
 ///
 /// So it can begin with any commit whose state before is kept, and nothing is copied. Each batch's outcome must
 /// be the recorded one: of a commit that comes to something else no rows are told, and those behind it are, since
@@ -16,6 +17,7 @@ final class RowExecution {
   private let settings: Session.Settings
   private let reading: RowReading
   private let defaults = ColumnDefaults()
+  let comparison: RowComparison
   private let environment: Environment
   /// The recorded state behind the last commit; nil: to be looked up.
   private(set) var base: Snapshot?
@@ -65,6 +67,7 @@ final class RowExecution {
     do throws(SQLiteError) { reading = try RowReading() } catch {
       throw StoreError(.io, "SQLite cannot be asked how it tells rows: \(error)")
     }
+    comparison = RowComparison(reading, defaults, extensions, environment)
     self.log = log
     settings = Session.Settings(replayingIn: log.store.id, foreignKeys: foreignKeys, extensions)
     self.environment = environment
@@ -83,11 +86,11 @@ final class RowExecution {
     let entries = try cursor.pages(of: commit.header)
     let behind = before.adding(
       entries: entries, in: cursor.segment, meta: commit.meta, extent: commit.extent)
+    let states = StatePair(before, behind, entries)
+    comparison.pass(states)
     if try replayed.commitsPages(&cursor) {
-      executed = Executed(
-        last: commit.last, first: commit.first,
-        untold: "of an interactive transaction the log has pages and no statements")
       session = nil
+      executed = try compared(states, commit)
       base = behind
       return
     }
@@ -113,6 +116,22 @@ final class RowExecution {
         last: commit.last, first: commit.first, rows: differing, untold: difference.message)
     }
     base = behind
+  }
+
+  /// An interactive transaction: one batch.
+  private func compared(_ states: StatePair, _ commit: Commit) throws(StoreError) -> Executed {
+    var executed = Executed(last: commit.last, first: commit.first)
+    do throws(StatePair.Failure) { executed.rows[0] = try comparison.rows(states) } catch {
+      switch error {
+      case .store(let failure):
+        base = nil
+        throw failure
+      case .untold(let why):
+        executed.untold =
+          "the pages of commit \(commit.meta.commit) (batch \(commit.first)) do not say which rows it changed: \(why)"
+      }
+    }
+    return executed
   }
 
   /// The state before a commit of `segment`; nil where it is not kept.

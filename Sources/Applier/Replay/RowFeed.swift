@@ -7,16 +7,17 @@ public import SluiceShared
 ///
 /// The log has pages and batches, and no rows: each commit is executed again on the recorded state before it,
 /// with SQLite's preupdate hook. That takes about the time that the batches took, and this process's
-/// rights: extensions of the store are loaded. Used by one thread at a time.
+/// rights: extensions of the store are loaded. Of an interactive transaction the log has no statements: the states
+/// before and behind it are compared. Used by one thread at a time.
 public final class RowFeed {
   public struct Entry: Sendable {
     public var batch: ChangeFeed.Entry
-    /// In the order in which they were made; empty of a batch that was not applied. nil: not told, and
-    /// `untold` says why.
+    /// In the order in which they were made, of an interactive transaction by tables and rowids, each row once; empty
+    /// of a batch that was not applied. nil: not told, and `untold` says why.
     public var changes: [RowChange]?
-    /// Why rows are not told: there are too many (`leftOut`), the state before is not kept any more, it is an
-    /// interactive transaction, of which the log has no statements, SQLite does not tell a value for certain, or the
-    /// commit, executed again, comes to something else than the record.
+    /// Why rows are not told: there are too many (`leftOut`), the state before is not kept any more, an interactive
+    /// transaction's pages are not as SQLite makes them, SQLite does not tell a value for certain, or the commit, executed
+    /// again, comes to something else than the record.
     public var untold: String?
     /// How many rows were changed where these are too many to be told (`Limits.rowChangeBytes`).
     public var leftOut: UInt64?

@@ -16,15 +16,15 @@ struct RowTable {
   let isShadow: Bool
   /// Under which name the rowid is read; nil where there is none, or its names are columns'.
   private let rowIDName: String?
-  private var columns: [Column]
+  private(set) var columns: [Column]
   /// The column that is the rowid, which a record does not have.
   private let alias: Int?
   /// The column in whose place SQLite tells the rowid.
   private var hidden: Int?
   private let reading: RowReading
-  private let defaults: ColumnDefaults
+  let defaults: ColumnDefaults
 
-  private struct Column {
+  struct Column {
     var name: String
     var affinity: ColumnAffinity
     var isStored: Bool
@@ -181,12 +181,12 @@ struct RowTable {
     }
   }
 
-  var canFindRows: Bool { rowIDName != nil }
+  var canFindRows: Bool { rowNumber != nil }
 
   /// The row with this number; nil where there is none.
   func row(_ rowID: Int64, _ connection: Connection) throws(SQLiteError) -> [RowChange.Column]? {
-    guard let rowIDName else { return nil }
-    return try connection.query("\(selection) WHERE \(rowIDName) = ?", [.integer(rowID)]).first
+    guard let rowNumber else { return nil }
+    return try connection.query("\(selection) WHERE \(rowNumber) = ?", [.integer(rowID)]).first
       .map { columns(selected: $0) }
   }
 
@@ -199,14 +199,17 @@ struct RowTable {
       .map { columns(selected: $0) }
   }
 
-  private var stored: [Column] { columns.filter(\.isStored) }
+  var stored: [Column] { columns.filter(\.isStored) }
 
-  private var selection: String {
+  /// Under which name a query has the rowid; nil where it has none.
+  var rowNumber: String? { rowIDName ?? alias.map { quoted(columns[$0].name) } }
+
+  var selection: String {
     let list = stored.map { quoted($0.name) }.joined(separator: ", ")
-    return "SELECT \(rowIDName ?? "NULL"), \(list) FROM main.\(quoted(name))"
+    return "SELECT \(rowNumber ?? "NULL"), \(list) FROM main.\(quoted(name))"
   }
 
-  private func columns(selected row: [SQLValue]) -> [RowChange.Column] {
+  func columns(selected row: [SQLValue]) -> [RowChange.Column] {
     zip(stored, row.dropFirst()).map { RowChange.Column($0.name, $1) }
   }
 }

@@ -21,11 +21,12 @@ struct LogCommand: ParsableCommand {
       --rows adds to each object, as "changed", the rows that the batch inserted, updated (before and \
       after) and deleted, in their order, by triggers too: {"op": "update", "table": "item", "rowid": 1, \
       "old": {…}, "new": {…}}. For that the batches are executed again, in this process and with this \
-      user's rights. Of virtual tables, and of DROP TABLE, no rows are told. "changed" is null where rows \
-      cannot be told, and "untold" says why: the state before the batch is not kept any more; there are \
-      too many rows ("leftOut" says how many); it is an interactive transaction, of which the log has no \
-      statements; this SQLite does not say for certain what a value is; or the commit, executed again, \
-      comes to something else than the record. The feed goes on behind it.
+      user's rights. Of an interactive transaction the states before and behind it are compared: each row \
+      is told once, by tables and rowids. Of virtual tables, and of DROP TABLE, no rows are told. \
+      "changed" is null where rows cannot be told, and "untold" says why: the state before the batch is \
+      not kept any more; there are too many rows ("leftOut" says how many); a transaction's pages are not \
+      as SQLite makes them; this SQLite does not say for certain what a value is; or the commit, executed \
+      again, comes to something else than the record. The feed goes on behind it.
 
       Batches that are older than what is kept are named on standard error, and with --json by an object \
       {"gone": {"from": 1, "to": 99}, "time": "…"} in their place; then comes what is there.
