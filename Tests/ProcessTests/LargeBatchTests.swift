@@ -105,7 +105,7 @@ struct LargeBatchTests {
     let writer = try store.writer()
     for sql in statements {
       let receipt = try writer.submitBlocking(Batch([Batch.Statement(sql)]))
-      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(600)).outcome
+      let outcome = try writer.outcomeBlocking(of: receipt, timeout: .seconds(900)).outcome
       #expect(outcome.isApplied, "\(outcome)")
     }
     let processes = [applier.id] + Self.children(of: applier.id)
@@ -139,7 +139,7 @@ struct LargeBatchTests {
 
   /// All of the table is read and sorted, and a third of what it takes is written, by one statement. Where it is large,
   /// all of it is then written anew by one.
-  @Test("An index on a table of 300 MB")
+  @Test("An index on a table of hundreds of MB")
   func index() async throws {
     try await onThread {
       let store = try TestStore()
