@@ -94,9 +94,7 @@ struct PageIndex: Sendable {
 
   private static func merge(_ older: Run, under newer: Run) -> Run {
     var entries: [Entry] = []
-    // Of half a million pages that are written anew each would else have room for two.
-    entries.reserveCapacity(
-      older.entries.count + newer.entries.count - superseded(older.entries, newer.entries))
+    entries.reserveCapacity(older.entries.count + newer.entries.count)
     var next = 0
     for entry in older.entries where entry.page <= newer.fewestPages {
       while next < newer.entries.count, newer.entries[next].page < entry.page {
@@ -108,16 +106,6 @@ struct PageIndex: Sendable {
     }
     entries.append(contentsOf: newer.entries[next...])
     return Run(entries: entries, fewestPages: min(older.fewestPages, newer.fewestPages))
-  }
-
-  /// How many of the older entries are of pages that newer ones are of, too.
-  private static func superseded(_ older: [Entry], _ newer: [Entry]) -> Int {
-    var (count, next) = (0, 0)
-    for entry in newer {
-      while next < older.count, older[next].page < entry.page { next += 1 }
-      if next < older.count, older[next].page == entry.page { count += 1 }
-    }
-    return count
   }
 
   private mutating func slot(of segment: LogSegment, _ files: StoreFiles) -> UInt32 {
