@@ -19,7 +19,7 @@ hints() {
   has_told() { [ "$(told)" -ge "$1" ]; }
   # logged LOG WORD: when, in ms. All guests have this machine's clock.
   logged() { date -d "$(sed -n "s/ .* applier: $2.*//p" "$RUN/$1" | tail -n 1)" +%s%3N; }
-  leads() { on 2 "sluice status $store --json" | grep -q "\"holder\": *\"$1\""; }
+  hinted_leads() { on 2 "sluice status $store --json" | grep -q "\"holder\": *\"$1\""; }
   # slowest FIRST: of the batches from that one on, in ms.
   slowest() { sed -n 's/^took //p' "$RUN/g2/hinted.told" | tail -n +"$1" | sort -n | tail -n 1; }
 
@@ -51,7 +51,7 @@ hints() {
   # Until leader and standby rest.
   sleep 30
   must "the applier ends" on 1 'kill $(cat /tmp/hinted)'
-  must "the standby takes over" within 20 leads second || return
+  must "the standby takes over" within 20 hinted_leads second || return
   took=$(($(logged g2/second.log leading) - $(logged g1/hinted.log released)))
   must "it was told of the release" test "$took" -le $TOLD_ms
   result note "hints: another host led $took ms after the release"
