@@ -35,7 +35,8 @@ package struct ProcessUse: Sendable {
     var sum = 0.0
     // Any of its threads may have started them.
     for thread in try PosixFileSystem().list("/proc/\(pid)/task") {
-      for line in try readLines("/proc/\(pid)/task/\(thread)/children") {
+      // It may have ended since.
+      for line in (try? readLines("/proc/\(pid)/task/\(thread)/children")) ?? [] {
         for child in line.split(separator: " ").compactMap({ Int32($0) }) {
           sum += try ProcessUse.microseconds(child)
         }

@@ -5,9 +5,8 @@ internal import SluiceShared
 /// Looks for the outcomes of this process's batches: one per process and store, shared by all
 /// writers of that store, so that a thousand who wait cost one reader.
 ///
-/// Who looks: a thread that waits for an outcome itself, or, where only tasks wait, a thread made for
-/// it, which ends when nobody has waited for a second. One at a time has the turn (`baton`); it alone
-/// uses `follower`.
+/// Who looks: a thread that waits for an outcome itself, or, where only tasks wait, a thread made for it, which ends when
+/// nobody has waited for a second. One at a time has the turn (`baton`); it alone uses `follower`.
 final class OutcomePoller: @unchecked Sendable {
   // Sendable: `state` has its lock; `follower` belongs to whoever holds `baton`.
   private let state: Monitor<State>
@@ -116,6 +115,8 @@ extension OutcomePoller {
 
   /// A batch is durable, and all before it of its writer. It need not be acknowledged: who is told looks.
   func tell(written batch: BatchID) { line.tell(written: batch) }
+
+  /// A write has found no room on the disk.
   func tellFullDisk() { line.tellFullDisk() }
 
   func rename(_ first: BatchID, to other: BatchID) {
@@ -258,8 +259,7 @@ extension OutcomePoller {
     for answered in answers { answered.waker.answer(answered.answer) }
   }
 
-  /// One look at the present, and what follows from it. Only for who has the turn. `expectsNews`: a hint said that
-  /// there are some.
+  /// One look at the present, and what follows. Only for who has the turn. `expectsNews`: a hint told of some.
   private func look(expectsNews: Bool = false) {
     var found: [AppliedBatch] = []
     var failure: StoreError?
@@ -302,9 +302,9 @@ extension OutcomePoller {
     }
   }
 
-  /// Segments that hold what is waited for and are not in the journal any more, where it was waited long.
-  /// What the history does not have of these, as of a present that is read now, it will never have: a
-  /// frame was damaged and its segment put into quarantine, or somebody removed it.
+  /// Segments that hold what is waited for and are not in the journal any more, where it was waited long. What the
+  /// history does not have of these, as of a present that is read now, it will never have: a frame was damaged and its
+  /// segment put into quarantine, or somebody removed it.
   private func goneSegments() -> [(id: JournalSegmentID, through: SequenceNumber)] {
     let now = environment.clock.bootTime_ns()
     let waited = state.withLock { state in

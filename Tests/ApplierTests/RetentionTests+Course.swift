@@ -164,41 +164,6 @@ extension RetentionTests {
     #expect(try store.query("SELECT count(*) FROM t").count == 1)
   }
 
-  // MARK: at rest
-
-  @Test("Looks at what is old are further apart the longer nothing is committed, up to ten minutes")
-  func rests() throws {
-    let store = try worked(2)
-    let clock = ManualClock()
-    var environment = store.environment
-    environment.clock = clock
-    var options = store.options
-    options.retention = RetentionSettings()
-    let retirer = Retirer(
-      Retention(try checkpointing(store), options, environment), options.retention,
-      startsAtOnce: false, environment)
-    func secondsToNext() throws -> Int {
-      let present = try Log(of: try store.handle).present()
-      var seconds = 0
-      while !retirer.isDue(PublishedTxID(present)) {
-        clock.advance(by: .seconds(10))
-        seconds += 10
-      }
-      let now_ms = store.environment.clock.wallTime_ms()
-      retirer.start(
-        Retention.Occasion(
-          now_ms: 0, published: PublishedTxID(present), segment: present.segment.number,
-          isSettled: true)
-      ) { _ in now_ms }
-      retirer.wait()
-      #expect(try retirer.finished()?.get().isEmpty == true)
-      return seconds
-    }
-    #expect(try (0..<6).map { _ in try secondsToNext() } == [60, 120, 240, 480, 600, 600])
-    try store.apply("INSERT INTO t VALUES('news')")
-    #expect(try (0..<2).map { _ in try secondsToNext() } == [60, 120])
-  }
-
   // MARK: a full disk
 
   /// In the claim, in its first beacons, in the commit.

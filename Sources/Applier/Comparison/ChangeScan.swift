@@ -10,14 +10,10 @@ struct ChangeScan {
   /// page is as it was.
   private(set) var suspects: Set<UInt32> = []
   private let pair: StatePair
-  /// Knows pages of pointers, of which the first byte may be any page's.
-  private let first: CandidatePages
 
   init(_ pair: StatePair) throws(StatePair.Failure) {
     self.pair = pair
-    let bytes = try pair.page(1, .before).bytes
-    first = CandidatePages(base: bytes, first: bytes, pageCount: pair.before.pageCount)
-    for page in pair.changed where page > 1 && !isMap(page) {
+    for page in pair.changed where page > 1 {
       let bytes = try pair.page(page, .before)
       if let probe = bytes.anyRowID { probes.append(probe) }
       guard mayBeOverflow(bytes, .before) else { continue }
@@ -28,12 +24,12 @@ struct ChangeScan {
   }
 
   /// A page of overflow begins with the number of the next one. The first byte of one of a tree is its kind, which makes
-  /// a number of 2²⁵ and more of it.
+  /// a number of 2²⁵ and more of it. (With auto_vacuum pages of pointers begin with a kind, too, from 1 to 5: 2 stands for
+  /// a free page, which nothing points to, so that no cells are read of it; 5 looks like an interior page of a table,
+  /// which leads to no overflow.)
   private func mayBeOverflow(_ page: BTreePage, _ side: StatePair.Side) -> Bool {
     page.integer32(0) <= pair[side].pageCount
   }
-
-  private func isMap(_ page: UInt32) -> Bool { page > 1 && first.isMap(page) }
 
   /// Takes away those that are free, or hold a value of a changed page, in one of the states: there they are no page
   /// of a row whose own page is as it was.
@@ -42,7 +38,7 @@ struct ChangeScan {
       guard !suspects.isEmpty else { return }
       let free = try changedFreePages(side)
       suspects.subtract(free)
-      for page in pair.changed where !free.contains(page) && !isMap(page) {
+      for page in pair.changed where !free.contains(page) {
         guard !suspects.isEmpty else { return }
         let bytes = try pair.page(page, side)
         guard bytes.isOfTree, page == 1 || !mayBeOverflow(bytes, side) else { continue }
